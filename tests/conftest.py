@@ -1,0 +1,31 @@
+"""Settings for every test: shapes are checked, rank promotion raises, data is found or skipped."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+_hook = install_import_hook(["features", "wavegan", "classifiers"], "beartype.beartype")
+_hook.__enter__()
+
+import jax  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets (``WAVEGAN_DATA``, else ``../shared/data``), or a skip."""
+    root = Path(os.environ.get("WAVEGAN_DATA", Path(__file__).parents[1] / "../shared/data"))
+    if not root.is_dir():
+        pytest.skip(f"no real data at {root}: set WAVEGAN_DATA to the folder that holds gtzan-mini")
+    return root.resolve()
+
+
+@pytest.fixture(scope="session")
+def gtzan_mini(shared_data: Path) -> Path:
+    """80 real GTZAN excerpts: 10 genres of 8 tracks."""
+    if not (shared_data / "gtzan-mini").is_dir():
+        pytest.skip(f"no gtzan-mini in {shared_data}")
+    return shared_data / "gtzan-mini"
