@@ -1,0 +1,276 @@
+"""Each track decoded and resampled once, into 16-bit arrays on disk that map into memory."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile as sf
+from jaxtyping import Int16
+
+from features.audio import AudioError, stream_audio, to_pcm
+from features.dataset import Track
+from features.files import replacing, write_text
+
+SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
+LOUDEST_PEAK = 2.0  # lossy formats overshoot ±1 and are clipped; beyond, the scale is another
+_FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it needs a new one
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A decoded track.
+
+    Attributes
+    ----------
+    track : where it comes from.
+    digest : hash of the source file's content, 32 hexadecimal digits.
+    path : the .npy file in the cache.
+    num_samples, channels, sample_rate : of the decoded audio.
+    """
+
+    track: Track
+    digest: str
+    path: Path
+    num_samples: int
+    channels: int
+    sample_rate: int
+
+    @property
+    def samples(self) -> Int16[np.ndarray, "l c"]:
+        """The audio as a read-only memory map, mapped anew at each access: keep it while it is
+        read, then drop it, for each map takes a file handle and its pages count as memory."""
+        shape = (self.num_samples, self.channels)
+        header = self.path.stat().st_size - 2 * self.num_samples * self.channels
+        return np.memmap(self.path, np.int16, mode="r", offset=header, shape=shape)
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A track that cannot be used, and why."""
+
+    track: Track
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What `decode_tracks` made of its tracks, both in their order."""
+
+    recordings: tuple[Recording, ...]
+    quarantined: tuple[Quarantined, ...]
+
+
+def default_cache_dir() -> Path:
+    """``$WAVEGAN_CACHE``, else ``$XDG_CACHE_HOME/wavegan``, else ``~/.cache/wavegan``."""
+    if folder := os.environ.get("WAVEGAN_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavegan"
+
+
+def decode_tracks(
+    tracks: Iterable[Track],
+    *,
+    sample_rate: int,
+    channels: int = 1,
+    cache_dir: str | Path | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[int, int, str], object] | None = None,
+) -> Decoded:
+    """Decode tracks into the cache, in parallel, or find them there.
+
+    Entries are keyed by the source file's content and the settings, so that a renamed or moved
+    track is not decoded again; an index of path, size and times spares reading it at all.
+
+    Parameters
+    ----------
+    tracks : at least one.
+    sample_rate : Hz.
+    channels : 1 (the mean of a file's channels) or 2.
+    cache_dir : `default_cache_dir` if None.
+    workers : threads, one a core if None; libsndfile and soxr run outside the interpreter's lock.
+    on_progress : called in the calling thread after each track as (done, total, track_id).
+
+    Returns
+    -------
+    Decoded
+        Faulty tracks (unreadable, empty, truncated, silent, non-finite, of the same content as an
+        earlier one) are in its ``quarantined``, with the reason, and end nothing.
+
+    Raises
+    ------
+    ValueError
+        No track, settings out of range, or every track faulty.
+    OSError
+        The cache cannot be written; a full disk says what is needed and how to move the cache.
+    """
+    tracks = list(tracks)
+    if not tracks:
+        raise ValueError("no tracks to decode")
+    if sample_rate <= 0 or channels not in (1, 2):
+        raise ValueError(
+            f"{sample_rate=}, {channels=}: give a rate in Hz above 0 and 1 or 2 channels"
+        )
+    folder = Path(cache_dir or default_cache_dir()) / _FORMAT
+    index = _Index(folder / "index.json")
+    decode = partial(
+        _decoded, folder=folder, index=index, sample_rate=sample_rate, channels=channels
+    )
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        futures = {pool.submit(decode, track): track for track in tracks}
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                if on_progress is not None:
+                    on_progress(done, len(tracks), futures[future].track_id)
+        except OSError as error:
+            pool.shutdown(cancel_futures=True)
+            if error.errno in _NO_SPACE:
+                raise _full(error, folder, tracks, sample_rate, channels) from error
+            raise
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            index.write()
+    decoded = _without_twins([future.result() for future in futures])
+    if not decoded.recordings:
+        shown = "; ".join(f"{bad.track.path}: {bad.reason}" for bad in decoded.quarantined[:3])
+        raise ValueError(f"none of the {len(tracks)} tracks can be used: {shown}")
+    return decoded
+
+
+def _decoded(
+    track: Track, *, folder: Path, index: _Index, sample_rate: int, channels: int
+) -> Recording | Quarantined:
+    try:
+        digest = index.digest(track.path)
+    except OSError as error:
+        return Quarantined(track, f"unreadable: {error.strerror}")
+    path = folder / f"{digest}-{sample_rate}-{channels}.npy"
+    num_samples = _whole_entry(path, channels)
+    if num_samples is None:
+        try:
+            num_samples = _write_entry(path, track.path, sample_rate, channels)
+        except AudioError as error:
+            return Quarantined(track, error.reason)
+    return Recording(track, digest, path, num_samples, channels, sample_rate)
+
+
+def _write_entry(path: Path, source: Path, sample_rate: int, channels: int) -> int:
+    """Decode ``source`` block by block into an .npy file; its number of samples."""
+    num_samples, peak = 0, 0
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        _write_header(file, 0, channels)
+        for block in stream_audio(source, sample_rate=sample_rate, channels=channels):
+            if block.size and (loudest := float(np.abs(block).max())) > LOUDEST_PEAK:
+                raise AudioError(source, f"out of range: samples reach {loudest:.4g}, beyond ±1")
+            pcm = to_pcm(block).astype(np.int16)
+            peak = max(peak, int(np.abs(pcm.astype(np.int32)).max(initial=0)))
+            num_samples += len(pcm)
+            file.write(pcm.tobytes())
+        if num_samples == 0:
+            raise AudioError(source, f"empty: no sample is left at {sample_rate} Hz")
+        if peak <= SILENT_PEAK:
+            raise AudioError(source, f"silent: no sample above {SILENT_PEAK}/32768")
+        file.seek(0)
+        _write_header(file, num_samples, channels)
+    return num_samples
+
+
+def _write_header(file: BinaryIO, num_samples: int, channels: int) -> None:
+    # numpy leaves room for the first axis to grow, so both headers are of one length
+    shape = (num_samples, channels)
+    header = {"descr": "<i2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _whole_entry(path: Path, channels: int) -> int | None:
+    """Number of samples of a cache entry; None where it is missing, cut short or something else."""
+    with suppress(OSError, ValueError):
+        found = np.load(path, mmap_mode="r")
+        if (
+            found.dtype == np.int16
+            and found.ndim == 2
+            and found.shape[1] == channels
+            and len(found)
+        ):
+            return len(found)
+    return None
+
+
+def _without_twins(results: list[Recording | Quarantined]) -> Decoded:
+    """Of recordings with one content only the first stays: two would leak across a split."""
+    recordings: dict[str, Recording] = {}
+    quarantined = []
+    for result in results:
+        if isinstance(result, Quarantined):
+            quarantined.append(result)
+        elif (first := recordings.setdefault(result.digest, result)) is not result:
+            reason = f"same content as {first.track.track_id} ({first.track.path})"
+            quarantined.append(Quarantined(result.track, reason))
+    return Decoded(tuple(recordings.values()), tuple(quarantined))
+
+
+def _full(
+    error: OSError, folder: Path, tracks: list[Track], sample_rate: int, channels: int
+) -> OSError:
+    """The error of a full disk with what its reader needs to act on it."""
+    seconds = 0.0
+    for track in tracks:
+        with suppress(sf.SoundFileError, TypeError):
+            seconds += sf.info(track.path).duration
+    needed = 2e-6 * seconds * sample_rate * channels
+    return OSError(
+        error.errno,
+        f"no space left for the audio cache in {folder}: {len(tracks)} tracks need {needed:.1f} MB "
+        f"at {sample_rate} Hz; free some, or set WAVEGAN_CACHE to a folder on a larger disk",
+    )
+
+
+class _Index:
+    """Digests of files already read, by absolute path, valid while size and times stay the same.
+
+    Processes that write it at one time may lose each other's additions, never damage it: a lost
+    one costs reading that file again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known = self._read()
+        self.added: dict[str, list] = {}
+
+    def digest(self, source: Path) -> str:
+        stat = source.stat()
+        state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+        key = str(source.absolute())
+        entry = self.known.get(key)
+        if isinstance(entry, list) and len(entry) == 4 and entry[:3] == state:
+            return entry[3]
+        with source.open("rb") as file:
+            digest = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+        self.added[key] = [*state, digest]
+        return digest
+
+    def write(self) -> None:
+        if self.added:
+            with suppress(OSError):  # a full or read-only cache still serves without its index
+                write_text(self.path, json.dumps(self._read() | self.added, indent=0))
+
+    def _read(self) -> dict[str, list]:
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
