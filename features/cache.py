@@ -25,6 +25,7 @@ from features.files import replacing, write_text
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
 LOUDEST_PEAK = 2.0  # lossy formats overshoot ±1 and are clipped; beyond, the scale is another
 _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it needs a new one
+_HEADER = 128  # bytes of an .npy header of version 1 for these arrays
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -49,11 +50,26 @@ class Recording:
 
     @property
     def samples(self) -> Int16[np.ndarray, "l c"]:
-        """The audio as a read-only memory map, mapped anew at each access: keep it while it is
-        read, then drop it, for each map takes a file handle and its pages count as memory."""
-        shape = (self.num_samples, self.channels)
-        header = self.path.stat().st_size - 2 * self.num_samples * self.channels
-        return np.memmap(self.path, np.int16, mode="r", offset=header, shape=shape)
+        """The audio as a read-only memory map, mapped anew at each access.
+
+        A map keeps a file open and its touched pages count as memory: for parts of many
+        recordings use `read`.
+        """
+        return np.load(self.path, mmap_mode="r")
+
+    def read(self, start: int, stop: int) -> Int16[np.ndarray, "n c"]:
+        """Samples from ``start`` to ``stop``, copied, the file closed again.
+
+        Twice as fast as a map for a clip of a second, and nothing stays mapped.
+        """
+        count = (stop - start) * self.channels
+        offset = _HEADER + 2 * start * self.channels
+        found = np.fromfile(self.path, "<i2", count, offset=offset)
+        if len(found) < count:
+            raise OSError(
+                f"{self.path}: cut short since it was checked; run again to decode it anew"
+            )
+        return found.reshape(-1, self.channels)
 
 
 @dataclass(frozen=True)
@@ -190,23 +206,21 @@ def _write_entry(path: Path, source: Path, sample_rate: int, channels: int) -> i
 
 
 def _write_header(file: BinaryIO, num_samples: int, channels: int) -> None:
-    # numpy leaves room for the first axis to grow, so both headers are of one length
+    # numpy leaves room for the first axis to grow, so a rewritten header has the same length
     shape = (num_samples, channels)
     header = {"descr": "<i2", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
+    if file.tell() != _HEADER:
+        raise RuntimeError(f"numpy wrote an .npy header of {file.tell()} bytes, not {_HEADER}")
 
 
 def _whole_entry(path: Path, channels: int) -> int | None:
     """Number of samples of a cache entry; None where it is missing, cut short or something else."""
     with suppress(OSError, ValueError):
         found = np.load(path, mmap_mode="r")
-        if (
-            found.dtype == np.int16
-            and found.ndim == 2
-            and found.shape[1] == channels
-            and len(found)
-        ):
-            return len(found)
+        expected = (np.int16, 2, channels, _HEADER)
+        if (found.dtype, found.ndim, found.shape[-1], found.offset) == expected:
+            return len(found) or None
     return None
 
 
