@@ -40,7 +40,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise type(error)(error.errno, f"could not write {path}: {error.strerror or error}") from error
+        raise type(error)(
+            error.errno, f"could not write {path}: {error.strerror or error}"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,0 +1,173 @@
+"""The folder of one GAN's training run: its configuration, metrics and checkpoints.
+
+config.json        what is trained, how, and on what (`provenance`)
+metrics.jsonl      a line a log interval
+checkpoints/N/     everything after N generator steps (orbax)
+checkpoints/N.json its digest, written last: without it the checkpoint is not whole
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from features.files import write_json, write_text
+
+
+class CheckpointError(RuntimeError):
+    """No whole checkpoint is there to read."""
+
+
+class RunFolder:
+    """Reads and writes the run folder at ``path``, which need not exist yet."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).absolute()
+
+    def write_config(self, parts: Mapping[str, Any], extensible: tuple[str, ...] = ()) -> None:
+        """Write ``config.json``, or make sure that the one there is the same.
+
+        Values whose dotted name is in ``extensible`` may differ (a run may be trained on).
+
+        Raises
+        ------
+        ValueError
+            Where the folder holds a run of another configuration, naming what differs.
+        """
+        file = self.path / "config.json"
+        parts = json.loads(json.dumps(parts))
+        if file.exists():
+            found, wanted = _flatten(self.read_config()), _flatten(parts)
+            differing = [
+                f"{name} is {found.get(name)} there and {wanted.get(name)} here"
+                for name in sorted(found.keys() | wanted.keys())
+                if found.get(name) != wanted.get(name) and name not in extensible
+            ]
+            if differing:
+                raise ValueError(
+                    f"{self.path} holds a run of another configuration: {'; '.join(differing)}. "
+                    "Choose another run folder, or the same settings to resume this one"
+                )
+        write_json(file, parts)
+
+    def read_config(self) -> dict[str, Any]:
+        """The content of ``config.json``; a missing or damaged one is a ValueError."""
+        file = self.path / "config.json"
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(
+                f"{self.path} is no run folder of a GAN: it has no config.json"
+            ) from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{file} is damaged ({error}): restore it from a copy") from None
+
+    def append_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Add a line to ``metrics.jsonl``."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(metrics)) + "\n")
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """All whole lines of ``metrics.jsonl``, oldest first."""
+        file = self.path / "metrics.jsonl"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        rows = []
+        for line in lines:
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break  # cut short by a kill: what follows the last checkpoint is trained again
+        return rows
+
+    def rewind_metrics(self, step: int) -> list[dict[str, float]]:
+        """Drop the lines after ``step`` and return the rest."""
+        rows = [row for row in self.read_metrics() if row["gan/step"] <= step]
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        return rows
+
+    def save(self, step: int, state: Any, *, keep: int) -> None:
+        """Write the checkpoint of ``step``, then drop all but the newest ``keep``."""
+        import orbax.checkpoint as ocp
+
+        folder = self._checkpoint(step)
+        digest_file = folder.with_suffix(".json")
+        digest_file.unlink(missing_ok=True)
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder, state, force=True)
+        write_json(digest_file, {"step": step, "digest": _digest(folder)})
+        for old in self.steps()[:-keep]:
+            self._checkpoint(old).with_suffix(".json").unlink()
+            shutil.rmtree(self._checkpoint(old))
+
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints that were written to the end, ascending."""
+        return sorted(int(file.stem) for file in (self.path / "checkpoints").glob("*.json"))
+
+    def restore(self, template: Any, *, step: int | None = None) -> tuple[int, Any]:
+        """The newest whole checkpoint (or that of ``step``) as (step, state).
+
+        A damaged checkpoint is passed over with a warning that names it.
+
+        Parameters
+        ----------
+        template : a tree of the arrays (or their shapes) to restore.
+
+        Raises
+        ------
+        CheckpointError
+            Where none is whole, or there is none of ``step``.
+        """
+        import orbax.checkpoint as ocp
+
+        steps = self.steps()
+        if step is not None and step not in steps:
+            raise CheckpointError(
+                f"{self.path} has no checkpoint of step {step}; there are {steps}"
+            )
+        for candidate in reversed(steps) if step is None else [step]:
+            folder = self._checkpoint(candidate)
+            recorded = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))["digest"]
+            if not folder.is_dir() or _digest(folder) != recorded:
+                warnings.warn(
+                    f"the checkpoint {folder} is damaged (its content is not what was written); "
+                    "trying the one before",
+                    stacklevel=2,
+                )
+                continue
+            with ocp.StandardCheckpointer() as checkpointer:
+                return candidate, checkpointer.restore(folder, template)
+        raise CheckpointError(f"{self.path} has no whole checkpoint; found steps {steps}")
+
+    def _checkpoint(self, step: int) -> Path:
+        return self.path / "checkpoints" / str(step)
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """The fields of a configuration dataclass, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def _digest(folder: Path) -> str:
+    """A hash of the names and contents of all files under ``folder``."""
+    total = hashlib.blake2b(digest_size=16)
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        total.update(str(file.relative_to(folder)).encode())
+        with file.open("rb") as handle:
+            total.update(hashlib.file_digest(handle, "blake2b").digest())
+    return total.hexdigest()
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            flat |= _flatten(item, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = item
+    return flat

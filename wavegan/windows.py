@@ -1,0 +1,76 @@
+"""Random windows of recordings, drawn on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+class Windows:
+    """All windows of ``num_samples`` samples in a set of recordings, each equally likely.
+
+    The recordings lie one after another on the device (int16 stays int16), so that drawing a
+    batch is a gather there and not a transfer.
+
+    Parameters
+    ----------
+    audio : clips (N, L, C), or a sequence of recordings (L_i, C) of any lengths; float in
+        [-1, 1] or int16.
+    num_samples : length of a window.
+
+    Raises
+    ------
+    ValueError
+        Where a recording is shorter than a window, has other channels, or is not finite.
+    """
+
+    def __init__(
+        self, audio: Sequence[np.ndarray] | np.ndarray, *, num_samples: int, channels: int
+    ):
+        if len(audio) == 0:
+            raise ValueError("there is no audio to train on: found 0 recordings")
+        recordings = [np.asarray(recording) for recording in audio]
+        for i, recording in enumerate(recordings):
+            if recording.ndim != 2 or recording.shape[1] != channels:
+                raise ValueError(
+                    f"recording {i} must be (samples, {channels}), found {recording.shape}: "
+                    "audio is (N, L, C), channel last"
+                )
+            if len(recording) < num_samples:
+                raise ValueError(
+                    f"recording {i} has {len(recording)} samples, a clip needs {num_samples}: "
+                    "leave it out, or choose a smaller num_samples"
+                )
+            if not np.isfinite(recording).all():
+                raise ValueError(f"recording {i} holds NaN or Inf: leave it out or repair it")
+        integer = all(recording.dtype == np.int16 for recording in recordings)
+        lengths = np.array([len(recording) for recording in recordings])
+        if lengths.sum() >= 2**31:
+            raise ValueError(
+                f"{lengths.sum()} samples are more than one GAN can index (2³¹): train one GAN a "
+                "genre, or leave recordings out"
+            )
+        self.num_samples = num_samples
+        self._tape = jnp.asarray(np.concatenate(recordings), jnp.int16 if integer else jnp.float32)
+        # Window w of all belongs to the first recording whose count, summed up, exceeds w.
+        counts = lengths - num_samples + 1
+        self._ends = jnp.asarray(np.cumsum(counts), jnp.int32)
+        self._skipped = jnp.asarray(np.arange(len(counts)) * (num_samples - 1), jnp.int32)
+
+    def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """Windows (*shape, num_samples, C), float32 in [-1, 1], independently and uniformly."""
+        return _draw(self._tape, self._ends, self._skipped, key, shape, self.num_samples)
+
+
+@partial(jax.jit, static_argnums=(4, 5))
+def _draw(tape, ends, skipped, key, shape, num_samples):
+    window = jax.random.randint(key, (int(np.prod(shape)),), 0, ends[-1])
+    start = window + skipped[jnp.searchsorted(ends, window, side="right")]
+    cut = jax.vmap(lambda s: jax.lax.dynamic_slice_in_dim(tape, s, num_samples))
+    audio = cut(start).reshape(*shape, num_samples, tape.shape[1])
+    return audio.astype(jnp.float32) / 32768 if tape.dtype == jnp.int16 else audio
