@@ -1,0 +1,270 @@
+"""The spectra against librosa, on noise and real music, and their behaviour under JAX."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import warnings
+
+import jax
+import jax.numpy as jnp
+import librosa
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.spectra import delta, log_mel, mel_filters, mel_spectrogram, mfcc
+
+RATE = 22050
+GRID = {
+    "n_fft": (400, 512, 900, 1024, 2048, 4096),
+    "hop_length": (160, 256, 441, 512, 1024),
+    "n_mels": (13, 40, 80, 128),
+    "power": (2.0, 1.0),
+    "htk": (False, True),
+    "norm": ("slaney", None, 1, np.inf),
+    "range": ((0.0, None), (300.0, 8000.0)),
+    "center": (True, False),
+}
+
+
+def grid(count: int, seed: int) -> list[dict]:
+    """``count`` option sets in which every value of every option takes its turn."""
+    rng = random.Random(seed)
+    columns = {}
+    for name, values in GRID.items():
+        column = list(itertools.islice(itertools.cycle(values), count))
+        rng.shuffle(column)
+        columns[name] = column
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    for row in rows:
+        row["fmin"], row["fmax"] = row.pop("range")
+    return rows
+
+
+def name(options: dict) -> str:
+    return "-".join(str(value) for value in options.values())
+
+
+@pytest.fixture(scope="module")
+def noise() -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).standard_normal((2, RATE + 7))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def sounds(noise, gtzan_mini) -> np.ndarray:
+    """Noise, a pure tone (what float32 handles worst) and seconds of real music."""
+    tone = 0.9 * np.sin(2 * np.pi * 440 * np.arange(noise.shape[1]) / RATE)
+    tracks = ["blues/blues.00000", "classical/classical.00005", "hiphop/hiphop.00000"]
+    music = [
+        soundfile.read(gtzan_mini / f"{t}.flac", start=5 * RATE, frames=RATE + 7)[0] for t in tracks
+    ]
+    return np.stack([noise[0], tone, *music]).astype(np.float32)
+
+
+def peer(function, clips: np.ndarray, **options) -> np.ndarray:
+    """librosa, clip by clip, time-major."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of empty bands, and of clips shorter than n_fft
+        return np.stack([function(y=clip, sr=RATE, **options).T for clip in clips])
+
+
+def peer_log_mel(y: np.ndarray, *, top_db: float | None = 80.0, ref=1.0, **options) -> np.ndarray:
+    return librosa.power_to_db(
+        librosa.feature.melspectrogram(y=y, **options), ref=ref, top_db=top_db
+    )
+
+
+def largest_errors(clips: np.ndarray, options: dict) -> tuple[float, float, float]:
+    """Of the mel spectrogram (relative, element by element), log_mel (dB) and mfcc."""
+    mel = np.asarray(mel_spectrogram(clips, sample_rate=RATE, **options))
+    right = peer(librosa.feature.melspectrogram, clips, **options)
+    assert mel.shape == right.shape
+    np.testing.assert_array_equal(mel[right == 0], 0)  # empty bands
+    relative = np.max(np.abs(mel - right)[right > 0] / right[right > 0])
+
+    decibels = np.asarray(log_mel(clips, sample_rate=RATE, **options))
+    in_db = np.max(np.abs(decibels - peer(peer_log_mel, clips, **options)))
+
+    n_mfcc = min(20, options["n_mels"])
+    cepstrum = np.asarray(mfcc(clips, sample_rate=RATE, n_mfcc=n_mfcc, **options))
+    renamed = {k: v for k, v in options.items() if k != "norm"} | {"mel_norm": options["norm"]}
+    right = peer(librosa.feature.mfcc, clips, n_mfcc=n_mfcc, **renamed)
+    return relative, in_db, np.max(np.abs(cepstrum - right))
+
+
+@pytest.mark.parametrize("options", grid(24, seed=0), ids=name)
+def test_agrees_with_librosa(sounds, options):
+    relative, in_db, cepstral = largest_errors(sounds, options)
+    assert relative <= 1e-4
+    assert in_db <= 1e-3
+    assert cepstral <= 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_fft", GRID["n_fft"])
+def test_agrees_with_librosa_over_the_grid(sounds, n_fft):
+    """All of n_fft × hop × bands × power × center; the rest of the options take turns."""
+    crossed = ("hop_length", "n_mels", "power", "center")
+    rows = list(itertools.product(*(GRID[key] for key in crossed)))
+    worst = np.zeros(3)
+    for row, others in zip(rows, grid(len(rows), seed=n_fft), strict=True):
+        options = others | dict(zip(crossed, row, strict=True)) | {"n_fft": n_fft}
+        errors = largest_errors(sounds, options)
+        assert np.all(np.array(errors) <= [1e-4, 1e-3, 1e-3]), (options, errors)
+        worst = np.maximum(worst, errors)
+    print(f"n_fft {n_fft}: mel {worst[0]:.1e} relative, log_mel {worst[1]:.1e} dB, "
+          f"mfcc {worst[2]:.1e}")  # fmt: skip
+
+
+@pytest.mark.parametrize("norm", ["slaney", None, 0, 1, 2, 0.5, np.inf, -np.inf])
+@pytest.mark.parametrize("htk", [False, True])
+@pytest.mark.filterwarnings("ignore:Empty filters")
+def test_filters_agree_with_librosa(norm, htk):
+    options = {"n_fft": 512, "n_mels": 80, "fmin": 20.0, "fmax": 7600.0, "htk": htk, "norm": norm}
+    right = librosa.filters.mel(sr=16000, dtype=np.float64, **options)
+    np.testing.assert_allclose(mel_filters(sample_rate=16000, **options), right, atol=1e-12)
+
+
+@pytest.mark.parametrize("ref", [1e-3, -2.0, np.max], ids=str)
+@pytest.mark.parametrize("top_db", [None, 30.0])
+def test_ref_and_top_db_agree_with_librosa(sounds, ref, top_db):
+    ours = log_mel(sounds, sample_rate=RATE, ref=ref, top_db=top_db)
+    right = peer(peer_log_mel, sounds, ref=ref, top_db=top_db)
+    np.testing.assert_allclose(ours, right, atol=1e-3)
+
+
+def test_a_batch_gives_what_each_clip_alone_gives(sounds):
+    quiet = sounds * np.float32([[1], [1e-3], [1], [1e-2], [1]])
+    batch = log_mel(quiet.reshape(5, 1, -1), sample_rate=RATE)
+    alone = np.stack([log_mel(clip, sample_rate=RATE) for clip in quiet])
+    np.testing.assert_allclose(batch[:, 0], alone, atol=1e-4)
+
+
+def test_a_long_recording_is_cut_into_parts_without_a_seam(gtzan_mini):
+    clip = soundfile.read(gtzan_mini / "jazz/jazz.00000.flac", dtype="float32")[0]
+    errors = largest_errors(clip[None], {"n_fft": 1024, "hop_length": 300, "n_mels": 40,
+                                         "norm": "slaney"})  # fmt: skip
+    assert np.all(np.array(errors) <= [1e-4, 1e-3, 1e-3])
+
+
+@given(
+    samples=st.integers(1, 3000),
+    n_fft=st.sampled_from([7, 64, 255]),
+    hop=st.sampled_from([1, 10, 64, 300]),
+)
+@settings(max_examples=15, deadline=None)
+def test_any_length_has_the_frames_of_librosa(samples, n_fft, hop):
+    y = np.sin(np.arange(samples, dtype=np.float32))
+    options = {"n_fft": n_fft, "hop_length": hop, "n_mels": 3, "norm": None}
+    ours = mel_spectrogram(y, sample_rate=RATE, **options)
+    right = peer(librosa.feature.melspectrogram, y[None], **options)[0]
+    np.testing.assert_allclose(ours, right, rtol=1e-4, atol=1e-6 * right.max())
+
+
+@pytest.mark.parametrize(("width", "order"), [(3, 1), (9, 1), (9, 2), (7, 3)])
+@pytest.mark.parametrize("frames", [9, 44])
+def test_delta_agrees_with_librosa(width, order, frames):
+    x = np.random.default_rng(1).standard_normal((2, frames, 5)).astype(np.float32)
+    right = librosa.feature.delta(x, width=width, order=order, axis=-2)
+    np.testing.assert_allclose(delta(x, width=width, order=order), right, atol=1e-5)
+
+
+def test_delta_of_a_line_is_its_slope_to_the_edges():
+    line = 3.0 * np.arange(20, dtype=np.float32)[:, None] + 7
+    np.testing.assert_allclose(delta(line), np.full((20, 1), 3.0), rtol=1e-5)
+
+
+def features_of(y):
+    return jnp.concatenate([
+        mfcc(y, sample_rate=RATE, n_mfcc=13),
+        delta(mfcc(y, sample_rate=RATE, n_mfcc=13)),
+        log_mel(y, sample_rate=RATE, n_mels=13, power=1.0, ref=jnp.max),
+    ], axis=-1)  # fmt: skip
+
+
+def test_jit_vmap_and_scan_change_nothing(noise):
+    plain = features_of(noise)
+    tolerance = {"atol": 1e-4}
+    np.testing.assert_allclose(jax.jit(features_of)(noise), plain, **tolerance)
+    np.testing.assert_allclose(jax.vmap(features_of)(noise), plain, **tolerance)
+    np.testing.assert_allclose(jax.lax.map(features_of, jnp.asarray(noise)), plain, **tolerance)
+    in_scans = jax.vmap(lambda pair: jax.lax.map(features_of, pair))(noise[:, None])
+    np.testing.assert_allclose(in_scans[:, 0], plain, **tolerance)
+
+
+def test_gradient_is_the_slope(noise):
+    y, step = noise[0, :6000].astype(np.float64), 1e-3
+    direction = np.random.default_rng(2).standard_normal(y.shape) * 0.1
+
+    def loss(y):
+        return jnp.mean(features_of(y.astype(jnp.float32)) ** 2)
+
+    measured = (loss(y + step * direction) - loss(y - step * direction)) / (2 * step)
+    gradient = jax.jit(jax.grad(loss))(jnp.asarray(y, jnp.float32))
+    np.testing.assert_allclose(jnp.vdot(gradient, direction), measured, rtol=2e-2)
+    each = jax.vmap(jax.grad(loss))(jnp.asarray(noise[:, :6000]))
+    np.testing.assert_allclose(each[0], gradient, atol=1e-4 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 1.5])
+def test_gradients_of_silence_are_finite(power, noise):
+    half_silent = noise * (np.arange(noise.shape[1]) < 11000)
+    clips = jnp.asarray(np.stack([np.zeros_like(noise[0]), half_silent[0]]), jnp.float32)
+    for function in (mel_spectrogram, log_mel, mfcc):
+        gradient = jax.grad(lambda y, f=function: f(y, sample_rate=RATE, power=power).sum())(clips)
+        assert jnp.isfinite(gradient).all()
+
+
+def test_silence_is_the_floor_of_decibels():
+    np.testing.assert_array_equal(log_mel(np.zeros(4096, np.float32), sample_rate=RATE), -100)
+
+
+def test_float64_audio_gives_float32(noise):
+    ours = mfcc(noise.astype(np.float64), sample_rate=RATE)
+    assert ours.dtype == jnp.float32
+    np.testing.assert_array_equal(ours, mfcc(noise, sample_rate=RATE))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_fft": 0}, "n_fft is 0"),
+        ({"hop_length": -1}, "hop_length is -1"),
+        ({"n_mels": 0}, "n_mels is 0"),
+        ({"power": 0.0}, "power is 0"),
+        ({"fmax": 12000.0}, r"fmax=12000.*11025"),
+        ({"fmin": 900.0, "fmax": 900.0}, "fmin=900"),
+        ({"fmin": -1.0}, "fmin=-1"),
+        ({"norm": "l2"}, "norm is 'l2'"),
+        ({"norm": -2}, "norm is -2"),
+        ({"center": False}, "1000 samples; at least 2048"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    for function in (mel_spectrogram, log_mel, mfcc):
+        with pytest.raises(ValueError, match=message):
+            function(np.zeros(1000, np.float32), sample_rate=RATE, **options)
+
+
+def test_bad_audio_is_refused():
+    with pytest.raises(TypeError, match=r"int16.*32768"):
+        mfcc(np.zeros(4096, np.int16), sample_rate=RATE)
+    with pytest.raises(ValueError, match="0 samples"):
+        mfcc(np.zeros((2, 0), np.float32), sample_rate=RATE)
+
+
+def test_bad_counts_are_named():
+    y = np.zeros(4096, np.float32)
+    with pytest.raises(ValueError, match="n_mfcc is 41"):
+        mfcc(y, sample_rate=RATE, n_mfcc=41, n_mels=40)
+    with pytest.raises(ValueError, match="top_db is -1"):
+        log_mel(y, sample_rate=RATE, top_db=-1)
+    with pytest.raises(ValueError, match="8 frames"):
+        delta(np.zeros((8, 2), np.float32))
+    with pytest.raises(ValueError, match="width=4"):
+        delta(np.zeros((8, 2), np.float32), width=4)
+    with pytest.raises(ValueError, match="order=0"):
+        delta(np.zeros((9, 2), np.float32), order=0)
