@@ -1,0 +1,1 @@
+"""Speed benchmarks against the libraries that users would pick instead."""

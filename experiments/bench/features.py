@@ -1,0 +1,85 @@
+"""Speed of the features against librosa on the same cores: 64 clips of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import jax
+import numpy as np
+
+from features.spectra import log_mel, mfcc
+
+_RATE, _CLIPS = 22050, 64
+
+
+def cases(*, repeats: int = 7, hardware: str = "") -> list[dict[str, Any]]:
+    """Time MFCC (20) and log-mel (128) at n_fft 2048, hop 512.
+
+    Parameters
+    ----------
+    repeats : timings of each; ours and the peers' alternate, so that a busy machine slows
+        them alike, and the medians count.
+    hardware : copied into the rows.
+
+    Returns
+    -------
+    One row a case and peer: ``case``, ``peer``, ``ours_seconds``, ``peer_seconds`` (for all
+    64 clips), ``ratio`` (peer over ours) and ``hardware``.
+    """
+    import librosa
+
+    noise = 0.1 * np.random.default_rng(0).standard_normal((_CLIPS, _RATE))
+    clips = noise.astype(np.float32)
+
+    def librosa_mfcc(y: np.ndarray) -> np.ndarray:
+        return librosa.feature.mfcc(y=y, sr=_RATE, n_mfcc=20)
+
+    def librosa_log_mel(y: np.ndarray) -> np.ndarray:
+        return librosa.power_to_db(librosa.feature.melspectrogram(y=y, sr=_RATE))
+
+    rows = []
+    for name, ours, theirs in (("mfcc", mfcc, librosa_mfcc), ("log_mel", log_mel, librosa_log_mel)):
+        jobs: dict[str, Callable[[], object]] = {
+            "ours": partial(_run, ours, clips),
+            "librosa, clip by clip": partial(_each, theirs, clips),
+            "librosa, batch": partial(theirs, clips),
+        }
+        seconds = _interleaved(jobs, repeats)
+        mine = seconds.pop("ours")
+        rows += [
+            {
+                "case": f"{name}, {_CLIPS} x 1 s",
+                "peer": peer,
+                "ours_seconds": mine,
+                "peer_seconds": time,
+                "ratio": time / mine,
+                "hardware": hardware,
+            }
+            for peer, time in seconds.items()
+        ]
+    return rows
+
+
+def _run(ours: Callable[..., jax.Array], clips: np.ndarray) -> None:
+    ours(clips, sample_rate=_RATE).block_until_ready()
+
+
+def _each(theirs: Callable[[np.ndarray], np.ndarray], clips: np.ndarray) -> None:
+    for clip in clips:
+        theirs(clip)
+
+
+def _interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each job, one run of each in turn, after a run that compiles."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for turn in range(repeats + 1):
+        for name, job in jobs.items():
+            start = perf_counter()
+            job()
+            if turn:
+                times[name].append(perf_counter() - start)
+    return {name: median(values) for name, values in times.items()}
