@@ -21,6 +21,8 @@ REGISTERS = {"bass": 40, "chords": 60, "lead": 72}  # MIDI number in the middle
 LEVELS = {"X": 1.0, "o": 0.35}  # any other symbol: 0.7
 MISSED = 0.06  # share of the notes that nobody plays
 
+Range = tuple[float | int, float | int]
+
 
 @dataclass(frozen=True)
 class Part:
@@ -33,7 +35,7 @@ class Part:
 
     patterns: str
     voices: str
-    gate: tuple[float, float]  # share of the time to the next note for which it sounds
+    gate: Range  # share of the time to the next note for which it sounds
     presence: float  # chance that it plays in two given bars
 
 
@@ -42,8 +44,8 @@ class Style:
     """What the tracks of a genre draw from. Ranges are uniform; words are equally likely."""
 
     beats: int  # a bar
-    tempo: tuple[float, float]  # beats a minute
-    swing: tuple[float, float]  # where in a beat its second half begins
+    tempo: Range  # beats a minute
+    swing: Range  # where in a beat its second half begins
     modes: str
     progressions: str  # the degree of each bar's chord
     sevenths: float  # chance of four-note chords
@@ -53,10 +55,10 @@ class Style:
     chords: Part
     lead: Part
     register: int  # semitones above the usual
-    bright: tuple[float, float]  # of the instruments, 0 to 1
-    swell: tuple[float, float]  # dB, of the slow dynamics
-    drive: tuple[float, float]  # how hard the mix is pressed
-    echo: tuple[float, float]  # seconds
+    bright: Range  # of the instruments, 0 to 1
+    swell: Range  # dB, of the slow dynamics
+    drive: Range  # how hard the mix is pressed
+    echo: Range  # seconds
 
 
 STYLES: dict[str, Style] = {
@@ -215,7 +217,7 @@ class Note(NamedTuple):
     part: str
     start: float
     length: float
-    pitch: float | None  # MIDI number; a drum has none
+    pitch: int | None  # MIDI number; a drum has none
     level: float  # 0 to 1
 
 

@@ -110,14 +110,14 @@ class Player:
     waver: float  # Hz, of the vibrato
 
     @classmethod
-    def draw(cls, name: str, bright: tuple[float, float], rng: Generator) -> Player:
+    def draw(cls, name: str, bright: tuple[float | int, float | int], rng: Generator) -> Player:
         """Someone who plays the voice ``name``, with a brightness in the range ``bright``."""
         body = (float(rng.uniform(300, 2500)), float(rng.uniform(-6, 12)))
         colour, detune, waver = rng.uniform(), rng.normal(0, 0.08), rng.uniform(4.2, 6.5)
         return cls(VOICES[name], rng.uniform(*bright), colour, body, detune, waver)
 
     def play(
-        self, pitch: float, length: float, level: float, sample_rate: int, rng: Generator
+        self, pitch: int, length: float, level: float, sample_rate: int, rng: Generator
     ) -> np.ndarray:
         """One note, ``(length + release) · sample_rate`` samples.
 
@@ -180,10 +180,10 @@ def _ramp(x: np.ndarray) -> np.ndarray:
 class Drum:
     """A tone that falls in pitch, and a burst of noise in a band."""
 
-    tone: float  # Hz, where the tone ends
+    tone: int  # Hz, where the tone ends
     bend: float  # how many times higher it begins, less one
     ring: float  # seconds, decay of the tone
-    band: tuple[float, float]  # Hz, of the noise
+    band: tuple[int, int]  # Hz, of the noise
     hiss: float  # level of the noise against the tone's 1
     fade: float  # seconds, decay of the noise
     attack: float = 0.001  # seconds
@@ -219,7 +219,7 @@ def strike(name: str, sample_rate: int, rng: Generator) -> np.ndarray:
     return wave / np.abs(wave).max()
 
 
-def band_pass(hz: np.ndarray, low: float, high: float) -> np.ndarray:
+def band_pass(hz: np.ndarray, low: float | int, high: float | int) -> np.ndarray:
     """Gain at ``hz`` of a filter that keeps ``low`` to ``high`` Hz, 12 dB an octave outside."""
     hz = np.maximum(hz, 1e-3)
     return 1 / np.sqrt((1 + (low / hz) ** 4) * (1 + (hz / high) ** 4))
@@ -235,7 +235,7 @@ def shape(
     return np.fft.irfft(np.fft.rfft(wave, size) * gain(hz), size)[: wave.size]
 
 
-def room(seconds: float, sample_rate: int, rng: Generator) -> np.ndarray:
+def room(seconds: float | int, sample_rate: int, rng: Generator) -> np.ndarray:
     """The echo of a room that falls by 60 dB in ``seconds``, of unit energy."""
     t = np.arange(max(int(seconds * sample_rate), 1)) / sample_rate
     echo = rng.normal(size=t.size) * exp(-6.9 * t / seconds)

@@ -58,13 +58,7 @@ def synthesize(
     >>> synthesize("waltz", 3, seconds=0.5).shape
     (8000, 1)
     """
-    if genre not in STYLES:
-        raise ValueError(f"genre: there is no {genre!r}; take one of {', '.join(GENRES)}")
-    if min(track, seed) < 0 or not seconds > 0 or sample_rate < 4000:
-        raise ValueError(
-            f"{genre}.{track:05d}: track {track} and seed {seed} must be at least 0, seconds "
-            f"{seconds} more than 0, and sample_rate {sample_rate} at least 4000"
-        )
+    _check(genre, track, seed, seconds, sample_rate)
     style = STYLES[genre]
     score, sound = SeedSequence([seed, track, *genre.encode()]).spawn(2)
     piece, rng = compose(style, Generator(PCG64(score)), seconds), Generator(PCG64(sound))
@@ -87,6 +81,16 @@ def synthesize(
     return record(mix, style, sample_rate, rng)[lead_in:, None].astype(np.float32)
 
 
+def _check(genre: str, track: int, seed: int, seconds: float, sample_rate: int) -> None:
+    if genre not in STYLES:
+        raise ValueError(f"genre: there is no {genre!r}; take one of {', '.join(GENRES)}")
+    if min(track, seed) < 0 or not seconds > 0 or sample_rate < 4000:
+        raise ValueError(
+            f"{genre}.{track:05d}: track {track} and seed {seed} must be at least 0, seconds "
+            f"{seconds} more than 0, and sample_rate {sample_rate} at least 4000"
+        )
+
+
 LEAD_IN = 1.5  # seconds before the excerpt begins, of which only the ends of notes are heard
 BALANCE = {"bass": 0, "chords": -7, "lead": -2} | dict.fromkeys(DRUMS, 10)  # dB
 
@@ -94,10 +98,8 @@ BALANCE = {"bass": 0, "chords": -7, "lead": -2} | dict.fromkeys(DRUMS, 10)  # dB
 def record(mix: np.ndarray, style: Style, sample_rate: int, rng: Generator) -> np.ndarray:
     """``mix`` ``(L,)`` as a studio leaves it: dynamics, room, tone controls, pressed, noisy."""
     t = np.arange(mix.size) / sample_rate
-    swell = rng.uniform(*style.swell) * np.sin(
-        2 * np.pi * (rng.uniform(0.03, 0.2) * t + rng.uniform())
-    )
-    mix = mix * 10 ** (swell / 40)
+    swell = np.sin(2 * np.pi * (rng.uniform(0.03, 0.2) * t + rng.uniform()))
+    mix = mix * 10 ** (rng.uniform(*style.swell) / 2 * swell / 20)
 
     echo = room(rng.uniform(*style.echo), sample_rate, rng) * rng.uniform(0.1, 0.7)
     echo[0] += 1
@@ -114,10 +116,9 @@ def record(mix: np.ndarray, style: Style, sample_rate: int, rng: Generator) -> n
         return reverb * 10 ** (gain / 20) * band_pass(hz, low, high)
 
     mix = shape(mix, tone, sample_rate)
-    mix /= np.sqrt((mix**2).mean())
     drive = rng.uniform(*style.drive)
-    mix = np.tanh(drive * mix) / drive
-    mix /= np.sqrt((mix**2).mean())
+    mix = np.tanh(drive * mix / (mix.std() + 1e-9))
+    mix /= mix.std() + 1e-9
 
     hiss = rng.uniform(-1.2, 0)  # spectral slope of the noise
     noise = shape(rng.normal(size=mix.size), lambda hz: np.maximum(hz, 20) ** hiss, sample_rate)
@@ -158,6 +159,7 @@ def render_dataset(
     root = Path(root)
     if tracks_per_genre < 1:
         raise ValueError(f"tracks_per_genre: {tracks_per_genre} makes no data set; take 1 or more")
+    _check(GENRES[0], 0, seed, seconds, sample_rate)
     settings = {
         "what": "synthetic genres of wavegan",
         "version": VERSION,
