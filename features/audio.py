@@ -188,9 +188,12 @@ def _open(path: Path) -> sf.SoundFile:
         raise AudioError(
             path, f"unreadable: {said}", "convert it to wav or flac, or leave it out"
         ) from error
-    reason = _truncation(path, file.frames)
-    if reason is None and file.frames == 0:
+    if file.format == "RAW":  # any .au without a header passes as telephone audio
+        reason: str | None = "unreadable: no header"
+    elif file.frames == 0:
         reason = "empty: a header without samples"
+    else:
+        reason = _truncation(path, file.frames)
     if reason is not None:
         file.close()
         raise AudioError(path, reason)
@@ -300,6 +303,5 @@ def _compared(promised: int, there: int, frames: int) -> str | None:
     """
     if promised >= 0x7FFF0000 or promised - there <= 64:
         return None
-    if there <= 0 or frames == 0:
-        return f"truncated: header promises {promised} bytes of audio, none is there"
-    return _truncated(frames * promised // there, frames)
+    width = there // frames  # bytes a frame; 0 for codecs with less than one
+    return _truncated(promised // width if width else frames * promised // there, frames)

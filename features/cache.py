@@ -217,9 +217,8 @@ def _write_header(file: BinaryIO, num_samples: int, channels: int) -> None:
 def _whole_entry(path: Path, channels: int) -> int | None:
     """Number of samples of a cache entry; None where it is missing, cut short or something else."""
     with suppress(OSError, ValueError):
-        found = np.load(path, mmap_mode="r")
-        expected = (np.int16, 2, channels, _HEADER)
-        if (found.dtype, found.ndim, found.shape[-1], found.offset) == expected:
+        found = np.lib.format.open_memmap(path, mode="r")
+        if (found.dtype, found.shape[1:], found.offset) == (np.int16, (channels,), _HEADER):
             return len(found) or None
     return None
 

@@ -212,8 +212,9 @@ def _whole_groups(
 ) -> list[list[int]]:
     """Indices of each side, groups whole, as near to the fractions in each label as found.
 
-    Groups in an order of chance go one by one to where they most reduce the squared relative
-    distance from the wanted counts; of some such orders the best result is taken.
+    Groups in an order of chance go one by one to the side that lacks most of their labels, else to
+    where they most reduce the squared relative distance from the wanted counts; of some such
+    orders the best result is taken.
     """
     labels = sorted({track.label for track in tracks})
     members: dict[str, list[int]] = defaultdict(list)
@@ -235,9 +236,11 @@ def _whole_groups(
     for attempt in range(attempts):
         counts, place = np.zeros_like(wanted), {}
         for group in sorted(sizes, key=lambda g: _order(seed, f"{attempt}:{g}")):
-            gain = distance(counts + sizes[group]) - distance(counts)
-            place[group] = int(gain.argmin())
-            counts[place[group]] += sizes[group]
+            size = sizes[group]
+            covered = ((counts == 0) & (size > 0)).sum(axis=1)
+            moved = distance(counts + size) - distance(counts)
+            place[group] = int(np.lexsort((moved, -covered))[0])
+            counts[place[group]] += size
         score = float(distance(counts).sum())
         if (counts > 0).all() and score < best[0]:
             best = score, place

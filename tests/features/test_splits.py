@@ -1,0 +1,262 @@
+"""Splits as properties of any data set, and on real ones."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.clips import Clips
+from features.dataset import Track, scan_tracks
+from features.splits import LeakError, LeakWarning, Split, check_disjoint, split_clips, split_tracks
+
+
+def track(label: str, name: str, group: str | None = None) -> Track:
+    return Track(Path(f"{label}/{name}.wav"), label, f"{label}/{name}", group or f"{label}/{name}")
+
+
+def data_set(sizes: dict[str, int]) -> list[Track]:
+    return [track(label, str(i)) for label, size in sizes.items() for i in range(size)]
+
+
+def labels(side: tuple[Track, ...]) -> Counter:
+    return Counter(t.label for t in side)
+
+
+sizes = st.dictionaries(st.sampled_from("abcdef"), st.integers(3, 40), min_size=2)
+fractions = st.sampled_from([(0.7, 0.2, 0.1), (0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (1 / 3,) * 3])
+
+
+@settings(deadline=None)
+@given(sizes, fractions, st.integers(0, 2**32), st.randoms())
+def test_a_split_by_track(sizes, fractions, seed, random):
+    tracks = data_set(sizes)
+    split = split_tracks(tracks, fractions=fractions, seed=seed)
+    sides = (split.train, split.valid, split.test)
+    assert sorted(t.track_id for side in sides for t in side) == sorted(t.track_id for t in tracks)
+    for label, size in sizes.items():
+        for side, fraction in zip(sides, fractions, strict=True):
+            assert labels(side)[label] >= 1
+            assert abs(labels(side)[label] - fraction * size) < 2
+    random.shuffle(tracks)
+    assert split_tracks(tracks, fractions=fractions, seed=seed) == split
+    assert (split.by, split.leaks) == ("track", False)
+
+
+@settings(deadline=None)
+@given(st.integers(2, 50), st.sampled_from([(0.8, 0.0, 0.2), (0.5, 0.0, 0.5)]))
+def test_without_a_validation_side(size, fractions):
+    split = split_tracks(data_set({"a": size, "b": size}), fractions=fractions)
+    assert split.valid == ()
+    assert abs(labels(split.test)["a"] - fractions[2] * size) < 1 or size < 5
+    assert labels(split.train)["b"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(3, (1, 1, 1)), (8, (6, 1, 1)), (10, (7, 2, 1)), (100, (70, 20, 10))]
+)
+def test_counts(size, expected):
+    split = split_tracks(data_set({"a": size, "b": size}))
+    assert tuple(labels(s)["a"] for s in (split.train, split.valid, split.test)) == expected
+
+
+def test_seeds_differ_and_a_new_class_changes_no_other():
+    tracks = data_set({"a": 30, "b": 30})
+    tests = {split_tracks(tracks, seed=seed).test for seed in range(10)}
+    assert len(tests) == 10
+    more = split_tracks([*tracks, *data_set({"c": 9})]).test
+    assert tuple(t for t in more if t.label != "c") == split_tracks(tracks).test
+
+
+def test_the_order_of_chance_is_fixed_for_good():
+    """Results name their split by seed alone, so that no later version may change it."""
+    split = split_tracks(data_set({"a": 10, "b": 10}), seed=1)
+    assert [t.track_id for t in split.test] == ["a/9", "b/8"]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 12), min_size=3, max_size=8),
+    st.lists(st.integers(1, 12), min_size=3, max_size=8),
+    st.integers(0, 9),
+)
+def test_a_split_by_group_keeps_groups_whole(first, second, seed):
+    tracks = [
+        track(label, f"{g}.{i}", f"{label}{g}")
+        for label, groups in (("a", first), ("b", second))
+        for g, size in enumerate(groups)
+        for i in range(size)
+    ]
+    split = split_tracks(tracks, by="group", seed=seed)
+    sides = (split.train, split.valid, split.test)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert not {t.group for t in sides[one]} & {t.group for t in sides[other]}
+    assert sum(map(len, sides)) == len(tracks)
+    assert all(set(labels(side)) == {"a", "b"} for side in sides)
+    assert split_tracks(tracks[::-1], by="group", seed=seed) == split
+
+
+def test_many_small_groups_come_near_the_fractions():
+    tracks = [track("ab"[g % 2], f"{g}.{i}", f"g{g}") for g in range(100) for i in range(1 + g % 4)]
+    split = split_tracks(tracks, by="group")
+    for label, total in labels(tuple(tracks)).items():
+        for side, fraction in zip(("train", "valid", "test"), (0.7, 0.2, 0.1), strict=True):
+            assert abs(labels(getattr(split, side))[label] / total - fraction) < 0.05
+
+
+def test_too_few_tracks_or_groups_name_the_class():
+    with pytest.raises(ValueError, match="class 'b' has 2 tracks, 3 are needed"):
+        split_tracks(data_set({"a": 9, "b": 2}))
+    tracks = [*data_set({"a": 9}), *(track("b", str(i), "Bach") for i in range(9))]
+    with pytest.raises(ValueError, match=r"class 'b' has 1 group\(s\) \(Bach\), 3 are needed"):
+        split_tracks(tracks, by="group")
+
+
+def test_groups_over_classes_may_leave_no_way():
+    """Each class has three groups, but x and y fill two sides for a and b at once."""
+    members = {"a": "xyz", "b": "xyw", "c": "zwv"}
+    tracks = [track(label, g, g) for label, groups in members.items() for g in groups]
+    with pytest.raises(ValueError, match="no way found to put the 5 groups on 3 sides"):
+        split_tracks(tracks, by="group")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (0.7, 0.3),
+        (0.7, 0.2, 0.2),
+        (0.9, 0.1, 0.0),
+        (0.0, 0.5, 0.5),
+        (1.2, -0.3, 0.1),
+        (float("nan"),) * 3,
+    ],
+)
+def test_fractions_that_are_none(bad):
+    for by in ("track", "group"):
+        with pytest.raises(ValueError, match=re.escape(f"fractions={bad}")):
+            split_tracks(data_set({"a": 9, "b": 9}), fractions=bad, by=by)
+
+
+def test_other_misuse():
+    with pytest.raises(ValueError, match="by='chunk': use 'track', 'group' or 'gtzan-filtered'"):
+        split_tracks(data_set({"a": 9}), by="chunk")
+    with pytest.raises(ValueError, match="no tracks to split"):
+        split_tracks([])
+    with pytest.raises(ValueError, match="one track_id twice"):
+        split_tracks(data_set({"a": 9}) * 2)
+
+
+@pytest.fixture
+def lists(tmp_path):
+    for i, side in enumerate(("train", "valid", "test")):
+        names = [f"{g}/{g}.{n:05d}.wav" for g in ("blues", "hiphop") for n in (i, i + 10, i + 500)]
+        (tmp_path / f"{side}_filtered.txt").write_text("\n".join(names) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("spelling", ["hiphop", "hip-hop"])
+def test_gtzan_filtered(lists, spelling):
+    tracks = [
+        Track(Path(f"{folder}/{folder}.{i:05d}.au"), label, f"{folder}.{i:05d}", "x")
+        for label, folder in (("blues", "blues"), ("hiphop", spelling))
+        for i in range(20)
+    ]
+    split = split_tracks(tracks, by="gtzan-filtered", lists=lists)
+    assert [t.track_id for t in split.valid] == [
+        *("blues.00001", "blues.00011", f"{spelling}.00001", f"{spelling}.00011")
+    ]
+    assert (len(split.train), len(split.test), split.by) == (4, 4, "gtzan-filtered")
+
+
+def test_gtzan_filtered_misuse(lists):
+    tracks = [track(g, f"{g}.{i:05d}") for g in ("blues", "hiphop") for i in range(20)]
+    with pytest.raises(ValueError, match="needs lists="):
+        split_tracks(tracks, by="gtzan-filtered")
+    with pytest.raises(FileNotFoundError, match=r"none/train_filtered.txt: no such list"):
+        split_tracks(tracks, by="gtzan-filtered", lists=lists / "none")
+    few = [t for t in tracks if t.label == "blues" or t.path.stem.endswith("0")]
+    with pytest.raises(ValueError, match=r"class 'hiphop' has none .*valid_filtered.txt"):
+        split_tracks(few, by="gtzan-filtered", lists=lists)
+    with (lists / "test_filtered.txt").open("a") as file:
+        file.write("blues/blues.00000.wav\n")
+    with pytest.raises(LeakError, match="1 tracks are in both train and test: blues/blues.00000"):
+        split_tracks(tracks, by="gtzan-filtered", lists=lists)
+
+
+def test_leaks_are_named():
+    a, b, c = data_set({"a": 3})
+    check_disjoint(Split((a,), (b,), (c,), "track"), groups=True)
+    with pytest.raises(LeakError, match="1 tracks are in both valid and test: a/1"):
+        check_disjoint(Split((a,), (b,), (b, c), "track"))
+    ann = tuple(track("a", str(i), "Ann") for i in range(2))
+    check_disjoint(Split(ann[:1], (), ann[1:], "track"))
+    with pytest.raises(LeakError, match="1 groups are in both train and test: Ann"):
+        check_disjoint(Split(ann[:1], (), ann[1:], "track"), groups=True)
+
+
+def test_the_split_by_chunk_warns_and_leaks():
+    n = 60
+    clips = Clips(
+        audio=np.arange(n, dtype=np.float32).reshape(n, 1, 1),
+        labels=(np.arange(n) % 3).astype(np.int32),
+        track_ids=np.array([f"t{i % 6}" for i in range(n)]),
+        label_names=("a", "b", "c"),
+        sample_rate=8000,
+        digests=np.array([""] * n),
+        starts=np.arange(n) // 6,
+    )
+    with pytest.warns(LeakWarning, match="too high"):
+        split = split_clips(clips, seed=3)
+    assert split.leaks
+    assert [len(s) for s in (split.train, split.valid, split.test)] == [42, 12, 6]
+    assert np.bincount(split.test.labels).tolist() == [2, 2, 2]
+    together = np.concatenate([s.audio.ravel() for s in (split.train, split.valid, split.test)])
+    assert sorted(together) == list(range(n))
+    with pytest.raises(LeakError, match="tracks are in both train and valid"):
+        check_disjoint(split)
+
+
+def test_gtzan_mini_by_track(gtzan_mini):
+    split = split_tracks(scan_tracks(gtzan_mini))
+    assert [len(s) for s in (split.train, split.valid, split.test)] == [60, 10, 10]
+    assert set(labels(split.test).values()) == {1}
+
+
+def test_gtzan_mini_by_artist_names_what_lacks(gtzan_mini, shared_data):
+    if not (shared_data / "gtzan-splits").is_dir():
+        pytest.skip(f"no gtzan-splits in {shared_data}")
+    lists = shared_data / "gtzan-splits"
+    tracks = scan_tracks(gtzan_mini, artist_index=lists / "GTZANindex.txt")
+    with pytest.raises(ValueError, match=r"'blues' has 1 group\(s\) \(John Lee Hooker\)"):
+        split_tracks(tracks, by="group")
+    with pytest.raises(ValueError, match="class 'blues' has none of its tracks"):
+        split_tracks(tracks, by="gtzan-filtered", lists=lists)
+
+
+def test_the_filtered_lists_take_all_of_gtzan(shared_data, tmp_path):
+    lists = shared_data / "gtzan-splits"
+    if not lists.is_dir():
+        pytest.skip(f"no gtzan-splits in {shared_data}")
+    index = (lists / "GTZANindex.txt").read_text(encoding="utf-8").splitlines()
+    for line in index:
+        name = line.split(" ")[0]
+        path = tmp_path / name.split(".")[0] / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    tracks = scan_tracks(tmp_path, artist_index=lists / "GTZANindex.txt")
+    split = split_tracks(tracks, by="gtzan-filtered", lists=lists)
+    assert [len(s) for s in (split.train, split.valid, split.test)] == [443, 197, 290]
+    by_artist = split_tracks(tracks, by="group")
+    for label in labels(by_artist.test):
+        assert labels(by_artist.train)[label] in range(55, 86), label
+
+
+def test_fsdd_by_speaker(shared_data):
+    if not (shared_data / "fsdd").is_dir():
+        pytest.skip(f"no fsdd in {shared_data}")
+    split = split_tracks(scan_tracks(shared_data / "fsdd"), by="group")
+    assert [len({t.group for t in s}) for s in (split.train, split.valid, split.test)] == [4, 1, 1]
+    assert set(labels(split.test).values()) == {50}
