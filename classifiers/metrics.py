@@ -1,0 +1,122 @@
+"""How good predictions are, by clip and by track."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores of a set of predictions.
+
+    Attributes
+    ----------
+    accuracy : share of right answers.
+    macro_f1 : mean F1 over the classes that occur as truth or as prediction.
+    confusion : (K, K) counts; rows are the truth, columns the prediction.
+    per_class : ``precision``, ``recall``, ``f1`` and ``support`` (true count), each (K,);
+        a score without any case (0/0) is 0.
+    """
+
+    accuracy: float
+    macro_f1: float
+    confusion: np.ndarray
+    per_class: dict[str, np.ndarray]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain numbers and lists, for JSON."""
+        return {
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "confusion": self.confusion.tolist(),
+            "per_class": {name: values.tolist() for name, values in self.per_class.items()},
+        }
+
+
+def evaluate(probabilities: np.ndarray, labels: np.ndarray) -> Report:
+    """Score predictions.
+
+    Parameters
+    ----------
+    probabilities : (N, K); the largest is the answer (the first of equals).
+    labels : (N,) true classes, 0 to K - 1.
+
+    Raises
+    ------
+    ValueError
+        Different lengths, nothing to score, labels out of range, or NaN.
+    """
+    probabilities, labels = np.asarray(probabilities), np.asarray(labels)
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
+        raise ValueError(
+            f"evaluate takes probabilities (N, K) and labels (N,) with N > 0, "
+            f"not {probabilities.shape} and {labels.shape}"
+        )
+    if np.isnan(probabilities).any():
+        raise ValueError("probabilities hold NaN: the model's weights or its inputs are not finite")
+    classes = probabilities.shape[1]
+    check_labels(labels, classes)
+    confusion = np.zeros((classes, classes), int)
+    np.add.at(confusion, (labels, probabilities.argmax(1)), 1)
+
+    right, support, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    f1 = _ratio(2 * right, support + predicted)
+    per_class = {
+        "precision": _ratio(right, predicted),
+        "recall": _ratio(right, support),
+        "f1": f1,
+        "support": support,
+    }
+    occurring = support + predicted > 0
+    return Report(
+        float(right.sum() / len(labels)), float(f1[occurring].mean()), confusion, per_class
+    )
+
+
+def vote_by_track(
+    probabilities: np.ndarray, track_ids: Sequence[Any] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average the probabilities of each track's clips.
+
+    Parameters
+    ----------
+    probabilities : (N, K), one row a clip.
+    track_ids : (N,) the track of each clip.
+
+    Returns
+    -------
+    track_ids : (tracks,) in the order in which they first occur.
+    probabilities : (tracks, K) means.
+    """
+    probabilities, ids = np.asarray(probabilities), np.asarray(track_ids)
+    if probabilities.ndim != 2 or ids.shape != probabilities.shape[:1]:
+        raise ValueError(
+            f"vote_by_track takes probabilities (N, K) and track_ids (N,), "
+            f"not {probabilities.shape} and {ids.shape}"
+        )
+    _, first, track = np.unique(ids, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    totals = np.zeros((len(first), probabilities.shape[1]))
+    np.add.at(totals, track, probabilities)
+    means = totals / np.bincount(track, minlength=len(first))[:, None]
+    return ids[first[order]], means[order]
+
+
+def check_labels(labels: np.ndarray, classes: int, what: str = "labels") -> None:
+    """Raise ValueError unless ``labels`` are whole numbers from 0 to ``classes`` - 1."""
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{what} are class indices (integers), not {labels.dtype}")
+    if len(labels) and (labels.min() < 0 or labels.max() >= classes):
+        raise ValueError(
+            f"{what} run from {labels.min()} to {labels.max()}; "
+            f"with {classes} classes they are 0 to {classes - 1}"
+        )
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, 0 where whole is 0."""
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
