@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile as sf
@@ -262,7 +262,7 @@ class _Index:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.known = self._read()
-        self.added: dict[str, list] = {}
+        self.added: dict[str, Any] = {}
 
     def digest(self, source: Path) -> str:
         stat = source.stat()
@@ -281,7 +281,7 @@ class _Index:
             with suppress(OSError):  # a full or read-only cache still serves without its index
                 write_text(self.path, json.dumps(self._read() | self.added, indent=0))
 
-    def _read(self) -> dict[str, list]:
+    def _read(self) -> dict[str, Any]:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,7 +14,7 @@ from numpy.typing import DTypeLike
 from features.cache import Quarantined, Recording, decode_tracks
 from features.dataset import Track
 
-Index = int | np.integer | slice | np.ndarray | Sequence[int] | Sequence[bool]
+Index = int | np.integer | slice | EllipsisType | np.ndarray | Sequence[int] | Sequence[bool]
 
 
 class LazyAudio:
@@ -50,13 +51,8 @@ class LazyAudio:
         return self.shape[0]
 
     def __getitem__(self, index: Index) -> Float[np.ndarray, "*shape"]:
-        if isinstance(index, tuple):
-            raise IndexError(
-                "index the clips only, e.g. audio[3][:100], or np.asarray(audio) first"
-            )
         rows = np.arange(len(self))[index]
-        clips = self._gathered(np.atleast_1d(rows))
-        return clips if np.ndim(rows) else clips[0]
+        return self._gathered(rows.ravel()).reshape(*rows.shape, *self.shape[1:])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -97,19 +93,20 @@ class Clips:
     quarantined : tracks left out as faulty, with the reason.
     """
 
-    audio: LazyAudio | Float[np.ndarray, "n l c"]
-    labels: Int[np.ndarray, " n"]
+    audio: LazyAudio | np.ndarray
+    labels: np.ndarray
     track_ids: np.ndarray
     label_names: tuple[str, ...]
     sample_rate: int
     digests: np.ndarray
-    starts: Int[np.ndarray, " n"]
+    starts: np.ndarray
     skipped: tuple[str, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.audio.ndim != 3:
-            raise ValueError(f"clips have audio of shape {self.audio.shape}; give (N, L, C)")
+        if self.audio.ndim != 3 or self.audio.dtype != np.float32:
+            found = f"{self.audio.dtype} of shape {self.audio.shape}"
+            raise ValueError(f"clips have audio of {found}; give float32 (N, L, C)")
         for name in ("labels", "track_ids", "digests", "starts"):
             if getattr(self, name).shape != (len(self),):
                 found = getattr(self, name).shape
