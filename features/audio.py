@@ -72,7 +72,7 @@ def load_audio(
     --------
     >>> audio, rate = load_audio("blues.00000.wav", sample_rate=16000)  # doctest: +SKIP
     >>> audio.shape  # doctest: +SKIP
-    (480196, 1)
+    (480213, 1)
     """
     path = Path(path)
     with _open(path) as file:
