@@ -1,0 +1,1 @@
+"""The command line, recipes, run folders, comparisons, reports and benchmarks."""

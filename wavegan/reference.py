@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from flax import nnx
 
-from wavegan.networks import Discriminator, Generator, WaveGANConfig
+from wavegan.networks import Convolution, Dense, Discriminator, Generator, WaveGANConfig
 
 
 def load_reference(
@@ -46,7 +46,10 @@ def load_reference(
 
 
 def _variables(g: Generator, d: Discriminator) -> Iterator[tuple[str, nnx.Param]]:
-    layers = [("G/z_project/dense", g.project), ("D/output/dense", d.output)]
+    layers: list[tuple[str, Dense | Convolution]] = [
+        ("G/z_project/dense", g.project),
+        ("D/output/dense", d.output),
+    ]
     layers += [(f"G/upconv_{i}/conv2d_transpose", layer) for i, layer in enumerate(g.layers)]
     layers += [(f"D/downconv_{i}/conv1d", layer) for i, layer in enumerate(d.layers)]
     for name, layer in layers:

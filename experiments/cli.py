@@ -1,0 +1,316 @@
+"""The command line `wavegan`: options into typed configurations, errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.presets import RECIPES, Recipe
+from experiments.progress import Progress, duration
+from experiments.settings import ARM_NAMES, SPLITS, CompareConfig, DataConfig, as_dict
+from wavegan.losses import LOSSES
+from wavegan.run_folder import CheckpointError
+from wavegan.training import TrainingDiverged, TrainingInterrupted
+
+_ERRORS = (ValueError, OSError, CheckpointError, TrainingDiverged, FloatingPointError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is 0, 1 (a check failed), 2 (an error) or 130."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(arguments)
+    options.command_line = shlex.join(["wavegan", *arguments])
+    try:
+        return options.function(options)
+    except TrainingInterrupted as stopped:
+        print(f"\n{stopped}; everything is saved, the same command resumes", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept, the same command resumes", file=sys.stderr)
+        return 130
+    except _ERRORS as error:
+        if options.traceback:
+            raise
+        print(f"wavegan {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from experiments.compare import compare
+
+    recipe = _recipe(options)
+    config = CompareConfig(
+        recipe=recipe,
+        data=_data(options),
+        seeds=options.seeds,
+        gan_seeds=options.gan_seeds,
+        steps=options.steps,
+        synthetic_ratio=options.synthetic_ratio,
+        arms=tuple(options.arms.split(",")),
+    )
+    out = options.out or _new_run(f"compare-{recipe.name}")
+    results = compare(
+        config,
+        out,
+        command=options.command_line,
+        progress=Progress(),
+        should_stop=_stop_on_signals(),
+    )
+    _print_results(results)
+    print(f"\nreport: {out / 'report.html'}")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from experiments.gans import train_gans
+    from experiments.runs import Run
+    from experiments.sources import open_source
+
+    recipe, data, progress = _recipe(options), _data(options), Progress()
+    gan = replace(recipe.gan, num_samples=recipe.num_samples)
+    source = open_source(
+        data, sample_rate=recipe.sample_rate, num_samples=gan.num_samples, progress=progress
+    )
+    out = options.out or _new_run("train")
+    fixed = {"data": source.digest, "split": as_dict(data)}
+    with Run(out).working({"recipe": as_dict(recipe), "data": as_dict(data)}, fixed) as run:
+        gans = train_gans(
+            run,
+            source,
+            gan,
+            recipe.gan_train,
+            sample_rate=recipe.sample_rate,
+            seeds=options.gan_seeds,
+            progress=progress,
+            should_stop=_stop_on_signals(),
+        )
+    print(f"{len(gans)} GANs in {out}; listen to them: wavegan generate {out} --count 16")
+    return 0
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from experiments.gans import find_gans, write_samples
+
+    if options.count < 1:
+        raise ValueError(f"--count must be at least 1, found {options.count}")
+    progress = Progress()
+    gans = [g for g in find_gans(options.run) if options.genre in (None, g.label)]
+    if not gans:
+        known = ", ".join(sorted({g.label for g in find_gans(options.run)}))
+        raise ValueError(f"--genre {options.genre}: this run has {known}")
+    out = options.out or options.run / "generated"
+    for gan in gans:
+        folder = out / f"{gan.label}-gan{gan.seed}" if gan.seed else out / gan.label
+        for done in write_samples(
+            gan, folder, options.count, seed=options.seed, step=options.step, suffix=options.format
+        ):
+            progress.update(f"generating {gan.label}", done, options.count, unit="clip")
+    print(f"{options.count} clips of {', '.join(g.label for g in gans)} in {out}")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    run = options.run
+    page = run / "report.html"
+    if not page.exists():
+        raise ValueError(
+            f"{run} has no report.html: finish its run with the same `wavegan compare`"
+        )
+    print(page)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from experiments.doctor import check_data, check_machine
+
+    print("\n".join(check_machine()))
+    if options.data is None:
+        return 0
+    lines, sound = check_data(options.data, Progress())
+    print("\n".join(lines))
+    return 0 if sound else 1
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from experiments.bench import run_benchmark
+
+    run_benchmark(options.what, repeats=options.repeats, json_file=options.json)
+    return 0
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """The named recipe with the options that were given put into it."""
+    if options.recipe not in RECIPES:
+        import difflib
+
+        near = difflib.get_close_matches(options.recipe, RECIPES, n=2) or list(RECIPES)
+        raise ValueError(f"--recipe {options.recipe}: there is none; try {', '.join(near)}")
+    recipe = RECIPES[options.recipe]
+    train = {
+        "loss": options.gan_loss,
+        "steps": options.gan_steps,
+        "batch_size": options.gan_batch_size,
+        "critic_steps": options.gan_critic_steps,
+        "learning_rate": options.gan_learning_rate,
+        "ema_decay": options.gan_ema_decay,
+        "checkpoint_every": options.gan_checkpoint_every,
+    }
+    clip = {"sample_rate": options.sample_rate, "num_samples": options.num_samples}
+    return replace(
+        recipe,
+        gan=replace(recipe.gan, **_given({"dim": options.gan_dim})),
+        gan_train=replace(recipe.gan_train, **_given(train)),
+        **_given(clip),
+    )
+
+
+def _given(values: dict) -> dict:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _data(options: argparse.Namespace) -> DataConfig:
+    return DataConfig(
+        root=options.data,
+        split=options.split,
+        fractions=options.fractions,
+        split_seed=options.split_seed,
+        split_lists=options.split_lists,
+        artist_index=options.artist_index,
+        skip_short=options.skip_short,
+    )
+
+
+def _new_run(name: str) -> Path:
+    return Path("runs") / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{name}"
+
+
+def _stop_on_signals():
+    """A question whether Ctrl-C or SIGTERM came; the second one stops at once."""
+    came = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = True
+        print("\nstopping after this step, saving (again: stop at once)", file=sys.stderr)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return lambda: came
+
+
+def _print_results(results: dict) -> None:
+    """The table and the verdicts."""
+    print(f"\n{'arm':<20}{'runs':>5}{'track accuracy':>16}{'clip accuracy':>15}{'macro-F1':>10}")
+    for arm, outcome in results["arms"].items():
+        runs = outcome["runs"]
+        means = [
+            sum(run[metric] for run in runs) / len(runs)
+            for metric in ("track_accuracy", "accuracy", "macro_f1")
+        ]
+        print(f"{arm:<20}{len(runs):>5}{means[0]:>16.1%}{means[1]:>15.1%}{means[2]:>10.3f}")
+    print()
+    for row in results["differences"]:
+        low, high = row["ci95"]
+        print(
+            f"{row['arm']} against {row['against']}, {row['metric'].replace('_', ' ')}: "
+            f"{row['mean']:+.3f} (95 % interval {low:+.3f} to {high:+.3f}): {row['verdict']}"
+        )
+    print(f"\nthis took {duration(results['environment']['seconds'])}")
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        train, valid, test = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"three numbers with commas for train, valid and test, as 0.7,0.2,0.1; found {text!r}"
+        ) from None
+    return train, valid, test
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="wavegan",
+        description="Does audio that a GAN generated make a classifier better?",
+    )
+    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, function, about):
+        added = commands.add_parser(name, help=about, description=about)
+        added.set_defaults(function=function)
+        return added
+
+    compare = command("compare", _compare, "baseline against augmented, end to end: the main job")
+    train = command("train", _train, "train one GAN a genre")
+    for added in (compare, train):
+        _add_data_options(added)
+        _add_gan_options(added)
+    add = compare.add_argument_group("comparison").add_argument
+    add("--seeds", type=int, default=3, help="paired runs of each arm (default 3)")
+    add("--steps", type=int, help="optimiser steps of every run (default: the recipe's epochs)")
+    add(
+        "--synthetic-ratio",
+        type=float,
+        default=1.0,
+        help="generated for each real clip (default 1)",
+    )
+    add("--arms", default=",".join(ARM_NAMES), help="with commas; the first is the baseline")
+
+    generate = command("generate", _generate, "clips to files, with the latent of each")
+    add = generate.add_argument
+    add("run", type=Path, metavar="RUN", help="run folder of `train` or `compare`")
+    add("--count", type=int, default=16, help="clips of each genre (default 16)")
+    add("--seed", type=int, default=0, help="of the latents (default 0)")
+    add("--genre", help="only this genre")
+    add("--step", type=int, help="of this checkpoint (default: the newest)")
+    add("--format", choices=("wav", "flac"), default="wav")
+    add("--out", type=Path, help="folder to write to (default RUN/generated)")
+
+    report = command("report", _report, "where the report page of a run is")
+    report.add_argument("run", type=Path, metavar="RUN")
+
+    doctor = command("doctor", _doctor, "check this machine, and a data set")
+    doctor.add_argument("--data", help="folder of class folders to check")
+
+    bench = command("bench", _bench, "speed against peers, side by side in one run")
+    bench.add_argument("what", choices=("gan", "features", "classifiers"))
+    bench.add_argument("--json", type=Path, help="write the rows to this file, too")
+    bench.add_argument("--repeats", type=int, default=5, help="of each timing (default 5)")
+    return parser
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("data").add_argument
+    add("--data", help="folder of class folders (default: the embedded synthetic genres)")
+    add("--recipe", default="demo", help=f"{', '.join(RECIPES)} (default demo)")
+    add("--out", type=Path, help="run folder (default runs/<date>-<name>); resumes what is there")
+    add("--split", default="track", help=f"{', '.join(SPLITS)} (default track)")
+    add("--fractions", type=_fractions, default=(0.7, 0.2, 0.1), metavar="TRAIN,VALID,TEST")
+    add("--split-seed", type=int, default=0)
+    add("--split-lists", help="folder of the gtzan-filtered lists (train_filtered.txt, …)")
+    add("--artist-index", help="file that names each GTZAN track's artist")
+    add("--skip-short", action="store_true", help="leave out tracks shorter than a clip")
+    add("--sample-rate", type=int, help="Hz (default: the recipe's)")
+    add("--num-samples", type=int, help="of a clip (default: the recipe's)")
+
+
+def _add_gan_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("GANs (default: the recipe's)").add_argument
+    add("--gan-seeds", type=int, default=1, help="GANs a genre (default 1)")
+    add("--gan-dim", type=int, help="width of the networks")
+    add("--gan-steps", type=int, help="generator steps")
+    add("--gan-loss", choices=tuple(LOSSES))
+    add("--gan-batch-size", type=int)
+    add("--gan-critic-steps", type=int)
+    add("--gan-learning-rate", type=float)
+    add("--gan-ema-decay", type=float, help="of the averaged generator")
+    add("--gan-checkpoint-every", type=int, metavar="STEPS")

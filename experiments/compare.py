@@ -1,0 +1,431 @@
+"""The main job: does adding a GAN's clips make the classifier better?
+
+    tracks → split → a GAN a genre (training tracks alone) → clips → features
+           → one classifier an arm and seed → paired differences → results.json, report.html
+
+Each stage is kept in the run folder under a key of all that went into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from numpy.lib.format import open_memmap
+
+from classifiers import FitConfig, create, evaluate, fit, predict, vote_by_track
+from experiments import statistics
+from experiments.arms import ARMS, Examples, Rows
+from experiments.gans import Gan, refuse_leaks, sample_gan, train_gans
+from experiments.inputs import Input
+from experiments.progress import Progress
+from experiments.report import render_report
+from experiments.runs import Run, environment
+from experiments.settings import CompareConfig, as_dict
+from experiments.sources import Source, open_source
+from features import Clips, Standardizer
+from features.files import write_json, write_text
+
+SHOWN_CLIPS = 12  # real and generated ones of each genre in the report
+_BATCH = 64  # clips whose features are computed at a time
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the split as the classifiers see it."""
+
+    clips: Clips
+    features: np.ndarray
+    key: str  # of the stage that made the features
+
+
+def compare(
+    config: CompareConfig,
+    out: str | Path,
+    *,
+    command: str = "",
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
+    """Run a comparison, or what is left of it, in the folder ``out``; return its results.
+
+    Parameters
+    ----------
+    command : the line that a reader types to do the same, for the report.
+    progress, should_stop : as in `train_gans`.
+
+    Raises
+    ------
+    ValueError
+        For settings and data that can't be used.
+    LeakError
+        Where a GAN saw a validation or test track.
+    TrainingDiverged, TrainingInterrupted
+        As `wavegan.train`; what is finished is kept.
+    """
+    started = time.monotonic()
+    progress = progress or Progress(quiet=True)
+    recipe = config.recipe
+    gan = replace(recipe.gan, num_samples=recipe.num_samples)
+    source = open_source(
+        config.data,
+        sample_rate=recipe.sample_rate,
+        num_samples=recipe.num_samples,
+        channels=gan.channels,
+        progress=progress,
+    )
+    if not source.sides["valid"]:
+        raise ValueError(
+            "the validation side is empty, and early stopping needs one: give --fractions with a "
+            "middle value above 0"
+        )
+    fixed = {"data": source.digest, "split": as_dict(config.data)}
+    with Run(out).working(as_dict(config), fixed) as run:
+        gans = train_gans(
+            run,
+            source,
+            gan,
+            recipe.gan_train,
+            sample_rate=recipe.sample_rate,
+            seeds=config.gan_seeds,
+            progress=progress,
+            should_stop=should_stop,
+        )
+        sides = {
+            side: _side(run, source.clips(side, recipe.num_samples), recipe.input, side, progress)
+            for side in ("train", "valid", "test")
+        }
+        counts = _synthetic_counts(sides["train"].clips, config.synthetic_ratio)
+        synthetic = [
+            _synthetic_side(
+                run, [g for g in gans if g.seed == seed], counts, source, config, progress
+            )
+            for seed in range(config.gan_seeds)
+        ]
+        arms = {arm: _run_arm(run, arm, config, sides, synthetic, progress) for arm in config.arms}
+        results = _results(config, source, sides, gans, sum(counts.values()), arms)
+        results["command"] = command
+        results["environment"] = environment() | {"seconds": round(time.monotonic() - started, 1)}
+        write_json(run.path / "results.json", results)
+        write_text(run.path / "report.html", _report(run, results, source, config, gans, counts))
+    return results
+
+
+def _side(run: Run, clips: Clips, make: Input, name: str, progress: Progress) -> Side:
+    """Features of clips, kept as a stage."""
+    text = "".join(f"{d}:{s};" for d, s in zip(clips.digests, clips.starts, strict=True))
+    inputs = {
+        "clips": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
+        "sample_rate": clips.sample_rate,
+        "num_samples": clips.num_samples,
+        "input": {"type": type(make).__name__, **as_dict(make)},
+    }
+
+    def build(folder: Path) -> None:
+        _write_features(folder, clips.audio, clips.sample_rate, make, f"features {name}", progress)
+
+    folder = run.stage(f"features-{name}", inputs, build)
+    return Side(clips, np.load(folder / "features.npy", mmap_mode="r"), folder.name)
+
+
+def _write_features(
+    folder: Path, audio: Any, sample_rate: int, make: Input, task: str, progress: Progress
+) -> None:
+    """``features.npy`` in ``folder``, computed in batches of one shape."""
+    count = len(audio)
+
+    def batch(start: int) -> np.ndarray:
+        rows = np.arange(start, start + _BATCH) % count  # the last batch wraps around
+        return np.asarray(make(np.asarray(audio[rows], np.float32), sample_rate))
+
+    out = open_memmap(folder / "features.npy", "w+", np.float32, shape=(count, *batch(0).shape[1:]))
+    for start in range(0, count, _BATCH):
+        values = batch(start)
+        stop = min(start + _BATCH, count)
+        out[start:stop] = values[: stop - start]
+        progress.update(task, stop, count, unit="clip")
+    out.flush()
+
+
+def _synthetic_counts(train: Clips, ratio: float) -> dict[int, int]:
+    """Generated clips for each label: ``ratio`` times its real training clips."""
+    return {
+        int(label): max(1, round(ratio * int((train.labels == label).sum())))
+        for label in np.unique(train.labels)
+    }
+
+
+def _synthetic_side(
+    run: Run,
+    gans: Sequence[Gan],
+    counts: dict[int, int],
+    source: Source,
+    config: CompareConfig,
+    progress: Progress,
+) -> tuple[Examples, str]:
+    """Features and labels of all genres' generated clips, and a key of what they are."""
+    held_out = {r.digest for side in ("valid", "test") for r in source.sides[side]}
+    make, sample_rate = config.recipe.input, config.recipe.sample_rate
+    features, labels, keys = [], [], []
+    for label, count in counts.items():
+        gan = next(g for g in gans if g.label == source.labels[label])
+        refuse_leaks(gan, held_out)
+        audio = sample_gan(run, gan, count)
+
+        def build(folder: Path, audio=audio, gan=gan) -> None:
+            scaled = _Float(audio)
+            _write_features(
+                folder, scaled, sample_rate, make, f"features of generated {gan.label}", progress
+            )
+
+        inputs = {
+            "gan": gan.folder.name,
+            "count": count,
+            "input": {"type": type(make).__name__, **as_dict(make)},
+        }
+        folder = run.stage(f"features-{gan.label}-{gan.seed}", inputs, build)
+        features.append(np.load(folder / "features.npy", mmap_mode="r"))
+        labels.append(np.full(count, label, np.int32))
+        keys.append(folder.name)
+    return Examples(Rows(features), np.concatenate(labels)), "+".join(keys)
+
+
+class _Float:
+    """int16 clips read as float32 in [-1, 1]."""
+
+    def __init__(self, audio: np.ndarray):
+        self._audio = audio
+
+    def __len__(self) -> int:
+        return len(self._audio)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self._audio[rows] / np.float32(32768)
+
+
+def _run_arm(
+    run: Run,
+    arm: str,
+    config: CompareConfig,
+    sides: dict[str, Side],
+    synthetic: Sequence[tuple[Examples, str]],
+    progress: Progress,
+) -> list[tuple[dict[str, Any], np.ndarray]]:
+    """The record and the test probabilities of each paired run of an arm."""
+    recipe = config.recipe
+    train, valid, test = (sides[side] for side in ("train", "valid", "test"))
+    budget = config.steps or _steps(recipe.fit, len(train.clips))
+    settings = replace(recipe.fit, steps=budget, epochs=None, patience=None)
+    scaler = Standardizer.fit(train.features) if recipe.input.standardize else None
+    num_classes = len(train.clips.label_names)
+    runs = []
+    for seed in range(config.seeds):
+        gan_seed = seed % config.gan_seeds
+        examples, synthetic_key = synthetic[gan_seed]
+        parts, index, labels = ARMS[arm].build(
+            Examples(train.features, train.clips.labels), examples
+        )
+
+        def build(folder: Path, parts=parts, index=index, labels=labels, seed=seed) -> None:
+            model = create(
+                recipe.architecture,
+                input_shape=train.features.shape[1:],
+                num_classes=num_classes,
+                rngs=nnx.Rngs(seed),
+                **recipe.options,
+            )
+
+            def on_log(metrics: dict[str, float]) -> None:
+                run.append_metrics({"arm": arm, "seed": seed} | metrics)
+                note = f"loss {metrics['classifier/loss']:.3f}"
+                progress.update(
+                    f"{arm} {seed + 1}/{config.seeds}",
+                    int(metrics["classifier/step"]),
+                    budget,
+                    note,
+                )
+
+            history = fit(
+                model,
+                (Rows(parts, index, scaler), labels),
+                (Rows([valid.features], scaler=scaler), valid.clips.labels),
+                settings,
+                seed=seed,
+                on_log=on_log,
+            )
+            np.save(
+                folder / "probabilities.npy", predict(model, Rows([test.features], scaler=scaler))
+            )
+            write_json(folder / "history.json", history.to_dict())
+
+        inputs = {
+            "arm": arm,
+            "architecture": recipe.architecture,
+            "options": dict(recipe.options),
+            "fit": as_dict(settings),
+            "seed": seed,
+            "features": [sides[side].key for side in ("train", "valid", "test")],
+            "synthetic": synthetic_key if ARMS[arm].synthetic else len(labels),
+        }
+        folder = run.stage(f"classifier-{arm}-{seed}", json.loads(json.dumps(inputs)), build)
+        probabilities = np.load(folder / "probabilities.npy")
+        history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+        runs.append((_record(seed, gan_seed, probabilities, test.clips, history), probabilities))
+    return runs
+
+
+def _steps(settings: FitConfig, clips: int) -> int:
+    """The recipe's budget over ``clips`` training clips."""
+    return settings.steps or (settings.epochs or 1) * -(-clips // settings.batch_size)
+
+
+def _record(
+    seed: int, gan_seed: int, probabilities: np.ndarray, test: Clips, history: dict[str, Any]
+) -> dict[str, Any]:
+    by_clip = evaluate(probabilities, test.labels)
+    by_track = evaluate(*_votes(probabilities, test))
+    return {
+        "classifier_seed": seed,
+        "gan_seed": gan_seed,
+        "steps": history["num_steps"],
+        "best_step": history["best_step"],
+        "accuracy": by_clip.accuracy,
+        "track_accuracy": by_track.accuracy,
+        "macro_f1": by_clip.macro_f1,
+        "confusion": np.asarray(by_clip.confusion).tolist(),
+        "track_confusion": np.asarray(by_track.confusion).tolist(),
+        "history": history,
+    }
+
+
+def _votes(probabilities: np.ndarray, test: Clips) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and labels of the tracks."""
+    names, votes = vote_by_track(probabilities, test.track_ids)
+    label = dict(zip(test.track_ids, test.labels, strict=True))
+    return votes, np.array([label[name] for name in names], np.int32)
+
+
+def _results(
+    config: CompareConfig,
+    source: Source,
+    sides: dict[str, Side],
+    gans: Sequence[Gan],
+    generated: int,
+    arms: dict[str, list[tuple[dict[str, Any], np.ndarray]]],
+) -> dict[str, Any]:
+    """What ``results.json`` holds, but for how it was made."""
+    recipe, test = config.recipe, sides["test"].clips
+    baseline, *others = config.arms
+    predicted = {
+        arm: (
+            np.stack([p.argmax(1) for _, p in runs]),
+            np.stack([_votes(p, test)[0].argmax(1) for _, p in runs]),
+        )
+        for arm, runs in arms.items()
+    }
+    tracks, _ = vote_by_track(arms[baseline][0][1], test.track_ids)
+    track_truth = _votes(arms[baseline][0][1], test)[1]
+    pairs = [(arm, baseline) for arm in others]
+    if "real+synthetic" in others and "real-oversampled" in others:
+        pairs.append(("real+synthetic", "real-oversampled"))
+    differences, per_label = [], []
+    for arm, against in pairs:
+        (clips_a, tracks_a), (clips_b, tracks_b) = predicted[arm], predicted[against]
+        by_track = (track_truth, tracks_a, tracks_b, np.asarray(tracks))
+        by_clip = (test.labels, clips_a, clips_b, test.track_ids)
+        for name, data, metric in (
+            ("track_accuracy", by_track, statistics.accuracy),
+            ("accuracy", by_clip, statistics.accuracy),
+            ("macro_f1", by_clip, statistics.macro_f1),
+        ):
+            found = statistics.paired_difference(*data, metric)
+            differences.append(
+                {
+                    "arm": arm,
+                    "against": against,
+                    "metric": name,
+                    "mean": found.mean,
+                    "ci95": list(found.ci95),
+                    "verdict": found.verdict,
+                    "detectable": found.detectable,
+                }
+            )
+        for label, name in enumerate(source.labels):
+            found = statistics.paired_difference(*by_clip, statistics.recall_of(label))
+            per_label.append(
+                {
+                    "arm": arm,
+                    "against": against,
+                    "label": name,
+                    "mean": found.mean,
+                    "ci95": list(found.ci95),
+                }
+            )
+    return {
+        "recipe": recipe.name,
+        "version": environment()["versions"]["wavegan"],
+        "config": as_dict(config),
+        "data": {
+            "name": source.name,
+            "labels": list(source.labels),
+            "tracks": len(source.digests),
+            "clips": {name: len(side.clips) for name, side in sides.items()},
+            "sample_rate": recipe.sample_rate,
+            "num_samples": recipe.num_samples,
+            "hash": source.digest,
+            "quarantined": [
+                {"track": str(q.track.track_id), "reason": q.reason} for q in source.quarantined
+            ],
+            "skipped": list(source.skipped),
+        },
+        "split": {
+            "by": source.split.by,
+            "leaks": source.split.leaks,
+            "seed": config.data.split_seed,
+            "fractions": list(config.data.fractions),
+            **{name: [r.track.track_id for r in rs] for name, rs in source.sides.items()},
+            "hashes": source.digests,
+        },
+        "gan": {
+            "loss": recipe.gan_train.loss,
+            "dim": recipe.gan.dim,
+            "steps": recipe.gan_train.steps,
+            "seeds": config.gan_seeds,
+            "synthetic": generated,
+            "stages": [gan.folder.name for gan in gans],
+        },
+        "arms": {arm: {"runs": [record for record, _ in runs]} for arm, runs in arms.items()},
+        "differences": differences,
+        "per_label": per_label,
+    }
+
+
+def _report(
+    run: Run,
+    results: dict[str, Any],
+    source: Source,
+    config: CompareConfig,
+    gans: Sequence[Gan],
+    counts: dict[int, int],
+) -> str:
+    """The page: results, and clips to listen to."""
+    train = source.clips("train", config.recipe.num_samples)
+    clips, curves = {}, {}
+    for label, name in enumerate(source.labels):
+        gan = next(g for g in gans if g.label == name)
+        real = np.flatnonzero(train.labels == label)
+        shown = np.random.default_rng(label).permutation(real)[:SHOWN_CLIPS]
+        generated = sample_gan(run, gan, counts[label])[:SHOWN_CLIPS]
+        clips[name] = {
+            "real": train.audio[np.sort(shown)],
+            "generated": np.asarray(generated, np.float32) / 32768,
+        }
+        curves[name] = gan.curves()
+    return render_report(results, clips=clips, gan_curves=curves)

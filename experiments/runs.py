@@ -1,0 +1,148 @@
+"""The run folder, which this module alone knows.
+
+config.json       the resolved configuration
+environment.json  versions and hardware
+metrics.jsonl     what was logged, a line a time
+results.json      the outcome
+report.html       the page to open
+stages/NAME-KEY/  what each stage made, under a key of all that went into it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from features.files import write_json
+
+
+class Run:
+    """A run folder, locked against a second process while it is worked on."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).absolute()
+
+    @contextmanager
+    def working(self, config: Mapping[str, Any], fixed: Mapping[str, Any]) -> Iterator[Run]:
+        """Take the folder, or resume what is there.
+
+        Parameters
+        ----------
+        config : written to ``config.json``.
+        fixed : the part of it that a folder keeps for good; other settings may change, and
+            what depends on them is done again.
+
+        Raises
+        ------
+        ValueError
+            Where the folder holds something else, naming what differs, or another process
+            is at work in it.
+        """
+        import fcntl
+
+        file = self.path / "config.json"
+        fixed = json.loads(json.dumps(dict(fixed)))
+        if file.exists():
+            found = json.loads(file.read_text(encoding="utf-8")).get("fixed", {})
+            if differing := [name for name in fixed if found.get(name) != fixed[name]]:
+                shown = "; ".join(f"{n}: {found.get(n)} there, {fixed[n]} here" for n in differing)
+                raise ValueError(
+                    f"--out {self.path} holds another run ({shown}): choose another folder, or "
+                    "give the same settings to resume it"
+                )
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise ValueError(
+                f"--out {self.path} holds files but no run (no config.json): choose a new folder"
+            )
+        (self.path / "stages").mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ValueError(
+                    f"--out {self.path} is in use by another process: wait for it, or choose "
+                    "another folder"
+                ) from None
+            write_json(file, {"fixed": fixed, **config})
+            write_json(self.path / "environment.json", environment())
+            yield self
+
+    def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        """The folder of a finished stage, built now where it is not there yet.
+
+        Parameters
+        ----------
+        name : what the stage is called in the folder's name.
+        inputs : all that the result depends on; its hash is the key.
+        build : makes the stage in the folder given. After a kill it is called on the same
+            folder again, with what was there; it may resume from that.
+        """
+        text = json.dumps(inputs, sort_keys=True)
+        key = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        safe = re.sub(r"[^\w.+-]+", "_", name)
+        folder = self.path / "stages" / f"{safe}-{key}"
+        if not folder.exists():
+            part = folder.with_name(folder.name + ".part")
+            part.mkdir(parents=True, exist_ok=True)
+            build(part)
+            write_json(part / "stage.json", {"stage": name, "inputs": json.loads(text)})
+            part.rename(folder)
+        return folder
+
+    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Add a line to ``metrics.jsonl``."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(metrics)) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The content of a JSON file of the run; a missing or damaged one is a ValueError."""
+        file = self.path / name
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"{self.path} is no finished run: it has no {name}") from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{file} is damaged ({error}): run the same command again") from None
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware that a result was made with."""
+    import jax
+
+    packages = (
+        "wavegan",
+        "jax",
+        "jaxlib",
+        "flax",
+        "optax",
+        "orbax-checkpoint",
+        "numpy",
+        "soundfile",
+    )
+    devices = jax.devices()
+    kind = devices[0].device_kind
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "hardware": f"{_processor()}, {os.cpu_count()} cores; jax on {len(devices)} {kind}",
+        "versions": {name: metadata.version(name) for name in packages},
+        "free_disk_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

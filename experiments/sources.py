@@ -1,0 +1,167 @@
+"""The data of a run: tracks found, decoded and put on their sides of the split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.progress import Progress
+from experiments.settings import DataConfig
+from features import (
+    Clips,
+    LeakError,
+    Quarantined,
+    Recording,
+    Split,
+    cut_clips,
+    decode_tracks,
+    scan_tracks,
+    split_tracks,
+)
+from features.cache import default_cache_dir
+from features.synthetic import render_dataset
+
+Sides = dict[str, tuple[Recording, ...]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Decoded recordings on the sides of a split.
+
+    Attributes
+    ----------
+    name : of the data set.
+    labels : the classes, sorted.
+    sides : recordings of "train", "valid" and "test".
+    split : the tracks of each side.
+    quarantined : faulty tracks left out, with the reason.
+    skipped : ids of tracks too short for a clip, left out on request.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    sides: Sides
+    split: Split
+    quarantined: tuple[Quarantined, ...]
+    skipped: tuple[str, ...]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Content hash of each track, by track id."""
+        return {r.track.track_id: r.digest for side in self.sides.values() for r in side}
+
+    @property
+    def digest(self) -> str:
+        """A hash of all tracks' ids and contents."""
+        text = "".join(f"{name}{digest}" for name, digest in sorted(self.digests.items()))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def training(self, label: str) -> tuple[Recording, ...]:
+        """The training recordings of one class."""
+        return tuple(r for r in self.sides["train"] if r.track.label == label)
+
+    def clips(self, side: str, num_samples: int) -> Clips:
+        """All clips of a side, end to end."""
+        return cut_clips(self.sides[side], num_samples=num_samples, label_names=self.labels)
+
+
+def open_source(
+    config: DataConfig,
+    *,
+    sample_rate: int,
+    num_samples: int,
+    channels: int = 1,
+    progress: Progress | None = None,
+    cache_dir: Path | None = None,
+) -> Source:
+    """Find, decode (once) and split the tracks of ``config``.
+
+    Parameters
+    ----------
+    sample_rate : Hz that all recordings get.
+    num_samples : length of a clip; no kept track is shorter.
+
+    Raises
+    ------
+    ValueError
+        For data that can't be used, as `features` says it; a track shorter than a clip,
+        unless ``config.skip_short``.
+    LeakError
+        Where one content is on two sides.
+    """
+    progress = progress or Progress(quiet=True)
+    cache = cache_dir or default_cache_dir()
+    if config.root is None:
+        root = render_dataset(
+            cache / "embedded",
+            on_progress=lambda done, total, name: progress.update(
+                "rendering the embedded genres", done, total, name, "track"
+            ),
+        )
+    else:
+        root = Path(config.root)
+    tracks = scan_tracks(root, artist_index=config.artist_index)
+    decoded = decode_tracks(
+        tracks,
+        sample_rate=sample_rate,
+        channels=channels,
+        cache_dir=cache,
+        on_progress=lambda done, total, name: progress.update(
+            "reading tracks", done, total, name, "track"
+        ),
+    )
+    for entry in decoded.quarantined:
+        progress.say(f"left out: {entry.track.path.name}: {entry.reason}")
+    kept: list[Recording] = []
+    short: list[Recording] = []
+    for recording in decoded.recordings:
+        (kept if recording.num_samples >= num_samples else short).append(recording)
+    if short and not config.skip_short:
+        raise ValueError(_too_short(short, num_samples, sample_rate))
+    if short:
+        progress.say(f"left out: {len(short)} tracks shorter than a clip")
+    split = split_tracks(
+        [recording.track for recording in kept],
+        fractions=config.fractions,
+        seed=config.split_seed,
+        by=config.split,
+        lists=config.split_lists,
+    )
+    by_track = {recording.track: recording for recording in kept}
+    sides = {
+        side: tuple(by_track[track] for track in getattr(split, side))
+        for side in ("train", "valid", "test")
+    }
+    _refuse_twins(sides)
+    return Source(
+        name=root.resolve().name if config.root else "embedded",
+        labels=tuple(sorted({track.label for track in split.train})),
+        sides=sides,
+        split=split,
+        quarantined=decoded.quarantined,
+        skipped=tuple(recording.track.track_id for recording in short),
+    )
+
+
+def _refuse_twins(sides: Sides) -> None:
+    seen: dict[str, str] = {}
+    for side, recordings in sides.items():
+        for recording in recordings:
+            if seen.setdefault(recording.digest, side) != side:
+                raise LeakError(
+                    f"{recording.track.path} in {side} has the content of a track in "
+                    f"{seen[recording.digest]}: remove one of the two files"
+                )
+
+
+def _too_short(short: Sequence[Recording], num_samples: int, sample_rate: int) -> str:
+    shown = ", ".join(
+        f"{r.track.path.name} ({r.num_samples / sample_rate:.2f} s)" for r in short[:5]
+    )
+    return (
+        f"{len(short)} tracks are shorter than a clip of {num_samples / sample_rate:.2f} s "
+        f"({num_samples} samples at {sample_rate} Hz): {shown}{' …' if len(short) > 5 else ''}; "
+        "leave them out with --skip-short, or choose a smaller --num-samples"
+    )
