@@ -280,7 +280,7 @@ def _mel_spectrogram(y: Array, options: _Mel) -> Array:
         segments = _frames(y, length, each * hop).reshape(-1, length)
         one = partial(_mel_of_segment, options=options, double=double)
         mel = lax.map(one, segments, batch_size=max(1, at_once // each))
-        return mel.reshape(y.shape[0], parts * each, -1)[:, :frames]
+        return mel.reshape(y.shape[0], parts * each, options.n_mels)[:, :frames]
 
     # On a CPU what fits the cache is several times faster than the whole; a GPU wants it whole,
     # up to a share of its memory.
@@ -337,7 +337,7 @@ def _rfft_in_double(frames: Float[Array, "t n"]) -> Complex[Array, "t k"]:
 @_rfft_in_double.def_vmap
 def _rfft_in_double_batch(size: int, batched: list, frames: Array) -> tuple[Array, bool]:
     flat = _rfft_in_double(frames.reshape(-1, frames.shape[-1]))
-    return flat.reshape(*frames.shape[:-1], -1), True
+    return flat.reshape(*frames.shape[:-1], flat.shape[-1]), True
 
 
 @_spectrum_in_double.defjvp
