@@ -20,6 +20,7 @@ MODES = {
 REGISTERS = {"bass": 40, "chords": 60, "lead": 72}  # MIDI number in the middle
 LEVELS = {"X": 1.0, "o": 0.35}  # any other symbol: 0.7
 MISSED = 0.06  # share of the notes that nobody plays
+GRACE = 0.07  # seconds of a grace note
 
 Range = tuple[float | int, float | int]
 
@@ -36,7 +37,7 @@ class Part:
     patterns: str
     voices: str
     gate: Range  # share of the time to the next note for which it sounds
-    presence: float  # chance that it plays in two given bars
+    presence: float | int  # chance that it plays in two given bars
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,11 @@ STYLES: dict[str, Style] = {
             "brush:o...x...o...x...",
         ),
         drums=0.5,
-        bass=Part("1... 1..5 1.....5. 1...1.53", "pluck keys pluck strings", (0.8, 1), 0.75),
-        chords=Part("13585358 1.5.8.5. 1538 x.x.", "pluck pluck piano keys", (0.8, 1.2), 0.95),
-        lead=Part("*...*.*. *..*.... *.****.. *.......", "flute strings reed", (0.8, 1), 0.6),
+        bass=Part("1... 1..5 1.....5. 1...1.53", "keys pluck keys strings", (0.8, 1), 0.7),
+        chords=Part("13585358 1.5.8.5. 1538 x.x.", "pluck pluck piano keys", (0.8, 1.2), 1),
+        lead=Part("*...*.*. *..*.... *.****.. *.......", "flute flute strings reed", (0.8, 1), 0.5),
         register=0,
-        bright=(0.15, 0.6),
+        bright=(0.2, 0.6),
         swell=(2, 9),
         drive=(0.05, 0.2),
         echo=(0.5, 2),
@@ -247,7 +248,7 @@ def compose(style: Style, rng: Generator, seconds: float) -> Piece:
     mode = _word(style.modes, rng)
     harmony = Harmony.draw(MODES[mode], style.sevenths, rng)
     tempo, swing = rng.uniform(*style.tempo), rng.uniform(*style.swing)
-    sloppy = rng.uniform(0, 0.014)  # seconds
+    sloppy, ornate = rng.uniform(0, 0.014), rng.uniform(0, 0.25)  # seconds; share of grace notes
     beat = 60 / tempo
     bar = style.beats * beat
     begin = rng.uniform(0, bar)
@@ -267,14 +268,18 @@ def compose(style: Style, rng: Generator, seconds: float) -> Piece:
                 start += rng.normal(0, sloppy)
                 if start >= seconds or rng.uniform() < MISSED:
                     continue
-                length = gates.get(name, 0) * (until - at) * bar
-                level = np.clip(LEVELS.get(symbol, 0.7) + rng.normal(0, 0.08), 0.15, 1)
-                pitches: list[int | None] = [None]
-                if name in parts:
-                    place = at + number % 2  # the melody is two bars long
-                    register = REGISTERS[name] + style.register
-                    pitches = harmony.pitches(symbol, register, chord, coming, place, rng)
-                notes += [Note(name, start, length, pitch, float(level)) for pitch in pitches]
+                level = float(np.clip(LEVELS.get(symbol, 0.7) + rng.normal(0, 0.08), 0.15, 1))
+                if name not in parts:
+                    notes.append(Note(name, start, 0.0, None, level))
+                    continue
+                length = gates[name] * (until - at) * bar
+                register = REGISTERS[name] + style.register
+                place = at + number % 2  # the melody is two bars long
+                pitches = harmony.pitches(symbol, register, chord, coming, place, rng)
+                if name == "lead" and rng.uniform() < ornate:
+                    grace = harmony.above(pitches[0])
+                    notes.append(Note(name, start - GRACE, GRACE, grace, level / 2))
+                notes += [Note(name, start, length, pitch, level) for pitch in pitches]
     return Piece(tempo, harmony.tonic, mode, voices, tuple(notes))
 
 
@@ -295,8 +300,14 @@ class Harmony:
         return cls(int(rng.integers(12)), scale, tones, tuple(melody.tolist()))
 
     def pitches(
-        self, symbol: str, register: int, chord: int, coming: int, place: float, rng: Generator
-    ) -> list[int | None]:
+        self,
+        symbol: str,
+        register: int,
+        chord: int,
+        coming: int,
+        place: float | int,
+        rng: Generator,
+    ) -> list[int]:
         """MIDI numbers of ``symbol`` over a ``chord``, at ``place`` (in bars) of the melody."""
         if symbol == "x":  # every tone near the register: an inversion that moves little
             return [self._near(register, chord + tone) for tone in self.tones]
@@ -305,6 +316,10 @@ class Harmony:
         step = self.melody[int(16 * place)] if symbol == "*" else int(symbol) - 1
         rise = self._semitones(chord + step) - self._semitones(chord)
         return [self._near(register, chord) + rise]
+
+    def above(self, pitch: int) -> int:
+        """The next note of the scale above ``pitch``."""
+        return next(p for p in range(pitch + 1, pitch + 4) if (p - self.tonic) % 12 in self.scale)
 
     def _near(self, register: int, step: int) -> int:
         return register + (self.tonic + self._semitones(step) - register + 6) % 12 - 6

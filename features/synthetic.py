@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from jaxtyping import Float32
 from numpy.random import PCG64, Generator, SeedSequence
 
@@ -28,6 +29,8 @@ from features.files import write_json
 GENRES: tuple[str, ...] = tuple(STYLES)
 VERSION = 1  # of the sound: another one renders a folder again
 MANIFEST = "synthetic.json"
+LEAD_IN = 1.5  # seconds before the excerpt begins, of which only the ends of notes are heard
+BALANCE = {"bass": 0, "chords": -7, "lead": -2} | dict.fromkeys(DRUMS, 10)  # dB
 
 
 def synthesize(
@@ -91,10 +94,6 @@ def _check(genre: str, track: int, seed: int, seconds: float, sample_rate: int) 
         )
 
 
-LEAD_IN = 1.5  # seconds before the excerpt begins, of which only the ends of notes are heard
-BALANCE = {"bass": 0, "chords": -7, "lead": -2} | dict.fromkeys(DRUMS, 10)  # dB
-
-
 def record(mix: np.ndarray, style: Style, sample_rate: int, rng: Generator) -> np.ndarray:
     """``mix`` ``(L,)`` as a studio leaves it: dynamics, room, tone controls, pressed, noisy."""
     t = np.arange(mix.size) / sample_rate
@@ -103,9 +102,9 @@ def record(mix: np.ndarray, style: Style, sample_rate: int, rng: Generator) -> n
 
     echo = room(rng.uniform(*style.echo), sample_rate, rng) * rng.uniform(0.1, 0.7)
     echo[0] += 1
-    low, high = 2 ** rng.uniform(np.log2((25, 2500)), np.log2((150, 9000)))
-    slope = rng.uniform(-2, 2)  # dB an octave
-    bells = [(2 ** rng.uniform(7, 12.5), rng.uniform(-7, 7)) for _ in range(3)]  # Hz, dB
+    low, high = 2 ** rng.uniform(np.log2((25, 3000)), np.log2((150, 9000)))
+    slope = rng.uniform(-1.5, 1.5)  # dB an octave
+    bells = [(2 ** rng.uniform(7, 12.5), rng.uniform(-5, 5)) for _ in range(3)]  # Hz, dB
 
     def tone(hz: np.ndarray) -> np.ndarray:
         octave = np.log2(np.maximum(hz, 20) / 500)
@@ -122,7 +121,7 @@ def record(mix: np.ndarray, style: Style, sample_rate: int, rng: Generator) -> n
 
     hiss = rng.uniform(-1.2, 0)  # spectral slope of the noise
     noise = shape(rng.normal(size=mix.size), lambda hz: np.maximum(hz, 20) ** hiss, sample_rate)
-    mix += noise / noise.std() * 10 ** (rng.uniform(-48, -20) / 20)
+    mix += noise / noise.std() * 10 ** (rng.uniform(-42, -24) / 20)
     return mix * min(10 ** (rng.uniform(-27, -13) / 20), 0.95 / np.abs(mix).max())
 
 
@@ -224,8 +223,6 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
 
 
 def _is_whole(path: Path, num_samples: int, sample_rate: int) -> bool:
-    import soundfile
-
     try:
         info = soundfile.info(path)
     except soundfile.LibsndfileError:

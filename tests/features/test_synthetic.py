@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
@@ -18,7 +21,7 @@ from features.dataset import scan_tracks
 from features.synthetic import GENRES, MANIFEST, render_dataset, synthesize
 
 RATE = 16000
-TRACKS = 16
+TRACKS = 12
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,16 @@ def test_a_track_is_the_same_whenever_it_is_rendered(tracks):
     assert again.dtype == np.float32
     assert again.shape == (6 * RATE, 1)
     np.testing.assert_array_equal(again[:, 0], tracks["swing", 5])
+
+
+def test_another_process_renders_the_same(tracks):
+    code = (
+        "import sys; from features.synthetic import synthesize;"
+        "sys.stdout.buffer.write(synthesize('drone', 2, seconds=6.0).tobytes())"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "77"}
+    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True).stdout
+    np.testing.assert_array_equal(np.frombuffer(out, np.float32), tracks["drone", 2])
 
 
 @pytest.mark.parametrize("other", [("swing", 6, 0), ("swing", 5, 1), ("march", 5, 0)])
@@ -108,6 +121,7 @@ def test_keys_tempi_modes_and_instruments_vary():
         assert max(tempi) - min(tempi) > 0.7 * (high - low)
         assert len({piece.tonic for piece in drawn}) >= 9
         assert len({piece.mode for piece in drawn}) >= 2
+        assert len({piece.notes for piece in drawn}) == len(drawn)
         assert len({piece.voices["lead"] for piece in drawn}) >= 3
 
 
