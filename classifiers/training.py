@@ -133,10 +133,7 @@ def fit(
     eval_every = config.eval_every or epoch
     log = on_log or (lambda values: None)
 
-    step = _compiled_step(graph, config.optimizer, config.learning_rate)
-    # Copies: each step gives its state's memory away, and the model must survive an error.
-    params, rest = _copy((params, rest))
-    state = (params, rest, _optimizer(config.optimizer, config.learning_rate).init(params))
+    step, state = training_step(model, config.optimizer, config.learning_rate)
     key = jax.random.key(seed)
     history, best, best_loss, best_step = History(), (params, rest), np.inf, 0
     pending: list[Array] = []  # scores still being computed
@@ -196,6 +193,21 @@ def _split(model: nnx.Module) -> tuple[nnx.GraphDef, State, State]:
     """The network's structure, its weights, and the rest (batch statistics)."""
     graph, params, *rest = nnx.split(model, nnx.Param, ...)
     return graph, params, rest[0]
+
+
+def training_step(
+    model: nnx.Module, optimizer: str, learning_rate: float
+) -> tuple[Callable, tuple[State, State, Any]]:
+    """The compiled step that :func:`fit` repeats, and the state it starts from.
+
+    ``step(state, inputs, labels, number, key)`` gives the next state and the batch's mean
+    loss and accuracy. It takes the memory of the state it is given, which is a copy of the
+    model's: the model itself stays as it is.
+    """
+    graph, params, rest = _split(model)
+    params, rest = _copy((params, rest))
+    memory = _optimizer(optimizer, learning_rate).init(params)
+    return _compiled_step(graph, optimizer, learning_rate), (params, rest, memory)
 
 
 @lru_cache(maxsize=16)

@@ -10,11 +10,11 @@ from flax import nnx
 from classifiers.architectures import ARCHITECTURES, create
 
 SMALL = {
-    "net3": {"conv_widths": (2, 3, 4, 5), "dense_sizes": (6,)},
-    "net5": {"lstm_sizes": (6, 5), "dense_sizes": (4, 3)},
-    "net6": {"lstm_sizes": (6, 5), "dense_sizes": (4, 3)},
+    "net3": {"conv_widths": (4, 4, 8, 8), "dense_sizes": (16,)},
+    "net5": {"lstm_sizes": (12, 8), "dense_sizes": (8, 8)},
+    "net6": {"lstm_sizes": (12, 8), "dense_sizes": (8, 8)},
 }
-SHAPES = {"net3": (16, 17, 3), "net5": (9, 4), "net6": (9, 4)}
+SHAPES = {"net3": (16, 16, 3), "net5": (10, 5), "net6": (10, 5)}
 
 
 def parameters(name, input_shape, num_classes):
