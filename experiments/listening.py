@@ -1,0 +1,83 @@
+"""Clips on a page: a spectrogram that plays its sound when pressed."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+import soundfile as sf
+
+from experiments.plots import spectrograms
+from features.audio import to_pcm
+
+_ICON = (
+    '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="12"/>'
+    '<path class="go" d="M9 6.5v11l9-5.5z"/><path class="stop" d="M8 8h8v8H8z"/></svg>'
+)
+
+
+def listening_section(clips: Mapping[str, Mapping[str, np.ndarray]], sample_rate: int) -> str:
+    """A row of real and a row of generated clips for each label, as HTML.
+
+    Parameters
+    ----------
+    clips : for each label ``"real"`` and ``"generated"`` audio (n, L, C); an empty or missing
+        one has no row.
+    sample_rate : Hz.
+
+    Raises
+    ------
+    ValueError
+        For a clip that holds NaN or Inf.
+    """
+    genres = []
+    for i, (label, kinds) in enumerate(clips.items()):
+        rows = {kind: kinds[kind] for kind in ("real", "generated") if len(kinds.get(kind, ()))}
+        for kind, audio in rows.items():
+            if not np.isfinite(audio).all():
+                raise ValueError(f"{kind} clips of {label!r} hold NaN or Inf: they have no sound")
+        pictures = spectrograms(list(rows.values()), sample_rate)
+        shown = "".join(
+            _row(label, kind, audio, pngs, sample_rate)
+            for (kind, audio), pngs in zip(rows.items(), pictures, strict=True)
+        )
+        genres.append(
+            f'<section class="genre" id="genre-{i}"><h3>{escape(label)}</h3>{shown}</section>'
+        )
+    links = "".join(f'<a href="#genre-{i}">{escape(label)}</a>' for i, label in enumerate(clips))
+    return (
+        '<p class="note">Press a picture to hear its clip, Esc to stop. Log-mel spectrograms: time '
+        "to the right, low at the bottom. All clips of a genre share one colour scale, from 80 dB "
+        'below their loudest point <span class="colours" role="img" aria-label="dark to bright">'
+        f'</span> up to it.</p><nav aria-label="Genres">{links}</nav>{"".join(genres)}'
+    )
+
+
+def _row(label: str, kind: str, audio: np.ndarray, pngs: Sequence[bytes], sample_rate: int) -> str:
+    cards = []
+    for number, (clip, png) in enumerate(zip(audio, pngs, strict=True), 1):
+        name = escape(f"{kind} {label} clip {number}")
+        cards.append(
+            f'<li class="clip"><button type="button" aria-pressed="false" aria-label="Play {name}">'
+            f'<img alt="Spectrogram of {name}" src="{_uri("image/png", png)}"><i></i>{_ICON}'
+            f'</button><audio controls preload="none" aria-label="{name}" '
+            f'src="{_uri("audio/flac", _flac(clip, sample_rate))}"></audio></li>'
+        )
+    return (
+        f'<div class="row {kind}"><h4>{kind.capitalize()}<button type="button" class="all" '
+        f'aria-label="Play or stop all {kind} clips of {escape(label)}">Play all</button></h4>'
+        f'<ul class="clips">{"".join(cards)}</ul></div>'
+    )
+
+
+def _flac(clip: np.ndarray, sample_rate: int) -> bytes:
+    file = io.BytesIO()
+    sf.write(file, to_pcm(clip).astype(np.int16), sample_rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,425 @@
+"""The report of a comparison: one page that needs nothing but itself.
+
+Its parts come from `experiments.forest` (intervals), `experiments.training_curves` and
+`experiments.listening`; the frame, style and script from ``report.html`` beside this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from experiments import forest
+from experiments.forest import points
+from experiments.listening import listening_section
+from experiments.plots import spectrogram_colours
+from experiments.training_curves import classifier_curves, gan_curves_section
+
+Record = Mapping[str, Any]  # an object of results.json
+
+_METRICS = {"track_accuracy": "track accuracy", "accuracy": "clip accuracy", "macro_f1": "macro-F1"}
+_OPENINGS = {
+    "benefit": "The GAN's clips helped",
+    "harm": "The GAN's clips did harm",
+    "": "No evidence that the GAN's clips helped",
+}
+_TRACK_LISTS = ("train", "valid", "test")
+
+
+def render_report(
+    results: Record,
+    *,
+    clips: Mapping[str, Mapping[str, np.ndarray]],
+    gan_curves: Mapping[str, Sequence[Mapping[str, float]]],
+) -> str:
+    """The report page of a comparison.
+
+    Parameters
+    ----------
+    results : content of ``results.json``; what is missing is left out of the page.
+    clips : for each label ``"real"`` and ``"generated"`` audio, (n, L, C) in [-1, 1], at
+        ``results["data"]["sample_rate"]`` Hz.
+    gan_curves : for each label the lines of its GAN's ``metrics.jsonl``.
+
+    Returns
+    -------
+    str
+        HTML with every picture, sound and script inside; the same for the same arguments.
+
+    Raises
+    ------
+    ValueError
+        For clips that hold NaN or Inf.
+    """
+    data = results.get("data", {})
+    arms = results.get("arms", {})
+    parts = {
+        "What this test could show": _power(results),
+        "The arms": _arms(results),
+        "Differences between arms": _differences(results),
+        "Genre by genre": _per_label(results),
+        "What is taken for what": _confusions(arms, data.get("labels", [])),
+        "How the classifiers trained": classifier_curves(arms),
+        "How the GANs trained": gan_curves_section(gan_curves),
+        "Listen": listening_section(clips, data["sample_rate"]) if clips else "",
+        "Data, split and how to repeat it": _details(results),
+    }
+    parts = {name: body for name, body in parts.items() if body}
+    name = data.get("name") or "Unnamed data"
+    page = Template(files("experiments").joinpath("report.html").read_text(encoding="utf-8"))
+    return page.substitute(
+        title=escape(f"{name}: did the GAN's clips help?"),
+        banner=_leak_banner(results.get("split", {})),
+        kicker=escape(f"{name}, recipe {results.get('recipe', '?')}, {_seeds(arms)}"),
+        verdict=_verdict(results),
+        contents="".join(f'<a href="#part-{i}">{part}</a>' for i, part in enumerate(parts)),
+        body="\n".join(
+            f'<section id="part-{i}"><h2>{part}</h2>\n{body}\n</section>'
+            for i, (part, body) in enumerate(parts.items())
+        ),
+        colours=spectrogram_colours(),
+        footer=escape(f"wavegan {results.get('version', '')}"),
+    )
+
+
+# --- the answer ----------------------------------------------------------------------------------
+
+
+def _question(results: Record) -> Record | None:
+    """The difference that the page is about: synthetic clips against none, by track."""
+    return min(
+        (d for d in results.get("differences", []) if "synthetic" in d["arm"]),
+        key=lambda d: (
+            d["arm"] != "real+synthetic",
+            d["against"] != "real",
+            d["metric"] != "track_accuracy",
+        ),
+        default=None,
+    )
+
+
+def _verdict(results: Record) -> str:
+    found = _question(results)
+    if found is None:
+        failed = [name for name, arm in results.get("arms", {}).items() if not arm.get("runs")]
+        why = f"no run finished in {', '.join(failed)}" if failed else "no arm had generated clips"
+        return f'<div class="verdict"><h1>No verdict: {escape(why)}.</h1></div>'
+    kind, metric = _kind(found), found["metric"]
+    headline = (
+        f"{_OPENINGS[kind]}: {_METRICS.get(metric, metric)} changed by {points(found['mean'])} "
+        f"points (95 % interval {_ends(found)})."
+    )
+    text = f"{found['arm']} against {found['against']}, with the same number of training steps."
+    for other in results["differences"]:
+        same = (other["arm"], other["metric"]) == (found["arm"], metric)
+        if same and other["against"] != found["against"]:
+            text += f" Against {other['against']}: {points(other['mean'])} ({_ends(other)})."
+    return (
+        f'<div class="verdict {kind}"><h1>{escape(headline, quote=False)}</h1>'
+        f'<p class="lead">{escape(text)}</p></div>'
+    )
+
+
+def _leak_banner(split: Record) -> str:
+    if not split.get("leaks"):
+        return ""
+    return (
+        '<div class="alarm" role="alert"><strong>This split leaks: quote nothing of this page.'
+        f"</strong> It was made by {escape(str(split.get('by', 'chunk')))}: pieces of one track "
+        "are on both sides, so that the classifier is rewarded for knowing tracks, and the GAN has "
+        "heard what it is tested on. Split by track or by group for figures that hold.</div>"
+    )
+
+
+def _power(results: Record) -> str:
+    found, data = _question(results) or {}, results.get("data", {})
+    labels, leaks = data.get("labels", []), results.get("split", {}).get("leaks")
+    runs = max((len(_runs(arm)) for arm in results.get("arms", {}).values()), default=0)
+    facts = {
+        f"test tracks, {'also' if leaks else 'not'} heard in training": _test_tracks(results),
+        "test clips, cut from those tracks": data.get("clips", {}).get("test"),
+        "runs an arm": runs,
+        "genres": len(labels),
+        "right by guessing": f"{100 / len(labels):.3g} %" if labels else None,
+    }
+    tiles = "".join(
+        f"<div><b>{escape(str(value))}</b><span>{what}</span></div>"
+        for what, value in facts.items()
+        if value
+    )
+    detectable = found.get("detectable")
+    text = ""
+    if detectable is not None and np.isfinite(detectable):
+        text = (
+            '<p class="lead">Only a true change of about <strong>±'
+            f"{100 * detectable:.1f} points</strong> or more would have shown in four out of five "
+            "such tests (80 % power at the 5 % level). A smaller one, to either side, may "
+            "well be there and was missed.</p>"
+        )
+    return f'{text}<div class="facts">{tiles}</div>'
+
+
+# --- arms and differences ------------------------------------------------------------------------
+
+
+def _arms(results: Record) -> str:
+    arms, labels = results.get("arms", {}), results.get("data", {}).get("labels", [])
+    if not arms:
+        return ""
+    tracks = _test_tracks(results)
+    values = {name: _values(arm, "track_accuracy") for name, arm in arms.items()}
+    ends = {name: _wilson(float(np.mean(v)), tracks) for name, v in values.items() if v and tracks}
+    drawn = [*values.values(), *ends.values()]
+    scale = forest.Scale.around([0.0, *(share for shares in drawn for share in shares)])
+    rows, table = [], []
+    for name, arm in arms.items():
+        shown = escape(name)
+        if not _runs(arm):
+            error = escape(f"failed: {arm.get('error', 'no run finished')}")
+            rows.append(forest.row(shown, f'<span class="failed">{error}</span>'))
+            table.append(
+                f'<tr><th scope="row">{shown}</th><td class="failed" colspan="5">{error}</td></tr>'
+            )
+            continue
+        number = _spread(values[name])
+        picture = forest.interval(
+            scale,
+            mean=float(np.mean(values[name])) if values[name] else None,
+            ends=ends.get(name),
+            dots=values[name],
+            reference=1 / len(labels) if labels else None,
+            kind="arm",
+            description=f"{shown}: track accuracy {number} percent",
+        )
+        rows.append(forest.row(shown, picture, f"{number} %"))
+        cells = [_spread(_values(arm, metric)) for metric in _METRICS]
+        cells += [_spread(_values(arm, "best_step"), unit=1), str(len(_runs(arm)))]
+        table.append(
+            f'<tr><th scope="row">{shown}</th>{"".join(f"<td>{c}</td>" for c in cells)}</tr>'
+        )
+    heads = ("arm", "track accuracy", "clip accuracy", "macro-F1", "best step", "runs")
+    return (
+        '<p class="note">Track accuracy in percent: rings are runs, the dot is their mean, the '
+        "dashed line guessing. The bar is the 95 % interval for that many test tracks (Wilson). "
+        "All arms are tested on the same tracks, so the paired differences below are sharper than "
+        "a comparison of these bars.</p>"
+        f"{forest.plot(rows, scale, signed=False)}"
+        '<div class="scroll"><table><thead><tr>'
+        + "".join(f'<th scope="col">{head}</th>' for head in heads)
+        + f"</tr></thead><tbody>{''.join(table)}</tbody></table></div>"
+        '<p class="note">Percent, and steps: mean ± standard deviation over runs.</p>'
+    )
+
+
+def _differences(results: Record) -> str:
+    differences = results.get("differences", [])
+    if not differences:
+        return ""
+    reach = [end for d in differences for end in (*d["ci95"], d["mean"], d.get("detectable"))]
+    scale = forest.Scale.around(reach, symmetric=True)
+    plots = []
+    for metric in dict.fromkeys(d["metric"] for d in differences):
+        rows = [
+            forest.row(
+                f"{escape(d['arm'])}<small>against {escape(d['against'])}</small>",
+                _difference(d, scale, d.get("detectable")),
+                f"{points(d['mean'])} ({_ends(d)})<small>{escape(d.get('verdict', ''))}</small>",
+            )
+            for d in differences
+            if d["metric"] == metric
+        ]
+        title = _METRICS.get(metric, metric)
+        plots.append(
+            f"<h3>{escape(title[:1].upper() + title[1:])}</h3>"
+            + forest.plot(rows, scale, signed=True)
+        )
+    return (
+        '<p class="note">Paired differences in points with 95 % intervals; right of 0 the first '
+        "arm is better. Grey: changes too small for this test set to show (80 % power).</p>"
+        + "".join(plots)
+    )
+
+
+def _per_label(results: Record) -> str:
+    found = results.get("per_label", [])
+    if not found:
+        return ""
+    scale = forest.Scale.around([x for d in found for x in (*d["ci95"], d["mean"])], symmetric=True)
+    figures = []
+    for arm, against in dict.fromkeys((d["arm"], d["against"]) for d in found):
+        rows = [
+            forest.row(escape(d["label"]), _difference(d, scale), points(d["mean"]))
+            for d in found
+            if (d["arm"], d["against"]) == (arm, against)
+        ]
+        caption = f"{escape(arm)}<small>against {escape(against)}</small>"
+        figures.append(
+            f"<figure><figcaption>{caption}</figcaption>"
+            f"{forest.plot(rows, scale, signed=True)}</figure>"
+        )
+    return (
+        '<p class="note">Differences in recall by clip, in points, with 95 % intervals. Of '
+        f"{len(found)} intervals, about one in twenty misses 0 by chance alone.</p>"
+        f'<div class="grid">{"".join(figures)}</div>'
+    )
+
+
+def _difference(d: Record, scale: forest.Scale, band: float | None = None) -> str:
+    return forest.interval(
+        scale,
+        mean=d["mean"],
+        ends=(d["ci95"][0], d["ci95"][1]),
+        band=band,
+        reference=0.0,
+        kind=_kind(d),
+        description=f"{points(d['mean'])} points, 95 % interval {_ends(d)}",
+    )
+
+
+def _kind(difference: Record) -> str:
+    """CSS class of a difference's verdict: "benefit", "harm" or none."""
+    verdict = difference.get("verdict", "")
+    return verdict if verdict in _OPENINGS else ""
+
+
+def _confusions(arms: Mapping[str, Record], labels: Sequence[str]) -> str:
+    head = "".join(
+        f'<th scope="col" title="{escape(x)}"><span>{escape(x)}</span></th>' for x in labels
+    )
+    figures = []
+    for name, arm in arms.items():
+        counts = [np.asarray(run["confusion"], float) for run in _runs(arm) if "confusion" in run]
+        if not counts:
+            continue
+        total = np.sum(counts, axis=0)
+        shares = total / np.maximum(total.sum(1, keepdims=True), 1)
+        body = "".join(
+            f'<tr><th scope="row" title="{escape(label)}">{escape(label)}</th>'
+            + "".join(_cell(share, i == j) for j, share in enumerate(row))
+            + "</tr>"
+            for i, (label, row) in enumerate(zip(labels, shares, strict=True))
+        )
+        figures.append(
+            f"<figure><figcaption>{escape(name)}<small>{_count(len(counts), 'run')}</small>"
+            f'</figcaption><table class="confusion"><thead><tr><td></td>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></figure>"
+        )
+    if not figures:
+        return ""
+    return (
+        '<p class="note">Rows: the true genre. Columns: the answer, in percent of the genre\'s '
+        "test clips, over all runs of an arm. Framed: right. Below 0.5 % left blank.</p>"
+        f'<div class="grid">{"".join(figures)}</div>'
+    )
+
+
+def _cell(share: float, right: bool) -> str:
+    classes = " ".join(["right"] * right + ["deep"] * int(share > 0.55))
+    text = f"{100 * share:.0f}" if share >= 0.005 else ""
+    return f'<td class="{classes}" style="--v:{share:.2f}">{text}</td>'
+
+
+# --- how it was made -----------------------------------------------------------------------------
+
+
+def _details(results: Record) -> str:
+    data, split = results.get("data", {}), results.get("split", {})
+    quarantined, skipped = data.get("quarantined", []), data.get("skipped", [])
+    left_out = _list({row.get("track", "?"): row.get("reason", "") for row in quarantined})
+    left_out += _track_list(f"Too short for a clip: {len(skipped)}", skipped)
+    ids = "".join(
+        _track_list(f"{side}: {_count(len(split.get(side, [])), 'track')}", split.get(side, []))
+        for side in _TRACK_LISTS
+    )
+    parts = {
+        "Data": _list(data, without=("quarantined", "skipped")),
+        f"Files left out: {len(quarantined) + len(skipped)}": left_out,
+        "Split": _list(split, without=(*_TRACK_LISTS, "hashes")) + ids,
+        "GAN": _list(results.get("gan", {}), without=("stages",)),
+        "Machine and versions": _list(results.get("environment", {})),
+    }
+    command = results.get("command")
+    repeat = f"<pre><code>{escape(command)}</code></pre>" if command else ""
+    return repeat + "".join(
+        f"<details><summary>{name}</summary>{body}</details>"
+        for name, body in parts.items()
+        if body
+    )
+
+
+def _track_list(title: str, ids: Sequence[str]) -> str:
+    if not ids:
+        return ""
+    return f'<h3>{title}</h3><p class="ids">{escape(", ".join(map(str, ids)))}</p>'
+
+
+def _list(facts: Record, without: Sequence[str] = ()) -> str:
+    rows = "".join(
+        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd>"
+        for name, value in facts.items()
+        if name not in without and value is not None
+    )
+    return f"<dl>{rows}</dl>" if rows else ""
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def _runs(arm: Record) -> Sequence[Record]:
+    return arm.get("runs") or []
+
+
+def _values(arm: Record, metric: str) -> list[float]:
+    return [run[metric] for run in _runs(arm) if run.get(metric) is not None]
+
+
+def _spread(values: Sequence[float], unit: int = 100) -> str:
+    """Mean ± standard deviation: percent with a decimal, or (``unit=1``) whole numbers."""
+    if not values:
+        return "not known"
+    digits = 1 if unit == 100 else 0
+    mean = f"{unit * np.mean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {unit * np.std(values, ddof=1):.{digits}f}"
+
+
+def _test_tracks(results: Record) -> int:
+    return len(results.get("split", {}).get("test", ()))
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """95 % interval of a share seen in ``count`` cases (Wilson 1927)."""
+    z2 = 1.96**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = (z2 * (share * (1 - share) / count + z2 / (4 * count**2))) ** 0.5 / (1 + z2 / count)
+    return middle - half, middle + half
+
+
+def _seeds(arms: Mapping[str, Record]) -> str:
+    pairs = {
+        (run.get("classifier_seed"), run.get("gan_seed"))
+        for arm in arms.values()
+        for run in _runs(arm)
+    }
+    return _count(len(pairs), "paired seed")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _ends(difference: Record) -> str:
+    low, high = difference["ci95"]
+    return f"{points(low)} to {points(high)}"
