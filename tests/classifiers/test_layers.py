@@ -160,9 +160,7 @@ def test_batch_norm_equals_flax():
         BatchNorm((5, 3), rngs=nnx.Rngs(0)),
         nnx.BatchNorm(3, epsilon=1e-3, rngs=nnx.Rngs(0)),
     )
-    jax.config.update("jax_numpy_rank_promotion", "allow")  # Flax's own code needs it
     expected = theirs(x, use_running_average=False)
-    jax.config.update("jax_numpy_rank_promotion", "raise")
     np.testing.assert_allclose(ours(x, train=True), expected, atol=1e-5)
 
 
@@ -216,7 +214,7 @@ def test_a_same_convolution_keeps_the_size():
     assert conv.output_shape == conv(jnp.zeros((2, 5, 6, 2))).shape[1:] == (5, 6, 3)
 
 
-def test_the_form_follows_the_platform(monkeypatch):
+def test_the_form_follows_the_platform():
     x, kernel = jnp.zeros((1, 4, 4, 1)), jnp.zeros((3, 3, 1, 1))
     traced = str(jax.make_jaxpr(partial(layers.convolve, padding="VALID"))(x, kernel))
     assert ("concatenate" in traced) == (jax.default_backend() == "cpu")
