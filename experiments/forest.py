@@ -16,7 +16,7 @@ _MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Scale:
-    """A horizontal axis from ``low`` to ``high`` with round ``ticks``."""
+    """A horizontal axis from ``low`` to ``high`` with a few round ``ticks`` between."""
 
     low: float
     high: float
@@ -34,14 +34,13 @@ class Scale:
         least = (high - low) / 5
         power = 10.0 ** np.floor(np.log10(least))
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= least * 0.999)
-        first, last = int(np.floor(low / step + 1e-9)), int(np.ceil(high / step - 1e-9))
-        ticks = tuple(float(i * step) for i in range(first, last + 1))
-        return cls(ticks[0], ticks[-1], ticks)
+        first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
+        return cls(low, high, tuple(float(i * step) for i in range(first, last + 1)))
 
     def percent(self, value: float) -> float:
         """Where ``value`` lies in the picture's width; values beyond the axis at its end."""
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
-        return round(4 + 92 * share, 2)  # a margin for the numbers of the first and last tick
+        return round(4 + 92 * share, 2)  # a margin for the marks and numbers at the ends
 
 
 def interval(
@@ -76,9 +75,9 @@ def interval(
     if ends is not None:
         low, high = map(at, ends)
         parts.append(f'<line class="span" x1="{low}%" x2="{high}%" y1="50%" y2="50%"/>')
-    parts += [f'<circle class="dot" cx="{at(dot)}%" cy="50%" r="3"/>' for dot in dots]
+    parts += [f'<circle class="dot" cx="{at(dot)}%" cy="50%" r="4"/>' for dot in dots]
     if mean is not None:
-        parts.append(f'<circle class="mark" cx="{at(mean)}%" cy="50%" r="5.5"/>')
+        parts.append(f'<circle class="mark" cx="{at(mean)}%" cy="50%" r="5"/>')
     body = "".join(parts)
     return f'<svg class="interval {kind}" role="img" aria-label="{description}">{body}</svg>'
 

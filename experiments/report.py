@@ -6,6 +6,7 @@ Its parts come from `experiments.forest` (intervals), `experiments.training_curv
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -76,10 +77,10 @@ def render_report(
         title=escape(f"{name}: did the GAN's clips help?"),
         banner=_leak_banner(results.get("split", {})),
         kicker=escape(f"{name}, recipe {results.get('recipe', '?')}, {_seeds(arms)}"),
-        verdict=_verdict(results),
+        verdict=_unbroken(_verdict(results)),
         contents="".join(f'<a href="#part-{i}">{part}</a>' for i, part in enumerate(parts)),
         body="\n".join(
-            f'<section id="part-{i}"><h2>{part}</h2>\n{body}\n</section>'
+            f'<section id="part-{i}"><h2>{part}</h2>\n{_unbroken(body)}\n</section>'
             for i, (part, body) in enumerate(parts.items())
         ),
         colours=spectrogram_colours(),
@@ -130,9 +131,10 @@ def _leak_banner(split: Record) -> str:
         return ""
     return (
         '<div class="alarm" role="alert"><strong>This split leaks: quote nothing of this page.'
-        f"</strong> It was made by {escape(str(split.get('by', 'chunk')))}: pieces of one track "
-        "are on both sides, so that the classifier is rewarded for knowing tracks, and the GAN has "
-        "heard what it is tested on. Split by track or by group for figures that hold.</div>"
+        f"</strong> It was made by {escape(str(split.get('by', 'chunk')))}: pieces of the same "
+        "tracks are in training and in test, so the classifier is rewarded for recognising tracks, "
+        "and the GAN has heard the tracks of the test. For figures that hold, split by track or by "
+        "group.</div>"
     )
 
 
@@ -319,7 +321,7 @@ def _confusions(arms: Mapping[str, Record], labels: Sequence[str]) -> str:
 
 
 def _cell(share: float, right: bool) -> str:
-    classes = " ".join(["right"] * right + ["deep"] * int(share > 0.55))
+    classes = " ".join(["right"] * right + ["deep"] * int(share > 0.85))
     text = f"{100 * share:.0f}" if share >= 0.005 else ""
     return f'<td class="{classes}" style="--v:{share:.2f}">{text}</td>'
 
@@ -414,6 +416,11 @@ def _seeds(arms: Mapping[str, Record]) -> str:
         for run in _runs(arm)
     }
     return _count(len(pairs), "paired seed")
+
+
+def _unbroken(html: str) -> str:
+    """``html`` with no line break between a number and its percent sign."""
+    return re.sub(r"(?<=\d) %", "&nbsp;%", html)
 
 
 def _count(number: int, thing: str) -> str:

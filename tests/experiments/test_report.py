@@ -1,14 +1,11 @@
 """The report page, made from a comparison that never ran."""
 
-import base64
 import copy
-import io
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import soundfile as sf
 
 from experiments.report import render_report
 
@@ -163,7 +160,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self.open and self.open[-1] not in ("style", "script"):
-            self.text += data
+            self.text += data.replace("\N{NO-BREAK SPACE}", " ")
 
     def all(self, tag: str) -> list[dict]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -263,46 +260,6 @@ def test_arguments_are_left_alone():
     before = copy.deepcopy(results)
     render(results, labels=("a", "b"))
     assert results == before
-
-
-def test_sounds_are_the_clips_at_16_bits():
-    clips = fake_clips(("a", "b"), count=2, length=3000, channels=2)
-    clips["a"]["real"][0, :3] = [[1, -1], [0.25, -0.25], [0, 1e-5]]
-    parsed = Page(render_report(fake_results(("a", "b")), clips=clips, gan_curves={}))
-    expected = [clip for kinds in clips.values() for audio in kinds.values() for clip in audio]
-    assert len(parsed.all("audio")) == len(expected)
-    for element, clip in zip(parsed.all("audio"), expected, strict=True):
-        kind, content = element["src"].split(",")
-        assert kind == "data:audio/flac;base64"
-        found, rate = sf.read(io.BytesIO(base64.b64decode(content)), dtype="int16")
-        assert rate == 22050
-        np.testing.assert_array_equal(found, np.clip(np.round(clip * 32768.0), -32768, 32767))
-
-
-def test_spectrograms_show_where_and_how_loud():
-    from PIL import Image
-
-    time = np.arange(16384)[:, None] / 22050
-    low, high = (np.sin(2 * np.pi * f * time).astype(np.float32) for f in (200, 8000))
-    real, generated = np.stack([low, high]), np.stack([low * 0.01, low * 0])
-    clips = {"a": {"real": real, "generated": generated}}
-    parsed = Page(render_report(fake_results(("a", "b")), clips=clips, gan_curves={}))
-    pictures = [
-        np.asarray(Image.open(io.BytesIO(base64.b64decode(i["src"].split(",")[1]))).convert("L"))
-        for i in parsed.all("img")
-    ]
-    brightest = [picture.mean(1).argmax() / len(picture) for picture in pictures]
-    assert brightest[0] > 0.85  # low frequencies at the bottom
-    assert brightest[1] < 0.25
-    assert pictures[0].max() > pictures[2].max() > pictures[3].max() + 50  # one scale for all
-    assert pictures[3].max() == pictures[3].min()  # silence
-
-
-def test_clips_that_are_no_sound_are_refused():
-    clips = fake_clips(("a", "b"), count=1, length=1024)
-    clips["b"]["generated"][0, 5] = np.nan
-    with pytest.raises(ValueError, match="generated clips of 'b' hold NaN"):
-        render_report(fake_results(("a", "b")), clips=clips, gan_curves={})
 
 
 @pytest.mark.parametrize(
