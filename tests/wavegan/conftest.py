@@ -1,0 +1,73 @@
+"""One small GAN for all tests here: compiling its step takes longer than everything else."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from wavegan import TrainConfig, WaveGANConfig, train
+from wavegan.run_folder import RunFolder
+from wavegan.training import _initial_state
+
+
+@pytest.fixture(scope="session")
+def config() -> WaveGANConfig:
+    """Two layers (strides 4 and 2), the first one with phase shuffle."""
+    return WaveGANConfig(num_samples=128, dim=2, latent_dim=4)
+
+
+@pytest.fixture(scope="session")
+def train_config() -> TrainConfig:
+    return TrainConfig(
+        batch_size=8,
+        steps=6,
+        critic_steps=2,
+        learning_rate=2e-3,
+        ema_decay=0.3,  # reached at step 3, so that the ramp before it is seen, too
+        log_every=1,
+        checkpoint_every=2,
+        keep_checkpoints=10,
+    )
+
+
+@pytest.fixture(scope="session")
+def audio() -> np.ndarray:
+    """Eight recordings of noise around 0.4, which a generator learns within a few steps."""
+    noise = np.random.default_rng(0).uniform(-0.4, 0.4, (8, 300, 1))
+    return (0.4 + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory, audio, config, train_config) -> Path:
+    run = tmp_path_factory.mktemp("finished") / "run"
+    train(audio, config, train_config, run_dir=run)
+    return run
+
+
+@pytest.fixture
+def finished_run(_finished, tmp_path) -> Path:
+    """A copy of a run of 6 steps with checkpoints 2, 4 and 6, to do with as a test likes."""
+    return Path(shutil.copytree(_finished, tmp_path / "finished"))
+
+
+@pytest.fixture(scope="session")
+def state_of(config, train_config) -> Callable[..., Any]:
+    """``state_of(run_dir, step=None)``: everything in a checkpoint, by default the newest."""
+    template = jax.eval_shape(lambda: _initial_state(config, train_config, jax.random.key(0)))
+    return lambda run_dir, step=None: jax.device_get(
+        RunFolder(run_dir).restore(template, step=step)[1]
+    )
+
+
+@pytest.fixture(scope="session")
+def script_arguments(tmp_path_factory, audio, config, train_config) -> list[str]:
+    """What the child process of a test needs: a file of audio and both configurations."""
+    file = tmp_path_factory.mktemp("audio") / "audio.npy"
+    np.save(file, audio)
+    return [str(file), json.dumps(asdict(config)), json.dumps(asdict(train_config))]

@@ -1,0 +1,155 @@
+"""The polyphase convolutions against the direct forms that they replace."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from wavegan.convolution import same_padding, strided_conv, transposed_conv
+
+
+def direct_conv(x, kernel, *, stride):
+    """TensorFlow's SAME convolution, strided by the primitive itself."""
+    return lax.conv_general_dilated(
+        x, kernel, (stride,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")
+    )
+
+
+def direct_transposed_conv(x, kernel, *, stride):
+    """TensorFlow's conv1d_transpose: zeros between the samples, then a flipped convolution."""
+    taps, left = len(kernel), max(len(kernel) - stride, 0) // 2
+    pads = (taps - 1 - left, stride - 1 + left)
+    return lax.conv_general_dilated(
+        x,
+        kernel[::-1].swapaxes(1, 2),
+        (1,),
+        [pads],
+        lhs_dilation=(stride,),
+        dimension_numbers=("NWC", "WIO", "NWC"),
+    )
+
+
+def normal(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+@pytest.mark.parametrize(("stride", "pads"), [(4, (10, 11)), (2, (11, 12))])
+def test_padding_of_the_reference(stride, pads):
+    assert same_padding(25, stride) == pads
+
+
+shapes = {
+    "stride": st.sampled_from([2, 4]),
+    "taps": st.sampled_from([4, 5, 16, 25]),
+    "blocks": st.sampled_from([1, 2, 7]),
+    "channels": st.tuples(st.sampled_from([1, 3]), st.sampled_from([1, 5])),
+    "seed": st.integers(0, 2**16),
+}
+
+
+@settings(max_examples=12, deadline=None)
+@given(**shapes)
+def test_strided_conv_is_the_direct_one(stride, taps, blocks, channels, seed):
+    x = normal(seed, 2, blocks * stride, channels[0])
+    kernel = normal(seed + 1, taps, *channels)
+    np.testing.assert_allclose(
+        strided_conv(x, kernel, stride=stride),
+        direct_conv(x, kernel, stride=stride),
+        atol=1e-4,
+    )
+
+
+@settings(max_examples=12, deadline=None)
+@given(**shapes)
+def test_transposed_conv_is_the_adjoint(stride, taps, blocks, channels, seed):
+    """<conv(x), y> = <x, transposed(y)>, in numpy's doubles."""
+    x = normal(seed, 2, blocks * stride, channels[0])
+    y = normal(seed + 1, 2, blocks, channels[1])
+    kernel = normal(seed + 2, taps, *channels)
+    forward = np.asarray(strided_conv(x, kernel, stride=stride), np.float64)
+    back = np.asarray(transposed_conv(y, kernel, stride=stride), np.float64)
+    scale = np.linalg.norm(forward) * np.linalg.norm(y) + 1
+    assert abs(np.sum(forward * y) - np.sum(x * back)) < 1e-5 * scale
+
+
+@pytest.mark.parametrize("stride", [2, 4])
+def test_transposed_conv_is_the_direct_vjp(stride):
+    x, y, kernel = normal(0, 2, 8 * stride, 3), normal(1, 2, 8, 5), normal(2, 25, 3, 5)
+    _, vjp = jax.vjp(lambda x: direct_conv(x, kernel, stride=stride), x)
+    ours = transposed_conv(y, kernel, stride=stride)
+    np.testing.assert_allclose(ours, vjp(y)[0], atol=2e-5)
+    np.testing.assert_allclose(ours, direct_transposed_conv(y, kernel, stride=stride), atol=2e-5)
+
+
+def test_an_impulse_lands_where_the_reference_puts_it():
+    """A sample at block 3 spreads over the 25 samples from 4 · 3 - 10 on, in the kernel's order."""
+    kernel = jnp.arange(1.0, 26).reshape(25, 1, 1)
+    x = jnp.zeros((1, 8, 1)).at[0, 3].set(1)
+    expected = np.zeros(32)
+    expected[2:27] = np.arange(1, 26)
+    np.testing.assert_allclose(transposed_conv(x, kernel, stride=4)[0, :, 0], expected, atol=1e-6)
+
+
+def penalty(conv, transposed):
+    """A gradient penalty through both kinds: its gradient is one of second order."""
+
+    def critic(kernels, x):
+        return jnp.sum(jnp.tanh(conv(jnp.tanh(transposed(x, kernels[0], stride=2)), kernels[1])))
+
+    def objective(kernels, x):
+        slopes = jax.grad(critic, 1)(kernels, x)
+        return jnp.mean((jnp.sqrt(jnp.sum(slopes**2, axis=(1, 2))) - 1) ** 2)
+
+    return objective
+
+
+KERNELS = (0.2 * normal(3, 25, 5, 3), 0.2 * normal(4, 25, 5, 2))
+OURS = penalty(lambda x, k: strided_conv(x, k, stride=4), transposed_conv)
+DIRECT = penalty(lambda x, k: direct_conv(x, k, stride=4), direct_transposed_conv)
+
+
+def test_second_order_gradients_are_the_direct_ones():
+    x = normal(5, 2, 16, 3)
+    for ours, direct in zip(
+        jax.jit(jax.grad(OURS))(KERNELS, x), jax.jit(jax.grad(DIRECT))(KERNELS, x), strict=True
+    ):
+        assert np.abs(direct).max() > 1e-3
+        np.testing.assert_allclose(ours, direct, rtol=1e-3, atol=1e-5)
+
+
+def convolutions(jaxpr):
+    """The parameters of all convolutions in ``jaxpr``, inner ones included."""
+    for equation in jaxpr.eqns:
+        if equation.primitive is lax.conv_general_dilated_p:
+            yield equation.params
+        for value in equation.params.values():
+            if hasattr(value, "jaxpr"):
+                yield from convolutions(value.jaxpr)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_no_order_multiplies_inserted_zeros(order):
+    """Dilation and stride are what makes the direct form slow: none may come back."""
+    x = normal(5, 2, 16, 3)
+
+    def value(objective, kernels, x):
+        if order == 0:
+            return strided_conv(transposed_conv(x, kernels[0], stride=2), kernels[1], stride=4)
+        if order == 1:
+            return jax.grad(lambda k: value_of_squares(k, x))(kernels)
+        return jax.grad(objective)(kernels, x)
+
+    def value_of_squares(kernels, x):
+        y = strided_conv(transposed_conv(x, kernels[0], stride=2), kernels[1], stride=4)
+        return jnp.sum(y**2)
+
+    found = list(convolutions(jax.make_jaxpr(lambda k, x: value(OURS, k, x))(KERNELS, x).jaxpr))
+    assert len(found) >= (2, 5, 8)[order]
+    for parameters in found:
+        for name in ("lhs_dilation", "rhs_dilation", "window_strides"):
+            assert set(parameters[name]) == {1}, f"{name} of {parameters}"
+    direct = jax.make_jaxpr(jax.grad(DIRECT))(KERNELS, x).jaxpr
+    assert any(set(p["lhs_dilation"]) != {1} for p in convolutions(direct))  # the probe sees them

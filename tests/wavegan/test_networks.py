@@ -1,0 +1,185 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from wavegan import Discriminator, Generator, WaveGANConfig
+from wavegan.networks import phase_shuffle
+
+
+def abstract(network, config):
+    return nnx.eval_shape(lambda: network(config, rngs=nnx.Rngs(0)))
+
+
+def parameters(network) -> int:
+    return sum(np.prod(p.shape) for p in jax.tree.leaves(nnx.state(network, nnx.Param)))
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "generator", "discriminator"),
+    [(16384, 19_065_345, 17_427_969), (65536, 73_149_953, 69_875_201)],
+)
+def test_published_parameter_counts(num_samples, generator, discriminator):
+    config = WaveGANConfig(num_samples=num_samples)
+    assert parameters(abstract(Generator, config)) == generator
+    assert parameters(abstract(Discriminator, config)) == discriminator
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("num_samples", [2**n for n in range(6, 18)])
+def test_shapes_at_every_length(num_samples, channels):
+    config = WaveGANConfig(num_samples=num_samples, channels=channels, dim=2, latent_dim=7)
+    assert 16 * np.prod(config.strides) == num_samples
+
+    def run(key):
+        audio = Generator(config, rngs=nnx.Rngs(0))(jnp.zeros((3, 7)))
+        return audio, Discriminator(config, rngs=nnx.Rngs(0))(audio, key=key)
+
+    audio, logits = jax.eval_shape(run, jax.random.key(0))
+    assert (audio.shape, audio.dtype) == ((3, num_samples, channels), jnp.float32)
+    assert (logits.shape, logits.dtype) == ((3,), jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "strides"),
+    [
+        (64, (4,)),
+        (128, (4, 2)),
+        (16384, (4,) * 5),
+        (32768, (4,) * 5 + (2,)),
+        (65536, (4,) * 6),
+        (131072, (4,) * 6 + (2,)),
+    ],
+)
+def test_strides_are_fours_then_a_two(num_samples, strides):
+    assert WaveGANConfig(num_samples=num_samples).strides == strides
+
+
+def test_initial_weights_are_glorot_uniform_and_zero():
+    generator = Generator(WaveGANConfig(num_samples=1024, dim=16), rngs=nnx.Rngs(0))
+    kernel = np.asarray(generator.layers[0].kernel)  # (25, 32, 64): 96 fans at 25 taps
+    limit = np.sqrt(6 / (25 * (32 + 64)))
+    assert 0.99 * limit < np.abs(kernel).max() <= limit
+    assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.02)
+    dense = np.asarray(generator.project.kernel)
+    assert 0.99 < np.abs(dense).max() / np.sqrt(6 / (100 + 1024)) <= 1
+    for layer in (generator.project, *generator.layers):
+        assert not np.any(layer.bias[...])
+
+
+def test_the_generator_stays_within_one():
+    generator = Generator(WaveGANConfig(num_samples=64, dim=2, channels=2), rngs=nnx.Rngs(0))
+    audio = np.asarray(generator(100 * jnp.ones((2, 100))))
+    assert np.abs(audio).max() <= 1
+    assert np.ptp(audio) > 0
+
+
+# Phase shuffle
+
+
+@pytest.mark.parametrize("radius", [1, 2, 5])
+def test_one_uniform_shift_for_the_whole_batch(radius):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 16, 2)), jnp.float32)
+    padded = np.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="reflect")
+    shifts = {s: padded[:, radius - s : radius - s + 16] for s in range(-radius, radius + 1)}
+    keys = jax.random.split(jax.random.key(1), 2000)
+    shuffled = np.asarray(jax.vmap(lambda key: phase_shuffle(x, key, radius))(keys))
+    counts = np.array([np.sum(np.all(shuffled == y, axis=(1, 2, 3))) for y in shifts.values()])
+    assert counts.sum() == 2000  # each draw is one of the shifts, the same in all three clips
+    expected = 2000 / len(shifts)
+    assert np.sum((counts - expected) ** 2 / expected) < 30  # chi squared, at most 10 degrees
+
+
+def test_radius_zero_moves_nothing():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 16, 2)), jnp.float32)
+    np.testing.assert_array_equal(phase_shuffle(x, jax.random.key(0), 0), x)
+
+
+@pytest.fixture(scope="module")
+def critic():
+    return Discriminator(WaveGANConfig(num_samples=1024, dim=2), rngs=nnx.Rngs(0))
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return jnp.asarray(np.random.default_rng(0).normal(size=(4, 1024, 1)), jnp.float32)
+
+
+def test_a_key_shuffles_and_none_does_not(critic, clips):
+    keys = jax.random.split(jax.random.key(0), 20)
+    logits = np.stack([critic(clips, key=key) for key in keys])
+    plain = np.asarray(critic(clips))
+    np.testing.assert_array_equal(plain, critic(clips))
+    np.testing.assert_array_equal(logits[0], critic(clips, key=keys[0]))
+    assert len({row.tobytes() for row in logits}) > 10  # of 25 pairs of shifts
+    assert np.abs(logits - plain).max() > 1e-4
+
+
+def test_radius_zero_switches_it_off(clips):
+    config = WaveGANConfig(num_samples=1024, dim=2, phase_shuffle=0)
+    critic = Discriminator(config, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(critic(clips), critic(clips, key=jax.random.key(3)))
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "shuffled"),
+    [
+        (64, []),
+        (1024, [256, 64]),
+        (16384, [4096, 1024, 256, 64]),
+        (32768, [8192, 2048, 512, 128]),
+        (65536, [16384, 4096, 1024, 256]),
+    ],
+)
+def test_it_follows_layers_0_to_3_only(num_samples, shuffled):
+    config = WaveGANConfig(num_samples=num_samples, dim=1)
+    critic = abstract(Discriminator, config)
+    graphdef, weights = nnx.split(critic)
+    jaxpr = jax.make_jaxpr(lambda w, x, key: nnx.merge(graphdef, w)(x, key=key))(
+        weights, jax.ShapeDtypeStruct((2, num_samples, 1), jnp.float32), jax.random.key(0)
+    )
+    cuts = [e for e in jaxpr.eqns if e.primitive.name == "dynamic_slice"]
+    assert [e.outvars[0].aval.shape[1] for e in cuts] == shuffled
+    assert [e.invars[0].aval.shape[1] - e.outvars[0].aval.shape[1] for e in cuts] == [4] * len(cuts)
+
+
+def test_numpy_arrays_go_in(critic, clips):
+    np.testing.assert_array_equal(critic(np.asarray(clips)), critic(clips))
+    generator = Generator(WaveGANConfig(num_samples=64, dim=1), rngs=nnx.Rngs(0))
+    assert generator(np.zeros((2, 100), np.float32)).shape == (2, 64, 1)
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_samples": 16000}, r"num_samples .* found 16000; the nearest are 8192 and 16384"),
+        ({"num_samples": 32}, r"found 32; the nearest are 64 and 128"),
+        ({"num_samples": 0}, r"found 0"),
+        ({"num_samples": -64}, r"found -64"),
+        ({"num_samples": 48}, r"found 48"),
+        ({"channels": 0}, r"channels must be at least 1, found 0"),
+        ({"dim": 0}, r"dim must be at least 1, found 0"),
+        ({"latent_dim": -1}, r"latent_dim must be at least 1, found -1"),
+        ({"kernel_size": 3}, r"kernel_size must be at least 4 .* found 3"),
+        ({"phase_shuffle": -1}, r"phase_shuffle .* found -1"),
+        ({"phase_shuffle": 16}, r"phase_shuffle .* found 16"),
+    ],
+)
+def test_options_that_make_no_network(options, message):
+    with pytest.raises(ValueError, match=message):
+        WaveGANConfig(**options)
+
+
+def test_input_of_another_shape_or_with_a_label(critic, clips):
+    generator = Generator(WaveGANConfig(num_samples=64, dim=1), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"z must be \(n, 100\), found \(2, 99\)"):
+        generator(jnp.zeros((2, 99)))
+    with pytest.raises(ValueError, match=r"clips must be \(n, 1024, 1\), found \(2, 512, 1\)"):
+        critic(jnp.zeros((2, 512, 1)))
+    for call in (lambda y: generator(jnp.zeros((2, 100)), y), lambda y: critic(clips[:2], y)):
+        with pytest.raises(ValueError, match="takes no label"):
+            call(jnp.zeros(2, jnp.int32))

@@ -1,0 +1,463 @@
+"""Whole training runs of a network small enough to train in a blink."""
+
+import contextlib
+import itertools
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from wavegan import TrainConfig, TrainingDiverged, TrainingInterrupted, WaveGANConfig, load, train
+from wavegan.run_folder import RunFolder
+from wavegan.training import _compiled_step, _initial_state, _Watch, _without_schedule
+
+METRICS = {
+    f"gan/{name}"
+    for name in (
+        "step",
+        "steps_per_second",
+        "critic_loss",
+        "critic_gap",
+        "penalty",
+        "critic_gradient_norm",
+        "generator_loss",
+        "generator_gradient_norm",
+        "rms_fake",
+        "rms_real",
+        "spread",
+    )
+}
+
+
+def same(one, other) -> bool:
+    """Whether two trees hold the same numbers, bit for bit."""
+    return jax.tree.structure(one) == jax.tree.structure(other) and all(
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
+
+
+def weights(result):
+    networks = result.generator, result.ema_generator, result.discriminator
+    return jax.device_get([nnx.state(network) for network in networks])
+
+
+def steps_logged(run):
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["gan/step"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def result(audio, config, train_config):
+    return train(audio, config, train_config)
+
+
+# What a run gives
+
+
+def test_metrics_of_a_run(result, audio):
+    assert [row["gan/step"] for row in result.history] == [1, 2, 3, 4, 5, 6]
+    for row in result.history:
+        assert set(row) == METRICS
+        assert all(np.isfinite(value) for value in row.values())
+        assert row["gan/critic_loss"] == pytest.approx(
+            10 * row["gan/penalty"] - row["gan/critic_gap"], abs=1e-5
+        )
+        assert row["gan/rms_real"] == pytest.approx(np.sqrt(np.mean(audio**2)), rel=0.1)
+
+
+def test_a_run_learns(audio, config, train_config):
+    """The recordings lie around 0.4: the clips, at first around zero, move there."""
+    result = train(audio, config, replace(train_config, steps=80))
+    latents = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (50, 4)), jnp.float32)
+    first = _initial_state(config, train_config, jax.random.key(0))["generator"]
+    before = nnx.merge(nnx.graphdef(result.generator), first)(latents).mean()
+    assert abs(before) < 0.1
+    assert 0.2 < result.generator(latents).mean() < 0.7
+    assert 0.2 < result.ema_generator(latents).mean() < 0.7
+
+
+def test_the_seed_decides(result, audio, config, train_config):
+    assert same(weights(result), weights(train(audio, config, train_config)))
+    other = weights(train(audio, config, replace(train_config, seed=1)))
+    for one, two in zip(jax.tree.leaves(weights(result)), jax.tree.leaves(other), strict=True):
+        assert one.ndim == 1 or not np.array_equal(one, two)  # a bias may rest at zero
+
+
+def test_a_run_folder_changes_nothing(result, finished_run, state_of):
+    state = state_of(finished_run)
+    assert same(weights(result), [state["generator"], state["ema"], state["critic"]])
+
+
+def test_the_folder_of_a_run(finished_run):
+    assert {file.name for file in finished_run.iterdir()} == {
+        "checkpoints",
+        "config.json",
+        "metrics.jsonl",
+    }
+    assert steps_logged(finished_run) == [1, 2, 3, 4, 5, 6]
+    assert RunFolder(finished_run).steps() == [2, 4, 6]
+
+
+def test_when_it_logs(audio, config, train_config):
+    """The first step, every log_every steps, and the last."""
+    heard = []
+    schedule = replace(train_config, log_every=2, steps=5)
+    result = train(audio, config, schedule, on_log=heard.append)
+    assert [row["gan/step"] for row in heard] == [1, 2, 4, 5]
+    assert heard == result.history
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_dcgan(channels):
+    """Another loss, and stereo: the critic learns to tell a hum from the generator's noise."""
+    t = np.arange(400) / 8
+    hum = np.stack([np.sin(2 * np.pi * t + c) for c in range(channels)], axis=1)
+    config = WaveGANConfig(num_samples=64, channels=channels, dim=2, latent_dim=4)
+    schedule = TrainConfig(loss="dcgan", batch_size=8, steps=40, critic_steps=1, log_every=5)
+    result = train([hum, 0.5 * hum], config, replace(schedule, learning_rate=1e-2))
+    gaps = [row["gan/critic_gap"] for row in result.history]
+    assert gaps[-1] > gaps[0] + 0.5
+    assert all(row["gan/penalty"] == 0 for row in result.history)
+    assert result.generator(jnp.zeros((2, 4))).shape == (2, 64, channels)
+
+
+# The step
+
+
+def test_the_moving_average(finished_run, state_of, audio, config, train_config, tmp_path):
+    """Decay (1 + k) / (10 + k) at step k, at most ema_decay (0.3, from step 3 on)."""
+    run = tmp_path / "run"
+    train(audio, config, replace(train_config, steps=5, checkpoint_every=1), run_dir=run)
+    average = _initial_state(config, train_config, jax.random.key(0))["generator"]
+    for k in range(1, 6):
+        state, decay = state_of(run, k), [2 / 11, 3 / 12, 0.3, 0.3, 0.3][k - 1]
+        average = jax.tree.map(
+            lambda a, w, d=decay: d * np.asarray(a) + (1 - d) * np.asarray(w),
+            average,
+            state["generator"],
+        )
+        jax.tree.map(
+            lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-7),
+            average,
+            state["ema"],
+        )
+
+
+@pytest.fixture(scope="module")
+def step(config, train_config):
+    """The compiled step as ``step(real, key) -> (state before, state after)``."""
+    compiled = _compiled_step(config, _without_schedule(train_config))
+
+    def run(real, key):
+        before = _initial_state(config, train_config, jax.random.key(0))
+        kept = jax.device_get(before)
+        return kept, jax.device_get(compiled(before, real, jax.random.key(key))[0])
+
+    return run
+
+
+def test_each_critic_step_has_its_own_batch(step, config, train_config):
+    """Each of the batches matters, and so does their order."""
+    shape = (train_config.critic_steps, train_config.batch_size, config.num_samples, 1)
+    real = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, shape), jnp.float32)
+    _, after = step(real, 0)
+    for other in (real.at[0].multiply(0.5), real.at[1].multiply(0.5), real[::-1]):
+        assert not same(after["critic"], step(other, 0)[1]["critic"])
+    assert same(after, step(real, 0)[1])
+    assert not same(after["critic"], step(real, 1)[1]["critic"])
+
+
+def test_a_step_moves_both_players(step, config, train_config):
+    """Adam moves a weight by its rate at most about once a step: twice for two critic steps."""
+    shape = (train_config.critic_steps, train_config.batch_size, config.num_samples, 1)
+    before, after = step(jnp.full(shape, 0.3, jnp.float32), 0)
+    for name, moves in (("generator", 1), ("critic", train_config.critic_steps)):
+        changes = jax.tree.map(lambda a, b: np.abs(a - b).max(), after[name], before[name])
+        largest = max(jax.tree.leaves(changes))
+        rate = train_config.learning_rate
+        assert 0.5 * rate * moves < largest < 2.5 * rate * moves
+    assert after["step"] == 1
+
+
+def test_one_compilation_serves_many_runs(audio, config, train_config, tmp_path):
+    """Other seeds, lengths, schedules and folders, and resumed runs."""
+    compiled = _compiled_step(config, _without_schedule(train_config))
+    for seed, steps in ((5, 1), (5, 3), (6, 2)):
+        schedule = replace(train_config, seed=seed, steps=steps, checkpoint_every=1 + seed % 2)
+        train(audio[:seed], config, schedule, run_dir=tmp_path / str(seed))
+    assert _compiled_step(config, _without_schedule(schedule)) is compiled
+    assert compiled._cache_size() == 1
+
+
+# Resuming
+
+
+def test_a_stopped_run_ends_as_if_never_stopped(
+    finished_run, state_of, audio, config, train_config, tmp_path
+):
+    run, calls = tmp_path / "run", itertools.count(1)
+    with pytest.raises(TrainingInterrupted, match="stopped at step 3 of 6"):
+        train(audio, config, train_config, run_dir=run, should_stop=lambda: next(calls) == 3)
+    assert RunFolder(run).steps() == [2, 3]
+    result = train(audio, config, train_config, run_dir=run)
+    assert same(state_of(run), state_of(finished_run))
+    assert steps_logged(run) == [1, 2, 3, 4, 5, 6]
+    assert [row["gan/step"] for row in result.history] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_stop_at_the_last_step_is_the_end(audio, config, train_config):
+    result = train(audio, config, replace(train_config, steps=1), should_stop=lambda: True)
+    assert result.history[-1]["gan/step"] == 1
+
+
+CHILD = """
+import json, os, signal, sys, time
+import numpy as np
+from wavegan import TrainConfig, WaveGANConfig, train
+
+audio, config, train_config, run_dir, last = sys.argv[1:]
+def on_log(metrics):
+    time.sleep(0.02)
+    if metrics["gan/step"] == int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+train(
+    np.load(audio),
+    WaveGANConfig(**json.loads(config)),
+    TrainConfig(**json.loads(train_config)),
+    run_dir=run_dir,
+    on_log=on_log,
+)
+"""
+
+
+def test_a_killed_run_ends_as_if_never_killed(
+    finished_run, state_of, script_arguments, audio, config, train_config, tmp_path
+):
+    """kill -9 after step 5 (logged, not saved); the last checkpoint is 4."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-c", CHILD, *script_arguments, str(run), "5"]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert RunFolder(run).steps() == [2, 4]
+    assert steps_logged(run) == [1, 2, 3, 4, 5]
+    result = train(audio, config, train_config, run_dir=run)
+    assert same(state_of(run), state_of(finished_run))
+    assert steps_logged(run) == [row["gan/step"] for row in result.history] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment(
+    state_of, script_arguments, audio, config, train_config, tmp_path
+):
+    """Again and again, also while it writes; it goes on each time and ends the same."""
+    schedule = replace(train_config, steps=60, checkpoint_every=1, keep_checkpoints=2)
+    train(audio, config, schedule, run_dir=tmp_path / "whole")
+    run, rng = tmp_path / "killed", np.random.default_rng(0)
+    arguments = [*script_arguments[:2], json.dumps(vars(schedule)), str(run), "-1"]
+    for _ in range(6):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments])
+        lines = len(steps_logged(run)) if (run / "metrics.jsonl").exists() else 0
+        while child.poll() is None and (
+            not (run / "metrics.jsonl").exists() or len(steps_logged(run)) < lines + 3
+        ):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(0.01 + 0.1 * rng.random())
+        child.kill()
+        child.wait()
+    assert 0 < RunFolder(run).steps()[-1] < 60
+    train(audio, config, schedule, run_dir=run)
+    assert same(state_of(run), state_of(tmp_path / "whole"))
+
+
+def test_a_finished_run_trains_on(finished_run, audio, config, train_config, state_of, tmp_path):
+    longer = replace(train_config, steps=9)
+    extended = train(audio, config, longer, run_dir=finished_run)
+    assert [row["gan/step"] for row in extended.history] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert same(weights(extended), weights(train(audio, config, longer)))
+    assert RunFolder(finished_run).read_config()["train"]["steps"] == 9
+    again = train(audio, config, longer, run_dir=finished_run)  # nothing is left to do
+    assert same(weights(again), weights(extended))
+    assert again.history == extended.history
+
+
+def test_fewer_steps_than_are_done(finished_run, audio, config, train_config):
+    """Neither the shorter run nor the longer one would be an honest answer."""
+    with pytest.raises(ValueError, match=r"steps.* 4.* 6|6.*steps.* 4"):
+        train(audio, config, replace(train_config, steps=4), run_dir=finished_run)
+    assert RunFolder(finished_run).read_config()["train"]["steps"] == 6
+
+
+def test_a_damaged_checkpoint_is_trained_again(finished_run, audio, config, train_config, state_of):
+    expected = state_of(finished_run)
+    newest = finished_run / "checkpoints/6"
+    for file in (f for f in newest.rglob("*") if f.is_file()):
+        file.write_bytes(file.read_bytes()[:10])
+    with pytest.warns(UserWarning, match=r"checkpoints/6 is damaged"):
+        train(audio, config, train_config, run_dir=finished_run)
+    assert same(state_of(finished_run), expected)
+    assert steps_logged(finished_run) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"seed": 9}, "train.seed is 0 there and 9 here"),
+        ({"learning_rate": None}, "train.learning_rate is 0.002 there and None here"),
+        ({"dim": 3}, "wavegan.dim is 2 there and 3 here"),
+    ],
+)
+def test_another_configuration_in_the_folder(
+    finished_run, audio, config, train_config, change, field
+):
+    if "dim" in change:
+        config = replace(config, **change)
+    else:
+        train_config = replace(train_config, **change)
+    with pytest.raises(ValueError, match=field):
+        train(audio, config, train_config, run_dir=finished_run)
+    assert steps_logged(finished_run) == [1, 2, 3, 4, 5, 6]
+
+
+def test_other_provenance_in_the_folder(finished_run, audio, config, train_config):
+    with pytest.raises(ValueError, match=r"provenance\.tracks is None there and \['a'\] here"):
+        train(audio, config, train_config, run_dir=finished_run, provenance={"tracks": ["a"]})
+
+
+# Runs that can't go on
+
+
+def changed(run, state_of, change):
+    """Change the newest checkpoint of ``run`` by ``change(state)``."""
+    state = state_of(run)
+    change(state)
+    RunFolder(run).save(int(state["step"]), jax.tree.map(jnp.asarray, state), keep=10)
+
+
+def scale(state, names, factor):
+    for name in names:
+        state[name] = jax.tree.map(lambda w: (factor * w).astype(w.dtype), state[name])
+
+
+def test_a_loss_that_is_not_finite(finished_run, state_of, audio, config, train_config):
+    changed(finished_run, state_of, lambda state: scale(state, ["critic"], np.float32(1e15)))
+    with pytest.raises(TrainingDiverged, match=r"gan/.* not finite at step 7.*learning_rate"):
+        train(audio, config, replace(train_config, steps=20), run_dir=finished_run)
+    assert RunFolder(finished_run).steps() == [2, 4, 6]
+    assert steps_logged(finished_run) == [1, 2, 3, 4, 5, 6]
+    clips = load(finished_run)(jnp.zeros((1, 4)))  # the last good one
+    assert np.isfinite(clips).all()
+
+
+def test_broken_weights_are_never_saved(finished_run, state_of, audio, config, train_config):
+    """A step that is not logged, either, keeps them out of the checkpoints."""
+    changed(finished_run, state_of, lambda state: scale(state, ["critic"], np.float32(1e15)))
+    quiet = replace(train_config, steps=20, log_every=20)
+    with pytest.raises(TrainingDiverged, match="not finite at step"):
+        train(audio, config, quiet, run_dir=finished_run)
+    assert RunFolder(finished_run).steps() == [2, 4, 6]
+
+
+def test_a_learning_rate_that_blows_up(tmp_path):
+    """A real divergence, the whole way from sound weights."""
+    noise = np.random.default_rng(0).uniform(-1, 1, (4, 64, 1)).astype(np.float32)
+    config = WaveGANConfig(num_samples=64, dim=1, latent_dim=2)
+    schedule = TrainConfig(batch_size=2, steps=200, critic_steps=1, learning_rate=1e6)
+    with pytest.raises(TrainingDiverged, match="not finite at step"):
+        train(noise, config, replace(schedule, log_every=1, checkpoint_every=1), run_dir=tmp_path)
+    if RunFolder(tmp_path).steps():
+        for leaf in jax.tree.leaves(nnx.state(load(tmp_path))):
+            assert np.isfinite(leaf).all()
+
+
+def test_a_silent_generator(finished_run, state_of, audio, config, train_config):
+    """Weights and momenta zero on both sides: no gradient ever wakes the generator."""
+    players = ["generator", "critic", "generator_optimizer", "critic_optimizer"]
+    changed(finished_run, state_of, lambda state: scale(state, players, 0))
+    with pytest.raises(TrainingDiverged, match=r"generator is silent at step 26 \(rms 0"):
+        train(audio, config, replace(train_config, steps=60), run_dir=finished_run)
+    assert RunFolder(finished_run).steps()[-1] == 24
+
+
+def test_a_collapsed_generator(finished_run, state_of, audio, config, train_config):
+    """Its latents are cut off: all clips are the output's bias, which alone goes on learning."""
+    changed(finished_run, state_of, lambda state: scale(state, ["generator"], 0))
+    with pytest.raises(TrainingDiverged, match="collapsed to one clip at step"):
+        train(audio, config, replace(train_config, steps=80), run_dir=finished_run)
+
+
+def row(step, **values):
+    sound = {"rms_fake": 0.1, "rms_real": 0.2, "spread": 0.1}
+    return {"gan/step": step} | {f"gan/{k}": v for k, v in (sound | values).items()}
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"rms_fake": 1e-4, "spread": 1e-4}, "silent at step 20"),
+        ({"spread": 5e-5}, "collapsed to one clip at step 20"),
+    ],
+)
+def test_the_watch_is_patient(bad, message):
+    """Nineteen bad logs and a good one are forgiven; twenty in a row are not."""
+    watch = _Watch()
+    for step in range(100):
+        watch.check(row(step, **(bad if step % 20 else {})))
+    watch = _Watch()
+    for step in range(1, 20):
+        watch.check(row(step, **bad))
+    with pytest.raises(TrainingDiverged, match=message):
+        watch.check(row(20, **bad))
+
+
+def test_silent_recordings_are_learned_without_complaint():
+    watch = _Watch()
+    for step in range(50):
+        watch.check(row(step, rms_real=1e-3, rms_fake=1e-3, spread=1e-3))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_watch_names_what_broke(value):
+    with pytest.raises(TrainingDiverged, match="gan/penalty, gan/critic_loss not finite at step 3"):
+        _Watch().check(row(3, penalty=value, critic_loss=value))
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "wgan"}, "loss must be one of wgan-gp, dcgan; found 'wgan'"),
+        ({"batch_size": 0}, "batch_size must be at least 1, found 0"),
+        ({"steps": 0}, "steps must be at least 1, found 0"),
+        ({"critic_steps": -1}, "critic_steps must be at least 1, found -1"),
+        ({"log_every": 0}, "log_every must be at least 1, found 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, found 0"),
+        ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1, found 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive, found 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive, found nan"),
+        ({"ema_decay": 1.0}, r"ema_decay must lie in \[0, 1\), found 1"),
+        ({"penalty_weight": -1.0}, "penalty_weight must not be negative, found -1"),
+        ({"penalty_weight": float("nan")}, "penalty_weight must not be negative, found nan"),
+    ],
+)
+def test_options_that_make_no_training(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**options)
+
+
+def test_audio_and_labels_that_do_not_fit(audio, config, train_config, tmp_path):
+    with pytest.raises(ValueError, match="without labels"):
+        train(audio, config, train_config, labels=np.zeros(8, int), run_dir=tmp_path / "run")
+    with pytest.raises(ValueError, match="recording 0 has 100 samples, a clip needs 128"):
+        train(audio[:, :100], config, train_config, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
