@@ -206,10 +206,10 @@ def _arms(results: Record) -> str:
         )
     heads = ("arm", "track accuracy", "clip accuracy", "macro-F1", "best step", "runs")
     return (
-        '<p class="note">Track accuracy in percent: rings are runs, the dot is their mean, the '
-        "dashed line guessing. The bar is the 95 % interval for that many test tracks (Wilson). "
-        "All arms are tested on the same tracks, so the paired differences below are sharper than "
-        "a comparison of these bars.</p>"
+        '<p class="note">Track accuracy in percent: a pale dot is a run (darker where several '
+        "agree), the full dot their mean, the dashed line guessing. The bar is the 95 % interval "
+        "that comes with so many test tracks (Wilson). All arms are tested on the same tracks, so "
+        "the paired differences below are sharper than a comparison of these bars.</p>"
         f"{forest.plot(rows, scale, signed=False)}"
         '<div class="scroll"><table><thead><tr>'
         + "".join(f'<th scope="col">{head}</th>' for head in heads)
