@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TextIO
@@ -36,7 +37,7 @@ class Progress:
             return
         now = time.monotonic()
         if task != self._task:
-            self._task, self._first, self._start, self._shown = task, done, now, 0.0
+            self._task, self._first, self._start, self._shown = task, done, now, -math.inf
         interval = 0.1 if self._terminal else _PLAIN_INTERVAL
         if done < total and now - self._shown < interval:
             return

@@ -54,7 +54,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as readable JSON to ``path``, whole or not at all; NaN and Inf are refused."""
+    """Write ``value`` as JSON to ``path``, whole or not at all; NaN and Inf are refused."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from statistics import median
-from time import perf_counter
 from typing import Any
 
 import jax
 import numpy as np
 
+from experiments.bench import interleaved, row
 from features.spectra import log_mel, mfcc
 
 _RATE, _CLIPS = 22050, 64
@@ -48,19 +47,10 @@ def cases(*, repeats: int = 7, hardware: str = "") -> list[dict[str, Any]]:
             "librosa, clip by clip": partial(_each, theirs, clips),
             "librosa, batch": partial(theirs, clips),
         }
-        seconds = _interleaved(jobs, repeats)
+        seconds = interleaved(jobs, repeats)
         mine = seconds.pop("ours")
-        rows += [
-            {
-                "case": f"{name}, {_CLIPS} x 1 s",
-                "peer": peer,
-                "ours_seconds": mine,
-                "peer_seconds": time,
-                "ratio": time / mine,
-                "hardware": hardware,
-            }
-            for peer, time in seconds.items()
-        ]
+        case = f"{name}, {_CLIPS} x 1 s"
+        rows += [row(case, peer, mine, time, hardware) for peer, time in seconds.items()]
     return rows
 
 
@@ -71,15 +61,3 @@ def _run(ours: Callable[..., jax.Array], clips: np.ndarray) -> None:
 def _each(theirs: Callable[[np.ndarray], np.ndarray], clips: np.ndarray) -> None:
     for clip in clips:
         theirs(clip)
-
-
-def _interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each job, one run of each in turn, after a run that compiles."""
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for turn in range(repeats + 1):
-        for name, job in jobs.items():
-            start = perf_counter()
-            job()
-            if turn:
-                times[name].append(perf_counter() - start)
-    return {name: median(values) for name, values in times.items()}

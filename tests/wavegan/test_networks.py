@@ -57,7 +57,7 @@ def test_strides_are_fours_then_a_two(num_samples, strides):
 
 
 def test_initial_weights_are_glorot_uniform_and_zero():
-    generator = Generator(WaveGANConfig(num_samples=1024, dim=16), rngs=nnx.Rngs(0))
+    generator = Generator(WaveGANConfig(num_samples=256, dim=32), rngs=nnx.Rngs(0))
     kernel = np.asarray(generator.layers[0].kernel)  # (25, 32, 64): 96 fans at 25 taps
     limit = np.sqrt(6 / (25 * (32 + 64)))
     assert 0.99 * limit < np.abs(kernel).max() <= limit

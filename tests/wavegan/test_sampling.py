@@ -28,7 +28,7 @@ def test_what_comes_out(samples, config):
 
 
 def test_latents_are_uniform(generator):
-    latents = generate(generator, 5000, seed=0, batch_size=5000).latents
+    latents = generate(generator, 5000, seed=0).latents
     counts, _ = np.histogram(latents, bins=20, range=(-1, 1))
     assert counts.sum() == latents.size
     assert np.sum((counts - 1000) ** 2 / 1000) < 44  # chi squared, 19 degrees, p = 0.001

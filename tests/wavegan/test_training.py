@@ -115,18 +115,16 @@ def test_when_it_logs(audio, config, train_config):
     assert heard == result.history
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-def test_dcgan(channels):
-    """Another loss, and stereo: the critic learns to tell a hum from the generator's noise."""
-    t = np.arange(400) / 8
-    hum = np.stack([np.sin(2 * np.pi * t + c) for c in range(channels)], axis=1)
-    config = WaveGANConfig(num_samples=64, channels=channels, dim=2, latent_dim=4)
+def test_dcgan_in_stereo():
+    """The critic learns to tell a hum from the generator's noise."""
+    hum = np.sin(np.arange(400)[:, None] * np.pi / 4 + np.arange(2))
+    config = WaveGANConfig(num_samples=64, channels=2, dim=2, latent_dim=4)
     schedule = TrainConfig(loss="dcgan", batch_size=8, steps=40, critic_steps=1, log_every=5)
     result = train([hum, 0.5 * hum], config, replace(schedule, learning_rate=1e-2))
     gaps = [row["gan/critic_gap"] for row in result.history]
     assert gaps[-1] > gaps[0] + 0.5
     assert all(row["gan/penalty"] == 0 for row in result.history)
-    assert result.generator(jnp.zeros((2, 4))).shape == (2, 64, channels)
+    assert result.generator(jnp.zeros((2, 4))).shape == (2, 64, 2)
 
 
 # The step
@@ -312,13 +310,13 @@ def test_a_damaged_checkpoint_is_trained_again(finished_run, audio, config, trai
     [
         ({"seed": 9}, "train.seed is 0 there and 9 here"),
         ({"learning_rate": None}, "train.learning_rate is 0.002 there and None here"),
-        ({"dim": 3}, "wavegan.dim is 2 there and 3 here"),
+        ({"phase_shuffle": 1}, "wavegan.phase_shuffle is 2 there and 1 here"),
     ],
 )
 def test_another_configuration_in_the_folder(
     finished_run, audio, config, train_config, change, field
 ):
-    if "dim" in change:
+    if "phase_shuffle" in change:
         config = replace(config, **change)
     else:
         train_config = replace(train_config, **change)
