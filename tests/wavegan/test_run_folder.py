@@ -1,8 +1,12 @@
 """The run folder, on real checkpoints: of a small tree here, of a run in `finished_run`."""
 
 import json
+import os
+import subprocess
+import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -118,6 +122,23 @@ def test_a_kill_while_the_arrays_are_written(folder):
     assert restored(folder) == 2
     folder.save(3, state(3), keep=3)
     assert restored(folder) == 3
+
+
+def test_a_checkpoint_of_another_device(folder):
+    """Trained where there are more devices than here, as with a GPU; read here."""
+    script = (
+        "import sys, jax, numpy as np; from wavegan.run_folder import RunFolder;"
+        "state = {'weights': {'kernel': np.full((3, 2), 4, np.float32)}, 'step': np.array(4)};"
+        "state = jax.device_put(state, jax.devices()[2]);"
+        "RunFolder(sys.argv[1]).save(4, state, keep=1)"
+    )
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", script, str(folder.path)]
+    subprocess.run(command, env=os.environ | flags, check=True, timeout=300)
+    template = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, state(0)))
+    found, tree = folder.restore(template)
+    assert found == 4
+    jax.tree.map(np.testing.assert_array_equal, tree, state(4))
 
 
 def test_the_newest_few_are_kept(folder):
