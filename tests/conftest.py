@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-_hook = install_import_hook(["features", "wavegan", "classifiers"], "beartype.beartype")
+_hook = install_import_hook(["features", "wavegan", "classifiers"], "typechecking.check")
 _hook.__enter__()
 
 import jax  # noqa: E402

@@ -19,7 +19,8 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch):
     lines = out.getvalue().splitlines()
     assert "\r" not in out.getvalue()
     assert lines[0].startswith("training  1/4")
-    assert lines[-1].startswith("training  4/4") and lines[-1].endswith("done  loss 4")
+    assert lines[-1].startswith("training  4/4")
+    assert lines[-1].endswith("done  loss 4")
     assert "left" in lines[1]
     assert len(lines) == 3  # the one a second after the first is not shown
 

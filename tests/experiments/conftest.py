@@ -1,0 +1,61 @@
+"""A small folder of music and a small recipe, so that whole runs take seconds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from classifiers import FitConfig
+from experiments.inputs import Mfcc
+from experiments.presets import RECIPES, Recipe
+from experiments.settings import CompareConfig, DataConfig
+from features import save_audio
+from features.synthetic import synthesize
+from wavegan import TrainConfig, WaveGANConfig
+
+GENRES = ("drone", "march", "techno")
+FRACTIONS = (0.4, 0.2, 0.4)
+
+
+def write_music(root: Path, *, tracks: int = 5, seconds: float = 1.0) -> Path:
+    for genre in GENRES:
+        for i in range(tracks):
+            audio = synthesize(genre, i, seconds=seconds, sample_rate=4000)
+            save_audio(root / genre / f"{genre}.{i:05d}.wav", audio, 4000)
+    return root
+
+
+@pytest.fixture(scope="session")
+def music(tmp_path_factory) -> Path:
+    """3 genres of 5 tracks of a second, 4 kHz."""
+    return write_music(tmp_path_factory.mktemp("data") / "music")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("WAVEGAN_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> Recipe:
+    return replace(
+        RECIPES["demo"],
+        name="small",
+        options={"lstm_sizes": (8, 4), "dense_sizes": (4, 4)},
+        input=Mfcc(n_mfcc=8, n_fft=128, hop_length=64, n_mels=16),
+        sample_rate=4000,
+        num_samples=1024,
+        fit=FitConfig(batch_size=8, epochs=2, learning_rate=1e-2),
+        gan=WaveGANConfig(dim=2),
+        gan_train=TrainConfig(
+            batch_size=2, steps=3, critic_steps=1, log_every=1, checkpoint_every=2
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def small_config(music, small_recipe) -> CompareConfig:
+    return CompareConfig(small_recipe, DataConfig(str(music), fractions=FRACTIONS), seeds=2)

@@ -1,0 +1,200 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.compare import compare
+from experiments.gans import Gan, find_gans, refuse_leaks
+from experiments.runs import Run
+from experiments.sources import open_source
+from features import LeakError, load_audio, save_audio
+from wavegan import TrainingInterrupted
+
+
+@pytest.fixture(scope="module")
+def finished(small_config, tmp_path_factory):
+    """A comparison run to its end: folder and results."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    return out, compare(small_config, out, command="wavegan compare …")
+
+
+def stages(out: Path) -> dict[str, int]:
+    return {folder.name: folder.stat().st_ino for folder in (out / "stages").iterdir()}
+
+
+def outcome(results: dict) -> dict:
+    """Results without how long and where they were made."""
+    return {k: v for k, v in results.items() if k not in ("environment", "command")}
+
+
+def test_results_hold_what_scripts_rely_on(finished, small_config):
+    out, results = finished
+    assert json.loads((out / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert results["recipe"] == "small"
+    assert results["data"]["labels"] == ["drone", "march", "techno"]
+    assert results["data"]["tracks"] == 15
+    split = results["split"]
+    assert {side: len(split[side]) for side in ("train", "valid", "test")} == {
+        "train": 6,
+        "valid": 3,
+        "test": 6,
+    }
+    assert split["hashes"].keys() == {*split["train"], *split["valid"], *split["test"]}
+    for arm in ("real", "real-oversampled", "real+synthetic"):
+        runs = results["arms"][arm]["runs"]
+        assert [run["classifier_seed"] for run in runs] == [0, 1]
+        for run in runs:
+            confusion = np.array(run["confusion"])
+            assert confusion.sum() == results["data"]["clips"]["test"]
+            assert run["accuracy"] == pytest.approx(np.trace(confusion) / confusion.sum())
+            tracks = np.array(run["track_confusion"])
+            assert run["track_accuracy"] == pytest.approx(np.trace(tracks) / 6)
+    for row in results["differences"]:
+        assert row["ci95"][0] <= row["mean"] <= row["ci95"][1]
+    mean = np.mean([run["accuracy"] for run in results["arms"]["real+synthetic"]["runs"]])
+    against = np.mean([run["accuracy"] for run in results["arms"]["real"]["runs"]])
+    found = next(
+        row
+        for row in results["differences"]
+        if (row["arm"], row["against"], row["metric"]) == ("real+synthetic", "real", "accuracy")
+    )
+    assert found["mean"] == pytest.approx(mean - against)
+
+
+def test_every_arm_has_the_same_budget(finished):
+    _, results = finished
+    steps = {run["steps"] for arm in results["arms"].values() for run in arm["runs"]}
+    assert len(steps) == 1
+
+
+def test_the_report_is_there_and_alone(finished):
+    out, _ = finished
+    page = (out / "report.html").read_text()
+    assert "drone" in page
+    assert page.count("data:audio/flac") >= 6
+
+
+def test_a_second_run_redoes_nothing(finished, small_config):
+    out, results = finished
+    before = stages(out)
+    assert outcome(compare(small_config, out)) == outcome(results)
+    assert stages(out) == before
+
+
+def test_a_changed_last_stage_keeps_the_gans(finished, small_config):
+    out, results = finished
+    before = stages(out)
+    more = compare(replace(small_config, seeds=3), out)
+    new = stages(out).keys() - before.keys()
+    assert {name.rsplit("-", 1)[0] for name in new} == {
+        "classifier-real-2",
+        "classifier-real-oversampled-2",
+        "classifier-real+synthetic-2",
+    }
+    for arm, found in more["arms"].items():
+        assert found["runs"][:2] == results["arms"][arm]["runs"]
+
+
+def test_an_interrupted_run_ends_as_the_whole_one(finished, small_config, tmp_path):
+    _, results = finished
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 5  # in the second GAN
+
+    with pytest.raises(TrainingInterrupted):
+        compare(small_config, tmp_path / "run", should_stop=stop)
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert outcome(compare(small_config, tmp_path / "run")) == outcome(results)
+
+
+def test_training_never_sees_a_test_track(finished, small_config, music, tmp_path):
+    """Other audio in the test tracks changes no GAN and no classifier's training."""
+    _, results = finished
+    other = tmp_path / "music"
+    shutil.copytree(music, other)
+    for name in results["split"]["test"]:
+        path = other / name.split(".")[0] / f"{name}.wav"
+        audio, rate = load_audio(path)
+        save_audio(path, audio[::-1] * 0.5, rate)
+    config = replace(small_config, data=replace(small_config.data, root=str(other)))
+    changed = compare(config, tmp_path / "run")
+    assert changed["split"]["train"] == results["split"]["train"]
+    assert changed["gan"]["stages"] == results["gan"]["stages"]
+    for arm, found in changed["arms"].items():
+        for run, original in zip(found["runs"], results["arms"][arm]["runs"], strict=True):
+            assert run["history"] == original["history"]
+
+
+def test_a_gan_that_saw_a_held_out_track_is_an_error(finished):
+    out, results = finished
+    gan = find_gans(out)[0]
+    test = {results["split"]["hashes"][name] for name in results["split"]["test"]}
+    refuse_leaks(gan, test)
+    track, digest = next(iter(gan.provenance["tracks"].items()))
+    with pytest.raises(LeakError, match=track):
+        refuse_leaks(gan, {digest})
+
+
+def test_a_tampered_gan_stops_the_comparison(finished, small_config, tmp_path, monkeypatch):
+    out, results = finished
+    shutil.copytree(out, tmp_path / "run")
+    shutil.rmtree(next((tmp_path / "run" / "stages").glob("features-drone-0-*")))
+    held_out = results["split"]["hashes"][results["split"]["valid"][0]]
+    real_train = Run.stage
+
+    def seen(self, name, inputs, build):
+        if name == "gan-drone-0":
+            inputs["provenance"]["tracks"]["stowaway"] = held_out
+        return real_train(self, name, inputs, build)
+
+    monkeypatch.setattr(Run, "stage", seen)
+    with pytest.raises(LeakError, match="stowaway"):
+        compare(small_config, tmp_path / "run")
+
+
+def test_each_gan_knows_its_training_tracks(finished):
+    out, results = finished
+    gans = find_gans(out)
+    assert [gan.label for gan in gans] == ["drone", "march", "techno"]
+    for gan in gans:
+        expected = [name for name in results["split"]["train"] if name.startswith(gan.label)]
+        assert sorted(gan.provenance["tracks"]) == sorted(expected)
+        assert isinstance(gan, Gan)
+        stored = json.loads((gan.folder / "config.json").read_text())["provenance"]
+        assert stored == gan.provenance
+
+
+def test_an_empty_validation_side_is_refused(small_config, tmp_path):
+    data = replace(small_config.data, fractions=(0.6, 0.0, 0.4))
+    with pytest.raises(ValueError, match="--fractions"):
+        compare(replace(small_config, data=data), tmp_path / "run")
+
+
+def test_an_unreadable_file_is_named_and_the_rest_goes_on(small_config, music, tmp_path):
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    broken = root / "drone" / "drone.00009.wav"
+    broken.write_bytes(b"RIFF")
+    source = open_source(
+        replace(small_config.data, root=str(root)), sample_rate=4000, num_samples=1024
+    )
+    assert [q.track.path for q in source.quarantined] == [broken]
+    assert len(source.digests) == 15
+
+
+def test_short_tracks_stop_or_are_counted(small_config, music, tmp_path):
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    audio, rate = load_audio(root / "drone" / "drone.00000.wav", duration=0.1)
+    save_audio(root / "drone" / "drone.00009.wav", audio, rate)
+    data = replace(small_config.data, root=str(root))
+    with pytest.raises(ValueError, match=r"0\.26 s.*drone\.00009\.wav \(0\.10 s\).*--skip-short"):
+        open_source(data, sample_rate=4000, num_samples=1024)
+    source = open_source(replace(data, skip_short=True), sample_rate=4000, num_samples=1024)
+    assert source.skipped == ("drone.00009",)

@@ -1,0 +1,69 @@
+"""The layout holds: which package imports which, and what an import costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ALLOWED = {
+    "features": set(),
+    "wavegan": {"features"},
+    "classifiers": {"features"},
+    "experiments": {"features", "wavegan", "classifiers"},
+}
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_run_one_way(package):
+    for file in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            for name in names:
+                top = name.split(".")[0]
+                if top in ALLOWED and top != package:
+                    assert top in ALLOWED[package], f"{file} imports {name}"
+                if package != "experiments":
+                    assert top not in ("argparse", "tqdm"), f"{file} knows of the command line"
+
+
+@pytest.mark.parametrize("package", ["wavegan", "features", "classifiers", "experiments.cli"])
+def test_importing_loads_nothing_heavy(package):
+    code = (
+        f"import sys, {package}\n"
+        "heavy = {'matplotlib', 'librosa', 'sklearn', 'orbax', 'torch', 'scipy.signal'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_wheel_works_outside_the_checkout(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT]
+    subprocess.run([*pip, *build], check=True, capture_output=True, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("wavegan-*.whl")
+    site = tmp_path / "site"
+    install = ["install", "--no-deps", "--no-compile", "--target", site, wheel]
+    subprocess.run([*pip, *install], check=True, capture_output=True, cwd=tmp_path)
+    code = (
+        "import wavegan, features, classifiers, experiments, pathlib\n"
+        "from experiments.report import render_report\n"
+        "for m in (wavegan, features, classifiers, experiments): print(m.__file__)\n"
+        "print((pathlib.Path(experiments.__file__).parent / 'report.html').exists())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(site), "PATH": ""},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *files, template = done.stdout.split()
+    assert all(file.startswith(str(site)) for file in files)
+    assert template == "True"
