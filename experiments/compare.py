@@ -81,11 +81,6 @@ def compare(
         channels=gan.channels,
         progress=progress,
     )
-    if not source.sides["valid"]:
-        raise ValueError(
-            "the validation side is empty, and early stopping needs one: give --fractions with a "
-            "middle value above 0"
-        )
     fixed = {"data": source.digest, "split": as_dict(config.data)}
     with Run(out).working(as_dict(config), fixed) as run:
         gans = train_gans(

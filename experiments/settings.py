@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.presets import Recipe
+from features.splits import check_fractions
 
 ARM_NAMES = ("real", "real-oversampled", "real+synthetic")
 SPLITS = ("track", "group", "gtzan-filtered")
@@ -40,6 +41,7 @@ class DataConfig:
             )
         if self.split not in SPLITS:
             raise ValueError(f"--split must be one of {', '.join(SPLITS)}; found {self.split!r}")
+        check_fractions(self.fractions)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ class CompareConfig:
     arms: tuple[str, ...] = ARM_NAMES
 
     def __post_init__(self):
+        if self.data.fractions[1] == 0 and self.data.split != "gtzan-filtered":
+            raise ValueError(
+                "--fractions leaves the validation side empty, and early stopping needs one: "
+                "give a middle value above 0"
+            )
         if unknown := set(self.arms) - set(ARM_NAMES):
             raise ValueError(f"--arms takes {', '.join(ARM_NAMES)}; found {', '.join(unknown)}")
         if len(self.arms) < 2 or len(set(self.arms)) < len(self.arms):

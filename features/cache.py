@@ -23,7 +23,7 @@ from features.dataset import Track
 from features.files import replacing, write_text
 
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
-LOUDEST_PEAK = 2.0  # lossy formats overshoot ±1 and are clipped; beyond, the scale is another
+LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another
 _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it needs a new one
 _HEADER = 128  # bytes of an .npy header of version 1 for these arrays
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -94,10 +94,10 @@ def split_tracks(
     elif by == "track":
         labels = [track.label for track in tracks]
         sides = _stratified(
-            labels, [t.track_id for t in tracks], _checked(fractions), seed, "tracks"
+            labels, [t.track_id for t in tracks], check_fractions(fractions), seed, "tracks"
         )
     elif by == "group":
-        sides = _whole_groups(tracks, _checked(fractions), seed)
+        sides = _whole_groups(tracks, check_fractions(fractions), seed)
     else:
         raise ValueError(
             f"by={by!r}: use 'track', 'group' or 'gtzan-filtered' (split_clips splits by chunk)"
@@ -124,7 +124,7 @@ def split_clips(
     )
     names = [clips.label_names[label] for label in clips.labels]
     keys = [f"{name}@{start}" for name, start in zip(clips.track_ids, clips.starts, strict=True)]
-    sides = _stratified(names, keys, _checked(fractions), seed, "clips")
+    sides = _stratified(names, keys, check_fractions(fractions), seed, "clips")
     train, valid, test = (clips.select(np.array(side, dtype=np.int64)) for side in sides)
     return Split(train, valid, test, "chunk")
 
@@ -154,7 +154,7 @@ def _track_ids(side: tuple[Track, ...] | Clips) -> set[str]:
     return {track.track_id for track in side}
 
 
-def _checked(fractions: Sequence[float]) -> tuple[float, ...]:
+def check_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
     values = tuple(float(value) for value in fractions)
     good = len(values) == 3 and all(0 <= value <= 1 for value in values)
     if not (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -85,13 +86,15 @@ class Generator(nnx.Module):
         )
 
     def __call__(
-        self, z: Float[Array, "n latent"], label: Int[Array, " n"] | None = None
+        self,
+        z: Float[Array | np.ndarray, "n latent"],
+        label: Int[Array | np.ndarray, " n"] | None = None,
     ) -> Float[Array, "n length c"]:
         """Audio (n, num_samples, channels) in (-1, 1) of latents z (n, latent_dim)."""
         _refuse_label(label)
         if z.shape[-1] != self.config.latent_dim:
             raise ValueError(f"z must be (n, {self.config.latent_dim}), found {z.shape}")
-        x = jax.nn.relu(self.project(z).reshape(len(z), FIRST_LENGTH, -1))
+        x = jax.nn.relu(self.project(jnp.asarray(z)).reshape(len(z), FIRST_LENGTH, -1))
         for i, (layer, stride) in enumerate(zip(self.layers, self.config.strides, strict=True)):
             x = transposed_conv(x, layer.kernel[...], stride=stride) + layer.bias[None, None]
             x = jnp.tanh(x) if i == len(self.layers) - 1 else jax.nn.relu(x)
@@ -112,8 +115,8 @@ class Discriminator(nnx.Module):
 
     def __call__(
         self,
-        x: Float[Array, "n length c"],
-        label: Int[Array, " n"] | None = None,
+        x: Float[Array | np.ndarray, "n length c"],
+        label: Int[Array | np.ndarray, " n"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, " n"]:
         """Logits (n,) of clips x (n, num_samples, channels); ``key`` drives phase shuffle.
@@ -126,6 +129,7 @@ class Discriminator(nnx.Module):
             raise ValueError(
                 f"clips must be (n, {config.num_samples}, {config.channels}), found {x.shape}"
             )
+        x = jnp.asarray(x)
         shuffled = min(SHUFFLED_LAYERS, len(self.layers) - 1) if config.phase_shuffle else 0
         for i, (layer, stride) in enumerate(zip(self.layers, config.strides, strict=True)):
             x = strided_conv(x, layer.kernel[...], stride=stride) + layer.bias[None, None]

@@ -1,0 +1,167 @@
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from experiments.cli import main
+from features import load_audio
+from wavegan import load
+
+SMALL = [
+    *("--sample-rate", "4000", "--num-samples", "1024", "--fractions", "0.4,0.2,0.4"),
+    *("--gan-dim", "2", "--gan-batch-size", "2", "--gan-critic-steps", "1", "--gan-steps", "2"),
+]
+
+
+def fails(capsys, *arguments: str) -> str:
+    """The one line of a command that has to fail."""
+    assert main(list(arguments)) == 2
+    said = capsys.readouterr().err.strip()
+    assert "Traceback" not in said
+    return said.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def trained(music, tmp_path_factory) -> Path:
+    """A run folder of `wavegan train`."""
+    out = tmp_path_factory.mktemp("runs") / "trained"
+    assert main(["train", "--data", str(music), *SMALL, "--out", str(out)]) == 0
+    return out
+
+
+def test_train_writes_a_run_folder(trained):
+    assert {"config.json", "environment.json", "metrics.jsonl"} <= {
+        f.name for f in trained.iterdir()
+    }
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert {row["gan"] for row in rows} == {"drone", "march", "techno"}
+    assert rows[-1]["gan/step"] == 2
+
+
+def test_generate_writes_clips_latents_and_provenance(trained, tmp_path, capsys):
+    out = tmp_path / "clips"
+    arguments = ["generate", str(trained), "--count", "3", "--out", str(out), "--format", "flac"]
+    assert main(arguments) == 0
+    assert "3 clips of drone, march, techno" in capsys.readouterr().out
+    folder = out / "techno"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["step"] == 2
+    assert manifest["seed"] == 0
+    assert len(manifest["files"]) == 3
+    assert all(re.fullmatch(r"[0-9a-f]{32}", d) for d in manifest["provenance"]["tracks"].values())
+    latents = np.load(folder / "latents.npy")
+    (run,) = (trained / "stages").glob(manifest["run"])
+    again = np.asarray(load(run)(latents))
+    for name, clip in zip(manifest["files"], again, strict=True):
+        audio, rate = load_audio(folder / name)
+        assert rate == 4000
+        np.testing.assert_allclose(audio, clip, atol=2**-15)
+
+
+def test_generate_one_genre_with_another_seed(trained, tmp_path):
+    def make(seed: str, out: Path) -> np.ndarray:
+        assert main(["generate", str(trained), "--genre", "drone", "--count", "2",
+                     "--seed", seed, "--out", str(out)]) == 0  # fmt: skip
+        assert [folder.name for folder in out.iterdir()] == ["drone"]
+        return np.load(out / "drone" / "latents.npy")
+
+    assert not np.array_equal(make("0", tmp_path / "a"), make("1", tmp_path / "b"))
+
+
+def test_generate_from_what_is_no_run(trained, tmp_path, capsys):
+    assert "no such folder" in fails(capsys, "generate", str(tmp_path / "none"))
+    assert "holds no finished GAN" in fails(capsys, "generate", str(tmp_path))
+    said = fails(capsys, "generate", str(trained), "--genre", "polka")
+    assert "polka" in said
+    assert "drone, march, techno" in said
+    assert "--count" in fails(capsys, "generate", str(trained), "--count", "0")
+    assert "step 99" in fails(capsys, "generate", str(trained), "--step", "99")
+
+
+def test_a_folder_of_other_data_is_refused(trained, music, capsys):
+    other = ["--data", str(music), *SMALL, "--split-seed", "7"]
+    said = fails(capsys, "train", *other, "--out", str(trained))
+    assert str(trained) in said
+    assert "another run" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--recipe", "net66"], "net6"),
+        (["--split", "chunk"], "--split chunk"),
+        (["--split", "artist"], "track, group, gtzan-filtered"),
+        (["--arms", "real,imaginary"], "imaginary"),
+        (["--seeds", "0"], "--seeds"),
+        (["--gan-seeds", "9"], "--gan-seeds"),
+        (["--num-samples", "20000"], "16384 and 32768"),
+        (["--gan-dim", "0"], "dim must be at least 1"),
+        (["--fractions", "0.5,0.4,0.3"], "add up to 1"),
+        (["--data", "no/such/folder"], "no/such/folder"),
+    ],
+)
+def test_bad_options_are_named(arguments, expected, capsys, tmp_path):
+    assert expected in fails(capsys, "compare", *arguments, "--out", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_data_is_named(music, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert str(tmp_path / "empty") in fails(capsys, "compare", "--data", str(tmp_path / "empty"))
+    shutil.copytree(music / "drone", tmp_path / "single" / "drone")
+    assert "drone" in fails(capsys, "compare", "--data", str(tmp_path / "single"))
+    few = tmp_path / "few"
+    shutil.copytree(music, few)
+    for file in sorted((few / "march").iterdir())[1:]:
+        file.unlink()
+    assert "march" in fails(capsys, "compare", "--data", str(few), *SMALL)
+    long = ["--data", str(music), *SMALL, "--num-samples", "8192"]
+    assert "--skip-short" in fails(capsys, "compare", *long)
+
+
+def test_doctor_says_what_is_wrong_with_which_file(music, tmp_path, capsys):
+    assert main(["doctor"]) == 0
+    assert "hardware" in capsys.readouterr().out
+    assert main(["doctor", "--data", str(music)]) == 0
+    assert "every track can be used" in capsys.readouterr().out
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    drone = root / "drone"
+    noise = 0.1 * np.random.default_rng(0).standard_normal(4000)
+    (drone / "empty.wav").write_bytes(b"")
+    sf.write(drone / "silent.wav", np.zeros(4000), 4000)
+    sf.write(
+        drone / "nan.wav", np.where(np.arange(4000) == 9, np.nan, noise), 4000, subtype="FLOAT"
+    )
+    sf.write(drone / "clipped.wav", np.clip(50 * noise, -1, 1), 4000)
+    sf.write(drone / "jazz.00054.wav", noise, 4000)
+    whole = (drone / "drone.00000.wav").read_bytes()
+    (drone / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    (drone / "twin.wav").write_bytes(whole)
+    assert main(["doctor", "--data", str(root)]) == 1
+    said = capsys.readouterr().out
+    for name, reason in (
+        ("empty.wav", "empty"),
+        ("silent.wav", "silent"),
+        ("nan.wav", "finite"),
+        ("cut.wav", "truncated"),
+        ("twin.wav", "same content"),
+    ):
+        assert re.search(rf"cannot be used: .*{name}: .*{reason}", said), name
+    assert "clipped: clipped" in said
+    assert "known fault: jazz.00054" in said
+    assert "17 of 22 tracks can be used" in said
+
+
+def test_help_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", "--help"], capture_output=True, text=True, check=True
+    )
+    for command in ("doctor", "train", "generate", "compare", "report", "bench"):
+        assert command in done.stdout
