@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-slow lint types bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/wavegan compare --recipe demo --out runs/demo
+	$(BIN)/wavegan compare --recipe demo --fractions 0.5,0.2,0.3 --out runs/demo
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest

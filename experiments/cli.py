@@ -211,6 +211,9 @@ def _print_results(results: dict) -> None:
     print(f"\n{'arm':<20}{'runs':>5}{'track accuracy':>16}{'clip accuracy':>15}{'macro-F1':>10}")
     for arm, outcome in results["arms"].items():
         runs = outcome["runs"]
+        if not runs:
+            print(f"{arm:<20} failed: {outcome['error']}")
+            continue
         means = [
             sum(run[metric] for run in runs) / len(runs)
             for metric in ("track_accuracy", "accuracy", "macro_f1")
@@ -223,7 +226,7 @@ def _print_results(results: dict) -> None:
             f"{row['arm']} against {row['against']}, {row['metric'].replace('_', ' ')}: "
             f"{row['mean']:+.3f} (95 % interval {low:+.3f} to {high:+.3f}): {row['verdict']}"
         )
-    print(f"\nthis took {duration(results['environment']['seconds'])}")
+    print(f"\nthis session took {duration(results['environment']['session_seconds'])}")
 
 
 def _fractions(text: str) -> tuple[float, float, float]:

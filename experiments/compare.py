@@ -32,9 +32,13 @@ from experiments.settings import CompareConfig, as_dict
 from experiments.sources import Source, open_source
 from features import Clips, Standardizer
 from features.files import write_json, write_text
+from wavegan import TrainingInterrupted
 
 SHOWN_CLIPS = 12  # real and generated ones of each genre in the report
 _BATCH = 64  # clips whose features are computed at a time
+
+
+Outcome = tuple[dict[str, Any], np.ndarray]  # a run's record, and its test probabilities
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,20 @@ def compare(
             )
             for seed in range(config.gan_seeds)
         ]
-        arms = {arm: _run_arm(run, arm, config, sides, synthetic, progress) for arm in config.arms}
+        arms: dict[str, list[Outcome]] = {}
+        failed: dict[str, str] = {}
+        for arm in config.arms:
+            try:
+                arms[arm] = _run_arm(run, arm, config, sides, synthetic, progress, should_stop)
+            except FloatingPointError as error:  # a failed arm stays in the report
+                failed[arm] = str(error)
+                progress.say(f"{arm} failed: {error}")
         results = _results(config, source, sides, gans, sum(counts.values()), arms)
+        results["arms"] |= {arm: {"runs": [], "error": error} for arm, error in failed.items()}
         results["command"] = command
-        results["environment"] = environment() | {"seconds": round(time.monotonic() - started, 1)}
+        results["environment"] = environment() | {
+            "session_seconds": round(time.monotonic() - started, 1)
+        }
         write_json(run.path / "results.json", results)
         write_text(run.path / "report.html", _report(run, results, source, config, gans, counts))
     return results
@@ -212,7 +226,8 @@ def _run_arm(
     sides: dict[str, Side],
     synthetic: Sequence[tuple[Examples, str]],
     progress: Progress,
-) -> list[tuple[dict[str, Any], np.ndarray]]:
+    should_stop: Callable[[], bool] | None = None,
+) -> list[Outcome]:
     """The record and the test probabilities of each paired run of an arm."""
     recipe = config.recipe
     train, valid, test = (sides[side] for side in ("train", "valid", "test"))
@@ -238,6 +253,8 @@ def _run_arm(
             )
 
             def on_log(metrics: dict[str, float]) -> None:
+                if should_stop is not None and should_stop():
+                    raise TrainingInterrupted(f"stopped in {arm}, run {seed + 1}")
                 run.append_metrics({"arm": arm, "seed": seed} | metrics)
                 note = f"loss {metrics['classifier/loss']:.3f}"
                 progress.update(
@@ -313,7 +330,7 @@ def _results(
     sides: dict[str, Side],
     gans: Sequence[Gan],
     generated: int,
-    arms: dict[str, list[tuple[dict[str, Any], np.ndarray]]],
+    arms: dict[str, list[Outcome]],
 ) -> dict[str, Any]:
     """What ``results.json`` holds, but for how it was made."""
     recipe, test = config.recipe, sides["test"].clips
@@ -325,15 +342,16 @@ def _results(
         )
         for arm, runs in arms.items()
     }
-    tracks, _ = vote_by_track(arms[baseline][0][1], test.track_ids)
-    track_truth = _votes(arms[baseline][0][1], test)[1]
+    first = np.sort(np.unique(test.track_ids, return_index=True)[1])  # in the votes' order
+    tracks, track_truth = test.track_ids[first], test.labels[first]
     pairs = [(arm, baseline) for arm in others]
     if "real+synthetic" in others and "real-oversampled" in others:
         pairs.append(("real+synthetic", "real-oversampled"))
+    pairs = [pair for pair in pairs if predicted.keys() >= set(pair)]
     differences, per_label = [], []
     for arm, against in pairs:
         (clips_a, tracks_a), (clips_b, tracks_b) = predicted[arm], predicted[against]
-        by_track = (track_truth, tracks_a, tracks_b, np.asarray(tracks))
+        by_track = (track_truth, tracks_a, tracks_b, tracks)
         by_clip = (test.labels, clips_a, clips_b, test.track_ids)
         for name, data, metric in (
             ("track_accuracy", by_track, statistics.accuracy),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wavegan.losses import LOSSES
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.run_folder import RunFolder, as_dict
-from wavegan.windows import Windows
+from wavegan.windows import Recordings, Windows
 
 State = dict[str, Any]
 
@@ -94,7 +94,7 @@ class TrainingInterrupted(RuntimeError):
 
 
 def train(
-    audio: Sequence[np.ndarray] | np.ndarray,
+    audio: Recordings,
     config: WaveGANConfig,
     train_config: TrainConfig,
     *,

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
+
+
+@runtime_checkable
+class Recordings(Protocol):
+    """Audio one recording at a time: an array (N, L, C), a list of (L_i, C), lazily read clips."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class Windows:
@@ -21,7 +30,7 @@ class Windows:
     ----------
     audio : clips (N, L, C), or a sequence of recordings (L_i, C) of any lengths; float in
         [-1, 1] or int16.
-    num_samples : length of a window.
+    num_samples, channels : of a window.
 
     Raises
     ------
@@ -29,12 +38,10 @@ class Windows:
         Where a recording is shorter than a window, has other channels, or is not finite.
     """
 
-    def __init__(
-        self, audio: Sequence[np.ndarray] | np.ndarray, *, num_samples: int, channels: int
-    ):
+    def __init__(self, audio: Recordings, *, num_samples: int, channels: int):
         if len(audio) == 0:
             raise ValueError("there is no audio to train on: found 0 recordings")
-        recordings = [np.asarray(recording) for recording in audio]
+        recordings = [np.asarray(audio[i]) for i in range(len(audio))]
         for i, recording in enumerate(recordings):
             if recording.ndim != 2 or recording.shape[1] != channels:
                 raise ValueError(

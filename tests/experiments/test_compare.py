@@ -170,6 +170,20 @@ def test_each_gan_knows_its_training_tracks(finished):
         assert stored == gan.provenance
 
 
+def test_a_failed_arm_stays_in_the_results_and_the_report(finished, small_config, tmp_path):
+    """With a learning rate beyond all bounds every arm's loss overflows."""
+    out, _ = finished
+    shutil.copytree(out, tmp_path / "run")
+    recipe = small_config.recipe
+    recipe = replace(recipe, fit=replace(recipe.fit, learning_rate=1e38))
+    results = compare(replace(small_config, recipe=recipe), tmp_path / "run")
+    for outcome in results["arms"].values():
+        assert outcome["runs"] == []
+        assert "learning_rate" in outcome["error"]
+    assert results["differences"] == []
+    assert "failed" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_an_empty_validation_side_is_refused(small_config):
     data = replace(small_config.data, fractions=(0.6, 0.0, 0.4))
     with pytest.raises(ValueError, match="--fractions"):
