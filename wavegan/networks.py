@@ -28,7 +28,8 @@ class WaveGANConfig:
     dim : width; the published networks have 64.
     latent_dim : size of the latent, uniform on (-1, 1).
     kernel_size : taps of every convolution.
-    phase_shuffle : largest shift of the discriminator's phase shuffle; 0 switches it off.
+    phase_shuffle : largest shift of the discriminator's phase shuffle, after its first four
+        layers but never after the last one; 0 switches it off.
 
     Raises
     ------
@@ -63,7 +64,7 @@ class WaveGANConfig:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Stride of each layer, the generator's order: fours, then a two where needed."""
+        """Stride of each layer of either network: fours, then a two where needed."""
         doublings = int(math.log2(self.num_samples // FIRST_LENGTH))
         return (4,) * (doublings // 2) + (2,) * (doublings % 2)
 

@@ -19,22 +19,35 @@ def load_reference(
     ----------
     config : the networks that the variables belong to.
     arrays : the reference's variables by name (``G/z_project/dense/kernel``, …); other keys
-        are ignored. Transposed kernels are (1, taps, out, in), the others (taps, in, out).
+        are ignored, save those of layers that these networks lack (batch norm, a post
+        filter). Transposed kernels are (1, taps, out, in), the others (taps, in, out).
 
     Raises
     ------
     ValueError
-        Where a variable is missing or has another shape, naming it, what was found and
-        what the configuration needs.
+        Where a variable is missing, has another shape or has no place, naming it, what was
+        found and what the configuration needs.
     """
     generator = Generator(config, rngs=nnx.Rngs(0))
     discriminator = Discriminator(config, rngs=nnx.Rngs(0))
-    for name, param in _variables(generator, discriminator):
+    variables = dict(_variables(generator, discriminator))
+    # Optimiser slots are named after their variable: kernel/Adam.
+    unknown = [
+        name
+        for name in arrays
+        if name.startswith(("G/", "D/")) and not name.startswith(tuple(variables))
+    ]
+    if unknown:
+        raise ValueError(
+            f"{config} has no place for {', '.join(sorted(unknown))}: were the weights made with "
+            "batch norm, a post filter or another length?"
+        )
+    for name, param in variables.items():
         if name not in arrays:
             given = ", ".join(sorted(k for k in arrays if k[:2] in ("G/", "D/"))) or "none"
             raise ValueError(f"the variable {name} is missing; found: {given}")
         value = np.asarray(arrays[name])
-        if "conv2d_transpose/kernel" in name and value.ndim == 4:
+        if "conv2d_transpose/kernel" in name and value.shape[:1] == (1,):
             value = value[0]
         if value.shape != param.shape:
             raise ValueError(

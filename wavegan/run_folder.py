@@ -17,6 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from features.files import write_json, write_text
 
 
@@ -92,7 +95,10 @@ class RunFolder:
         return rows
 
     def save(self, step: int, state: Any, *, keep: int) -> None:
-        """Write the checkpoint of ``step``, then drop all but the newest ``keep``."""
+        """Write the checkpoint of ``step``, then drop all but the newest ``keep``.
+
+        Later ones go first: a run is at ``step`` again because they are damaged.
+        """
         import orbax.checkpoint as ocp
 
         folder = self._checkpoint(step)
@@ -101,18 +107,24 @@ class RunFolder:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(folder, state, force=True)
         write_json(digest_file, {"step": step, "digest": _digest(folder)})
-        for old in self.steps()[:-keep]:
-            self._checkpoint(old).with_suffix(".json").unlink()
-            shutil.rmtree(self._checkpoint(old))
+        earlier = [other for other in self.steps() if other <= step]
+        for other in set(self.steps()) - set(earlier[-keep:]):
+            self._checkpoint(other).with_suffix(".json").unlink()
+            shutil.rmtree(self._checkpoint(other), ignore_errors=True)
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints that were written to the end, ascending."""
-        return sorted(int(file.stem) for file in (self.path / "checkpoints").glob("*.json"))
+        # A kill may leave a digest under its temporary name.
+        digests = (self.path / "checkpoints").glob("[0-9]*.json")
+        return sorted(int(file.stem) for file in digests)
 
     def restore(self, template: Any, *, step: int | None = None) -> tuple[int, Any]:
         """The newest whole checkpoint (or that of ``step``) as (step, state).
 
-        A damaged checkpoint is passed over with a warning that names it.
+        The state is in numpy arrays: a checkpoint of one device is read on any other.
+
+        A damaged checkpoint is passed over with a warning that names it, unless it is the one
+        asked for.
 
         Parameters
         ----------
@@ -121,7 +133,7 @@ class RunFolder:
         Raises
         ------
         CheckpointError
-            Where none is whole, or there is none of ``step``.
+            Where none is whole, or that of ``step`` is not there or damaged.
         """
         import orbax.checkpoint as ocp
 
@@ -132,16 +144,14 @@ class RunFolder:
             )
         for candidate in reversed(steps) if step is None else [step]:
             folder = self._checkpoint(candidate)
-            recorded = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))["digest"]
-            if not folder.is_dir() or _digest(folder) != recorded:
-                warnings.warn(
-                    f"the checkpoint {folder} is damaged (its content is not what was written); "
-                    "trying the one before",
-                    stacklevel=2,
-                )
-                continue
-            with ocp.StandardCheckpointer() as checkpointer:
-                return candidate, checkpointer.restore(folder, template)
+            if _is_whole(folder):
+                blank = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
+                with ocp.StandardCheckpointer() as checkpointer:
+                    return candidate, checkpointer.restore(folder, blank)
+            damage = f"the checkpoint {folder} is damaged (its content is not what was written)"
+            if step is not None:
+                raise CheckpointError(f"{damage}; there are {steps}")
+            warnings.warn(f"{damage}; trying the one before", stacklevel=2)
         raise CheckpointError(f"{self.path} has no whole checkpoint; found steps {steps}")
 
     def _checkpoint(self, step: int) -> Path:
@@ -151,6 +161,15 @@ class RunFolder:
 def as_dict(config: Any) -> dict[str, Any]:
     """The fields of a configuration dataclass, ready for JSON."""
     return dataclasses.asdict(config)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the checkpoint in ``folder`` is what its digest says was written."""
+    try:
+        recorded = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))["digest"]
+    except (ValueError, KeyError):  # the digest itself is cut short
+        return False
+    return folder.is_dir() and _digest(folder) == recorded
 
 
 def _digest(folder: Path) -> str:

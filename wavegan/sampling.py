@@ -50,6 +50,8 @@ def generate(
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, found {count}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     if label is not None:
         raise ValueError("this generator is unconditional: it takes no label")
     latents = np.asarray(draw_latents(seed, count, generator.config.latent_dim))

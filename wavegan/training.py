@@ -71,7 +71,7 @@ class TrainConfig:
             raise ValueError(f"learning_rate must be positive, found {self.learning_rate}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), found {self.ema_decay}")
-        if self.penalty_weight < 0:
+        if not self.penalty_weight >= 0:
             raise ValueError(f"penalty_weight must not be negative, found {self.penalty_weight}")
 
 
@@ -131,33 +131,26 @@ def train(
     if labels is not None:
         raise ValueError("this GAN is unconditional: train one a genre, without labels")
     windows = Windows(audio, num_samples=config.num_samples, channels=config.channels)
-    step_fn = _compiled_step(config, _without_schedule(train_config))
-    key = jax.random.key(train_config.seed)
-    state = _initial_state(config, train_config, key)
-    start, history = 0, []
     folder = RunFolder(run_dir) if run_dir is not None else None
     if folder:
-        parts = {
-            "wavegan": as_dict(config),
-            "train": as_dict(train_config),
-            "provenance": provenance or {},
-        }
-        folder.write_config(parts, extensible=("train.steps", "train.log_every"))
-        if folder.steps():
-            start, restored = folder.restore(state)
-            # As fresh arrays, uncommitted to a device: the compiled step serves again.
-            state = jax.tree.map(jnp.asarray, jax.device_get(restored))
-        history = folder.rewind_metrics(start)
+        _claim(folder, config, train_config, windows.digest(), provenance or {})
+    state = _initial_state(config, train_config, jax.random.key(train_config.seed))
+    start, state, history = _resumed(folder, state) if folder else (0, state, [])
 
-    watch, clock = _Watch(), time.perf_counter()
+    step_fn = _compiled_step(config, _without_schedule(train_config))
+    key = jax.random.wrap_key_data(jnp.copy(state["key"]))
+    watch, clock = _Watch(), 0.0
     batches = (train_config.critic_steps, train_config.batch_size)
     for step in range(start + 1, train_config.steps + 1):
         real = windows.draw(jax.random.fold_in(key, 2 * step), batches)
         state, terms = step_fn(state, real, jax.random.fold_in(key, 2 * step + 1))
+        if step == start + 1:
+            jax.block_until_ready(state)
+            clock = time.perf_counter()  # the first step compiles
         last = step == train_config.steps
-        if step % train_config.log_every == 0 or last or step == start + 1:
+        if step % train_config.log_every == 0 or last or step == 1:
             metrics = {"gan/step": step, **{f"gan/{k}": float(v) for k, v in terms.items()}}
-            metrics["gan/steps_per_second"] = (step - start) / (time.perf_counter() - clock)
+            metrics["gan/steps_per_second"] = (step - start - 1) / (time.perf_counter() - clock)
             watch.check(metrics)
             history.append(metrics)
             if folder:
@@ -165,9 +158,10 @@ def train(
             if on_log:
                 on_log(metrics)
         stopping = should_stop is not None and should_stop()
-        if folder and (step % train_config.checkpoint_every == 0 or last or stopping):
+        if last or stopping or step % train_config.checkpoint_every == 0:
             _refuse_broken(state, step)
-            folder.save(step, state, keep=train_config.keep_checkpoints)
+            if folder:
+                folder.save(step, state, keep=train_config.keep_checkpoints)
         if stopping and not last:
             raise TrainingInterrupted(f"stopped at step {step} of {train_config.steps}")
     generator, discriminator = _networks(config)
@@ -178,6 +172,34 @@ def train(
         discriminator,
         history,
     )
+
+
+def _claim(
+    folder: RunFolder,
+    config: WaveGANConfig,
+    train_config: TrainConfig,
+    audio: str,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the folder's configuration, or make sure that it is this run's and not beyond it."""
+    done = max(folder.steps(), default=0)
+    if done > train_config.steps:
+        raise ValueError(
+            f"{folder.path} has done {done} steps already, steps is {train_config.steps}: "
+            f"take steps={done} or more, `load` one of its checkpoints, or another run folder"
+        )
+    parts = {"wavegan": as_dict(config), "train": as_dict(train_config)}
+    parts |= {"audio": audio, "provenance": provenance}
+    folder.write_config(parts, extensible=("train.steps", "train.log_every"))
+
+
+def _resumed(folder: RunFolder, state: State) -> tuple[int, State, list[dict[str, float]]]:
+    """The step, state and metrics to go on from: the newest whole checkpoint's, or the start."""
+    start = 0
+    if folder.steps():
+        start, restored = folder.restore(state)
+        state = jax.tree.map(jnp.asarray, restored)
+    return start, state, folder.rewind_metrics(start)
 
 
 def load(run_dir: str | Path, *, ema: bool = True, step: int | None = None) -> Generator:
@@ -191,17 +213,23 @@ def load(run_dir: str | Path, *, ema: bool = True, step: int | None = None) -> G
     Raises
     ------
     ValueError
-        Where ``run_dir`` holds no run.
+        Where ``run_dir`` holds no run of a GAN that this version knows.
     CheckpointError
         Where no checkpoint (or none of ``step``) is whole.
     """
     folder = RunFolder(run_dir)
     stored = folder.read_config()
-    config, train_config = WaveGANConfig(**stored["wavegan"]), TrainConfig(**stored["train"])
+    try:
+        config, train_config = WaveGANConfig(**stored["wavegan"]), TrainConfig(**stored["train"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder.path / 'config.json'} describes no GAN that this version knows ({error}): "
+            "is it the run folder of something else?"
+        ) from None
     template = jax.eval_shape(lambda: _initial_state(config, train_config, jax.random.key(0)))
     _, state = folder.restore(template, step=step)
     generator, _ = _networks(config)
-    return _with_weights(generator, state["ema" if ema else "generator"])
+    return _with_weights(generator, jax.tree.map(jnp.asarray, state["ema" if ema else "generator"]))
 
 
 def _networks(config: WaveGANConfig) -> tuple[Generator, Discriminator]:
@@ -283,7 +311,7 @@ def _step(
             return loss.critic(critic(weights), real, fake, k_loss, train_config.penalty_weight)
 
         (value, terms), gradients = jax.value_and_grad(objective, has_aux=True)(state["critic"])
-        terms |= {"critic_loss": value, "critic_gradient_norm": optax.global_norm(gradients)}
+        terms |= {"critic_loss": value, "critic_gradient_norm": optax.tree.norm(gradients)}
         return updated(state, "critic", gradients), terms
 
     def generator_step(state, key):
@@ -296,7 +324,7 @@ def _step(
         (value, clips), gradients = jax.value_and_grad(objective, has_aux=True)(state["generator"])
         terms = {
             "generator_loss": value,
-            "generator_gradient_norm": optax.global_norm(gradients),
+            "generator_gradient_norm": optax.tree.norm(gradients),
             "rms_fake": jnp.sqrt(jnp.mean(clips**2)),
             "spread": jnp.sqrt(jnp.mean(jnp.var(clips, axis=0))),
         }

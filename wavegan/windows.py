@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -35,7 +36,8 @@ class Windows:
     Raises
     ------
     ValueError
-        Where a recording is shorter than a window, has other channels, or is not finite.
+        Where a recording is shorter than a window, has other channels, another type of
+        number, or is not finite.
     """
 
     def __init__(self, audio: Recordings, *, num_samples: int, channels: int):
@@ -53,9 +55,14 @@ class Windows:
                     f"recording {i} has {len(recording)} samples, a clip needs {num_samples}: "
                     "leave it out, or choose a smaller num_samples"
                 )
+            if recording.dtype != np.int16 and recording.dtype.kind != "f":
+                raise ValueError(
+                    f"recording {i} holds {recording.dtype}: give int16, or float in [-1, 1]"
+                )
             if not np.isfinite(recording).all():
                 raise ValueError(f"recording {i} holds NaN or Inf: leave it out or repair it")
-        integer = all(recording.dtype == np.int16 for recording in recordings)
+        if not all(recording.dtype == np.int16 for recording in recordings):
+            recordings = [_as_float(recording) for recording in recordings]
         lengths = np.array([len(recording) for recording in recordings])
         if lengths.sum() >= 2**31:
             raise ValueError(
@@ -63,11 +70,17 @@ class Windows:
                 "genre, or leave recordings out"
             )
         self.num_samples = num_samples
-        self._tape = jnp.asarray(np.concatenate(recordings), jnp.int16 if integer else jnp.float32)
+        self._tape = jnp.asarray(np.concatenate(recordings))
         # Window w of all belongs to the first recording whose count, summed up, exceeds w.
         counts = lengths - num_samples + 1
         self._ends = jnp.asarray(np.cumsum(counts), jnp.int32)
         self._skipped = jnp.asarray(np.arange(len(counts)) * (num_samples - 1), jnp.int32)
+
+    def digest(self) -> str:
+        """A hash of the recordings' samples and lengths."""
+        digest = hashlib.blake2b(np.asarray(self._ends).tobytes(), digest_size=16)
+        digest.update(np.asarray(self._tape).tobytes())
+        return digest.hexdigest()
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
         """Windows (*shape, num_samples, C), float32 in [-1, 1], independently and uniformly."""
@@ -81,3 +94,9 @@ def _draw(tape, ends, skipped, key, shape, num_samples):
     cut = jax.vmap(lambda s: jax.lax.dynamic_slice_in_dim(tape, s, num_samples))
     audio = cut(start).reshape(*shape, num_samples, tape.shape[1])
     return audio.astype(jnp.float32) / 32768 if tape.dtype == jnp.int16 else audio
+
+
+def _as_float(recording: np.ndarray) -> np.ndarray:
+    if recording.dtype == np.int16:
+        return recording.astype(np.float32) / 32768
+    return recording.astype(np.float32, copy=False)
