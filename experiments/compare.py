@@ -18,27 +18,24 @@ from typing import Any
 
 import numpy as np
 from flax import nnx
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 
-from classifiers import FitConfig, create, evaluate, fit, predict, vote_by_track
-from experiments import statistics
+from classifiers import FitConfig, create, fit, predict
 from experiments.arms import ARMS, Examples, Rows
 from experiments.gans import Gan, refuse_leaks, sample_gan, train_gans
 from experiments.inputs import Input
 from experiments.progress import Progress
 from experiments.report import render_report
+from experiments.results import Outcome, record, summarise
 from experiments.runs import Run, environment
 from experiments.settings import CompareConfig, as_dict
 from experiments.sources import Source, open_source
 from features import Clips, Standardizer
-from features.files import write_json, write_text
+from features.files import replacing, write_json, write_text
 from wavegan import TrainingInterrupted
 
 SHOWN_CLIPS = 12  # real and generated ones of each genre in the report
 _BATCH = 64  # clips whose features are computed at a time
-
-
-Outcome = tuple[dict[str, Any], np.ndarray]  # a run's record, and its test probabilities
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def compare(
         channels=gan.channels,
         progress=progress,
     )
-    fixed = {"data": source.digest, "split": as_dict(config.data)}
+    fixed = {"recipe": recipe.name, "data": source.digest, "split": as_dict(config.data)}
     with Run(out).working(as_dict(config), fixed) as run:
         gans = train_gans(
             run,
@@ -101,7 +98,8 @@ def compare(
             side: _side(run, source.clips(side, recipe.num_samples), recipe.input, side, progress)
             for side in ("train", "valid", "test")
         }
-        counts = _synthetic_counts(sides["train"].clips, config.synthetic_ratio)
+        clips = {name: side.clips for name, side in sides.items()}
+        counts = _synthetic_counts(clips["train"], config.synthetic_ratio)
         synthetic = [
             _synthetic_side(
                 run, [g for g in gans if g.seed == seed], counts, source, config, progress
@@ -116,7 +114,7 @@ def compare(
             except FloatingPointError as error:  # a failed arm stays in the report
                 failed[arm] = str(error)
                 progress.say(f"{arm} failed: {error}")
-        results = _results(config, source, sides, gans, sum(counts.values()), arms)
+        results = summarise(config, source, clips, gans, sum(counts.values()), arms)
         results["arms"] |= {arm: {"runs": [], "error": error} for arm, error in failed.items()}
         results["command"] = command
         results["environment"] = environment() | {
@@ -129,7 +127,8 @@ def compare(
 
 def _side(run: Run, clips: Clips, make: Input, name: str, progress: Progress) -> Side:
     """Features of clips, kept as a stage."""
-    text = "".join(f"{d}:{s};" for d, s in zip(clips.digests, clips.starts, strict=True))
+    rows = zip(clips.digests, clips.starts, clips.labels, strict=True)
+    text = "".join(f"{digest}:{start}:{clips.label_names[label]};" for digest, start, label in rows)
     inputs = {
         "clips": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
         "sample_rate": clips.sample_rate,
@@ -154,13 +153,14 @@ def _write_features(
         rows = np.arange(start, start + _BATCH) % count  # the last batch wraps around
         return np.asarray(make(np.asarray(audio[rows], np.float32), sample_rate))
 
-    out = open_memmap(folder / "features.npy", "w+", np.float32, shape=(count, *batch(0).shape[1:]))
-    for start in range(0, count, _BATCH):
-        values = batch(start)
-        stop = min(start + _BATCH, count)
-        out[start:stop] = values[: stop - start]
-        progress.update(task, stop, count, unit="clip")
-    out.flush()
+    first = batch(0)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (count, *first.shape[1:])}
+    with replacing(folder / "features.npy") as temporary, temporary.open("wb") as file:
+        write_array_header_1_0(file, header)
+        for start in range(0, count, _BATCH):
+            values = batch(start) if start else first
+            file.write(values[: count - start].astype("<f4", copy=False).tobytes())
+            progress.update(task, min(start + _BATCH, count), count, unit="clip")
 
 
 def _synthetic_counts(train: Clips, ratio: float) -> dict[int, int]:
@@ -232,7 +232,9 @@ def _run_arm(
     recipe = config.recipe
     train, valid, test = (sides[side] for side in ("train", "valid", "test"))
     budget = config.steps or _steps(recipe.fit, len(train.clips))
-    settings = replace(recipe.fit, steps=budget, epochs=None, patience=None)
+    # Every arm is evaluated as often: an epoch of the real clips, whatever its own size.
+    eval_every = recipe.fit.eval_every or -(-len(train.clips) // recipe.fit.batch_size)
+    settings = replace(recipe.fit, steps=budget, epochs=None, patience=None, eval_every=eval_every)
     scaler = Standardizer.fit(train.features) if recipe.input.standardize else None
     num_classes = len(train.clips.label_names)
     runs = []
@@ -272,9 +274,8 @@ def _run_arm(
                 seed=seed,
                 on_log=on_log,
             )
-            np.save(
-                folder / "probabilities.npy", predict(model, Rows([test.features], scaler=scaler))
-            )
+            with replacing(folder / "probabilities.npy") as temporary:
+                np.save(temporary, predict(model, Rows([test.features], scaler=scaler)))
             write_json(folder / "history.json", history.to_dict())
 
         inputs = {
@@ -289,135 +290,13 @@ def _run_arm(
         folder = run.stage(f"classifier-{arm}-{seed}", json.loads(json.dumps(inputs)), build)
         probabilities = np.load(folder / "probabilities.npy")
         history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-        runs.append((_record(seed, gan_seed, probabilities, test.clips, history), probabilities))
+        runs.append((record(seed, gan_seed, probabilities, test.clips, history), probabilities))
     return runs
 
 
 def _steps(settings: FitConfig, clips: int) -> int:
     """The recipe's budget over ``clips`` training clips."""
     return settings.steps or (settings.epochs or 1) * -(-clips // settings.batch_size)
-
-
-def _record(
-    seed: int, gan_seed: int, probabilities: np.ndarray, test: Clips, history: dict[str, Any]
-) -> dict[str, Any]:
-    by_clip = evaluate(probabilities, test.labels)
-    by_track = evaluate(*_votes(probabilities, test))
-    return {
-        "classifier_seed": seed,
-        "gan_seed": gan_seed,
-        "steps": history["num_steps"],
-        "best_step": history["best_step"],
-        "accuracy": by_clip.accuracy,
-        "track_accuracy": by_track.accuracy,
-        "macro_f1": by_clip.macro_f1,
-        "confusion": np.asarray(by_clip.confusion).tolist(),
-        "track_confusion": np.asarray(by_track.confusion).tolist(),
-        "history": history,
-    }
-
-
-def _votes(probabilities: np.ndarray, test: Clips) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and labels of the tracks."""
-    names, votes = vote_by_track(probabilities, test.track_ids)
-    label = dict(zip(test.track_ids, test.labels, strict=True))
-    return votes, np.array([label[name] for name in names], np.int32)
-
-
-def _results(
-    config: CompareConfig,
-    source: Source,
-    sides: dict[str, Side],
-    gans: Sequence[Gan],
-    generated: int,
-    arms: dict[str, list[Outcome]],
-) -> dict[str, Any]:
-    """What ``results.json`` holds, but for how it was made."""
-    recipe, test = config.recipe, sides["test"].clips
-    baseline, *others = config.arms
-    predicted = {
-        arm: (
-            np.stack([p.argmax(1) for _, p in runs]),
-            np.stack([_votes(p, test)[0].argmax(1) for _, p in runs]),
-        )
-        for arm, runs in arms.items()
-    }
-    first = np.sort(np.unique(test.track_ids, return_index=True)[1])  # in the votes' order
-    tracks, track_truth = test.track_ids[first], test.labels[first]
-    pairs = [(arm, baseline) for arm in others]
-    if "real+synthetic" in others and "real-oversampled" in others:
-        pairs.append(("real+synthetic", "real-oversampled"))
-    pairs = [pair for pair in pairs if predicted.keys() >= set(pair)]
-    differences, per_label = [], []
-    for arm, against in pairs:
-        (clips_a, tracks_a), (clips_b, tracks_b) = predicted[arm], predicted[against]
-        by_track = (track_truth, tracks_a, tracks_b, tracks)
-        by_clip = (test.labels, clips_a, clips_b, test.track_ids)
-        for name, data, metric in (
-            ("track_accuracy", by_track, statistics.accuracy),
-            ("accuracy", by_clip, statistics.accuracy),
-            ("macro_f1", by_clip, statistics.macro_f1),
-        ):
-            found = statistics.paired_difference(*data, metric)
-            differences.append(
-                {
-                    "arm": arm,
-                    "against": against,
-                    "metric": name,
-                    "mean": found.mean,
-                    "ci95": list(found.ci95),
-                    "verdict": found.verdict,
-                    "detectable": found.detectable,
-                }
-            )
-        for label, name in enumerate(source.labels):
-            found = statistics.paired_difference(*by_clip, statistics.recall_of(label))
-            per_label.append(
-                {
-                    "arm": arm,
-                    "against": against,
-                    "label": name,
-                    "mean": found.mean,
-                    "ci95": list(found.ci95),
-                }
-            )
-    return {
-        "recipe": recipe.name,
-        "version": environment()["versions"]["wavegan"],
-        "config": as_dict(config),
-        "data": {
-            "name": source.name,
-            "labels": list(source.labels),
-            "tracks": len(source.digests),
-            "clips": {name: len(side.clips) for name, side in sides.items()},
-            "sample_rate": recipe.sample_rate,
-            "num_samples": recipe.num_samples,
-            "hash": source.digest,
-            "quarantined": [
-                {"track": str(q.track.track_id), "reason": q.reason} for q in source.quarantined
-            ],
-            "skipped": list(source.skipped),
-        },
-        "split": {
-            "by": source.split.by,
-            "leaks": source.split.leaks,
-            "seed": config.data.split_seed,
-            "fractions": list(config.data.fractions),
-            **{name: [r.track.track_id for r in rs] for name, rs in source.sides.items()},
-            "hashes": source.digests,
-        },
-        "gan": {
-            "loss": recipe.gan_train.loss,
-            "dim": recipe.gan.dim,
-            "steps": recipe.gan_train.steps,
-            "seeds": config.gan_seeds,
-            "synthetic": generated,
-            "stages": [gan.folder.name for gan in gans],
-        },
-        "arms": {arm: {"runs": [record for record, _ in runs]} for arm, runs in arms.items()},
-        "differences": differences,
-        "per_label": per_label,
-    }
 
 
 def _report(

@@ -156,7 +156,13 @@ def _power(results: Record) -> str:
     )
     detectable = found.get("detectable")
     text = ""
-    if detectable is not None and np.isfinite(detectable):
+    if "detectable" in found and detectable is None:
+        text = (
+            '<p class="lead">Both arms gave the same answer for every test track: these runs '
+            "say neither how much chance alone would change nor how large a true change this "
+            "test would have missed.</p>"
+        )
+    elif detectable is not None and np.isfinite(detectable):
         text = (
             '<p class="lead">Only a true change of about <strong>±'
             f"{100 * detectable:.1f} points</strong> or more would have shown in four out of five "

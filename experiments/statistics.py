@@ -14,14 +14,20 @@ import numpy as np
 RESAMPLES = 4000
 POWER_FACTOR = 2.8  # standard errors that a two-sided 5 % test finds with 80 % power
 
+Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference, its 95 % interval, and the smallest one that could have been shown."""
+    """A mean difference, its 95 % interval, and the smallest one that could have been shown.
+
+    ``detectable`` is None where the arms agree on everything: such data say nothing of how much
+    chance would move them.
+    """
 
     mean: float
     ci95: tuple[float, float]
-    detectable: float
+    detectable: float | None
 
     @property
     def verdict(self) -> str:
@@ -37,8 +43,9 @@ def paired_difference(
     arm: np.ndarray,
     against: np.ndarray,
     cluster: np.ndarray,
-    metric: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    metric: Metric,
     *,
+    groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> Difference:
     """``arm`` minus ``against`` in ``metric``, over paired runs.
@@ -47,16 +54,16 @@ def paired_difference(
     ----------
     truth : (n,) labels.
     arm, against : (runs, n) predicted labels; row i of both belongs to the same seeds.
-    cluster : (n,) what is resampled as a whole: the track of each clip.
+    cluster : (n,) what is resampled as a whole: the track, or artist, of each clip.
     metric : `accuracy`, `macro_f1` or `recall_of` a label.
+    groups : (runs,) the GAN seed of each run: they are resampled, then the runs within.
     seed : of the bootstrap.
     """
     if arm.shape != against.shape or arm.shape[1:] != truth.shape:
         raise ValueError(f"predictions {arm.shape}, {against.shape} do not pair on {truth.shape}")
     rng = np.random.default_rng(seed)
     _, member = np.unique(cluster, return_inverse=True)
-    clusters = member.max() + 1
-    drawn = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=RESAMPLES)
+    drawn = _draws(rng, np.full(RESAMPLES, member.max() + 1), member.max() + 1)
     weights = np.concatenate([np.ones((1, len(truth))), drawn[:, member]])
     per_run = np.stack(
         [
@@ -64,12 +71,31 @@ def paired_difference(
             for a, b in zip(arm, against, strict=True)
         ]
     )  # (runs, 1 + resamples)
-    runs = len(arm)
-    shares = rng.multinomial(runs, np.full(runs, 1 / runs), size=RESAMPLES) / runs
+    shares = _run_shares(rng, np.zeros(len(arm)) if groups is None else groups)
     resampled = (shares.T * per_run[:, 1:]).sum(0)
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    detectable = POWER_FACTOR * resampled.std(ddof=1)
-    return Difference(float(per_run[:, 0].mean()), (float(low), float(high)), float(detectable))
+    low, high = np.nanpercentile(resampled, [2.5, 97.5])
+    error = np.nanstd(resampled, ddof=1)
+    return Difference(
+        float(per_run[:, 0].mean()),
+        (float(low), float(high)),
+        float(POWER_FACTOR * error) if error > 0 else None,
+    )
+
+
+def _run_shares(rng: np.random.Generator, groups: np.ndarray) -> np.ndarray:
+    """How much each run counts in each resample (resamples, runs): groups first, then runs."""
+    names, member = np.unique(groups, return_inverse=True)
+    times = _draws(rng, np.full(RESAMPLES, len(names)), len(names))
+    counts = np.zeros((RESAMPLES, len(groups)))
+    for group in range(len(names)):
+        runs = np.flatnonzero(member == group)
+        counts[:, runs] = _draws(rng, times[:, group] * len(runs), len(runs))
+    return counts / counts.sum(1, keepdims=True)
+
+
+def _draws(rng: np.random.Generator, total: np.ndarray, choices: int) -> np.ndarray:
+    """Each row: how often each of ``choices`` comes in so many draws with replacement."""
+    return rng.multinomial(total, np.full(choices, 1 / choices))
 
 
 def accuracy(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -78,21 +104,24 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> n
 
 
 def macro_f1(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean over the labels of F1, 0 where a label is neither there nor predicted, → (b,)."""
-    scores = []
+    """Mean of F1 over the labels that have weight in ``truth``, → (b,)."""
+    total = np.zeros(len(weights))
+    present = np.zeros(len(weights))
     for label in np.unique(truth):
         true, said = truth == label, predicted == label
-        total = weights @ true + weights @ said
-        scores.append(2 * (weights @ (true & said)) / np.where(total > 0, total, 1))
-    return np.mean(scores, axis=0)
+        there = weights @ true > 0
+        both = weights @ true + weights @ said
+        total += there * 2 * (weights @ (true & said)) / np.where(both > 0, both, 1)
+        present += there
+    return total / present
 
 
-def recall_of(label: int) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-    """A metric: the share of the clips of ``label`` that are recognised; 0 where there are none."""
+def recall_of(label: int) -> Metric:
+    """A metric: the share of the clips of ``label`` that are recognised; NaN where none is."""
 
     def recall(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
         of_label = weights[:, truth == label]
-        total = of_label.sum(1)
-        return of_label @ (predicted[truth == label] == label) / np.where(total > 0, total, 1)
+        hits, total = of_label @ (predicted[truth == label] == label), of_label.sum(1)
+        return np.divide(hits, total, out=np.full(len(total), np.nan), where=total > 0)
 
     return recall

@@ -188,7 +188,7 @@ def _claim(
             f"{folder.path} has done {done} steps already, steps is {train_config.steps}: "
             f"take steps={done} or more, `load` one of its checkpoints, or another run folder"
         )
-    parts = {"wavegan": as_dict(config), "train": as_dict(train_config)}
+    parts: dict[str, Any] = {"wavegan": as_dict(config), "train": as_dict(train_config)}
     parts |= {"audio": audio, "provenance": provenance}
     folder.write_config(parts, extensible=("train.steps", "train.log_every"))
 

@@ -51,7 +51,7 @@ def test_a_clear_gain_is_a_benefit_and_its_mirror_a_harm():
 def test_equal_arms_differ_by_nothing():
     same = guesses(0.7)
     found = paired_difference(TRUTH, same, same, TRACKS, macro_f1)
-    assert (found.mean, found.ci95, found.detectable) == (0, (0, 0), 0)
+    assert (found.mean, found.ci95, found.detectable) == (0, (0, 0), None)
     assert found.verdict == "no evidence of a benefit"
 
 

@@ -1,0 +1,146 @@
+"""What `results.json` holds: each run's record, and the differences between arms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from classifiers import evaluate, vote_by_track
+from experiments import statistics
+from experiments.gans import Gan
+from experiments.runs import environment
+from experiments.settings import CompareConfig, as_dict
+from experiments.sources import Source
+from features import Clips
+
+Outcome = tuple[dict[str, Any], np.ndarray]  # a run's record, and its test probabilities
+
+
+def record(
+    seed: int, gan_seed: int, probabilities: np.ndarray, test: Clips, history: dict[str, Any]
+) -> dict[str, Any]:
+    by_clip = evaluate(probabilities, test.labels)
+    by_track = evaluate(*_votes(probabilities, test))
+    return {
+        "classifier_seed": seed,
+        "gan_seed": gan_seed,
+        "steps": history["num_steps"],
+        "best_step": history["best_step"],
+        "accuracy": by_clip.accuracy,
+        "track_accuracy": by_track.accuracy,
+        "macro_f1": by_clip.macro_f1,
+        "confusion": np.asarray(by_clip.confusion).tolist(),
+        "track_confusion": np.asarray(by_track.confusion).tolist(),
+        "history": history,
+    }
+
+
+def _votes(probabilities: np.ndarray, test: Clips) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and labels of the tracks."""
+    names, votes = vote_by_track(probabilities, test.track_ids)
+    label = dict(zip(test.track_ids, test.labels, strict=True))
+    return votes, np.array([label[name] for name in names], np.int32)
+
+
+def summarise(
+    config: CompareConfig,
+    source: Source,
+    clips: dict[str, Clips],
+    gans: Sequence[Gan],
+    generated: int,
+    arms: dict[str, list[Outcome]],
+) -> dict[str, Any]:
+    """What ``results.json`` holds, but for how it was made."""
+    recipe, test = config.recipe, clips["test"]
+    baseline, *others = config.arms
+    predicted = {
+        arm: (
+            np.stack([p.argmax(1) for _, p in runs]),
+            np.stack([_votes(p, test)[0].argmax(1) for _, p in runs]),
+        )
+        for arm, runs in arms.items()
+    }
+    first = np.sort(np.unique(test.track_ids, return_index=True)[1])  # in the votes' order
+    track_truth = test.labels[first]
+    gan_seeds = np.arange(config.seeds) % config.gan_seeds
+    unit = {r.track.track_id: r.track for r in source.sides["test"]}
+    cluster = np.array(  # whole artists where the split keeps them whole
+        [unit[i].group if source.split.by == "group" else i for i in test.track_ids]
+    )
+    pairs = [(arm, baseline) for arm in others]
+    if "real+synthetic" in others and "real-oversampled" in others:
+        pairs.append(("real+synthetic", "real-oversampled"))
+    pairs = [pair for pair in pairs if predicted.keys() >= set(pair)]
+    differences, per_label = [], []
+    for arm, against in pairs:
+        (clips_a, tracks_a), (clips_b, tracks_b) = predicted[arm], predicted[against]
+        by_track = (track_truth, tracks_a, tracks_b, cluster[first])
+        by_clip = (test.labels, clips_a, clips_b, cluster)
+        for name, data, metric in (
+            ("track_accuracy", by_track, statistics.accuracy),
+            ("accuracy", by_clip, statistics.accuracy),
+            ("macro_f1", by_clip, statistics.macro_f1),
+        ):
+            found = statistics.paired_difference(*data, metric, groups=gan_seeds)
+            differences.append(
+                {
+                    "arm": arm,
+                    "against": against,
+                    "metric": name,
+                    "mean": found.mean,
+                    "ci95": list(found.ci95),
+                    "verdict": found.verdict,
+                    "detectable": found.detectable,
+                }
+            )
+        for label, name in enumerate(source.labels):
+            recall = statistics.recall_of(label)
+            found = statistics.paired_difference(*by_clip, recall, groups=gan_seeds)
+            per_label.append(
+                {
+                    "arm": arm,
+                    "against": against,
+                    "label": name,
+                    "mean": found.mean,
+                    "ci95": list(found.ci95),
+                }
+            )
+    return {
+        "recipe": recipe.name,
+        "version": environment()["versions"]["wavegan"],
+        "config": as_dict(config),
+        "data": {
+            "name": source.name,
+            "labels": list(source.labels),
+            "tracks": len(source.digests),
+            "clips": {name: len(side) for name, side in clips.items()},
+            "sample_rate": recipe.sample_rate,
+            "num_samples": recipe.num_samples,
+            "hash": source.digest,
+            "quarantined": [
+                {"track": str(q.track.track_id), "reason": q.reason} for q in source.quarantined
+            ],
+            "skipped": list(source.skipped),
+        },
+        "split": {
+            "by": source.split.by,
+            "leaks": source.split.leaks,
+            "seed": config.data.split_seed,
+            "fractions": list(config.data.fractions),
+            **{name: [r.track.track_id for r in rs] for name, rs in source.sides.items()},
+            "hashes": source.digests,
+        },
+        "gan": {
+            "loss": recipe.gan_train.loss,
+            "dim": recipe.gan.dim,
+            "steps": recipe.gan_train.steps,
+            "seeds": config.gan_seeds,
+            "synthetic": generated,
+            "stages": [gan.folder.name for gan in gans],
+        },
+        "arms": {arm: {"runs": [record for record, _ in runs]} for arm, runs in arms.items()},
+        "differences": differences,
+        "per_label": per_label,
+    }
