@@ -55,7 +55,7 @@ _ALL = (
         fit=FitConfig(batch_size=64, epochs=30, learning_rate=2e-3),
         gan=WaveGANConfig(dim=8),
         gan_train=TrainConfig(
-            batch_size=16, steps=150, learning_rate=4e-4, ema_decay=0.98, checkpoint_every=50
+            batch_size=16, steps=120, learning_rate=4e-4, ema_decay=0.98, checkpoint_every=40
         ),
     ),
     Recipe(

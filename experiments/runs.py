@@ -129,11 +129,11 @@ def environment() -> dict[str, Any]:
         "soundfile",
     )
     devices = jax.devices()
-    kind = devices[0].device_kind
+    backend = f"jax {jax.__version__} on {len(devices)} {devices[0].device_kind}"
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "hardware": f"{_processor()}, {os.cpu_count()} cores; jax on {len(devices)} {kind}",
+        "hardware": f"{_processor()}, {os.cpu_count()} cores; {backend}",
         "versions": {name: metadata.version(name) for name in packages},
         "free_disk_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
     }
