@@ -55,6 +55,7 @@ def _compare(options: argparse.Namespace) -> int:
         arms=tuple(options.arms.split(",")),
     )
     out = options.out or _new_run(f"compare-{recipe.name}")
+    print(f"run folder: {out} (resume with --out {out})", file=sys.stderr)
     results = compare(
         config,
         out,
@@ -78,7 +79,8 @@ def _train(options: argparse.Namespace) -> int:
         data, sample_rate=recipe.sample_rate, num_samples=gan.num_samples, progress=progress
     )
     out = options.out or _new_run("train")
-    fixed = {"data": source.digest, "split": as_dict(data)}
+    print(f"run folder: {out} (resume with --out {out})", file=sys.stderr)
+    fixed = {"recipe": recipe.name, "data": source.digest, "split": as_dict(data)}
     with Run(out).working({"recipe": as_dict(recipe), "data": as_dict(data)}, fixed) as run:
         gans = train_gans(
             run,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +14,12 @@ from experiments.runs import Run
 from experiments.settings import as_dict
 from experiments.sources import Source
 from features import LeakError, save_audio
+from features.audio import to_pcm
 from features.files import replacing, write_json
 from wavegan import Samples, TrainConfig, TrainingDiverged, WaveGANConfig, generate, load, train
+from wavegan.run_folder import RunFolder
+
+GAN_LIST = "gans.json"  # in a run folder: the stages of its GANs
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,7 @@ class Gan:
 
     def curves(self) -> list[dict[str, float]]:
         """The logged metrics, oldest first."""
-        lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        return RunFolder(self.folder).read_metrics()
 
 
 def train_gans(
@@ -108,12 +110,13 @@ def train_gans(
 
             parts = {"wavegan": as_dict(config), "train": as_dict(settings)}
             folder = run.stage(f"gan-{label}-{seed}", parts | {"provenance": provenance}, build)
-            gans.append(Gan(folder, provenance))
+            gans.append(_opened(folder))
+    write_json(run.path / GAN_LIST, [gan.folder.name for gan in gans])
     return gans
 
 
 def find_gans(path: Path) -> list[Gan]:
-    """The finished GANs in a run folder, or the one whose own folder ``path`` is.
+    """The GANs that a run last trained, or the one whose own folder ``path`` is.
 
     Raises
     ------
@@ -122,18 +125,20 @@ def find_gans(path: Path) -> list[Gan]:
     """
     if not path.is_dir():
         raise ValueError(f"RUN {path}: no such folder")
-    folders = [path, *sorted((path / "stages").glob("gan-*"))]
-    gans = []
-    for folder in folders:
-        file = folder / "config.json"
-        stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        if "wavegan" in stored and folder.suffix != ".part":
-            gans.append(Gan(folder, {"label": "clip", "seed": 0, **stored["provenance"]}))
-    if not gans:
-        raise ValueError(
-            f"RUN {path} holds no finished GAN: make one with `wavegan train --out {path}`"
-        )
-    return gans
+    if (path / GAN_LIST).exists():
+        return [_opened(path / "stages" / name) for name in Run(path).read_json(GAN_LIST)]
+    if (path / "checkpoints").is_dir():
+        return [_opened(path)]
+    raise ValueError(
+        f"RUN {path} holds no finished GAN: make one with `wavegan train --out {path}`; one that "
+        "is not finished is a folder in its stages that ends in .part, and can be named"
+    )
+
+
+def _opened(folder: Path) -> Gan:
+    """The GAN in ``folder``, with what it says itself that it was trained on."""
+    provenance = RunFolder(folder).read_config().get("provenance", {})
+    return Gan(folder, {"label": "clip", "seed": 0, "tracks": {}, **provenance})
 
 
 def sample_gan(run: Run, gan: Gan, count: int) -> np.ndarray:
@@ -144,7 +149,10 @@ def sample_gan(run: Run, gan: Gan, count: int) -> np.ndarray:
 
     def build(folder: Path) -> None:
         samples = generate(load(gan.folder), count, seed=gan.seed)
-        for name, array in (("audio", _to_int16(samples.audio)), ("latents", samples.latents)):
+        for name, array in (
+            ("audio", to_pcm(samples.audio).astype(np.int16)),
+            ("latents", samples.latents),
+        ):
             with replacing(folder / f"{name}.npy") as temporary:
                 np.save(temporary, array)
         write_json(folder / "manifest.json", {"provenance": dict(gan.provenance)})
@@ -183,6 +191,7 @@ def write_samples(
     int
         How many clips are written so far.
     """
+    step = RunFolder(gan.folder).whole_step(step)
     generator = load(gan.folder, step=step)
     sample_rate = gan.provenance.get("sample_rate")
     if sample_rate is None:
@@ -196,7 +205,7 @@ def write_samples(
         np.save(temporary, samples.latents)
     manifest = {
         "run": gan.folder.name,
-        "step": step if step is not None else gan.curves()[-1]["gan/step"],
+        "step": step,
         "seed": seed,
         "ema": True,
         "provenance": dict(gan.provenance),
@@ -207,9 +216,5 @@ def write_samples(
 
 
 def _gan_seed(seed: int, label: int) -> int:
-    """Another seed for each class, so that no two GANs share latents and weights."""
+    """Another seed for each class, so that no two GANs start from the same weights."""
     return 1000 * seed + label
-
-
-def _to_int16(audio: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(audio * 32768), -32768, 32767).astype(np.int16)

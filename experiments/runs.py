@@ -52,14 +52,14 @@ class Run:
         file = self.path / "config.json"
         fixed = json.loads(json.dumps(dict(fixed)))
         if file.exists():
-            found = json.loads(file.read_text(encoding="utf-8")).get("fixed", {})
-            if differing := [name for name in fixed if found.get(name) != fixed[name]]:
-                shown = "; ".join(f"{n}: {found.get(n)} there, {fixed[n]} here" for n in differing)
+            found = self.read_json("config.json").get("fixed", {})
+            if differing := [n for n in found if fixed.get(n) != found[n]]:
+                shown = "; ".join(f"{n}: {found[n]} there, {fixed.get(n)} here" for n in differing)
                 raise ValueError(
                     f"--out {self.path} holds another run ({shown}): choose another folder, or "
                     "give the same settings to resume it"
                 )
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and {f.name for f in self.path.iterdir()} - {"stages", ".lock"}:
             raise ValueError(
                 f"--out {self.path} holds files but no run (no config.json): choose a new folder"
             )

@@ -11,7 +11,6 @@ from experiments.progress import Progress
 from experiments.settings import DataConfig
 from features import (
     Clips,
-    LeakError,
     Quarantined,
     Recording,
     Split,
@@ -87,9 +86,7 @@ def open_source(
     ------
     ValueError
         For data that can't be used, as `features` says it; a track shorter than a clip,
-        unless ``config.skip_short``.
-    LeakError
-        Where one content is on two sides.
+        unless ``config.skip_short``; a class of which nothing is left.
     """
     progress = progress or Progress(quiet=True)
     cache = cache_dir or default_cache_dir()
@@ -122,6 +119,11 @@ def open_source(
         raise ValueError(_too_short(short, num_samples, sample_rate))
     if short:
         progress.say(f"left out: {len(short)} tracks shorter than a clip")
+    if lost := {track.label for track in tracks} - {r.track.label for r in kept}:
+        raise ValueError(
+            f"no track of {', '.join(sorted(lost))} can be used (see the reasons above, or "
+            "`wavegan doctor`): repair its files, or move the folder away"
+        )
     split = split_tracks(
         [recording.track for recording in kept],
         fractions=config.fractions,
@@ -134,7 +136,6 @@ def open_source(
         side: tuple(by_track[track] for track in getattr(split, side))
         for side in ("train", "valid", "test")
     }
-    _refuse_twins(sides)
     return Source(
         name=root.resolve().name if config.root else "embedded",
         labels=tuple(sorted({track.label for track in split.train})),
@@ -143,17 +144,6 @@ def open_source(
         quarantined=decoded.quarantined,
         skipped=tuple(recording.track.track_id for recording in short),
     )
-
-
-def _refuse_twins(sides: Sides) -> None:
-    seen: dict[str, str] = {}
-    for side, recordings in sides.items():
-        for recording in recordings:
-            if seen.setdefault(recording.digest, side) != side:
-                raise LeakError(
-                    f"{recording.track.path} in {side} has the content of a track in "
-                    f"{seen[recording.digest]}: remove one of the two files"
-                )
 
 
 def _too_short(short: Sequence[Recording], num_samples: int, sample_rate: int) -> str:

@@ -56,14 +56,20 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
         "for m in (wavegan, features, classifiers, experiments): print(m.__file__)\n"
         "print((pathlib.Path(experiments.__file__).parent / 'report.html').exists())\n"
     )
+    env = {"PYTHONPATH": str(site), "PATH": ""}
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(site), "PATH": ""},
+        env=env,
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
     )
+    doctor = [sys.executable, "-m", "experiments", "doctor"]
+    found = subprocess.run(
+        doctor, env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "hardware" in found.stdout
     *files, template = done.stdout.split()
     assert all(file.startswith(str(site)) for file in files)
     assert template == "True"

@@ -23,7 +23,7 @@ class WaveGANConfig:
 
     Attributes
     ----------
-    num_samples : length of a clip; 16 times a power of two, from 64 on.
+    num_samples : length of a clip; 16 times a power of two, from 32 on.
     channels : audio channels of a clip.
     dim : width; the published networks have 64.
     latent_dim : size of the latent, uniform on (-1, 1).
@@ -55,10 +55,10 @@ class WaveGANConfig:
         if not 0 <= self.phase_shuffle < FIRST_LENGTH:
             raise ValueError(f"phase_shuffle must lie in 0 … 15, found {self.phase_shuffle}")
         blocks = self.num_samples / FIRST_LENGTH
-        if blocks < 4 or not math.log2(blocks).is_integer():
-            below = FIRST_LENGTH * 2 ** max(2, math.floor(math.log2(max(blocks, 1))))
+        if blocks < 2 or not math.log2(blocks).is_integer():
+            below = FIRST_LENGTH * 2 ** max(1, math.floor(math.log2(max(blocks, 1))))
             raise ValueError(
-                f"num_samples must be 16 times strides of 2 or 4 (a power of two from 64 on), "
+                f"num_samples must be 16 times strides of 2 or 4 (a power of two from 32 on), "
                 f"found {self.num_samples}; the nearest are {below} and {2 * below}"
             )
 

@@ -9,6 +9,7 @@ checkpoints/N.json its digest, written last: without it the checkpoint is not wh
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import shutil
@@ -104,8 +105,19 @@ class RunFolder:
         folder = self._checkpoint(step)
         digest_file = folder.with_suffix(".json")
         digest_file.unlink(missing_ok=True)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(folder, state, force=True)
+        try:
+            with ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(folder, state, force=True)
+        except (OSError, ValueError) as error:
+            for rest in folder.parent.glob(f"{step}.*tmp*"):
+                shutil.rmtree(rest, ignore_errors=True)
+            if "RESOURCE_EXHAUSTED" in str(error) or getattr(error, "errno", 0) == errno.ENOSPC:
+                raise OSError(
+                    errno.ENOSPC,
+                    f"no space left for the checkpoint {folder}: free some, then the same call "
+                    "goes on from the checkpoint before",
+                ) from error
+            raise
         write_json(digest_file, {"step": step, "digest": _digest(folder)})
         earlier = [other for other in self.steps() if other <= step]
         for other in set(self.steps()) - set(earlier[-keep:]):
@@ -118,13 +130,41 @@ class RunFolder:
         digests = (self.path / "checkpoints").glob("[0-9]*.json")
         return sorted(int(file.stem) for file in digests)
 
+    def whole_step(self, step: int | None = None) -> int:
+        """The step of the newest whole checkpoint, or ``step`` where that one is whole.
+
+        A damaged checkpoint is passed over with a warning that names it, unless it is the one
+        asked for.
+
+        Raises
+        ------
+        CheckpointError
+            Where none is whole, or that of ``step`` is not there or damaged.
+        """
+        steps = self.steps()
+        if step is not None and step not in steps:
+            raise CheckpointError(
+                f"{self.path} has no checkpoint of step {step}; there are {steps}"
+            )
+        for candidate in reversed(steps) if step is None else [step]:
+            if _is_whole(self._checkpoint(candidate)):
+                return candidate
+            damage = (
+                f"the checkpoint {self._checkpoint(candidate)} is damaged (its content is not "
+                "what was written)"
+            )
+            if step is not None:
+                raise CheckpointError(f"{damage}; there are {steps}")
+            warnings.warn(f"{damage}; trying the one before", stacklevel=3)
+        raise CheckpointError(
+            f"{self.path} has no whole checkpoint, found steps {steps}: delete the folder to "
+            "train again"
+        )
+
     def restore(self, template: Any, *, step: int | None = None) -> tuple[int, Any]:
         """The newest whole checkpoint (or that of ``step``) as (step, state).
 
         The state is in numpy arrays: a checkpoint of one device is read on any other.
-
-        A damaged checkpoint is passed over with a warning that names it, unless it is the one
-        asked for.
 
         Parameters
         ----------
@@ -133,26 +173,14 @@ class RunFolder:
         Raises
         ------
         CheckpointError
-            Where none is whole, or that of ``step`` is not there or damaged.
+            As `whole_step`.
         """
         import orbax.checkpoint as ocp
 
-        steps = self.steps()
-        if step is not None and step not in steps:
-            raise CheckpointError(
-                f"{self.path} has no checkpoint of step {step}; there are {steps}"
-            )
-        for candidate in reversed(steps) if step is None else [step]:
-            folder = self._checkpoint(candidate)
-            if _is_whole(folder):
-                blank = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
-                with ocp.StandardCheckpointer() as checkpointer:
-                    return candidate, checkpointer.restore(folder, blank)
-            damage = f"the checkpoint {folder} is damaged (its content is not what was written)"
-            if step is not None:
-                raise CheckpointError(f"{damage}; there are {steps}")
-            warnings.warn(f"{damage}; trying the one before", stacklevel=2)
-        raise CheckpointError(f"{self.path} has no whole checkpoint; found steps {steps}")
+        step = self.whole_step(step)
+        blank = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
+        with ocp.StandardCheckpointer() as checkpointer:
+            return step, checkpointer.restore(self._checkpoint(step), blank)
 
     def _checkpoint(self, step: int) -> Path:
         return self.path / "checkpoints" / str(step)

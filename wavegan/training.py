@@ -151,7 +151,7 @@ def train(
         if step % train_config.log_every == 0 or last or step == 1:
             metrics = {"gan/step": step, **{f"gan/{k}": float(v) for k, v in terms.items()}}
             metrics["gan/steps_per_second"] = (step - start - 1) / (time.perf_counter() - clock)
-            watch.check(metrics)
+            watch.check(metrics, last=last)
             history.append(metrics)
             if folder:
                 folder.append_metrics(metrics)
@@ -160,7 +160,7 @@ def train(
         stopping = should_stop is not None and should_stop()
         if last or stopping or step % train_config.checkpoint_every == 0:
             _refuse_broken(state, step)
-            if folder:
+            if folder and not watch.doubtful:
                 folder.save(step, state, keep=train_config.keep_checkpoints)
         if stopping and not last:
             raise TrainingInterrupted(f"stopped at step {step} of {train_config.steps}")
@@ -358,19 +358,25 @@ class _Watch:
     def __init__(self):
         self._silent = self._collapsed = 0
 
-    def check(self, metrics: Mapping[str, float]) -> None:
+    @property
+    def doubtful(self) -> bool:
+        """Whether the generator was silent or collapsed when last seen: no state to keep."""
+        return self._silent > 0 or self._collapsed > 0
+
+    def check(self, metrics: Mapping[str, float], *, last: bool = False) -> None:
+        """Raise where training can't go on; at the ``last`` step a doubt is enough."""
         step = metrics["gan/step"]
         broken = [name for name, value in metrics.items() if not np.isfinite(value)]
         if broken:
             raise TrainingDiverged(
                 f"{', '.join(broken)} not finite at step {step}: the last good checkpoint is kept; "
-                "resume from it with a smaller learning_rate"
+                "start a new run with a smaller learning_rate"
             )
         fake = metrics["gan/rms_fake"]
         self._silent = self._silent + 1 if fake < self.silence * metrics["gan/rms_real"] else 0
         self._collapsed = self._collapsed + 1 if metrics["gan/spread"] < self.collapse * fake else 0
         for count, what in ((self._silent, "silent"), (self._collapsed, "collapsed to one clip")):
-            if count >= self.patience:
+            if count >= (1 if last else self.patience):
                 raise TrainingDiverged(
                     f"the generator is {what} at step {step} (rms {fake:.2g}, spread between clips "
                     f"{metrics['gan/spread']:.2g}): the last checkpoint is kept; try another seed, "
@@ -383,5 +389,5 @@ def _refuse_broken(state: State, step: int) -> None:
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state)):
         raise TrainingDiverged(
             f"the weights are not finite at step {step}: the last good checkpoint is kept; "
-            "resume from it with a smaller learning_rate"
+            "start a new run with a smaller learning_rate"
         )
