@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _ERRORS as error:
         if options.traceback:
             raise
-        print(f"wavegan {options.command}: {error}", file=sys.stderr)
+        said = error.strerror if isinstance(error, OSError) and not error.filename else None
+        print(f"wavegan {options.command}: {said or error}", file=sys.stderr)
         return 2
 
 

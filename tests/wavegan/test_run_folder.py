@@ -87,12 +87,20 @@ def test_a_damaged_digest_is_damage_too(folder, content):
         assert restored(folder) == 2
 
 
+def test_a_full_disk_is_said_before_anything_is_written(folder):
+    """The state is asked to be larger than any disk: an array's size without its memory."""
+    huge = {"w": np.lib.stride_tricks.as_strided(np.zeros(1), (2**50,), (0,))}
+    with pytest.raises(OSError, match=r"checkpoints/4 needs .* MB, .* are free: make room"):
+        folder.save(4, huge, keep=2)
+    assert folder.steps() == [1, 2, 3]
+
+
 def test_all_damaged(folder):
     for step in (1, 2, 3):
         truncate(folder, step)
     with (
         pytest.warns(UserWarning, match="is damaged"),
-        pytest.raises(CheckpointError, match=r"no whole checkpoint; found steps \[1, 2, 3\]"),
+        pytest.raises(CheckpointError, match=r"no whole checkpoint, found steps \[1, 2, 3\]"),
     ):
         folder.restore(state(0))
 

@@ -382,7 +382,7 @@ def test_a_silent_generator(finished_run, state_of, audio, config, train_config)
     changed(finished_run, state_of, lambda state: scale(state, players, 0))
     with pytest.raises(TrainingDiverged, match=r"generator is silent at step 26 \(rms 0"):
         train(audio, config, replace(train_config, steps=60), run_dir=finished_run)
-    assert RunFolder(finished_run).steps()[-1] == 24
+    assert RunFolder(finished_run).steps()[-1] == 6, "no checkpoint of a silent generator is kept"
 
 
 def test_a_collapsed_generator(finished_run, state_of, audio, config, train_config):
@@ -390,6 +390,17 @@ def test_a_collapsed_generator(finished_run, state_of, audio, config, train_conf
     changed(finished_run, state_of, lambda state: scale(state, ["generator"], 0))
     with pytest.raises(TrainingDiverged, match="collapsed to one clip at step"):
         train(audio, config, replace(train_config, steps=80), run_dir=finished_run)
+
+
+def test_a_silent_generator_does_not_count_as_finished(
+    finished_run, state_of, audio, config, train_config
+):
+    """At the last step one silent log is enough, however patient the watch is before."""
+    players = ["generator", "critic", "generator_optimizer", "critic_optimizer"]
+    changed(finished_run, state_of, lambda state: scale(state, players, 0))
+    with pytest.raises(TrainingDiverged, match="generator is silent at step 8"):
+        train(audio, config, replace(train_config, steps=8), run_dir=finished_run)
+    assert RunFolder(finished_run).steps()[-1] == 6
 
 
 def row(step, **values):
