@@ -16,7 +16,8 @@ from experiments.progress import Progress, duration
 from experiments.settings import ARM_NAMES, SPLITS, CompareConfig, DataConfig, as_dict
 from wavegan.losses import LOSSES
 from wavegan.run_folder import CheckpointError
-from wavegan.training import TrainingDiverged, TrainingInterrupted
+from wavegan.training import TrainingInterrupted
+from wavegan.watch import TrainingDiverged
 
 _ERRORS = (ValueError, OSError, CheckpointError, TrainingDiverged, FloatingPointError)
 

@@ -6,12 +6,12 @@ from wavegan.run_folder import CheckpointError
 from wavegan.sampling import Samples, generate, interpolate
 from wavegan.training import (
     TrainConfig,
-    TrainingDiverged,
     TrainingInterrupted,
     TrainResult,
     load,
     train,
 )
+from wavegan.watch import TrainingDiverged
 
 __all__ = [
     "CheckpointError",

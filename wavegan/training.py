@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wavegan.losses import LOSSES
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.run_folder import RunFolder, as_dict
+from wavegan.watch import Watch, refuse_broken
 from wavegan.windows import Recordings, Windows
 
 State = dict[str, Any]
@@ -85,10 +86,6 @@ class TrainResult:
     history: list[dict[str, float]]
 
 
-class TrainingDiverged(RuntimeError):
-    """The run can't go on: a loss that is not finite, or a silent or collapsed generator."""
-
-
 class TrainingInterrupted(RuntimeError):
     """The run was asked to stop; the state is saved and the same call resumes it."""
 
@@ -139,7 +136,7 @@ def train(
 
     step_fn = _compiled_step(config, _without_schedule(train_config))
     key = jax.random.wrap_key_data(jnp.copy(state["key"]))
-    watch, clock = _Watch(), 0.0
+    watch, clock = Watch(), 0.0
     batches = (train_config.critic_steps, train_config.batch_size)
     for step in range(start + 1, train_config.steps + 1):
         real = windows.draw(jax.random.fold_in(key, 2 * step), batches)
@@ -159,7 +156,7 @@ def train(
                 on_log(metrics)
         stopping = should_stop is not None and should_stop()
         if last or stopping or step % train_config.checkpoint_every == 0:
-            _refuse_broken(state, step)
+            refuse_broken(state, step)
             if folder and not watch.doubtful:
                 folder.save(step, state, keep=train_config.keep_checkpoints)
         if stopping and not last:
@@ -342,52 +339,3 @@ def _step(
     ema = jax.tree.map(lambda e, w: decay * e + (1 - decay) * w, state["ema"], state["generator"])
     terms = critic_terms | generator_terms | {"rms_real": jnp.sqrt(jnp.mean(real**2))}
     return {**state, "step": step, "ema": ema}, terms
-
-
-class _Watch:
-    """Raises TrainingDiverged where a run can't lead anywhere any more.
-
-    Silence and collapse must last for ``patience`` log intervals: early in training a
-    generator may pass through either.
-    """
-
-    patience = 20
-    silence = 1e-3  # of the rms of the real clips
-    collapse = 1e-3  # spread between clips, of their rms
-
-    def __init__(self):
-        self._silent = self._collapsed = 0
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether the generator was silent or collapsed when last seen: no state to keep."""
-        return self._silent > 0 or self._collapsed > 0
-
-    def check(self, metrics: Mapping[str, float], *, last: bool = False) -> None:
-        """Raise where training can't go on; at the ``last`` step a doubt is enough."""
-        step = metrics["gan/step"]
-        broken = [name for name, value in metrics.items() if not np.isfinite(value)]
-        if broken:
-            raise TrainingDiverged(
-                f"{', '.join(broken)} not finite at step {step}: the last good checkpoint is kept; "
-                "start a new run with a smaller learning_rate"
-            )
-        fake = metrics["gan/rms_fake"]
-        self._silent = self._silent + 1 if fake < self.silence * metrics["gan/rms_real"] else 0
-        self._collapsed = self._collapsed + 1 if metrics["gan/spread"] < self.collapse * fake else 0
-        for count, what in ((self._silent, "silent"), (self._collapsed, "collapsed to one clip")):
-            if count >= (1 if last else self.patience):
-                raise TrainingDiverged(
-                    f"the generator is {what} at step {step} (rms {fake:.2g}, spread between clips "
-                    f"{metrics['gan/spread']:.2g}): the last checkpoint is kept; try another seed, "
-                    "a smaller learning_rate or more critic_steps"
-                )
-
-
-def _refuse_broken(state: State, step: int) -> None:
-    """Keep weights that are not finite out of the checkpoints."""
-    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state)):
-        raise TrainingDiverged(
-            f"the weights are not finite at step {step}: the last good checkpoint is kept; "
-            "start a new run with a smaller learning_rate"
-        )

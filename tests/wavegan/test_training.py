@@ -16,7 +16,8 @@ from flax import nnx
 
 from wavegan import TrainConfig, TrainingDiverged, TrainingInterrupted, WaveGANConfig, load, train
 from wavegan.run_folder import RunFolder
-from wavegan.training import _compiled_step, _initial_state, _Watch, _without_schedule
+from wavegan.training import _compiled_step, _initial_state, _without_schedule
+from wavegan.watch import Watch
 
 METRICS = {
     f"gan/{name}"
@@ -417,10 +418,10 @@ def row(step, **values):
 )
 def test_the_watch_is_patient(bad, message):
     """Nineteen bad logs and a good one are forgiven; twenty in a row are not."""
-    watch = _Watch()
+    watch = Watch()
     for step in range(100):
         watch.check(row(step, **(bad if step % 20 else {})))
-    watch = _Watch()
+    watch = Watch()
     for step in range(1, 20):
         watch.check(row(step, **bad))
     with pytest.raises(TrainingDiverged, match=message):
@@ -428,7 +429,7 @@ def test_the_watch_is_patient(bad, message):
 
 
 def test_silent_recordings_are_learned_without_complaint():
-    watch = _Watch()
+    watch = Watch()
     for step in range(50):
         watch.check(row(step, rms_real=1e-3, rms_fake=1e-3, spread=1e-3))
 
@@ -436,7 +437,7 @@ def test_silent_recordings_are_learned_without_complaint():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_the_watch_names_what_broke(value):
     with pytest.raises(TrainingDiverged, match="gan/penalty, gan/critic_loss not finite at step 3"):
-        _Watch().check(row(3, penalty=value, critic_loss=value))
+        Watch().check(row(3, penalty=value, critic_loss=value))
 
 
 # Options
