@@ -20,7 +20,7 @@ def test_the_api_example_runs(tmp_path, monkeypatch):
 
 
 def test_every_command_is_one_the_parser_takes():
-    commands = re.findall(r"^(?:\$ )?wavegan ((?:[^\n]|\\\n)+)$", README, flags=re.MULTILINE)
+    commands = re.findall(r"^wavegan ((?:[^\n\\]|\\\n)+)$", README, flags=re.MULTILINE)
     assert len(commands) >= 5
     for command in commands:
         arguments = command.replace("\\\n", " ").split("#")[0].split()
