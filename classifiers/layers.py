@@ -8,6 +8,7 @@ Kernels are Glorot uniform and biases zero.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 
 import jax
@@ -26,8 +27,9 @@ class Layer(nnx.Module):
 
     output_shape: Shape
 
+    @abstractmethod
     def __call__(self, x: Array, *, train: bool = False, key: PRNGKeyArray | None = None) -> Array:
-        raise NotImplementedError
+        """What the layer makes of ``x`` (n, ...); ``key`` drives a dropout."""
 
 
 Build = Callable[..., Layer]  # a layer class, or a partial of one: (input_shape, rngs=rngs)

@@ -76,9 +76,11 @@ def _train(options: argparse.Namespace) -> int:
     from experiments.sources import open_source
 
     recipe, data, progress = _recipe(options), _data(options), Progress()
-    gan = replace(recipe.gan, num_samples=recipe.num_samples)
     source = open_source(
-        data, sample_rate=recipe.sample_rate, num_samples=gan.num_samples, progress=progress
+        data,
+        sample_rate=recipe.sample_rate,
+        num_samples=recipe.clip_gan.num_samples,
+        progress=progress,
     )
     out = options.out or _new_run("train")
     print(f"run folder: {out} (resume with --out {out})", file=sys.stderr)
@@ -87,9 +89,7 @@ def _train(options: argparse.Namespace) -> int:
         gans = train_gans(
             run,
             source,
-            gan,
-            recipe.gan_train,
-            sample_rate=recipe.sample_rate,
+            recipe,
             seeds=options.gan_seeds,
             progress=progress,
             should_stop=_stop_on_signals(),

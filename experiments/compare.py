@@ -74,12 +74,11 @@ def compare(
     started = time.monotonic()
     progress = progress or Progress(quiet=True)
     recipe = config.recipe
-    gan = replace(recipe.gan, num_samples=recipe.num_samples)
     source = open_source(
         config.data,
         sample_rate=recipe.sample_rate,
         num_samples=recipe.num_samples,
-        channels=gan.channels,
+        channels=recipe.clip_gan.channels,
         progress=progress,
     )
     fixed = {"recipe": recipe.name, "data": source.digest, "split": as_dict(config.data)}
@@ -87,9 +86,7 @@ def compare(
         gans = train_gans(
             run,
             source,
-            gan,
-            recipe.gan_train,
-            sample_rate=recipe.sample_rate,
+            recipe,
             seeds=config.gan_seeds,
             progress=progress,
             should_stop=should_stop,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.presets import Recipe
 from experiments.progress import Progress
 from experiments.runs import Run
 from experiments.settings import as_dict
@@ -16,7 +17,7 @@ from experiments.sources import Source
 from features import LeakError, save_audio
 from features.audio import to_pcm
 from features.files import replacing, write_json
-from wavegan import Samples, TrainConfig, TrainingDiverged, WaveGANConfig, generate, load, train
+from wavegan import Samples, TrainingDiverged, generate, load, train
 from wavegan.run_folder import RunFolder
 
 GAN_LIST = "gans.json"  # in a run folder: the stages of its GANs
@@ -51,10 +52,8 @@ class Gan:
 def train_gans(
     run: Run,
     source: Source,
-    config: WaveGANConfig,
-    train_config: TrainConfig,
+    recipe: Recipe,
     *,
-    sample_rate: int,
     seeds: int,
     progress: Progress,
     should_stop: Callable[[], bool] | None = None,
@@ -66,6 +65,7 @@ def train_gans(
     TrainingDiverged, TrainingInterrupted
         As `wavegan.train`, naming the class.
     """
+    config, train_config = recipe.clip_gan, recipe.gan_train
     gans: list[Gan] = []
     for seed in range(seeds):
         for label in source.labels:
@@ -73,7 +73,7 @@ def train_gans(
             provenance = {
                 "label": label,
                 "seed": seed,
-                "sample_rate": sample_rate,
+                "sample_rate": recipe.sample_rate,
                 "tracks": {r.track.track_id: r.digest for r in recordings},
             }
             settings = replace(train_config, seed=_gan_seed(seed, source.labels.index(label)))

@@ -6,7 +6,7 @@ Each says what it is, the command that runs it, how long that takes, and what to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from classifiers import FitConfig
@@ -40,6 +40,11 @@ class Recipe:
     gan: WaveGANConfig = WaveGANConfig()
     gan_train: TrainConfig = TrainConfig()
     published: str = "none"
+
+    @property
+    def clip_gan(self) -> WaveGANConfig:
+        """The GAN that makes clips of this recipe's length; a ValueError where none does."""
+        return replace(self.gan, num_samples=self.num_samples)
 
 
 _ALL = (
