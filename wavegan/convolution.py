@@ -10,6 +10,7 @@ direct strided and dilated forms lose their time. Kernels keep their usual shape
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -44,6 +45,26 @@ def transposed_conv(
     adjoint = jnp.flip(blocks, 0).swapaxes(1, 2)
     y = lax.conv_general_dilated(x, adjoint, (1,), [(after, before)], dimension_numbers=_LAYOUT)
     return y.reshape(n, num_blocks * stride, kernel.shape[1])
+
+
+def nearest_conv(
+    x: Float[Array, "n blocks c_in"], kernel: Float[Array, "taps c_in c_out"], *, stride: int
+) -> Float[Array, "n length c_out"]:
+    """Each step repeated ``stride`` times, then a SAME convolution of stride 1.
+
+    Taps that meet copies of one step are summed first, so that no copy is multiplied.
+    """
+    n, num_blocks, c_in = x.shape
+    taps, _, c_out = kernel.shape
+    left, _ = same_padding(taps, 1)
+    # Output p of block b reads, through tap t, the step b + (p + t - left) // stride.
+    step = (np.arange(stride)[:, None] + np.arange(taps) - left) // stride
+    read = step - step.min() == np.arange(np.ptp(step) + 1)[:, None, None]
+    blocks = jnp.einsum("bpt,tio->bipo", read.astype(kernel.dtype), kernel)
+    blocks = blocks.reshape(len(read), c_in, stride * c_out)
+    padding = [(-int(step.min()), int(step.max()))]
+    y = lax.conv_general_dilated(x, blocks, (1,), padding, dimension_numbers=_LAYOUT)
+    return y.reshape(n, num_blocks * stride, c_out)
 
 
 def _block_kernel(kernel: Array, stride: int) -> tuple[Array, int, int]:

@@ -1,7 +1,7 @@
 """The losses of the two players, as functions of a critic and its batches.
 
 A critic is a function ``(clips (n, length, c), key) -> logits (n,)``; the key drives its phase
-shuffle. Each loss returns its value and the terms that a reader of the curves wants.
+shuffle. Real and generated clips, and what lies between them, shuffle phases separately.
 """
 
 from __future__ import annotations
@@ -15,73 +15,118 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 Critic = Callable[[Array, PRNGKeyArray], Array]
-Terms = dict[str, Array]
+Logits = Float[Array, " n"]
+Clips = Float[Array, "n length c"]
+Scalar = Float[Array, ""]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A pair of losses and the optimiser that the reference gives both players."""
+    """What the two players minimise, and how the reference has them do it.
 
-    critic: Callable[[Critic, Array, Array, PRNGKeyArray, float], tuple[Array, Terms]]
-    generator: Callable[[Critic, Array, PRNGKeyArray], Array]
+    Attributes
+    ----------
+    critic : of its logits of real and generated clips.
+    generator : of the critic's logits of generated clips.
+    optimizer : of both players, at a learning rate.
+    learning_rate : the usual one.
+    penalty : on the critic, of (critic, real, fake, key); None where the loss has none.
+    penalty_weight : the usual one.
+    clip : bound of the critic's weights, after each step; None is no bound.
+    """
+
+    critic: Callable[[Logits, Logits], Scalar]
+    generator: Callable[[Logits], Scalar]
     optimizer: Callable[[float], optax.GradientTransformation]
     learning_rate: float
+    penalty: Callable[[Critic, Clips, Clips, PRNGKeyArray], Scalar] | None = None
+    penalty_weight: float = 0.0
+    clip: float | None = None
 
 
-def wgan_gp_critic(
-    critic: Critic,
-    real: Float[Array, "n length c"],
-    fake: Float[Array, "n length c"],
-    key: PRNGKeyArray,
-    penalty_weight: float,
-) -> tuple[Array, Terms]:
-    """Wasserstein loss with gradient penalty (Gulrajani et al., arXiv 1704.00028).
-
-    The three passes (real, fake, interpolate) shuffle phases separately; one interpolation
-    weight ~ U(0, 1) a clip.
-    """
-    k_real, k_fake, k_alpha, k_between = jax.random.split(key, 4)
-    gap = critic(real, k_real).mean() - critic(fake, k_fake).mean()
-    alpha = jax.random.uniform(k_alpha, (len(real), 1, 1))
-    between = real + alpha * (fake - real)
-    slopes = jax.grad(lambda x: critic(x, k_between).sum())(between)
-    norms = jnp.sqrt(jnp.sum(slopes**2, axis=(1, 2)) + 1e-12)
-    penalty = jnp.mean((norms - 1) ** 2)
-    return penalty_weight * penalty - gap, {"critic_gap": gap, "penalty": penalty}
+def wasserstein_critic(real: Logits, fake: Logits) -> Scalar:
+    """Minus the gap between the mean scores (Arjovsky et al., arXiv 1701.07875)."""
+    return fake.mean() - real.mean()
 
 
-def wgan_generator(
-    critic: Critic, fake: Float[Array, "n length c"], key: PRNGKeyArray
-) -> Float[Array, ""]:
+def wasserstein_generator(fake: Logits) -> Scalar:
     """Minus the critic's mean score of the generated clips."""
-    return -critic(fake, key).mean()
+    return -fake.mean()
 
 
-def dcgan_critic(
-    critic: Critic,
-    real: Float[Array, "n length c"],
-    fake: Float[Array, "n length c"],
-    key: PRNGKeyArray,
-    penalty_weight: float,
-) -> tuple[Array, Terms]:
-    """Half the sum of the cross-entropies of real against 1 and fake against 0; no penalty."""
-    k_real, k_fake = jax.random.split(key)
-    on_real, on_fake = critic(real, k_real), critic(fake, k_fake)
-    loss = (jax.nn.softplus(-on_real).mean() + jax.nn.softplus(on_fake).mean()) / 2
-    gap = on_real.mean() - on_fake.mean()
-    return loss, {"critic_gap": gap, "penalty": jnp.zeros(())}
+def logistic_critic(real: Logits, fake: Logits) -> Scalar:
+    """The cross-entropies of real against 1 and fake against 0, added."""
+    return jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean()
 
 
-def dcgan_generator(
-    critic: Critic, fake: Float[Array, "n length c"], key: PRNGKeyArray
-) -> Float[Array, ""]:
+def logistic_generator(fake: Logits) -> Scalar:
     """Cross-entropy of the generated clips against 1 (the non-saturating loss)."""
-    return jax.nn.softplus(-critic(fake, key)).mean()
+    return jax.nn.softplus(-fake).mean()
+
+
+def least_squares_critic(real: Logits, fake: Logits) -> Scalar:
+    """Half the squared distances of real from 1 and fake from 0 (Mao et al., arXiv 1611.04076)."""
+    return (jnp.mean((real - 1) ** 2) + jnp.mean(fake**2)) / 2
+
+
+def least_squares_generator(fake: Logits) -> Scalar:
+    """Squared distance of the generated clips' scores from 1."""
+    return jnp.mean((fake - 1) ** 2)
+
+
+def gradient_penalty(critic: Critic, real: Clips, fake: Clips, key: PRNGKeyArray) -> Scalar:
+    """How far slopes between real and fake are from 1 (Gulrajani et al., arXiv 1704.00028).
+
+    One interpolation weight ~ U(0, 1) a clip.
+    """
+    k_alpha, k_critic = jax.random.split(key)
+    alpha = jax.random.uniform(k_alpha, (len(real), 1, 1))
+    slopes = _slopes(critic, real + alpha * (fake - real), k_critic)
+    norms = jnp.sqrt(jnp.sum(slopes**2, axis=(1, 2)) + 1e-12)
+    return jnp.mean((norms - 1) ** 2)
+
+
+def r1_penalty(critic: Critic, real: Clips, fake: Clips, key: PRNGKeyArray) -> Scalar:
+    """Half the squared slope at real clips (Mescheder et al., arXiv 1801.04406)."""
+    return jnp.mean(jnp.sum(_slopes(critic, real, key) ** 2, axis=(1, 2))) / 2
+
+
+def _slopes(critic: Critic, clips: Clips, key: PRNGKeyArray) -> Clips:
+    return jax.grad(lambda x: critic(x, key).sum())(clips)
+
+
+def _adam(b1: float, b2: float) -> Callable[[float], optax.GradientTransformation]:
+    return lambda rate: optax.adam(rate, b1=b1, b2=b2)
+
+
+def _rmsprop(rate: float) -> optax.GradientTransformation:
+    """As TensorFlow 1 has it: decay 0.9, epsilon 1e-10, the mean square starting at 1."""
+    return optax.rmsprop(rate, decay=0.9, eps=1e-10, initial_scale=1.0)
 
 
 LOSSES: dict[str, Loss] = {
     "wgan-gp": Loss(
-        wgan_gp_critic, wgan_generator, lambda rate: optax.adam(rate, b1=0.5, b2=0.9), 1e-4
+        wasserstein_critic,
+        wasserstein_generator,
+        _adam(0.5, 0.9),
+        1e-4,
+        penalty=gradient_penalty,
+        penalty_weight=10.0,
     ),
-    "dcgan": Loss(dcgan_critic, dcgan_generator, lambda rate: optax.adam(rate, b1=0.5), 2e-4),
+    "wgan": Loss(wasserstein_critic, wasserstein_generator, _rmsprop, 5e-5, clip=0.01),
+    "dcgan": Loss(
+        lambda real, fake: logistic_critic(real, fake) / 2,
+        logistic_generator,
+        _adam(0.5, 0.999),
+        2e-4,
+    ),
+    "lsgan": Loss(least_squares_critic, least_squares_generator, _rmsprop, 1e-4),
+    "logistic-r1": Loss(
+        logistic_critic,
+        logistic_generator,
+        _adam(0.0, 0.99),
+        2e-4,
+        penalty=r1_penalty,
+        penalty_weight=1.0,
+    ),
 }

@@ -11,15 +11,29 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from wavegan.convolution import strided_conv, transposed_conv
+from wavegan.convolution import nearest_conv, strided_conv, transposed_conv
+from wavegan.layers import (
+    BatchNorm,
+    Convolution,
+    Dense,
+    Modulation,
+    SpectralNorm,
+    phase_shuffle,
+)
+from wavegan.spectrogram_critic import RESOLUTIONS, SpectrogramCritic
 
 FIRST_LENGTH = 16  # time steps that the generator's dense layer makes
 SHUFFLED_LAYERS = 4  # the reference shuffles phases after layers 0 to 3, at every length
+CHOICES = {
+    "upsample": ("zeros", "nn"),
+    "phase_shuffle_by": ("batch", "example"),
+    "conv_dtype": ("float32", "bfloat16"),
+}
 
 
 @dataclass(frozen=True)
 class WaveGANConfig:
-    """What a generator and its discriminator are.
+    """What a generator and its discriminator are; the defaults are the reference's.
 
     Attributes
     ----------
@@ -28,13 +42,26 @@ class WaveGANConfig:
     dim : width; the published networks have 64.
     latent_dim : size of the latent, uniform on (-1, 1).
     kernel_size : taps of every convolution.
+    num_classes : of a conditional GAN; 0 is unconditional. The class modulates the
+        generator's channels and is projected in the discriminator (arXiv 1802.05637).
+    batch_norm : in the generator everywhere but at the output, in the discriminator from
+        layer 1 on.
+    upsample : "zeros" (transposed convolutions) or "nn" (nearest neighbour, then a convolution).
+    post_filter : taps of a last convolution without bias after the tanh (the reference has
+        512); 0 switches it off.
     phase_shuffle : largest shift of the discriminator's phase shuffle, after its first four
         layers but never after the last one; 0 switches it off.
+    phase_shuffle_by : one shift a "batch" (the reference) or an "example".
+    spectral_norm : of the discriminator's kernels (arXiv 1802.05957).
+    spectrogram_critic : a second critic on spectrograms of three resolutions, whose logit
+        is added.
+    conv_dtype : "float32", or "bfloat16" for what the convolutions multiply; everything
+        else stays float32.
 
     Raises
     ------
     ValueError
-        Where a value makes no network, with the nearest lengths that do.
+        Where a value makes no network, with what would.
     """
 
     num_samples: int = 16384
@@ -42,12 +69,29 @@ class WaveGANConfig:
     dim: int = 64
     latent_dim: int = 100
     kernel_size: int = 25
+    num_classes: int = 0
+    batch_norm: bool = False
+    upsample: str = "zeros"
+    post_filter: int = 0
     phase_shuffle: int = 2
+    phase_shuffle_by: str = "batch"
+    spectral_norm: bool = False
+    spectrogram_critic: bool = False
+    conv_dtype: str = "float32"
 
     def __post_init__(self):
-        for name in ("channels", "dim", "latent_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        for name, least in {"channels": 1, "dim": 1, "latent_dim": 1, "post_filter": 0}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, found {getattr(self, name)}")
+        for name, accepted in CHOICES.items():
+            if getattr(self, name) not in accepted:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(accepted)}; found {getattr(self, name)!r}"
+                )
+        if self.num_classes < 0 or self.num_classes == 1:
+            raise ValueError(
+                f"num_classes must be 0 (unconditional) or at least 2, found {self.num_classes}"
+            )
         if self.kernel_size < 4:
             raise ValueError(
                 f"kernel_size must be at least 4 (the stride), found {self.kernel_size}"
@@ -60,6 +104,11 @@ class WaveGANConfig:
             raise ValueError(
                 f"num_samples must be 16 times strides of 2 or 4 (a power of two from 32 on), "
                 f"found {self.num_samples}; the nearest are {below} and {2 * below}"
+            )
+        if self.spectrogram_critic and self.num_samples < 2 * RESOLUTIONS[0]:
+            raise ValueError(
+                f"spectrogram_critic needs num_samples of at least {2 * RESOLUTIONS[0]}, found "
+                f"{self.num_samples}: take longer clips, or switch it off"
             )
 
     @property
@@ -75,30 +124,63 @@ class WaveGANConfig:
 
 
 class Generator(nnx.Module):
-    """Latents to audio: a dense projection, then transposed convolutions."""
+    """Latents to audio: a dense projection, then upsampling convolutions."""
 
     def __init__(self, config: WaveGANConfig, *, rngs: nnx.Rngs):
         self.config = config
         widths = config.widths[::-1]
         self.project = Dense(config.latent_dim, FIRST_LENGTH * widths[0], rngs=rngs)
+        taps, zeros = config.kernel_size, config.upsample == "zeros"
         self.layers = nnx.List(
-            Convolution((config.kernel_size, c_out, c_in), bias=c_out, rngs=rngs)
+            Convolution(
+                (taps, c_out, c_in) if zeros else (taps, c_in, c_out), bias=c_out, rngs=rngs
+            )
             for c_in, c_out in zip(widths, (*widths[1:], config.channels), strict=True)
         )
+        # One for the projection and for each layer but the last.
+        self.norms = nnx.List(BatchNorm(c, running=True) for c in widths if config.batch_norm)
+        self.modulations = nnx.List(
+            Modulation(config.num_classes, c) for c in widths if config.num_classes
+        )
+        if config.post_filter:
+            shape = (config.post_filter, config.channels, config.channels)
+            self.post_filter = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape))
 
     def __call__(
         self,
         z: Float[Array | np.ndarray, "n latent"],
-        label: Int[Array | np.ndarray, " n"] | None = None,
+        label: Int[Array | np.ndarray, " n"] | Float[Array | np.ndarray, "n classes"] | None = None,
+        *,
+        training: bool = False,
     ) -> Float[Array, "n length c"]:
-        """Audio (n, num_samples, channels) in (-1, 1) of latents z (n, latent_dim)."""
-        _refuse_label(label)
-        if z.shape[-1] != self.config.latent_dim:
-            raise ValueError(f"z must be (n, {self.config.latent_dim}), found {z.shape}")
-        x = jax.nn.relu(self.project(jnp.asarray(z)).reshape(len(z), FIRST_LENGTH, -1))
-        for i, (layer, stride) in enumerate(zip(self.layers, self.config.strides, strict=True)):
-            x = transposed_conv(x, layer.kernel[...], stride=stride) + layer.bias[None, None]
-            x = jnp.tanh(x) if i == len(self.layers) - 1 else jax.nn.relu(x)
+        """Audio (n, num_samples, channels) in (-1, 1) of latents z (n, latent_dim).
+
+        Parameters
+        ----------
+        label : of a conditional generator: classes (n,), or weights of the classes
+            (n, num_classes), between whose sounds the clip then lies.
+        training : batch norm by the batch, which its averages follow.
+        """
+        config = self.config
+        if z.shape[-1] != config.latent_dim:
+            raise ValueError(f"z must be (n, {config.latent_dim}), found {z.shape}")
+        classes = _class_weights(label, config, len(z))
+
+        def activate(x: Array, i: int) -> Array:
+            if config.batch_norm:
+                x = self.norms[i](x, training=training)
+            if classes is not None:
+                x = self.modulations[i](x, classes)
+            return jax.nn.relu(x)
+
+        upsampling = transposed_conv if config.upsample == "zeros" else nearest_conv
+        x = activate(self.project(jnp.asarray(z)).reshape(len(z), FIRST_LENGTH, -1), 0)
+        for i, (layer, stride) in enumerate(zip(self.layers, config.strides, strict=True), 1):
+            x = _convolved(upsampling, x, layer.kernel[...], stride, config)
+            x = x + layer.bias[None, None]
+            x = activate(x, i) if i < len(self.layers) else jnp.tanh(x)
+        if config.post_filter:
+            x = _convolved(strided_conv, x, self.post_filter[...], 1, config)
         return x
 
 
@@ -113,61 +195,87 @@ class Discriminator(nnx.Module):
             for c_in, c_out in zip((config.channels, *widths[:-1]), widths, strict=True)
         )
         self.output = Dense(FIRST_LENGTH * widths[-1], 1, rngs=rngs)
+        self.norms = nnx.List(BatchNorm(c, running=False) for c in widths[1:] if config.batch_norm)
+        self.spectral_norms = nnx.List(
+            SpectralNorm(c, rngs=rngs) for c in (*widths, 1) if config.spectral_norm
+        )
+        if config.num_classes:
+            shape = (config.num_classes, widths[-1])
+            self.projection = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape))
+        if config.spectrogram_critic:
+            self.spectrogram = SpectrogramCritic(
+                config.num_samples, config.channels, config.dim, rngs=rngs
+            )
 
     def __call__(
         self,
         x: Float[Array | np.ndarray, "n length c"],
-        label: Int[Array | np.ndarray, " n"] | None = None,
+        label: Int[Array | np.ndarray, " n"] | Float[Array | np.ndarray, "n classes"] | None = None,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, " n"]:
         """Logits (n,) of clips x (n, num_samples, channels); ``key`` drives phase shuffle.
 
-        Without a key no phase is shuffled.
+        Without a key no phase is shuffled. ``label`` as `Generator` takes it.
         """
-        _refuse_label(label)
         config = self.config
         if x.shape[1:] != (config.num_samples, config.channels):
             raise ValueError(
                 f"clips must be (n, {config.num_samples}, {config.channels}), found {x.shape}"
             )
-        x = jnp.asarray(x)
+        classes = _class_weights(label, config, len(x))
+        clips = x = jnp.asarray(x)
         shuffled = min(SHUFFLED_LAYERS, len(self.layers) - 1) if config.phase_shuffle else 0
         for i, (layer, stride) in enumerate(zip(self.layers, config.strides, strict=True)):
-            x = strided_conv(x, layer.kernel[...], stride=stride) + layer.bias[None, None]
+            x = _convolved(strided_conv, x, self._kernel(i, layer), stride, config)
+            x = x + layer.bias[None, None]
+            if config.batch_norm and i > 0:
+                x = self.norms[i - 1](x)
             x = jax.nn.leaky_relu(x, 0.2)
             if key is not None and i < shuffled:
-                x = phase_shuffle(x, jax.random.fold_in(key, i), config.phase_shuffle)
-        return self.output(x.reshape(len(x), -1))[:, 0]
+                shift = jax.random.fold_in(key, i)
+                x = phase_shuffle(x, shift, config.phase_shuffle, by=config.phase_shuffle_by)
+        flat = x.reshape(len(x), -1)
+        logits = flat @ self._kernel(-1, self.output)[:, 0] + self.output.bias[...]
+        if classes is not None:
+            logits = logits + jnp.sum((classes @ self.projection[...]) * x.sum(axis=1), axis=1)
+        if config.spectrogram_critic:
+            logits = logits + self.spectrogram(clips)
+        return logits
+
+    def refresh_norms(self) -> None:
+        """Sharpen the estimates of the kernels' spectral norms: once a critic step."""
+        for norm, layer in zip(self.spectral_norms, (*self.layers, self.output), strict=False):
+            norm.refresh(layer.kernel[...])
+
+    def _kernel(self, i: int, layer: Convolution | Dense) -> Array:
+        kernel = layer.kernel[...]
+        return self.spectral_norms[i](kernel) if self.config.spectral_norm else kernel
 
 
-class Convolution(nnx.Module):
-    """Kernel and bias of a convolution: Glorot uniform and zero."""
-
-    def __init__(self, shape: tuple[int, int, int], *, bias: int, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape))
-        self.bias = nnx.Param(jnp.zeros(bias))
+def _convolved(convolution, x: Array, kernel: Array, stride: int, config: WaveGANConfig) -> Array:
+    """A convolution in the configuration's type; float32 comes out."""
+    dtype = config.conv_dtype
+    return convolution(x.astype(dtype), kernel.astype(dtype), stride=stride).astype(jnp.float32)
 
 
-class Dense(nnx.Module):
-    """A dense layer (n, inputs) → (n, outputs): Glorot uniform and zero."""
-
-    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), (inputs, outputs)))
-        self.bias = nnx.Param(jnp.zeros(outputs))
-
-    def __call__(self, x: Float[Array, "n inputs"]) -> Float[Array, "n outputs"]:
-        return x @ self.kernel[...] + self.bias[None]
-
-
-def phase_shuffle(
-    x: Float[Array, "n length c"], key: PRNGKeyArray, radius: int
-) -> Float[Array, "n length c"]:
-    """Shift the whole batch by one draw from {-radius … radius}, reflecting at the edges."""
-    padded = jnp.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="reflect")
-    start = jax.random.randint(key, (), 0, 2 * radius + 1)
-    return jax.lax.dynamic_slice_in_dim(padded, start, x.shape[1], axis=1)
-
-
-def _refuse_label(label):
-    if label is not None:
-        raise ValueError("this network is unconditional: it takes no label")
+def _class_weights(
+    label: Array | np.ndarray | None, config: WaveGANConfig, count: int
+) -> Float[Array, "n classes"] | None:
+    """Weights (n, num_classes) of the classes; None for an unconditional network."""
+    classes = config.num_classes
+    if not classes:
+        if label is not None:
+            raise ValueError("this network is unconditional: it takes no label")
+        return None
+    found = "none" if label is None else f"{label.dtype} {label.shape}"
+    if label is None or label.shape not in {(count,), (count, classes)}:
+        raise ValueError(
+            f"this network is conditional: label must be classes ({count},) in 0 … {classes - 1} "
+            f"or weights of the classes ({count}, {classes}); found {found}"
+        )
+    if label.ndim == 2:
+        return jnp.asarray(label, jnp.float32)
+    if not isinstance(label, jax.core.Tracer) and not np.isin(label, np.arange(classes)).all():
+        outside = np.setdiff1d(label, np.arange(classes))
+        raise ValueError(f"labels lie in 0 … {classes - 1}, found {outside[:5].tolist()}")
+    return jax.nn.one_hot(label, classes)

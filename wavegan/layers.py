@@ -1,0 +1,128 @@
+"""The layers of the networks, each with the reference's initial weights."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+_glorot = nnx.initializers.glorot_uniform()
+
+
+class Dense(nnx.Module):
+    """A dense layer (n, inputs) → (n, outputs): Glorot uniform and zero."""
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(_glorot(rngs.params(), (inputs, outputs)))
+        self.bias = nnx.Param(jnp.zeros(outputs))
+
+    def __call__(self, x: Float[Array, "n inputs"]) -> Float[Array, "n outputs"]:
+        return x @ self.kernel[...] + self.bias[None]
+
+
+class Convolution(nnx.Module):
+    """Kernel and bias of a convolution (Glorot uniform and zero); the network applies them."""
+
+    def __init__(self, shape: tuple[int, int, int], *, bias: int, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(_glorot(rngs.params(), shape))
+        self.bias = nnx.Param(jnp.zeros(bias))
+
+
+class BatchNorm(nnx.Module):
+    """Batch norm over batch and time, with TensorFlow 1's momentum 0.99 and epsilon 0.001.
+
+    Parameters
+    ----------
+    channels : of the input (n, length, channels).
+    running : keep averages of mean and variance, for use outside training; without them
+        every batch is normalised by itself.
+    """
+
+    momentum, epsilon = 0.99, 1e-3
+
+    def __init__(self, channels: int, *, running: bool):
+        self.scale = nnx.Param(jnp.ones(channels))
+        self.shift = nnx.Param(jnp.zeros(channels))
+        self.running = running
+        if running:
+            self.mean = nnx.BatchStat(jnp.zeros(channels))
+            self.variance = nnx.BatchStat(jnp.ones(channels))
+
+    def __call__(
+        self, x: Float[Array, "n length c"], *, training: bool = True
+    ) -> Float[Array, "n length c"]:
+        """``x`` normalised by this batch (which the averages follow), or by the averages."""
+        if training:
+            mean, variance = x.mean((0, 1)), x.var((0, 1))
+            if self.running:
+                for average, value in ((self.mean, mean), (self.variance, variance)):
+                    average[...] += (1 - self.momentum) * (value - average[...])
+        else:
+            mean, variance = self.mean[...], self.variance[...]
+        slope = self.scale[...] * lax.rsqrt(variance + self.epsilon)
+        return (x - mean[None, None]) * slope[None, None] + self.shift[None, None]
+
+
+class Modulation(nnx.Module):
+    """Scales and shifts channels by class (Perez et al., arXiv 1709.07871); at first not at all.
+
+    After a batch norm this is conditional batch norm.
+    """
+
+    def __init__(self, num_classes: int, channels: int):
+        self.scale = nnx.Param(jnp.zeros((num_classes, channels)))
+        self.shift = nnx.Param(jnp.zeros((num_classes, channels)))
+
+    def __call__(
+        self, x: Float[Array, "n length c"], classes: Float[Array, "n classes"]
+    ) -> Float[Array, "n length c"]:
+        """``x`` modulated by each example's weights of the classes."""
+        scale, shift = classes @ self.scale[...], classes @ self.shift[...]
+        return x * (1 + scale[:, None]) + shift[:, None]
+
+
+class Direction(nnx.Variable):
+    """The running estimate of a kernel's first left singular vector."""
+
+
+class SpectralNorm(nnx.Module):
+    """Divides a kernel by its largest singular value (Miyato et al., arXiv 1802.05957)."""
+
+    def __init__(self, outputs: int, *, rngs: nnx.Rngs):
+        self.direction = Direction(_unit(jax.random.normal(rngs.params(), (outputs,))))
+
+    def __call__(self, kernel: Float[Array, "*inputs outputs"]) -> Float[Array, "*inputs outputs"]:
+        """The kernel, its last axis the outputs, over the estimate of its norm."""
+        matrix = kernel.reshape(-1, kernel.shape[-1])
+        u, v = self._iterate(matrix)
+        return kernel / (v @ matrix @ u)
+
+    def refresh(self, kernel: Float[Array, "*inputs outputs"]) -> None:
+        """One power iteration: call it once a critic step."""
+        self.direction[...], _ = self._iterate(kernel.reshape(-1, kernel.shape[-1]))
+
+    def _iterate(self, matrix: Array) -> tuple[Array, Array]:
+        matrix = lax.stop_gradient(matrix)
+        v = _unit(matrix @ self.direction[...])
+        return _unit(matrix.T @ v), v
+
+
+def _unit(vector: Array) -> Array:
+    return vector / (jnp.linalg.norm(vector) + 1e-12)
+
+
+def phase_shuffle(
+    x: Float[Array, "n length c"], key: PRNGKeyArray, radius: int, *, by: str = "batch"
+) -> Float[Array, "n length c"]:
+    """Shift by a draw from {-radius … radius}, reflecting at the edges.
+
+    ``by`` "batch": one draw for all, as the reference; "example": one for each.
+    """
+    padded = jnp.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="reflect")
+    shape = () if by == "batch" else (len(x),)
+    start = jax.random.randint(key, shape, 0, 2 * radius + 1)
+    if by == "batch":
+        return lax.dynamic_slice_in_dim(padded, start, x.shape[1], axis=1)
+    return jax.vmap(lambda clip, s: lax.dynamic_slice_in_dim(clip, s, x.shape[1]))(padded, start)
