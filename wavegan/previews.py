@@ -1,0 +1,168 @@
+"""What a generator sounds like while it learns: the same latents at every inspection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from jaxtyping import Float, Float32, Num
+
+from features.audio import save_audio
+from features.files import replacing, write_json
+from features.pictures import spectrogram_picture
+from wavegan.networks import Generator
+from wavegan.sampling import generate
+
+SILENCE = 0.1  # seconds between the clips of a file
+_PICTURE = (128, 128)  # rows and columns of a clip
+_MARGIN = 4  # columns between the pictures
+_MOST_CHANNELS = 8  # that a FLAC file holds
+_MOST_AT_ONCE = 16  # clips
+
+
+class Previews:
+    """An inspector for `train`: clips of fixed latents, to hear and see the training by.
+
+    A call at step 200 writes ``step-00000200.flac``, the clips one after another with 0.1 s of
+    silence between, and ``step-00000200.png``, their log-mel spectrograms side by side, each
+    from 80 dB below its loudest point. A step that is trained again is written again.
+
+    Parameters
+    ----------
+    folder : where the files go; created where missing. ``previews.json`` says what they are.
+    sample_rate : Hz.
+    count : clips; a conditional generator makes one of each class at least.
+    seed : of the latents; `wavegan.generate` makes the same clips from it.
+    labels : of a conditional generator: the class of each clip, instead of ``count`` clips of
+        the classes in turn.
+    real : recordings (L_i, C) in [-1, 1] or int16 to hear beside, at most as many as clips: the
+        middle of each goes to ``real.flac``.
+
+    Raises
+    ------
+    ValueError
+        For a ``count`` below 1, or a folder that holds previews of other latents.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        sample_rate: int,
+        count: int = 8,
+        seed: int = 0,
+        labels: Sequence[int] | None = None,
+        real: Sequence[Num[np.ndarray, "_ c"]] = (),
+    ):
+        self.folder = Path(folder)
+        self.sample_rate, self.seed, self.real = sample_rate, seed, real
+        self.labels = None if labels is None else np.asarray(labels, np.int32)
+        self.count = count if labels is None else len(labels)
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, found {self.count}")
+        if (self.folder / "previews.json").exists():
+            found = _read_json(self.folder).get("seed")
+            if found != seed:
+                raise ValueError(
+                    f"{self.folder} holds previews of seed {found}, not {seed}: take that seed, "
+                    "or another folder"
+                )
+
+    def __call__(self, step: int, generator: Generator) -> dict[str, float]:
+        """Write the previews of ``step``; there are no terms to log."""
+        config = generator.config
+        count = self.count if self.labels is not None else max(self.count, config.num_classes)
+        samples = generate(
+            generator,
+            count,
+            seed=self.seed,
+            label=self.labels,
+            batch_size=min(count, _MOST_AT_ONCE),
+        )
+        labels = None if samples.labels is None else samples.labels.tolist()
+        description = {"seed": self.seed, "num_samples": config.num_samples, "labels": labels}
+        write_json(self.folder / "previews.json", description)
+        if len(self.real):
+            self._write("real", np.stack([self._middle(r, config.num_samples) for r in self.real]))
+        self._write(f"step-{step:08d}", samples.audio)
+        return {}
+
+    def _write(self, name: str, clips: Float32[np.ndarray, "n l c"]) -> None:
+        gap = np.zeros((round(SILENCE * self.sample_rate), clips.shape[2]), np.float32)
+        parts = [part for clip in clips for part in (clip, gap)][:-1]
+        sound = np.concatenate(parts)[:, :_MOST_CHANNELS]
+        save_audio(self.folder / f"{name}.flac", sound, self.sample_rate)
+        from PIL import Image
+
+        picture = Image.fromarray(_side_by_side(clips, self.sample_rate)).quantize(64)
+        with replacing(self.folder / f"{name}.png") as temporary:
+            picture.save(temporary, "PNG", optimize=True)
+
+    @staticmethod
+    def _middle(recording: Num[np.ndarray, "_ c"], num_samples: int) -> Float32[np.ndarray, "l c"]:
+        start = (len(recording) - num_samples) // 2
+        part = recording[start : start + num_samples]
+        return part.astype(np.float32) / (32768 if part.dtype == np.int16 else 1)
+
+
+def preview_steps(folder: str | Path) -> list[int]:
+    """The steps that `Previews` wrote to ``folder``, ascending."""
+    return sorted(int(file.stem.removeprefix("step-")) for file in Path(folder).glob("step-*.flac"))
+
+
+def read_previews(
+    folder: str | Path, step: int | None
+) -> tuple[Float32[np.ndarray, "n l c"], list[int] | None, int]:
+    """The clips of a step, as `Previews` wrote them.
+
+    Parameters
+    ----------
+    step : one of `preview_steps`; None is the real clips.
+
+    Returns
+    -------
+    clips : (n, num_samples, channels) in [-1, 1].
+    labels : the class of each generated clip, None for an unconditional generator.
+    sample_rate : Hz.
+    """
+    folder = Path(folder)
+    description = _read_json(folder)
+    name = "real" if step is None else f"step-{step:08d}"
+    sound, sample_rate = sf.read(folder / f"{name}.flac", dtype="float32", always_2d=True)
+    length, gap = description["num_samples"], round(SILENCE * sample_rate)
+    starts = range(0, len(sound), length + gap)
+    clips = np.stack([sound[start : start + length] for start in starts])
+    return clips, description["labels"], sample_rate
+
+
+def _read_json(folder: Path) -> dict:
+    file = folder / "previews.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no previews: it has no previews.json") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is damaged ({error}): delete the folder of previews") from None
+
+
+def _side_by_side(clips: Float[np.ndarray, "n l c"], sample_rate: int) -> np.ndarray:
+    """Spectrograms of the clips, as one picture (rows, columns, 3) of bytes."""
+    rows, columns = _PICTURE
+    hop_length = max(1, clips.shape[1] // columns)
+    # 25 windows a second tell notes apart; shorter clips than that take what they have.
+    n_fft = 2 ** int(np.ceil(np.log2(max(sample_rate / 25, 2 * hop_length))))
+    colours = spectrogram_picture(
+        clips.mean(-1),
+        sample_rate=sample_rate,
+        size=_PICTURE,
+        n_fft=n_fft,
+        hop_length=hop_length,
+        n_mels=64,
+        cmap="magma",
+    )
+    pictures = np.rint(np.asarray(colours) * 255).astype(np.uint8)
+    margin = np.full((rows, _MARGIN, 3), 255, np.uint8)
+    return np.concatenate([part for p in pictures for part in (p, margin)][:-1], axis=1)
