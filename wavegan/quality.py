@@ -1,0 +1,292 @@
+"""Metrics of generated sound against the training set, for any data and without a trained network.
+
+Clips are compared by `embed`, a fixed summary of their log-mel bands. As an inspector of `train`,
+`Quality` measures the generator while it learns; `stopped_improving` reads from that when more
+training no longer helps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from features.scaling import Standardizer
+from features.spectra import mel_spectrogram
+from wavegan.distances import (
+    LEAST,
+    Estimate,
+    different_bins,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    memorised,
+    nearest_distances,
+)
+from wavegan.networks import Generator
+from wavegan.sampling import generate
+from wavegan.windows import Recordings
+
+# Metrics to choose a checkpoint by, and whether less is better. Memorised clips and nearest
+# distances are none: a generator of noise has the best of them.
+METRICS = {
+    "quality/kernel_distance": True,
+    "quality/frechet_distance": True,
+    "quality/different_bins": True,
+    "quality/inception_score": False,
+}
+BANDS = 40
+FRAME = 0.05  # seconds, about
+FLOOR = 1e-8  # mel power that is added: -80 dB of a full-scale sine
+SHORTEST = 32  # samples of a clip
+LIBRARY = 2048  # training windows that generated clips are looked up in
+_BATCH = 64
+
+
+def embed(
+    audio: Float[Array | np.ndarray, "n length c"], *, sample_rate: int | float
+) -> Float[np.ndarray, "n d"]:
+    """What clips sound like on the whole: 120 numbers a channel, in decibels.
+
+    Of 40 log-mel bands (frames of about 50 ms, or half the clip where that is shorter, by a
+    quarter of a frame) the mean over time, the standard deviation over time, and the mean
+    absolute change from frame to frame. 0 dB is a full-scale sine, and nothing counts far below
+    -80 dB: loudness tells clips apart, dithering does not. Channels lie one after another.
+
+    Raises
+    ------
+    ValueError
+        For clips shorter than 32 samples, or with NaN or Inf.
+    """
+    n, length, channels = audio.shape
+    if n < 1 or length < SHORTEST:
+        raise ValueError(f"audio must be 1 clip or more of {SHORTEST} samples, found {audio.shape}")
+    n_fft = 2 ** min(round(math.log2(FRAME * sample_rate)), int(math.log2(length)) - 1)
+    parts = []
+    for start in range(0, n, _BATCH):
+        clips = np.asarray(audio[start : start + _BATCH], np.float32)
+        if not np.isfinite(clips).all():
+            clip = start + int(np.argwhere(~np.isfinite(clips))[0][0])
+            raise ValueError(f"clip {clip} holds NaN or Inf: nothing can be said of it")
+        padded = np.resize(clips, (min(n, _BATCH), length, channels))  # one compilation for all
+        parts.append(np.asarray(_embed(padded, sample_rate, n_fft))[: len(clips)])
+    return np.concatenate(parts)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _embed(audio: Array, sample_rate: int | float, n_fft: int) -> Array:
+    mel = mel_spectrogram(
+        audio.swapaxes(1, 2),
+        sample_rate=sample_rate,
+        n_fft=n_fft,
+        hop_length=n_fft // 4,
+        n_mels=BANDS,
+        center=False,  # silence around a clip is no sound of it
+        norm=None,
+    )
+    bands = 10 * jnp.log10(mel / (n_fft / 4) ** 2 + FLOOR)
+    change = jnp.abs(jnp.diff(bands, axis=2)).mean(2)
+    summary = jnp.concatenate([bands.mean(2), bands.std(2), change], axis=-1)
+    return summary.reshape(len(audio), -1)
+
+
+class Quality:
+    """An inspector for `train`: how good a generator's clips are, against ``audio``.
+
+    Real windows are drawn and embedded once; a call generates as many clips, always from the
+    same latents, and compares. Features are scaled to unit variance over the real windows, of
+    which 1 dB is the least.
+
+    ==================================  =====================================================
+    ``quality/kernel_distance``         `kernel_distance` to the real windows
+    ``quality/frechet_distance``        `frechet_distance` to them
+    ``quality/nearest``                 median distance of a clip to its nearest real window
+    ``quality/nearest_train``           of a real window to the nearest of another recording
+    ``quality/memorised``               share of copies (`memorised`), by those distances
+    ``quality/inception_score``         with ``classify``
+    ``quality/different_bins``          with ``classify``: bins of its log-probabilities
+    ==================================  =====================================================
+
+    All but the medians have a standard error beside them, ``…_error``. With a single recording
+    (or group) nothing is said of ``nearest_train`` and ``memorised``.
+
+    Parameters
+    ----------
+    audio : as `train` takes it: recordings (L_i, C), float in [-1, 1] or int16. Those shorter
+        than a clip are left out.
+    sample_rate : Hz.
+    num_samples : of a clip.
+    groups : the recording (or better the artist) that each of ``audio`` is from; by default
+        each is its own.
+    labels : class of each recording. A conditional generator then makes the classes as often
+        as the real windows have them; without, it makes each as often.
+    count : real windows and generated clips that are compared.
+    seed : of the windows and the latents.
+    classify : a classifier's function of clips (n, L, C) to probabilities (n, K).
+
+    Attributes
+    ----------
+    floor : kernel distance of real windows from those of other recordings: as near as a
+        generator of other sounds of this kind would come.
+
+    Raises
+    ------
+    ValueError
+        For audio that has fewer than 8 windows, or labels or groups that don't fit it.
+    """
+
+    def __init__(
+        self,
+        audio: Recordings,
+        *,
+        sample_rate: int | float,
+        num_samples: int,
+        groups: Shaped[Array | np.ndarray, " n"] | Sequence | None = None,
+        labels: Shaped[Array | np.ndarray, " n"] | Sequence[int] | None = None,
+        count: int = 256,
+        seed: int = 0,
+        classify: Callable[[np.ndarray], Array | np.ndarray] | None = None,
+    ):
+        for name, given in {"groups": groups, "labels": labels}.items():
+            if given is not None and len(given) != len(audio):
+                raise ValueError(
+                    f"{name} must be one a recording ({len(audio)}), found {len(given)}"
+                )
+        self.sample_rate, self.seed, self.classify = sample_rate, seed, classify
+        places = _draw(audio, num_samples, max(count, LIBRARY), seed)
+        self.count = min(count, len(places))
+        if self.count < 2 * LEAST:
+            raise ValueError(
+                f"{self.count} windows of {num_samples} samples are too few to compare: give a "
+                f"larger count, more audio or a smaller num_samples, for {2 * LEAST} at least"
+            )
+        recording = places[:, 0]
+        library = np.concatenate(
+            [
+                embed(_cut(audio, places[i : i + _BATCH], num_samples), sample_rate=sample_rate)
+                for i in range(0, len(places), _BATCH)
+            ]
+        )
+        scale = Standardizer.fit(library)
+        self._scale = Standardizer(scale.mean, np.hypot(scale.std, 1.0))
+        self._library = self._scale.apply(library)
+        self._groups = recording if groups is None else np.asarray(groups)[recording]
+        several = len(np.unique(self._groups)) > 1
+        self._null = nearest_distances(self._library, groups=self._groups) if several else None
+        self._labels = None if labels is None else np.asarray(labels)[recording[: self.count]]
+        real = _cut(audio, places[: self.count], num_samples)
+        self._shape = real.shape[1:]
+        self._classified = None if classify is None else np.asarray(classify(real), np.float64)
+        half = _halves(self._groups, seed)
+        self.floor = kernel_distance(self._library[half], self._library[~half])
+
+    def __call__(self, step: int, generator: Generator) -> dict[str, float]:
+        """The metrics of ``generator``; ``step`` has no effect on them."""
+        label = self._labels if generator.config.num_classes else None
+        return self.measure(generate(generator, self.count, seed=self.seed, label=label).audio)
+
+    def measure(self, audio: Float[Array | np.ndarray, "n length c"]) -> dict[str, float]:
+        """The metrics of generated clips (n, num_samples, C)."""
+        if audio.shape[1:] != self._shape:
+            raise ValueError(f"clips must be (n, *{self._shape}), found {audio.shape}")
+        generated = self._scale.apply(embed(audio, sample_rate=self.sample_rate))
+        real = self._library[: self.count]
+        nearest = nearest_distances(generated, self._library)
+        estimates = {
+            "kernel_distance": kernel_distance(real, generated),
+            "frechet_distance": frechet_distance(real, generated),
+        }
+        medians = {"nearest": nearest}
+        if self._null is not None:
+            estimates["memorised"] = memorised(nearest, self._null)
+            medians["nearest_train"] = self._null
+        if self.classify is not None and self._classified is not None:
+            probabilities = np.asarray(self.classify(np.asarray(audio)), np.float64)
+            estimates["inception_score"] = inception_score(probabilities)
+            estimates["different_bins"] = different_bins(
+                _log(self._classified),
+                _log(probabilities),
+                bins=max(2, self.count // 16),
+                seed=self.seed,
+            )
+        metrics = {f"quality/{name}": float(np.median(x)) for name, x in medians.items()}
+        for name, estimate in estimates.items():
+            metrics |= _named(f"quality/{name}", estimate)
+        return metrics
+
+
+def stopped_improving(
+    rows: Sequence[Mapping[str, float]], *, metric: str, patience: int
+) -> int | None:
+    """The step from which on more training has not helped, or None while it may.
+
+    An inspection is better than another if it is so by more than both standard errors together
+    (their root sum of squares). Training no longer helps once the last ``patience`` inspections
+    were not better than the best before them, counted from the last that was.
+
+    Parameters
+    ----------
+    rows : of metrics, in order; those without ``metric`` are passed over.
+    metric : a name in `METRICS`; of any other less counts as better.
+
+    Returns
+    -------
+    The step of the best value of all.
+    """
+    if patience < 1:
+        raise ValueError(f"patience must be at least 1, found {patience}")
+    sign = 1 if METRICS.get(metric, True) else -1
+    seen = [
+        (sign * row[metric], row.get(f"{metric}_error", 0.0), int(row["gan/step"]))
+        for row in rows
+        if metric in row
+    ]
+    last, waited = (math.inf, 0.0, 0), 0
+    for value, error, step in seen:
+        if value < last[0] - math.hypot(error, last[1]):
+            last, waited = (value, error, step), 0
+        else:
+            waited += 1
+    return min(seen)[2] if waited >= patience else None
+
+
+def _draw(audio: Recordings, num_samples: int, count: int, seed: int) -> np.ndarray:
+    """Places (n, 2) of different windows, recording and start; each window equally likely."""
+    windows = [max(0, len(audio[i]) - num_samples + 1) for i in range(len(audio))]
+    ends = np.cumsum(windows, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    drawn = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
+    recording = np.searchsorted(ends, drawn, side="right")
+    return np.stack([recording, drawn - (ends - windows)[recording]], axis=1)
+
+
+def _cut(audio: Recordings, places: np.ndarray, num_samples: int) -> np.ndarray:
+    """The windows (n, num_samples, C) float32 at ``places``."""
+    windows = [np.asarray(audio[int(i)][start : start + num_samples]) for i, start in places]
+    return np.stack(
+        [np.float32(w) / 32768 if w.dtype == np.int16 else np.float32(w) for w in windows]
+    )
+
+
+def _halves(groups: np.ndarray, seed: int) -> np.ndarray:
+    """Which windows are in the first of two halves, of different groups where possible."""
+    _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    middle = np.cumsum(sizes[order]) - sizes[order] / 2
+    half = np.isin(member, order[middle < len(groups) / 2])
+    if LEAST <= half.sum() <= len(half) - LEAST:
+        return half
+    return np.arange(len(groups)) % 2 == 0
+
+
+def _log(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(probabilities + 1e-6)
+
+
+def _named(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_error": estimate.error}
