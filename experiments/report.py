@@ -1,16 +1,13 @@
 """The report of a comparison: one page that needs nothing but itself.
 
 Its parts come from `experiments.forest` (intervals), `experiments.training_curves` and
-`experiments.listening`; the frame, style and script from ``report.html`` beside this file.
+`experiments.listening`; the frame from `experiments.page`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -18,7 +15,7 @@ import numpy as np
 from experiments import forest
 from experiments.forest import points
 from experiments.listening import listening_section
-from experiments.plots import spectrogram_colours
+from experiments.page import counted, definitions, fill_page, tiles
 from experiments.training_curves import classifier_curves, gan_curves_section
 
 Record = Mapping[str, Any]  # an object of results.json
@@ -70,21 +67,14 @@ def render_report(
         "Listen": listening_section(clips, data["sample_rate"]) if clips else "",
         "Data, split and how to repeat it": _details(results),
     }
-    parts = {name: body for name, body in parts.items() if body}
     name = data.get("name") or "Unnamed data"
-    page = Template(files("experiments").joinpath("report.html").read_text(encoding="utf-8"))
-    return page.substitute(
-        title=escape(f"{name}: did the GAN's clips help?"),
+    return fill_page(
+        title=f"{name}: did the GAN's clips help?",
         banner=_leak_banner(results.get("split", {})),
-        kicker=escape(f"{name}, recipe {results.get('recipe', '?')}, {_seeds(arms)}"),
-        verdict=_unbroken(_verdict(results)),
-        contents="".join(f'<a href="#part-{i}">{part}</a>' for i, part in enumerate(parts)),
-        body="\n".join(
-            f'<section id="part-{i}"><h2>{part}</h2>\n{_unbroken(body)}\n</section>'
-            for i, (part, body) in enumerate(parts.items())
-        ),
-        colours=spectrogram_colours(),
-        footer=escape(f"wavegan {results.get('version', '')}"),
+        kicker=f"{name}, recipe {results.get('recipe', '?')}, {_seeds(arms)}",
+        head=_verdict(results),
+        parts=parts,
+        version=results.get("version", ""),
     )
 
 
@@ -149,11 +139,6 @@ def _power(results: Record) -> str:
         "genres": len(labels),
         "right by guessing": f"{100 / len(labels):.3g} %" if labels else None,
     }
-    tiles = "".join(
-        f"<div><b>{escape(str(value))}</b><span>{what}</span></div>"
-        for what, value in facts.items()
-        if value
-    )
     detectable = found.get("detectable")
     text = ""
     if "detectable" in found and detectable is None:
@@ -169,7 +154,7 @@ def _power(results: Record) -> str:
             "such tests (80 % power at the 5 % level). A smaller one, to either side, may "
             "well be there and was missed.</p>"
         )
-    return f'{text}<div class="facts">{tiles}</div>'
+    return text + tiles(facts)
 
 
 # --- arms and differences ------------------------------------------------------------------------
@@ -313,7 +298,7 @@ def _confusions(arms: Mapping[str, Record], labels: Sequence[str]) -> str:
             for i, (label, row) in enumerate(zip(labels, shares, strict=True))
         )
         figures.append(
-            f"<figure><figcaption>{escape(name)}<small>{_count(len(counts), 'run')}</small>"
+            f"<figure><figcaption>{escape(name)}<small>{counted(len(counts), 'run')}</small>"
             f'</figcaption><table class="confusion"><thead><tr><td></td>{head}</tr></thead>'
             f"<tbody>{body}</tbody></table></figure>"
         )
@@ -338,18 +323,18 @@ def _cell(share: float, right: bool) -> str:
 def _details(results: Record) -> str:
     data, split = results.get("data", {}), results.get("split", {})
     quarantined, skipped = data.get("quarantined", []), data.get("skipped", [])
-    left_out = _list({row.get("track", "?"): row.get("reason", "") for row in quarantined})
+    left_out = definitions({row.get("track", "?"): row.get("reason", "") for row in quarantined})
     left_out += _track_list(f"Too short for a clip: {len(skipped)}", skipped)
     ids = "".join(
-        _track_list(f"{side}: {_count(len(split.get(side, [])), 'track')}", split.get(side, []))
+        _track_list(f"{side}: {counted(len(split.get(side, [])), 'track')}", split.get(side, []))
         for side in _TRACK_LISTS
     )
     parts = {
-        "Data": _list(data, without=("quarantined", "skipped")),
+        "Data": definitions(data, without=("quarantined", "skipped")),
         f"Files left out: {len(quarantined) + len(skipped)}": left_out,
-        "Split": _list(split, without=(*_TRACK_LISTS, "hashes")) + ids,
-        "GAN": _list(results.get("gan", {}), without=("stages",)),
-        "Machine and versions": _list(results.get("environment", {})),
+        "Split": definitions(split, without=(*_TRACK_LISTS, "hashes")) + ids,
+        "GAN": definitions(results.get("gan", {}), without=("stages",)),
+        "Machine and versions": definitions(results.get("environment", {})),
     }
     command = results.get("command")
     repeat = f"<pre><code>{escape(command)}</code></pre>" if command else ""
@@ -364,23 +349,6 @@ def _track_list(title: str, ids: Sequence[str]) -> str:
     if not ids:
         return ""
     return f'<h3>{title}</h3><p class="ids">{escape(", ".join(map(str, ids)))}</p>'
-
-
-def _list(facts: Record, without: Sequence[str] = ()) -> str:
-    rows = "".join(
-        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd>"
-        for name, value in facts.items()
-        if name not in without and value is not None
-    )
-    return f"<dl>{rows}</dl>" if rows else ""
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_plain, value))
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -421,16 +389,7 @@ def _seeds(arms: Mapping[str, Record]) -> str:
         for arm in arms.values()
         for run in _runs(arm)
     }
-    return _count(len(pairs), "paired seed")
-
-
-def _unbroken(html: str) -> str:
-    """``html`` with no line break between a number and its percent sign."""
-    return re.sub(r"(?<=\d) %", "&nbsp;%", html)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    return counted(len(pairs), "paired seed")
 
 
 def _ends(difference: Record) -> str:
