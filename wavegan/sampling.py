@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from wavegan.networks import Generator
+from wavegan.networks import Generator, WaveGANConfig
+
+Label = int | Int[Array | np.ndarray, " n"] | Float[Array | np.ndarray, "..."]
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Samples:
     ----------
     audio : (N, num_samples, channels) float32 in [-1, 1].
     latents : (N, latent_dim) float32; the generator makes each clip again from its own.
-    labels : (N,) int32 for a conditional generator, else None.
+    labels : of a conditional generator: classes (N,) int32, or where weights of the classes
+        were asked for, those (N, num_classes) float32; else None.
     """
 
     audio: np.ndarray
@@ -31,10 +35,12 @@ class Samples:
 
 def generate(
     generator: Generator,
-    count: int,
+    count: int | None = None,
     *,
-    seed: int,
-    label: int | None = None,
+    seed: int = 0,
+    label: Label | None = None,
+    latents: Float[Array | np.ndarray, "n latent"] | None = None,
+    truncation: float = 1.0,
     batch_size: int = 64,
 ) -> Samples:
     """Generate ``count`` clips.
@@ -44,25 +50,72 @@ def generate(
     Parameters
     ----------
     generator : from `train` or `load`.
-    count : number of clips.
-    label : for conditional generators only.
-    batch_size : clips made at a time; has no effect on them.
+    count : number of clips; not needed where ``latents`` are given.
+    seed : of the latents.
+    label : of a conditional generator: one class for all clips, a class for each (count,), or
+        weights of the classes, (num_classes,) for all or (count, num_classes). Without it the
+        classes take turns: 0, 1, …, num_classes - 1, 0, ….
+    latents : make the clips from these (at least ``count`` rows) instead of drawing: the
+        latents of earlier samples make the same sounds again.
+    truncation : draw latents from (-truncation, truncation), at most 1: nearer to the middle
+        the clips are more typical and more alike.
+    batch_size : clips made at a time, always so many: the same size gives the same clips bit
+        for bit, another one the same to rounding.
+
+    Raises
+    ------
+    ValueError
+        Where an option fits neither the generator nor the others, with what would.
+
+    Examples
+    --------
+    >>> from flax import nnx
+    >>> from wavegan import Generator, WaveGANConfig
+    >>> generator = Generator(WaveGANConfig(num_samples=64, dim=1), rngs=nnx.Rngs(0))
+    >>> generate(generator, 3, seed=7).audio.shape
+    (3, 64, 1)
     """
-    if count < 1:
+    options = {"latents": latents, "truncation": truncation, "batch_size": batch_size}
+    parts = list(generate_batches(generator, count, seed=seed, label=label, **options))
+    labels = [part.labels for part in parts if part.labels is not None]
+    return Samples(
+        np.concatenate([part.audio for part in parts]),
+        np.concatenate([part.latents for part in parts]),
+        np.concatenate(labels) if labels else None,
+    )
+
+
+def generate_batches(
+    generator: Generator,
+    count: int | None = None,
+    *,
+    seed: int = 0,
+    label: Label | None = None,
+    latents: Float[Array | np.ndarray, "n latent"] | None = None,
+    truncation: float = 1.0,
+    batch_size: int = 64,
+) -> Iterator[Samples]:
+    """The clips of `generate`, at most ``batch_size`` at a time, in memory that no count changes.
+
+    ``latents`` may be a memory-mapped file. While a batch is in use the next one is computed.
+    """
+    config = generator.config
+    if latents is not None:
+        if latents.ndim != 2 or latents.shape[1] != config.latent_dim:
+            raise ValueError(f"latents must be (n, {config.latent_dim}), found {latents.shape}")
+        if truncation != 1:
+            raise ValueError("truncation is for latents that are drawn: scale the given ones")
+        count = len(latents) if count is None else count
+        if count > len(latents):
+            raise ValueError(f"count is {count}, but there are {len(latents)} latents")
+    if count is None or count < 1:
         raise ValueError(f"count must be at least 1, found {count}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
-    if label is not None:
-        raise ValueError("this generator is unconditional: it takes no label")
-    latents = np.asarray(draw_latents(seed, count, generator.config.latent_dim))
-    padded = np.resize(latents, (-(-count // batch_size) * batch_size, latents.shape[1]))
-    audio = [
-        np.asarray(
-            _apply(nnx.graphdef(generator), nnx.state(generator), padded[i : i + batch_size])
-        )
-        for i in range(0, count, batch_size)
-    ]
-    return Samples(np.concatenate(audio)[:count], latents, None)
+    if not 0 < truncation <= 1:
+        raise ValueError(f"truncation must lie in 0 (excluded) … 1, found {truncation}")
+    labels = _checked_labels(label, config, count)
+    return _batches(generator, count, seed, labels, latents, truncation, batch_size)
 
 
 def interpolate(
@@ -71,22 +124,126 @@ def interpolate(
     z1: Float[Array | np.ndarray, " latent"],
     *,
     steps: int,
+    label0: int | Float[Array | np.ndarray, " classes"] | None = None,
+    label1: int | Float[Array | np.ndarray, " classes"] | None = None,
 ) -> Float[np.ndarray, "steps length c"]:
-    """Clips (steps, num_samples, channels) on the line from latent z0 to z1, ends included."""
+    """Clips (steps, num_samples, channels) on the line from latent z0 to z1, ends included.
+
+    Parameters
+    ----------
+    steps : at least 2.
+    label0, label1 : class, or weights of the classes, at either end of a conditional
+        generator's line, between which its classes mix; ``label1`` is ``label0`` if None.
+    """
+    latents = line(z0, z1, steps)
+    if label0 is None and label1 is None and not generator.config.num_classes:
+        return generate(generator, latents=latents, batch_size=min(steps, 64)).audio
+    if label0 is None:
+        raise ValueError("a conditional generator interpolates from class label0 to label1")
+    ends = [
+        _weights(_checked_labels(end, generator.config, 1), generator.config)[0]
+        for end in (label0, label0 if label1 is None else label1)
+    ]
+    return generate(
+        generator, latents=latents, label=line(*ends, steps), batch_size=min(steps, 64)
+    ).audio
+
+
+def line(
+    start: Float[Array | np.ndarray, " n"], end: Float[Array | np.ndarray, " n"], steps: int
+) -> Float[np.ndarray, "steps n"]:
+    """Points (steps, n) from ``start`` to ``end``, evenly, ends included."""
     if steps < 2:
         raise ValueError(f"steps must be at least 2 (the two ends), found {steps}")
-    weight = jnp.linspace(0, 1, steps)[:, None]
-    latents = (1 - weight) * jnp.asarray(z0)[None] + weight * jnp.asarray(z1)[None]
-    return np.asarray(_apply(nnx.graphdef(generator), nnx.state(generator), latents))
+    weight = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+    return (1 - weight) * np.asarray(start)[None] + weight * np.asarray(end)[None]
 
 
-def draw_latents(seed: int, count: int, latent_dim: int) -> Float[Array, "count latent"]:
-    """Latents (count, latent_dim) uniform on (-1, 1); row i depends on ``seed`` and i alone."""
-    key = jax.random.key(seed)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(count))
+def draw_latents(
+    seed: int, count: int, latent_dim: int, *, start: int = 0
+) -> Float[Array, "count latent"]:
+    """Latents ``start`` … ``start + count - 1`` of ``seed``, uniform on (-1, 1).
+
+    Latent i depends on ``seed`` and i alone.
+    """
+    if not 0 <= seed < 2**32:  # JAX would drop the bits above
+        raise ValueError(f"seed must lie in 0 … {2**32 - 1}, found {seed}")
+    return _draw(jax.random.key(seed), start + np.arange(count, dtype=np.uint32), latent_dim)
+
+
+def _batches(
+    generator: Generator,
+    count: int,
+    seed: int,
+    labels: np.ndarray | None,
+    latents: Array | np.ndarray | None,
+    truncation: float,
+    batch_size: int,
+) -> Iterator[Samples]:
+    config = generator.config
+    graphdef, weights = nnx.split(generator)
+
+    def dispatched(start: int) -> tuple[int, Array, Array | np.ndarray, np.ndarray | None]:
+        """A batch that the device has begun with."""
+        size = min(batch_size, count - start)
+        if latents is None:
+            z = truncation * draw_latents(seed, batch_size, config.latent_dim, start=start)
+        else:
+            z = _padded(np.asarray(latents[start : start + size], np.float32), batch_size)
+        chosen = None if labels is None else labels[np.arange(start, start + size) % len(labels)]
+        classes = None if chosen is None else _padded(_weights(chosen, config), batch_size)
+        return size, _apply(graphdef, weights, z, classes), z, chosen
+
+    def fetched(size, audio, z, chosen) -> Samples:
+        return Samples(np.asarray(audio)[:size], np.asarray(z)[:size], chosen)
+
+    # One batch ahead: the device works while the host copies, encodes and writes.
+    ahead = dispatched(0)
+    for start in range(batch_size, count, batch_size):
+        ahead, ready = dispatched(start), ahead
+        yield fetched(*ready)
+        del ready
+    yield fetched(*ahead)
+
+
+def _checked_labels(label: Label | None, config: WaveGANConfig, count: int) -> np.ndarray | None:
+    """Labels (m,) or weights of the classes (m, num_classes), m clips' worth, then again."""
+    classes = config.num_classes
+    if not classes:
+        if label is not None:
+            raise ValueError("this generator is unconditional: it takes no label")
+        return None
+    if label is None:
+        return np.arange(classes, dtype=np.int32)
+    labels = np.asarray(label)
+    if np.issubdtype(labels.dtype, np.floating):
+        if labels.shape in ((classes,), (count, classes)) and np.isfinite(labels).all():
+            return labels.reshape(-1, classes).astype(np.float32)
+    elif np.issubdtype(labels.dtype, np.integer) and labels.shape in ((), (count,)):
+        if outside := sorted(set(labels.reshape(-1).tolist()) - set(range(classes))):
+            raise ValueError(f"labels lie in 0 … {classes - 1}, found {outside[:5]}")
+        return labels.reshape(-1).astype(np.int32)
+    raise ValueError(
+        f"label must be a class in 0 … {classes - 1}, classes ({count},), or finite weights of "
+        f"the classes ({classes},) or ({count}, {classes}); found {labels.dtype} {labels.shape}"
+    )
+
+
+def _weights(labels: np.ndarray, config: WaveGANConfig) -> np.ndarray:
+    """Labels as weights of the classes: both go through one compiled program."""
+    return labels if labels.ndim == 2 else np.eye(config.num_classes, dtype=np.float32)[labels]
+
+
+def _padded(rows: np.ndarray, length: int) -> np.ndarray:
+    return np.resize(rows, (length, *rows.shape[1:]))
+
+
+@partial(jax.jit, static_argnums=2)
+def _draw(key, indices, latent_dim):
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, indices)
     return jax.vmap(lambda k: jax.random.uniform(k, (latent_dim,), minval=-1.0))(keys)
 
 
-@jax.jit(static_argnums=0)
-def _apply(graphdef, weights, latents):
-    return nnx.merge(graphdef, weights)(latents)
+@partial(jax.jit, static_argnums=0)
+def _apply(graphdef, weights, latents, classes):
+    return nnx.merge(graphdef, weights)(latents, classes)

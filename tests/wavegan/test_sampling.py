@@ -1,15 +1,39 @@
+import subprocess
+import sys
+from itertools import islice
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from wavegan import CheckpointError, Generator, Samples, generate, interpolate, load
+from wavegan import (
+    CheckpointError,
+    Generator,
+    Samples,
+    WaveGANConfig,
+    generate,
+    interpolate,
+    load,
+)
+from wavegan.sampling import draw_latents, generate_batches
 
 
 @pytest.fixture(scope="module")
 def generator(config):
     return Generator(config, rngs=nnx.Rngs(0))
+
+
+@pytest.fixture(scope="module")
+def conditional() -> Generator:
+    """Of three classes that sound different."""
+    config = WaveGANConfig(num_samples=64, dim=1, latent_dim=4, num_classes=3)
+    network = Generator(config, rngs=nnx.Rngs(1))
+    for modulation in network.modulations:
+        modulation.scale[...] = jnp.array([[0.0], [2.0], [-0.5]])
+        modulation.shift[...] = jnp.array([[0.1], [-0.2], [0.5]])
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +87,46 @@ def test_a_latent_makes_its_clip_again(generator, samples):
     )
 
 
+def test_given_latents_make_the_same_sounds_bit_for_bit(generator, samples, tmp_path):
+    np.save(tmp_path / "latents.npy", samples.latents)
+    for latents in (samples.latents, np.load(tmp_path / "latents.npy", mmap_mode="r")):
+        again = generate(generator, latents=latents, batch_size=4)
+        np.testing.assert_array_equal(again.audio, samples.audio)
+        np.testing.assert_array_equal(again.latents, samples.latents)
+    first = generate(generator, 3, latents=samples.latents, seed=99, batch_size=4)
+    np.testing.assert_array_equal(first.audio, samples.audio[:3])
+
+
+def test_truncation_scales_the_latents(generator, samples):
+    tamer = generate(generator, 10, seed=3, truncation=0.25, batch_size=4)
+    np.testing.assert_array_equal(tamer.latents, np.float32(0.25) * samples.latents)
+    np.testing.assert_allclose(tamer.audio, generator(tamer.latents), atol=1e-6)
+    assert tamer.audio.std(axis=0).mean() < samples.audio.std(axis=0).mean()  # more alike
+
+
+def test_batches_are_the_clips_of_generate(generator, samples):
+    batches = list(generate_batches(generator, 10, seed=3, batch_size=4))
+    assert [len(batch.audio) for batch in batches] == [4, 4, 2]
+    for name in ("audio", "latents"):
+        parts = np.concatenate([getattr(batch, name) for batch in batches])
+        np.testing.assert_array_equal(parts, getattr(samples, name))
+
+
+def test_batches_come_as_they_are_asked_for(generator):
+    endless = generate_batches(generator, 2**31, batch_size=2)
+    assert sum(len(batch.audio) for batch in islice(endless, 3)) == 6
+
+
+def test_latents_in_parts_are_those_of_the_whole():
+    whole = np.asarray(draw_latents(5, 9, 4))
+    parts = [np.asarray(draw_latents(5, size, 4, start=at)) for at, size in ((0, 2), (2, 7))]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_array_equal(
+        draw_latents(5, 1, 4, start=10**9), draw_latents(5, 1, 4, start=10**9)
+    )
+    assert not np.any(draw_latents(5, 1, 4, start=10**9) == whole)
+
+
 def test_interpolation(generator, samples):
     z0, z1 = samples.latents[:2]
     line = interpolate(generator, z0, z1, steps=5)
@@ -75,6 +139,83 @@ def test_interpolation(generator, samples):
     np.testing.assert_array_equal(line, interpolate(generator, jnp.array(z0), z1, steps=5))
 
 
+# Conditional generators
+
+
+def expected_clips(network: Generator, latents: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.asarray(network(latents, np.asarray(weights, np.float32)))
+
+
+def test_classes_take_turns_without_a_label(conditional):
+    drawn = generate(conditional, 8, seed=2, batch_size=3)
+    np.testing.assert_array_equal(drawn.labels, [0, 1, 2, 0, 1, 2, 0, 1])
+    assert drawn.labels.dtype == np.int32
+    weights = np.eye(3)[drawn.labels]
+    np.testing.assert_allclose(
+        drawn.audio, expected_clips(conditional, drawn.latents, weights), atol=1e-6
+    )
+
+
+def test_one_class_classes_and_weights(conditional):
+    one = generate(conditional, 5, seed=2, label=1, batch_size=2)
+    np.testing.assert_array_equal(one.labels, [1] * 5)
+    np.testing.assert_allclose(one.audio, conditional(one.latents, np.ones(5, np.int32)), atol=1e-6)
+    each = np.array([2, 0, 0, 1, 2])
+    several = generate(conditional, 5, seed=2, label=each, batch_size=2)
+    np.testing.assert_array_equal(several.labels, each)
+    np.testing.assert_array_equal(several.audio[3], one.audio[3])
+    np.testing.assert_allclose(several.audio, conditional(one.latents, each), atol=1e-6)
+    by_weight = generate(conditional, 5, seed=2, label=np.eye(3)[each], batch_size=2)
+    np.testing.assert_array_equal(by_weight.audio, several.audio)
+    np.testing.assert_array_equal(by_weight.labels, np.eye(3)[each])
+    mix = np.array([0.5, 0.25, 0.25], np.float32)
+    mixed = generate(conditional, 5, seed=2, label=mix, batch_size=2)
+    assert mixed.labels.shape == (5, 3)
+    np.testing.assert_allclose(
+        mixed.audio, expected_clips(conditional, one.latents, np.tile(mix, (5, 1))), atol=1e-6
+    )
+    assert not np.allclose(mixed.audio, one.audio, atol=1e-3)
+
+
+def test_interpolation_between_classes(conditional):
+    z0, z1 = generate(conditional, 2, seed=2).latents
+    clips = interpolate(conditional, z0, z1, steps=5, label0=0, label1=2)
+    share = np.linspace(0, 1, 5)[:, None]
+    latents = ((1 - share) * z0 + share * z1).astype(np.float32)
+    weights = (1 - share) * np.eye(3)[:1] + share * np.eye(3)[2:]
+    np.testing.assert_allclose(clips, expected_clips(conditional, latents, weights), atol=1e-6)
+    ends = generate(conditional, latents=np.stack([z0, z1]), label=np.array([0, 2])).audio
+    np.testing.assert_allclose(clips[[0, -1]], ends, atol=1e-6)
+    within = interpolate(conditional, z0, z1, steps=3, label0=np.eye(3, dtype=np.float32)[1])
+    expected = conditional(latents[::2], np.ones(3, np.int32))
+    np.testing.assert_allclose(within, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (3, r"labels lie in 0 … 2, found \[3\]"),
+        (-1, r"labels lie in 0 … 2, found \[-1\]"),
+        (np.array([0, 1]), r"classes \(4,\).*found int64 \(2,\)"),
+        (np.ones((4, 2)), r"\(4, 3\); found float64 \(4, 2\)"),
+        (np.array([1, np.nan, 0]), "finite weights"),
+    ],
+)
+def test_labels_that_are_none(conditional, label, message):
+    with pytest.raises(ValueError, match=message):
+        generate(conditional, 4, label=label)
+
+
+def test_interpolation_of_a_conditional_generator_needs_a_class(conditional):
+    z = np.zeros(4, np.float32)
+    for labels in ({}, {"label1": 1}):
+        with pytest.raises(ValueError, match="class label0"):
+            interpolate(conditional, z, z, steps=2, **labels)
+
+
+# What cannot be
+
+
 def test_options_that_make_no_clips(generator, samples):
     z = samples.latents[0]
     with pytest.raises(ValueError, match="count must be at least 1, found 0"):
@@ -83,9 +224,25 @@ def test_options_that_make_no_clips(generator, samples):
         generate(generator, 1, seed=0, batch_size=0)
     with pytest.raises(ValueError, match="takes no label"):
         generate(generator, 1, seed=0, label=1)
+    for truncation in (0, 1.5, -0.5, float("nan")):
+        with pytest.raises(ValueError, match="truncation must lie in 0"):
+            generate(generator, 1, truncation=truncation)
+    with pytest.raises(ValueError, match=r"latents must be \(n, 4\), found \(2, 5\)"):
+        generate(generator, latents=np.zeros((2, 5), np.float32))
+    with pytest.raises(ValueError, match="scale the given ones"):
+        generate(generator, latents=samples.latents, truncation=0.5)
+    with pytest.raises(ValueError, match="count is 11, but there are 10 latents"):
+        generate(generator, 11, latents=samples.latents)
+    with pytest.raises(ValueError, match="count must be at least 1, found None"):
+        generate(generator)
+    for seed in (-1, 2**32):  # JAX would take the latter for 0
+        with pytest.raises(ValueError, match="seed must lie in 0 … 4294967295"):
+            generate(generator, 1, seed=seed)
+    with pytest.raises(ValueError, match="takes no label"):
+        interpolate(generator, z, z, steps=2, label0=1)
     with pytest.raises(ValueError, match=r"steps must be at least 2 .* found 1"):
         interpolate(generator, z, z, steps=1)
-    with pytest.raises(ValueError, match=r"z must be \(n, 4\), found \(3, 5\)"):
+    with pytest.raises(ValueError, match=r"latents must be \(n, 4\), found \(3, 5\)"):
         interpolate(generator, np.zeros(5, np.float32), np.zeros(5, np.float32), steps=3)
 
 
@@ -110,3 +267,32 @@ def test_a_run_folder_gives_its_generators(finished_run, state_of):
 def test_a_step_without_a_checkpoint(finished_run):
     with pytest.raises(CheckpointError, match=r"no checkpoint of step 3; there are \[2, 4, 6\]"):
         load(finished_run, step=3)
+
+
+_FLAT = """
+import resource, sys
+from flax import nnx
+from wavegan import Generator, WaveGANConfig
+from wavegan.sampling import generate_batches
+
+def resident():  # bytes
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+network = Generator(WaveGANConfig(num_samples=4096, dim=1), rngs=nnx.Rngs(0))
+early, count = 0, 0
+for batch in generate_batches(network, 27_980):
+    count += len(batch.audio)
+    if count == 40 * 64:
+        early = resident()
+print(count, resident() - early)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_does_not_grow_with_the_count():
+    command = [sys.executable, "-c", _FLAT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    count, growth = map(int, done.stdout.split())
+    assert count == 27_980
+    assert growth < 20e6  # the clips themselves are 458 MB

@@ -1,0 +1,144 @@
+"""A generator as one file that is safe to read: weights in safetensors, the rest in its header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from features.files import replacing
+from wavegan.networks import Generator, WaveGANConfig
+
+VERSION = 1  # of the format; another one is refused
+_KEY = "wavegan"  # of the header's metadata: a JSON object of version, config and metadata
+
+
+def export(
+    generator: Generator, path: str | Path, *, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a generator to one ``.safetensors`` file, whole or not at all.
+
+    It holds every variable under its readable name (``layers.0.kernel``), the configuration,
+    and ``metadata``: no pickle, nothing that runs.
+
+    Parameters
+    ----------
+    path : to write to; its suffix is ``.safetensors``.
+    metadata : what else the file should say, as JSON: sample_rate (`wavegan generate` needs
+        it), labels, step, ….
+
+    Raises
+    ------
+    ValueError
+        Another suffix, or metadata that JSON cannot hold.
+    OSError
+        The file system refuses, a full disk for one.
+
+    Examples
+    --------
+    >>> export(generator, "drums.safetensors", metadata={"sample_rate": 16000})  # doctest: +SKIP
+    """
+    from safetensors.numpy import save
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: the name of an exported generator ends in .safetensors")
+    about = {
+        "version": VERSION,
+        "config": asdict(generator.config),
+        "metadata": dict(metadata or {}),
+    }
+    try:
+        header = {_KEY: json.dumps(about, allow_nan=False)}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: metadata must be fit for JSON: {error}") from None
+    # Contiguous, since safetensors writes an array's buffer as it lies in memory.
+    arrays = {
+        name: np.asarray(variable[...], order="C") for name, variable in _variables(generator)
+    }
+    content = save(arrays, metadata=header)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_exported(path: str | Path) -> tuple[Generator, dict[str, Any]]:
+    """The generator that `export` wrote to ``path``, and the metadata given there.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is something else, cut short, of another version, or its variables are not
+        those of its configuration: which one, what was found and what is needed.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is no safetensors file, or cut short ({error}): export the generator again"
+        ) from None
+    config, metadata = _described(path, header)
+    generator = nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0)))
+    _fill(path, generator, arrays)
+    return generator, metadata
+
+
+def _described(path: Path, header: Mapping[str, str]) -> tuple[WaveGANConfig, dict[str, Any]]:
+    """The configuration and the metadata in a file's header."""
+    if _KEY not in header:
+        raise ValueError(f"{path} holds no generator: `wavegan export` did not write it")
+    try:
+        about = json.loads(header[_KEY])
+        version = about["version"]
+        if version == VERSION:
+            return WaveGANConfig(**about["config"]), dict(about["metadata"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} describes no generator that this version knows: {error}"
+        ) from None
+    raise ValueError(
+        f"{path} is of format version {version}, this is version {VERSION}: export it again "
+        "with this version of wavegan, or read it with the one that wrote it"
+    )
+
+
+def _fill(path: Path, generator: Generator, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put ``arrays`` into the variables of the same names, each of which there must be."""
+    variables = dict(_variables(generator))
+    if missing := sorted(variables.keys() - arrays.keys()):
+        raise ValueError(
+            f"{path}: the variable {missing[0]} is missing; found: {', '.join(sorted(arrays))}"
+        )
+    if extra := sorted(arrays.keys() - variables.keys()):
+        raise ValueError(
+            f"{path}: the variable {extra[0]} has no place in {generator.config}, which has "
+            f"{', '.join(sorted(variables))}"
+        )
+    for name, variable in variables.items():
+        found, needed = arrays[name], variable.get_value()
+        if found.shape != needed.shape or found.dtype != needed.dtype:
+            raise ValueError(
+                f"{path}: the variable {name} is {found.dtype} {found.shape}, "
+                f"{generator.config} needs {needed.dtype} {needed.shape}"
+            )
+        variable.set_value(jnp.asarray(found))
+
+
+def _variables(generator: Generator) -> list[tuple[str, nnx.Variable]]:
+    """Every variable, averages of batch norm among them, with its name."""
+    flat = nnx.to_flat_state(nnx.state(generator))
+    return [(".".join(map(str, place)), variable) for place, variable in flat]
