@@ -1,15 +1,27 @@
-"""Random windows of recordings, drawn on the device."""
+"""Where training clips come from: random windows of recordings, on the device or on the host."""
 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from features.cache import Recording
+
+SLICES = ("anywhere", "grid", "first")
+STORES = ("auto", "device", "host")
+_BLOCK = 2**20  # samples read at a time where all are read
+_AHEAD = 2  # draws that the host store prepares while one is in use
 
 
 @runtime_checkable
@@ -21,82 +33,366 @@ class Recordings(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
-class Windows:
-    """All windows of ``num_samples`` samples in a set of recordings, each equally likely.
+class Batch(NamedTuple):
+    """Clips (*shape, num_samples, C), float32 in [-1, 1], and their labels (*shape,) if any."""
 
-    The recordings lie one after another on the device (int16 stays int16), so that drawing a
-    batch is a gather there and not a transfer.
+    clips: Float[Array, "*shape n c"]
+    labels: Int[Array, "*shape"] | None
+
+
+class _Runs(NamedTuple):
+    """Windows numbered one after another, in runs within a recording.
+
+    Window w belongs to the first run whose ``ends`` (windows up to and with it) exceeds w, and
+    starts at w · ``hop`` + ``shift`` in its recording.
+    """
+
+    ends: Any
+    recording: Any
+    shift: Any
+    hop: Any
+
+    def locate(self, window: Any, xp: Any) -> tuple[Any, Any]:
+        """Recording and first sample of windows; ``xp`` is numpy or its JAX namesake."""
+        run = xp.searchsorted(self.ends, window, side="right")
+        return self.recording[run], window * self.hop + self.shift[run]
+
+
+class Windows:
+    """Windows of ``num_samples`` samples in a set of recordings, drawn at random.
+
+    Every draw depends on the key and the recordings alone, and is bit for bit the same from
+    either store. The device store gathers clips from recordings that lie one after another on
+    the device. The host store leaves them where they are, as memory maps on disk, and `stream`
+    cuts the next clips in a thread.
 
     Parameters
     ----------
-    audio : clips (N, L, C), or a sequence of recordings (L_i, C) of any lengths; float in
-        [-1, 1] or int16.
+    audio : clips (N, L, C), or a sequence of recordings (L_i, C) of any lengths, float in
+        [-1, 1] or int16; or of `features.cache.Recording`, which keeps no file open.
     num_samples, channels : of a window.
+    labels : (N,) int, one a recording, where ``num_classes`` is above 0.
+    num_classes : of a conditional GAN.
+    batch_size : the fewest windows that are enough.
+    slices : "anywhere", each start as likely; "grid", starts at hops of
+        ``num_samples`` · (1 - ``overlap``); "first", the first slice of each recording, which
+        implies ``pad_end``.
+    overlap : of a grid's slices, in [0, 1).
+    random_start : each clip from its recording's grid shifted by U{0 … ``num_samples`` - 1},
+        each slice of each shift as likely. With "grid" it is the reference's way, which without
+        overlap amounts to "anywhere".
+    pad_end : fill up with zeros what runs past a recording's end: slices of a grid that start
+        before it, and recordings shorter than a window.
+    peak_normalize : divide each recording by its largest magnitude; a silent one stays.
+    store : "device", "host", or "auto": the device for less than a quarter of its memory (on a
+        CPU the machine's) and fewer than 2³¹ windows.
+
+    Attributes
+    ----------
+    store : "device" or "host".
+    num_windows : distinct windows.
+    nbytes : of all recordings as they are stored, int16 or float32.
 
     Raises
     ------
     ValueError
-        Where a recording is shorter than a window, has other channels, another type of
-        number, or is not finite.
+        For settings out of range; a recording that is shorter than a window (unless padded), has
+        other channels, another type of number, or is not finite; a label that is no class; fewer
+        windows than ``batch_size``.
     """
 
-    def __init__(self, audio: Recordings, *, num_samples: int, channels: int):
+    def __init__(
+        self,
+        audio: Recordings,
+        *,
+        num_samples: int,
+        channels: int,
+        labels: np.ndarray | Array | Sequence[int] | None = None,
+        num_classes: int = 0,
+        batch_size: int = 1,
+        slices: str = "anywhere",
+        overlap: float = 0.0,
+        random_start: bool = False,
+        pad_end: bool = False,
+        peak_normalize: bool = False,
+        store: str = "auto",
+    ):
+        hop = _checked_hop(num_samples, slices, overlap, random_start)
+        if store not in STORES:
+            raise ValueError(f"store must be one of {', '.join(STORES)}; found {store!r}")
         if len(audio) == 0:
             raise ValueError("there is no audio to train on: found 0 recordings")
-        recordings = [np.asarray(audio[i]) for i in range(len(audio))]
-        for i, recording in enumerate(recordings):
-            if recording.ndim != 2 or recording.shape[1] != channels:
-                raise ValueError(
-                    f"recording {i} must be (samples, {channels}), found {recording.shape}: "
-                    "audio is (N, L, C), channel last"
-                )
-            if len(recording) < num_samples:
-                raise ValueError(
-                    f"recording {i} has {len(recording)} samples, a clip needs {num_samples}: "
-                    "leave it out, or choose a smaller num_samples"
-                )
-            if recording.dtype != np.int16 and recording.dtype.kind != "f":
-                raise ValueError(
-                    f"recording {i} holds {recording.dtype}: give int16, or float in [-1, 1]"
-                )
-            if not np.isfinite(recording).all():
-                raise ValueError(f"recording {i} holds NaN or Inf: leave it out or repair it")
-        if not all(recording.dtype == np.int16 for recording in recordings):
-            recordings = [_as_float(recording) for recording in recordings]
-        lengths = np.array([len(recording) for recording in recordings])
-        if lengths.sum() >= 2**31:
+        self.num_samples, self.channels = num_samples, channels
+        self._padded = pad_end or slices == "first"
+        self._audio = audio
+        self._labels = _checked_labels(labels, len(audio), num_classes)
+        self._lengths, self._dtype = self._measured()
+        self._divisors = self._checked_divisors(peak_normalize)
+
+        if slices == "grid" and self._padded:
+            last = self._lengths - 1
+        else:
+            last = np.maximum(self._lengths - num_samples, 0)
+        self._runs = _runs(last, num_samples, slices, hop, random_start)
+        every_start = slices == "anywhere" or (slices == "grid" and random_start)
+        self.num_windows = int((last + 1).sum()) if every_start else self._drawable
+        if self.num_windows < batch_size:
             raise ValueError(
-                f"{lengths.sum()} samples are more than one GAN can index (2³¹): train one GAN a "
-                "genre, or leave recordings out"
+                f"the audio has {self.num_windows} windows of {num_samples} samples, a batch "
+                f"needs {batch_size}: take a smaller batch_size, or more windows by an overlap or "
+                'slices="anywhere"'
             )
-        self.num_samples = num_samples
-        self._tape = jnp.asarray(np.concatenate(recordings))
-        # Window w of all belongs to the first recording whose count, summed up, exceeds w.
-        counts = lengths - num_samples + 1
-        self._ends = jnp.asarray(np.cumsum(counts), jnp.int32)
-        self._skipped = jnp.asarray(np.arange(len(counts)) * (num_samples - 1), jnp.int32)
+        self.nbytes = int(self._lengths.sum()) * channels * self._dtype.itemsize
+        self.store = self._chosen(store)
+        if self.store == "device":
+            self._on_device = self._put()
+
+    @property
+    def description(self) -> str:
+        """The set in one line, for messages."""
+        return (
+            f"{len(self._lengths)} recordings, {self._lengths.sum():,} samples "
+            f"({self.nbytes / 1e6:,.1f} MB) on the {self.store}, {self.num_windows:,} windows of "
+            f"{self.num_samples}"
+        )
 
     def digest(self) -> str:
-        """A hash of the recordings' samples and lengths."""
-        digest = hashlib.blake2b(np.asarray(self._ends).tobytes(), digest_size=16)
-        digest.update(np.asarray(self._tape).tobytes())
+        """A hash of the recordings' samples and lengths, and of the labels where given."""
+        digest = hashlib.blake2b(self._lengths.tobytes(), digest_size=16)
+        if self._labels is not None:
+            digest.update(self._labels.tobytes())
+        for i in range(len(self._lengths)):
+            for block in self._blocks(i):
+                digest.update(block.ravel())
         return digest.hexdigest()
 
-    def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
-        """Windows (*shape, num_samples, C), float32 in [-1, 1], independently and uniformly."""
-        return _draw(self._tape, self._ends, self._skipped, key, shape, self.num_samples)
+    def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Batch:
+        """Windows drawn independently, each as likely as ``slices`` says."""
+        if self.store == "device":
+            return _gathered(*self._on_device, key, shape, self.num_samples, self._padded)
+        recording, start = self._runs.locate(self._drawn(key, math.prod(shape)), np)
+        clips = np.empty((len(start), self.num_samples, self.channels), self._dtype)
+        for clip, i, first in zip(clips, recording.tolist(), start.tolist(), strict=True):
+            stop = min(first + self.num_samples, int(self._lengths[i]))
+            clip[: stop - first] = _part(self._recording(i), first, stop, self._dtype)
+            clip[stop - first :] = 0
+        labels = None if self._labels is None else jnp.asarray(self._labels[recording])
+        return _shaped(jnp.asarray(clips), self._divisors[recording], labels, shape)
+
+    def stream(self, keys: Iterable[PRNGKeyArray], shape: tuple[int, ...]) -> Iterator[Batch]:
+        """`draw` for each key in turn; the host store works ahead by two draws in a thread.
+
+        An error of a draw is raised in its turn; closing the iterator ends the thread.
+        """
+        if self.store == "device":
+            for key in keys:
+                yield self.draw(key, shape)
+            return
+        # Not grain: 5 x 64 clips of 16384 from maps of 30 s take 2 ms to cut, a grain loader 7 ms
+        # at its best (2 cores; 0 to 16 threads, 2 processes), and it has a state to save.
+        thread, waiting = ThreadPoolExecutor(1, "windows"), deque[Future[Batch]]()
+        try:
+            for key in keys:
+                waiting.append(thread.submit(self.draw, key, shape))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            thread.shutdown(cancel_futures=True)
+
+    @property
+    def _drawable(self) -> int:
+        """Windows as they are numbered: a start counts for each shift of the grid that has it."""
+        return int(self._runs.ends[-1])
+
+    def _drawn(self, key: PRNGKeyArray, count: int) -> np.ndarray:
+        """Numbers of windows, below 2³¹ those that `_gathered` draws."""
+        if self._drawable < 2**31:
+            window = jax.random.randint(key, (count,), 0, self._drawable, jnp.int32)
+            return np.asarray(window).astype(np.int64)
+        words = np.asarray(jax.random.bits(key, (count, 2), jnp.uint32)).astype(np.uint64)
+        return ((words[:, 0] << 32 | words[:, 1]) % self._drawable).astype(np.int64)
+
+    def _recording(self, i: int) -> Recording | np.ndarray:
+        recording = self._audio[i]
+        return recording if isinstance(recording, Recording) else np.asarray(recording)
+
+    def _blocks(self, i: int) -> Iterator[np.ndarray]:
+        recording, length = self._recording(i), int(self._lengths[i])
+        for start in range(0, length, _BLOCK):
+            yield _part(recording, start, min(start + _BLOCK, length), self._dtype)
+
+    def _measured(self) -> tuple[np.ndarray, np.dtype]:
+        """Lengths of the recordings, and the type to keep them as: float32 if any is float."""
+        lengths, kept = [], np.dtype(np.int16)
+        for i in range(len(self._audio)):
+            recording = self._recording(i)
+            if isinstance(recording, Recording):
+                shape, dtype = (recording.num_samples, recording.channels), np.dtype(np.int16)
+            else:
+                shape, dtype = recording.shape, recording.dtype
+            if len(shape) != 2 or shape[1] != self.channels:
+                raise ValueError(
+                    f"recording {i} must be (samples, {self.channels}), found {shape}: "
+                    "audio is (N, L, C), channel last"
+                )
+            if shape[0] < (1 if self._padded else self.num_samples):
+                raise ValueError(
+                    f"recording {i} has {shape[0]} samples, a clip needs {self.num_samples}: leave "
+                    "it out, choose a smaller num_samples, or fill short ones up by pad_end"
+                )
+            if dtype != np.int16 and dtype.kind != "f":
+                raise ValueError(f"recording {i} holds {dtype}: give int16, or float in [-1, 1]")
+            if dtype != np.int16:
+                kept = np.dtype(np.float32)
+            lengths.append(shape[0])
+        return np.array(lengths, np.int64), kept
+
+    def _checked_divisors(self, peak_normalize: bool) -> np.ndarray:
+        """What to divide each recording by; finds what is not finite on the way."""
+        full = 32768 if self._dtype == np.int16 else 1
+        divisors = np.full(len(self._lengths), full, np.float32)
+        if self._dtype == np.int16 and not peak_normalize:
+            return divisors
+        for i in range(len(divisors)):
+            # NaN comes out of both min and max, without a copy; as floats, for -(-32768)
+            ranges = [(float(x.min()), float(x.max())) for x in self._blocks(i)]
+            peak = max(max(-low, high) for low, high in ranges)
+            if not np.isfinite(ranges).all():
+                raise ValueError(f"recording {i} holds NaN or Inf: leave it out or repair it")
+            if peak_normalize and peak >= np.finfo(np.float32).tiny:
+                divisors[i] = peak
+        return divisors
+
+    def _chosen(self, store: str) -> str:
+        large = max(self._drawable, int(self._lengths.sum()) + self.num_samples) >= 2**31
+        if store == "device" and large:
+            raise ValueError(
+                f"{self._drawable} windows of {self._lengths.sum()} samples are more than the "
+                'device store can index (2³¹): take store="host"'
+            )
+        if store == "auto":
+            return "host" if large or 4 * self.nbytes > _device_memory() else "device"
+        return store
+
+    def _put(self) -> tuple[Any, ...]:
+        room = self.num_samples if self._padded else 0
+        tape = np.zeros((int(self._lengths.sum()) + room, self.channels), self._dtype)
+        ends = np.cumsum(self._lengths)
+        for i, start in enumerate(ends - self._lengths):
+            for block in self._blocks(i):
+                tape[start : start + len(block)] = block
+                start += len(block)
+        index = partial(jnp.asarray, dtype=jnp.int32)
+        runs = self._runs._replace(
+            ends=index(self._runs.ends),
+            recording=index(self._runs.recording),
+            shift=index(self._runs.shift),
+        )
+        labels = None if self._labels is None else jnp.asarray(self._labels)
+        places = index(ends - self._lengths), index(self._lengths)
+        return jnp.asarray(tape), runs, places, jnp.asarray(self._divisors), labels
 
 
-@partial(jax.jit, static_argnums=(4, 5))
-def _draw(tape, ends, skipped, key, shape, num_samples):
-    window = jax.random.randint(key, (int(np.prod(shape)),), 0, ends[-1])
-    start = window + skipped[jnp.searchsorted(ends, window, side="right")]
+def _runs(last: np.ndarray, num_samples: int, slices: str, hop: int, random_start: bool) -> _Runs:
+    """Runs of windows; ``last`` is the last start that each recording allows."""
+    recording, first, stride = np.arange(len(last)), np.zeros_like(last), 1
+    if slices == "grid" and random_start:
+        count = last // hop + 1
+        recording = np.repeat(recording, count)
+        first = hop * (np.arange(len(recording)) - np.repeat(np.cumsum(count) - count, count))
+    if slices == "anywhere":
+        count = last + 1
+    elif random_start:  # a slice of the grid has a start for each shift that its recording allows
+        count = np.minimum(num_samples, last[recording] - first + 1)
+    elif slices == "grid":
+        count, stride = last // hop + 1, hop
+    else:
+        count = np.ones_like(last)
+    ends = np.cumsum(count)
+    return _Runs(ends, recording, first - stride * (ends - count), stride)
+
+
+@partial(jax.jit, static_argnums=(6, 7, 8))
+def _gathered(tape, runs, places, divisors, labels, key, shape, num_samples, padded):
+    window = jax.random.randint(key, (math.prod(shape),), 0, runs.ends[-1], jnp.int32)
+    recording, start = runs.locate(window, jnp)
+    begins, lengths = places
     cut = jax.vmap(lambda s: jax.lax.dynamic_slice_in_dim(tape, s, num_samples))
-    audio = cut(start).reshape(*shape, num_samples, tape.shape[1])
-    return audio.astype(jnp.float32) / 32768 if tape.dtype == jnp.int16 else audio
+    clips = cut(begins[recording] + start)
+    if padded:
+        left = (lengths[recording] - start)[:, None, None]
+        clips = jnp.where(jnp.arange(num_samples)[None, :, None] < left, clips, 0)
+    chosen = None if labels is None else labels[recording]
+    return _shaped(clips, divisors[recording], chosen, shape)
 
 
-def _as_float(recording: np.ndarray) -> np.ndarray:
-    if recording.dtype == np.int16:
-        return recording.astype(np.float32) / 32768
-    return recording.astype(np.float32, copy=False)
+@partial(jax.jit, static_argnums=3)
+def _shaped(clips, divisors, labels, shape):
+    clips = clips.astype(jnp.float32) / divisors[:, None, None]
+    labels = None if labels is None else labels.reshape(shape)
+    return Batch(clips.reshape(*shape, *clips.shape[1:]), labels)
+
+
+def _part(recording: Recording | np.ndarray, start: int, stop: int, dtype: np.dtype) -> np.ndarray:
+    """Samples from ``start`` to ``stop`` as ``dtype``, int16 or float32, contiguous."""
+    if isinstance(recording, Recording):
+        part = recording.read(start, stop)
+    else:
+        part = np.ascontiguousarray(recording[start:stop])
+    if part.dtype == np.int16 and dtype != np.int16:
+        return part.astype(dtype) / np.float32(32768)
+    return part.astype(dtype, copy=False)
+
+
+def _checked_hop(num_samples: int, slices: str, overlap: float, random_start: bool) -> int:
+    if slices not in SLICES:
+        raise ValueError(f"slices must be one of {', '.join(SLICES)}; found {slices!r}")
+    if not 0 <= overlap < 1 or (hop := round(num_samples * (1 - overlap))) < 1:
+        raise ValueError(
+            f"overlap must lie in [0, 1) and leave a hop of at least a sample of the "
+            f"{num_samples} of a slice; found {overlap}"
+        )
+    if overlap and slices != "grid":
+        raise ValueError(f'overlap={overlap} is for slices="grid", found slices={slices!r}')
+    if random_start and slices == "anywhere":
+        raise ValueError(
+            'random_start shifts the slices of a grid: take slices="grid", or leave it out, since '
+            'slices="anywhere" takes any start'
+        )
+    return hop
+
+
+def _checked_labels(labels: Any, count: int, num_classes: int) -> np.ndarray | None:
+    if num_classes == 0:
+        if labels is not None:
+            raise ValueError("labels are for a conditional GAN: give num_classes, or no labels")
+        return None
+    if labels is None:
+        raise ValueError(
+            f"a GAN of {num_classes} classes needs labels, one a recording: found none"
+        )
+    labels = np.asarray(labels)
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels must be one integer a recording, shape ({count},); found {labels.dtype} of "
+            f"shape {labels.shape}"
+        )
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(wrong):
+        raise ValueError(
+            f"recording {wrong[0]} has label {labels[wrong[0]]}: give 0 to {num_classes - 1}, or a "
+            "larger num_classes"
+        )
+    return labels.astype(np.int32)
+
+
+def _device_memory() -> int:
+    """Bytes of the device's memory; of the machine's where the platform does not tell."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    if not hasattr(os, "sysconf"):
+        return 8 * 2**30  # Windows: what most machines have at least
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
