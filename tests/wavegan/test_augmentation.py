@@ -157,6 +157,11 @@ def test_a_clip_is_changed_with_the_probability(name):
     assert share == pytest.approx(expected, abs=4 * np.sqrt(0.3 * 0.7 / 2000))
 
 
+def test_what_is_drawn_does_not_depend_on_the_choice():
+    after = np.asarray(compiled(jnp.ones(MANY), KEY, 0.3, ("gain",)), np.float64)[:, 0, 0]
+    assert_uniform(20 * np.log10(after[after != 1]), -6, 6)
+
+
 def test_transforms_choose_their_clips_independently():
     """Clips of gain's and of noise's: all four combinations at their share."""
     after = np.asarray(compiled(jnp.ones(MANY), KEY, 0.5, ("gain", "noise")))
@@ -186,16 +191,15 @@ def test_channels_share_their_draws():
         assert np.array_equal(left, right) == (name != "noise")
 
 
-@pytest.mark.parametrize("probability", [0.0, jnp.float32(0)])
-def test_probability_zero_and_no_names_change_nothing(probability):
-    clips = noise(*FEW)
-    np.testing.assert_array_equal(compiled(clips, KEY, probability, AUGMENTATIONS), clips)
+def test_probability_zero_and_no_names_change_nothing():
+    clips = np.asarray(noise(*MANY))
+    np.testing.assert_array_equal(compiled(clips, KEY, 0.0, AUGMENTATIONS), clips)
     np.testing.assert_array_equal(compiled(clips, KEY, 1.0, ()), clips)
 
 
 def test_several_are_one_after_another_in_a_fixed_order():
     """A transform draws the same whatever else is named, and in whatever order."""
-    clips = expected = noise(*FEW)
+    clips = expected = noise(*MANY)
     for name in AUGMENTATIONS:
         expected = compiled(expected, KEY, 0.8, (name,))
     together = compiled(clips, KEY, 0.8, AUGMENTATIONS[::-1])
@@ -241,11 +245,7 @@ def test_jit_and_vmap_give_what_single_calls_give():
         many(clips, keys, probabilities), clips, keys, probabilities, strict=True
     ):
         np.testing.assert_allclose(batch, compiled(x, k, p, AUGMENTATIONS), atol=1e-6)
-
-
-def test_the_shortest_clips_pass():
-    after = compiled(np.full((3, 1, 1), 0.5, np.float32), KEY, 1.0, AUGMENTATIONS)
-    assert np.isfinite(after).all()
+        assert np.array_equal(batch, x) == (p == 0)
 
 
 def test_separation_counts_real_clips_on_their_side_of_the_midpoint():
