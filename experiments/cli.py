@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from experiments import cli_generate
 from experiments.presets import RECIPES, Recipe
 from experiments.progress import Progress, duration
 from experiments.settings import ARM_NAMES, SPLITS, CompareConfig, DataConfig, as_dict
@@ -95,27 +96,6 @@ def _train(options: argparse.Namespace) -> int:
             should_stop=_stop_on_signals(),
         )
     print(f"{len(gans)} GANs in {out}; listen to them: wavegan generate {out} --count 16")
-    return 0
-
-
-def _generate(options: argparse.Namespace) -> int:
-    from experiments.gans import find_gans, write_samples
-
-    if options.count < 1:
-        raise ValueError(f"--count must be at least 1, found {options.count}")
-    progress = Progress()
-    gans = [g for g in find_gans(options.run) if options.genre in (None, g.label)]
-    if not gans:
-        known = ", ".join(sorted({g.label for g in find_gans(options.run)}))
-        raise ValueError(f"--genre {options.genre}: this run has {known}")
-    out = options.out or options.run / "generated"
-    for gan in gans:
-        folder = out / f"{gan.label}-gan{gan.seed}" if gan.seed else out / gan.label
-        for done in write_samples(
-            gan, folder, options.count, seed=options.seed, step=options.step, suffix=options.format
-        ):
-            progress.update(f"generating {gan.label}", done, options.count, unit="clip")
-    print(f"{options.count} clips of {', '.join(g.label for g in gans)} in {out}")
     return 0
 
 
@@ -272,15 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--arms", default=",".join(ARM_NAMES), help="with commas; the first is the baseline")
 
-    generate = command("generate", _generate, "clips to files, with the latent of each")
-    add = generate.add_argument
-    add("run", type=Path, metavar="RUN", help="run folder of `train` or `compare`")
-    add("--count", type=int, default=16, help="clips of each genre (default 16)")
-    add("--seed", type=int, default=0, help="of the latents (default 0)")
-    add("--genre", help="only this genre")
-    add("--step", type=int, help="of this checkpoint (default: the newest)")
-    add("--format", choices=("wav", "flac"), default="wav")
-    add("--out", type=Path, help="folder to write to (default RUN/generated)")
+    cli_generate.add_commands(command)
 
     report = command("report", _report, "where the report page of a run is")
     report.add_argument("run", type=Path, metavar="RUN")

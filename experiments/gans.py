@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.generate import writing_rows
 from experiments.presets import Recipe
 from experiments.progress import Progress
 from experiments.runs import Run
 from experiments.settings import as_dict
 from experiments.sources import Source
-from features import LeakError, save_audio
+from features import LeakError
 from features.audio import to_pcm
-from features.files import replacing, write_json
-from wavegan import Samples, TrainingDiverged, generate, load, train
+from features.files import write_json
+from wavegan import Generator, TrainingDiverged, load, train
+from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder
+from wavegan.sampling import generate_batches
 
 GAN_LIST = "gans.json"  # in a run folder: the stages of its GANs
 
@@ -29,8 +32,9 @@ class Gan:
 
     Attributes
     ----------
-    folder : the run folder that `wavegan.load` reads.
-    provenance : its label, seed, sample rate, and the hash of each training track.
+    folder : the run folder, or exported file, that `wavegan.load` reads.
+    provenance : its label (the labels of a conditional GAN), seed, sample rate, and the hash
+        of each training track.
     """
 
     folder: Path
@@ -38,7 +42,16 @@ class Gan:
 
     @property
     def label(self) -> str:
-        return self.provenance["label"]
+        return ", ".join(self.labels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes of its clips: one, or those of a conditional GAN in order."""
+        return tuple(self.provenance.get("labels") or [self.provenance["label"]])
+
+    @property
+    def conditional(self) -> bool:
+        return "labels" in self.provenance
 
     @property
     def seed(self) -> int:
@@ -47,6 +60,29 @@ class Gan:
     def curves(self) -> list[dict[str, float]]:
         """The logged metrics, oldest first."""
         return RunFolder(self.folder).read_metrics()
+
+    def generator(self, step: int | str | None = None) -> tuple[Generator, int | None]:
+        """The averaged generator of a checkpoint (the newest, ``step`` or "best"), and its step."""
+        if self.folder.is_file():
+            return load(self.folder, step=step), self.provenance.get("step")
+        step = RunFolder(self.folder).whole_step(step)
+        return load(self.folder, step=step), step
+
+    def about(self, step: int | None, sample_rate: int | None = None) -> dict[str, Any]:
+        """What the manifest of its clips says of it; ``sample_rate`` where it does not know its."""
+        known = self.provenance.get("sample_rate") or sample_rate
+        if known is None:
+            raise ValueError(
+                f"{self.folder} does not say at which sample rate its GAN was trained: give "
+                "--sample-rate"
+            )
+        return {
+            "run": self.folder.name,
+            "step": step,
+            "ema": True,
+            "sample_rate": known,
+            "provenance": dict(self.provenance),
+        }
 
 
 def train_gans(
@@ -116,13 +152,15 @@ def train_gans(
 
 
 def find_gans(path: Path) -> list[Gan]:
-    """The GANs that a run last trained, or the one whose own folder ``path`` is.
+    """The GANs that a run last trained, or the one whose folder or exported file ``path`` is.
 
     Raises
     ------
     ValueError
         Where there is none, saying what was found.
     """
+    if path.is_file():
+        return [_exported(path)]
     if not path.is_dir():
         raise ValueError(f"RUN {path}: no such folder")
     if (path / GAN_LIST).exists():
@@ -137,28 +175,53 @@ def find_gans(path: Path) -> list[Gan]:
 
 def _opened(folder: Path) -> Gan:
     """The GAN in ``folder``, with what it says itself that it was trained on."""
-    provenance = RunFolder(folder).read_config().get("provenance", {})
-    return Gan(folder, {"label": "clip", "seed": 0, "tracks": {}, **provenance})
+    config = RunFolder(folder).read_config()
+    num_classes = config.get("wavegan", {}).get("num_classes", 0)
+    return Gan(folder, _known(config.get("provenance", {}), num_classes, "clip"))
 
 
-def sample_gan(run: Run, gan: Gan, count: int) -> np.ndarray:
+def _exported(file: Path) -> Gan:
+    """The GAN in an exported file."""
+    generator, metadata = read_exported(file)
+    return Gan(file, _known(metadata, generator.config.num_classes, file.stem))
+
+
+def _known(provenance: Mapping[str, Any], num_classes: int, name: str) -> dict[str, Any]:
+    """``provenance`` with what is missing in it."""
+    classes = {"labels": [str(i) for i in range(num_classes)]} if num_classes else {"label": name}
+    return {"seed": 0, "tracks": {}, **classes, **provenance}
+
+
+def sample_gan(run: Run, gan: Gan, count: int, label: str | None = None) -> np.ndarray:
     """``count`` clips (count, L, C) of a GAN, int16 as real clips are, kept as a stage.
 
-    The reading is memory-mapped.
+    The reading is memory-mapped, and so much memory does the making take that a batch needs.
+
+    Parameters
+    ----------
+    label : which class of a conditional GAN.
     """
+    name = label or gan.label
+    index = gan.labels.index(name) if gan.conditional else None
+    # The classes of one GAN have latents of their own, as those of separate GANs sound otherwise.
+    seed = gan.seed if index is None else _gan_seed(gan.seed, index)
 
     def build(folder: Path) -> None:
-        samples = generate(load(gan.folder), count, seed=gan.seed)
-        for name, array in (
-            ("audio", to_pcm(samples.audio).astype(np.int16)),
-            ("latents", samples.latents),
+        generator, _ = gan.generator()
+        config = generator.config
+        shape = (count, config.num_samples, config.channels)
+        with (
+            writing_rows(folder / "audio.npy", shape, "<i2") as audio,
+            writing_rows(folder / "latents.npy", (count, config.latent_dim), "<f4") as latents,
         ):
-            with replacing(folder / f"{name}.npy") as temporary:
-                np.save(temporary, array)
+            for batch in generate_batches(generator, count, seed=seed, label=index):
+                audio.write(to_pcm(batch.audio).astype("<i2").tobytes())
+                latents.write(batch.latents.astype("<f4").tobytes())
         write_json(folder / "manifest.json", {"provenance": dict(gan.provenance)})
 
-    inputs = {"gan": gan.folder.name, "count": count, "seed": gan.seed}
-    folder = run.stage(f"samples-{gan.label}-{gan.seed}", inputs, build)
+    inputs = {"gan": gan.folder.name, "count": count, "seed": seed}
+    inputs |= {"label": name} if gan.conditional else {}
+    folder = run.stage(f"samples-{name}-{gan.seed}", inputs, build)
     return np.load(folder / "audio.npy", mmap_mode="r")
 
 
@@ -176,43 +239,6 @@ def refuse_leaks(gan: Gan, held_out: Collection[str]) -> None:
             f"the GAN of {gan.label} in {gan.folder} was trained on tracks of the validation or "
             f"test side: {', '.join(seen)}; train it on this split's training tracks"
         )
-
-
-def write_samples(
-    gan: Gan, folder: Path, count: int, *, seed: int, step: int | None, suffix: str
-) -> Iterator[int]:
-    """Write ``count`` clips, their latents and a manifest below ``folder``.
-
-    Files are ``<label>.<seed>.<number>.<suffix>``, the latents ``latents.npy`` row by row, the
-    manifest ``manifest.json`` (run, step, seed, training tracks' hashes, file of each row).
-
-    Yields
-    ------
-    int
-        How many clips are written so far.
-    """
-    step = RunFolder(gan.folder).whole_step(step)
-    generator = load(gan.folder, step=step)
-    sample_rate = gan.provenance.get("sample_rate")
-    if sample_rate is None:
-        raise ValueError(f"{gan.folder} does not say at which sample rate its GAN was trained")
-    samples: Samples = generate(generator, count, seed=seed)
-    names = [f"{gan.label}.s{seed}.{i:05d}.{suffix}" for i in range(count)]
-    for done, (name, clip) in enumerate(zip(names, samples.audio, strict=True), 1):
-        save_audio(folder / name, clip, sample_rate)
-        yield done
-    with replacing(folder / "latents.npy") as temporary:
-        np.save(temporary, samples.latents)
-    manifest = {
-        "run": gan.folder.name,
-        "step": step,
-        "seed": seed,
-        "ema": True,
-        "provenance": dict(gan.provenance),
-        "files": names,
-        "latents": "latents.npy, row i makes file i",
-    }
-    write_json(folder / "manifest.json", manifest)
 
 
 def _gan_seed(seed: int, label: int) -> int:

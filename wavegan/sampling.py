@@ -75,8 +75,16 @@ def generate(
     >>> generate(generator, 3, seed=7).audio.shape
     (3, 64, 1)
     """
-    options = {"latents": latents, "truncation": truncation, "batch_size": batch_size}
-    parts = list(generate_batches(generator, count, seed=seed, label=label, **options))
+    batches = generate_batches(
+        generator,
+        count,
+        seed=seed,
+        label=label,
+        latents=latents,
+        truncation=truncation,
+        batch_size=batch_size,
+    )
+    parts = list(batches)
     labels = [part.labels for part in parts if part.labels is not None]
     return Samples(
         np.concatenate([part.audio for part in parts]),
@@ -114,7 +122,9 @@ def generate_batches(
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     if not 0 < truncation <= 1:
         raise ValueError(f"truncation must lie in 0 (excluded) … 1, found {truncation}")
-    labels = _checked_labels(label, config, count)
+    labels = np.arange(config.num_classes, dtype=np.int32) if config.num_classes else None
+    if label is not None:
+        labels = _checked_labels(label, config, count)
     return _batches(generator, count, seed, labels, latents, truncation, batch_size)
 
 
@@ -135,18 +145,15 @@ def interpolate(
     label0, label1 : class, or weights of the classes, at either end of a conditional
         generator's line, between which its classes mix; ``label1`` is ``label0`` if None.
     """
+    config, label = generator.config, None
+    if label0 is not None:
+        first = _checked_labels(label0, config, 1)
+        last = first if label1 is None else _checked_labels(label1, config, 1)
+        label = line(_weights(first, config)[0], _weights(last, config)[0], steps)
+    elif config.num_classes or label1 is not None:
+        raise ValueError("label0 is missing: a conditional generator starts from a class")
     latents = line(z0, z1, steps)
-    if label0 is None and label1 is None and not generator.config.num_classes:
-        return generate(generator, latents=latents, batch_size=min(steps, 64)).audio
-    if label0 is None:
-        raise ValueError("a conditional generator interpolates from class label0 to label1")
-    ends = [
-        _weights(_checked_labels(end, generator.config, 1), generator.config)[0]
-        for end in (label0, label0 if label1 is None else label1)
-    ]
-    return generate(
-        generator, latents=latents, label=line(*ends, steps), batch_size=min(steps, 64)
-    ).audio
+    return generate(generator, latents=latents, label=label, batch_size=min(steps, 64)).audio
 
 
 def line(
@@ -186,10 +193,12 @@ def _batches(
     def dispatched(start: int) -> tuple[int, Array, Array | np.ndarray, np.ndarray | None]:
         """A batch that the device has begun with."""
         size = min(batch_size, count - start)
+        z: Array | np.ndarray
         if latents is None:
             z = truncation * draw_latents(seed, batch_size, config.latent_dim, start=start)
         else:
             z = _padded(np.asarray(latents[start : start + size], np.float32), batch_size)
+        # Fewer labels than clips come round again.
         chosen = None if labels is None else labels[np.arange(start, start + size) % len(labels)]
         classes = None if chosen is None else _padded(_weights(chosen, config), batch_size)
         return size, _apply(graphdef, weights, z, classes), z, chosen
@@ -206,15 +215,11 @@ def _batches(
     yield fetched(*ahead)
 
 
-def _checked_labels(label: Label | None, config: WaveGANConfig, count: int) -> np.ndarray | None:
-    """Labels (m,) or weights of the classes (m, num_classes), m clips' worth, then again."""
+def _checked_labels(label: Label, config: WaveGANConfig, count: int) -> np.ndarray:
+    """Labels (m,) or weights of the classes (m, num_classes), m either 1 or ``count``."""
     classes = config.num_classes
     if not classes:
-        if label is not None:
-            raise ValueError("this generator is unconditional: it takes no label")
-        return None
-    if label is None:
-        return np.arange(classes, dtype=np.int32)
+        raise ValueError("this generator is unconditional: it takes no label")
     labels = np.asarray(label)
     if np.issubdtype(labels.dtype, np.floating):
         if labels.shape in ((classes,), (count, classes)) and np.isfinite(labels).all():

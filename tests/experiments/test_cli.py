@@ -84,6 +84,38 @@ def test_generate_from_what_is_no_run(trained, tmp_path, capsys):
     assert "step 99" in fails(capsys, "generate", str(trained), "--step", "99")
 
 
+def test_one_of_several_gans_is_exported(trained, tmp_path, capsys):
+    file = tmp_path / "march.safetensors"
+    said = fails(capsys, "export", str(trained), str(file))
+    assert "--genre is missing: this run has drone, march, techno" in said
+    assert main(["export", str(trained), "--genre", "march", "--step", "2", str(file)]) == 0
+    assert "march at step 2" in capsys.readouterr().out
+    (folder,) = (trained / "stages").glob("gan-march-*")
+    latents = np.random.default_rng(0).uniform(-1, 1, (2, 100)).astype(np.float32)
+    np.testing.assert_array_equal(load(file)(latents), load(folder)(latents))
+    for run, out in ((trained, "run"), (file, "file")):
+        assert main(["generate", str(run), "--genre", "march", "--count", "2",
+                     "--out", str(tmp_path / out)]) == 0  # fmt: skip
+    manifests = [
+        json.loads((tmp_path / out / "march" / "manifest.json").read_text())
+        for out in ("run", "file")
+    ]
+    assert manifests[0]["provenance"].items() <= manifests[1]["provenance"].items()
+    for name in manifests[0]["files"]:
+        clips = [(tmp_path / out / "march" / name).read_bytes() for out in ("run", "file")]
+        assert clips[0] == clips[1]
+
+
+def test_separate_gans_have_no_line_between_genres(trained, tmp_path, capsys):
+    said = fails(capsys, "interpolate", str(trained), "--genre", "drone", "--to-genre", "march")
+    assert "makes drone alone" in said
+    assert "conditional" in said
+    assert "drone, march, techno" in fails(capsys, "interpolate", str(trained))
+    out = ["--steps", "3", "--out", str(tmp_path / "line")]
+    assert main(["interpolate", str(trained), "--genre", "drone", *out]) == 0
+    assert len(list((tmp_path / "line").glob("*.wav"))) == 4
+
+
 def test_a_folder_of_other_data_is_refused(trained, music, capsys):
     other = ["--data", str(music), *SMALL, "--split-seed", "7"]
     said = fails(capsys, "train", *other, "--out", str(trained))

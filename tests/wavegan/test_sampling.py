@@ -209,7 +209,7 @@ def test_labels_that_are_none(conditional, label, message):
 def test_interpolation_of_a_conditional_generator_needs_a_class(conditional):
     z = np.zeros(4, np.float32)
     for labels in ({}, {"label1": 1}):
-        with pytest.raises(ValueError, match="class label0"):
+        with pytest.raises(ValueError, match="label0 is missing"):
             interpolate(conditional, z, z, steps=2, **labels)
 
 
@@ -238,8 +238,9 @@ def test_options_that_make_no_clips(generator, samples):
     for seed in (-1, 2**32):  # JAX would take the latter for 0
         with pytest.raises(ValueError, match="seed must lie in 0 … 4294967295"):
             generate(generator, 1, seed=seed)
-    with pytest.raises(ValueError, match="takes no label"):
-        interpolate(generator, z, z, steps=2, label0=1)
+    for label, message in (("label0", "takes no label"), ("label1", "label0 is missing")):
+        with pytest.raises(ValueError, match=message):
+            interpolate(generator, z, z, steps=2, **{label: 1})
     with pytest.raises(ValueError, match=r"steps must be at least 2 .* found 1"):
         interpolate(generator, z, z, steps=1)
     with pytest.raises(ValueError, match=r"latents must be \(n, 4\), found \(3, 5\)"):
