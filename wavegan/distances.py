@@ -70,14 +70,15 @@ def frechet_distance(
     singular values of R₁ R₂ᵀ with Σ = Rᵀ R, which needs no inverse and no root of a matrix:
     fewer points than dimensions are no trouble to it.
 
-    Few points make it too large, by about d² / 4n of unit variances a sample and more where
-    n < d: compare only values of the same n, m and d. The error doesn't hold this bias.
+    Few points make it too large, for unit variances by about d (d + 5) / 4n a sample: compare
+    only values of the same n, m and d. The error doesn't hold this bias.
     """
     x, y = _samples(train=train, generated=generated)
 
     def moments(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = points.mean(0)
-        return mean, np.linalg.qr((points - mean[None]) / math.sqrt(len(points) - 1), mode="r")
+        root = np.linalg.qr((points - mean[None]) / math.sqrt(len(points) - 1), mode="r")
+        return mean, np.asarray(root)
 
     def statistic(i: np.ndarray, j: np.ndarray) -> float:
         (mean_x, root_x), (mean_y, root_y) = moments(x[i]), moments(y[j])
@@ -139,6 +140,7 @@ def different_bins(
         Also for more bins than distinct training points, or fewer than 2.
     """
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
     x, y = _samples(train=train, generated=generated)
     distinct = len(np.unique(x, axis=0))
@@ -146,9 +148,11 @@ def different_bins(
         raise ValueError(
             f"bins must lie in 2 … {distinct}, the distinct training points; found {bins}"
         )
-    fit = KMeans(bins, n_init=4, random_state=seed).fit(x)
+    with threadpool_limits(1):
+        fit = KMeans(bins, n_init=4, random_state=seed).fit(x)
+        bins_of_y = fit.predict(y)
     share_x = np.bincount(fit.labels_, minlength=bins) / len(x)
-    share_y = np.bincount(fit.predict(y), minlength=bins) / len(y)
+    share_y = np.bincount(bins_of_y, minlength=bins) / len(y)
     pooled = (len(x) * share_x + len(y) * share_y) / (len(x) + len(y))
     z = (share_y - share_x) / np.sqrt(pooled * (1 - pooled) * (1 / len(x) + 1 / len(y)))
     limit = 1.96
@@ -232,10 +236,14 @@ def _samples(*, least: int = LEAST, **samples: Array | np.ndarray) -> list[np.nd
 
 def _jackknife(statistic: Callable[..., float], *sizes: int) -> Estimate:
     """``statistic`` of the indices of each sample, and its error."""
+    from threadpoolctl import threadpool_limits
+
     parts = min(PARTS, *sizes)
     everything = [np.arange(size) for size in sizes]
-    values = [statistic(*(i[i % parts != part] for i in everything)) for part in range(parts)]
-    return Estimate(float(statistic(*everything)), math.sqrt((parts - 1) * np.var(values)))
+    with threadpool_limits(1, "blas"):  # on small matrices several threads only wait for another
+        values = [statistic(*(i[i % parts != part] for i in everything)) for part in range(parts)]
+        whole = statistic(*everything)
+    return Estimate(float(whole), math.sqrt((parts - 1) * np.var(values)))
 
 
 def _normal(z: float) -> float:

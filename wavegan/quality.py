@@ -8,8 +8,9 @@ training no longer helps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,7 @@ from wavegan.distances import (
 )
 from wavegan.networks import Generator
 from wavegan.sampling import generate
-from wavegan.windows import Recordings
+from wavegan.windows import Recordings, Windows
 
 # Metrics to choose a checkpoint by, and whether less is better. Memorised clips and nearest
 # distances are none: a generator of noise has the best of them.
@@ -43,8 +44,10 @@ METRICS = {
 BANDS = 40
 FRAME = 0.05  # seconds, about
 FLOOR = 1e-8  # mel power that is added: -80 dB of a full-scale sine
+LEAST_SPREAD = 1.0  # dB that a feature's spread counts at least
 SHORTEST = 32  # samples of a clip
 LIBRARY = 2048  # training windows that generated clips are looked up in
+HALVINGS = 8  # of the real windows, for the floor
 _BATCH = 64
 
 
@@ -73,7 +76,9 @@ def embed(
         if not np.isfinite(clips).all():
             clip = start + int(np.argwhere(~np.isfinite(clips))[0][0])
             raise ValueError(f"clip {clip} holds NaN or Inf: nothing can be said of it")
-        padded = np.resize(clips, (min(n, _BATCH), length, channels))  # one compilation for all
+        # Few sizes, few compilations.
+        size = 2 ** math.ceil(math.log2(len(clips)))
+        padded = np.resize(clips, (size, length, channels))
         parts.append(np.asarray(_embed(padded, sample_rate, n_fft))[: len(clips)])
     return np.concatenate(parts)
 
@@ -117,10 +122,9 @@ class Quality:
 
     Parameters
     ----------
-    audio : as `train` takes it: recordings (L_i, C), float in [-1, 1] or int16. Those shorter
-        than a clip are left out.
+    audio : as `train` takes it: recordings (L_i, C), float in [-1, 1] or int16.
     sample_rate : Hz.
-    num_samples : of a clip.
+    num_samples, channels : of a clip.
     groups : the recording (or better the artist) that each of ``audio`` is from; by default
         each is its own.
     labels : class of each recording. A conditional generator then makes the classes as often
@@ -128,16 +132,18 @@ class Quality:
     count : real windows and generated clips that are compared.
     seed : of the windows and the latents.
     classify : a classifier's function of clips (n, L, C) to probabilities (n, K).
+    windows : what `Windows` is told in training: ``pad_end``, ``peak_normalize``, ….
 
     Attributes
     ----------
-    floor : kernel distance of real windows from those of other recordings: as near as a
-        generator of other sounds of this kind would come.
+    floor : kernel distance of real windows from those of other recordings, the mean and the
+        spread over 8 ways to halve them: as near as other sounds of this kind come.
 
     Raises
     ------
     ValueError
-        For audio that has fewer than 8 windows, or labels or groups that don't fit it.
+        For audio that `Windows` refuses or that has fewer than 8 different windows, for groups
+        or labels that don't fit it, and for clips of other shapes.
     """
 
     def __init__(
@@ -146,11 +152,13 @@ class Quality:
         *,
         sample_rate: int | float,
         num_samples: int,
+        channels: int = 1,
         groups: Shaped[Array | np.ndarray, " n"] | Sequence | None = None,
         labels: Shaped[Array | np.ndarray, " n"] | Sequence[int] | None = None,
         count: int = 256,
         seed: int = 0,
         classify: Callable[[np.ndarray], Array | np.ndarray] | None = None,
+        **windows: Any,
     ):
         for name, given in {"groups": groups, "labels": labels}.items():
             if given is not None and len(given) != len(audio):
@@ -158,32 +166,40 @@ class Quality:
                     f"{name} must be one a recording ({len(audio)}), found {len(given)}"
                 )
         self.sample_rate, self.seed, self.classify = sample_rate, seed, classify
-        places = _draw(audio, num_samples, max(count, LIBRARY), seed)
-        self.count = min(count, len(places))
+        self._shape = (num_samples, channels)
+        pool = Windows(
+            audio,
+            num_samples=num_samples,
+            channels=channels,
+            labels=np.arange(len(audio)),  # so that each window says whose it is
+            num_classes=len(audio),
+            store="host",
+            **windows,
+        )
+        parts: list[tuple[np.ndarray, np.ndarray]] = []
+        real: list[np.ndarray] = []
+        for clips, recording in _distinct(pool, max(count, LIBRARY), seed):
+            parts.append((embed(clips, sample_rate=sample_rate), recording))
+            if classify is not None and len(real) < count:
+                real.extend(clips)
+        library, recording = (np.concatenate(part) for part in zip(*parts, strict=True))
+        self.count = min(count, len(library))
         if self.count < 2 * LEAST:
             raise ValueError(
-                f"{self.count} windows of {num_samples} samples are too few to compare: give a "
-                f"larger count, more audio or a smaller num_samples, for {2 * LEAST} at least"
+                f"{self.count} windows of {num_samples} samples are too few to compare, at least "
+                f"{2 * LEAST} are needed: a larger count, more audio or a smaller num_samples"
             )
-        recording = places[:, 0]
-        library = np.concatenate(
-            [
-                embed(_cut(audio, places[i : i + _BATCH], num_samples), sample_rate=sample_rate)
-                for i in range(0, len(places), _BATCH)
-            ]
-        )
         scale = Standardizer.fit(library)
-        self._scale = Standardizer(scale.mean, np.hypot(scale.std, 1.0))
+        self._scale = Standardizer(scale.mean, np.hypot(scale.std, LEAST_SPREAD))
         self._library = self._scale.apply(library)
-        self._groups = recording if groups is None else np.asarray(groups)[recording]
-        several = len(np.unique(self._groups)) > 1
-        self._null = nearest_distances(self._library, groups=self._groups) if several else None
+        groups = recording if groups is None else np.asarray(groups)[recording]
+        several = len(np.unique(groups)) > 1
+        self._null = nearest_distances(self._library, groups=groups) if several else None
         self._labels = None if labels is None else np.asarray(labels)[recording[: self.count]]
-        real = _cut(audio, places[: self.count], num_samples)
-        self._shape = real.shape[1:]
-        self._classified = None if classify is None else np.asarray(classify(real), np.float64)
-        half = _halves(self._groups, seed)
-        self.floor = kernel_distance(self._library[half], self._library[~half])
+        self._classified = None
+        if classify is not None:
+            self._classified = np.asarray(classify(np.stack(real[: self.count])), np.float64)
+        self.floor = _floor(self._library[: self.count], groups[: self.count], seed)
 
     def __call__(self, step: int, generator: Generator) -> dict[str, float]:
         """The metrics of ``generator``; ``step`` has no effect on them."""
@@ -193,7 +209,8 @@ class Quality:
     def measure(self, audio: Float[Array | np.ndarray, "n length c"]) -> dict[str, float]:
         """The metrics of generated clips (n, num_samples, C)."""
         if audio.shape[1:] != self._shape:
-            raise ValueError(f"clips must be (n, *{self._shape}), found {audio.shape}")
+            expected = ", ".join(map(str, self._shape))
+            raise ValueError(f"clips must be (n, {expected}), found {audio.shape}")
         generated = self._scale.apply(embed(audio, sample_rate=self.sample_rate))
         real = self._library[: self.count]
         nearest = nearest_distances(generated, self._library)
@@ -215,8 +232,8 @@ class Quality:
                 seed=self.seed,
             )
         metrics = {f"quality/{name}": float(np.median(x)) for name, x in medians.items()}
-        for name, estimate in estimates.items():
-            metrics |= _named(f"quality/{name}", estimate)
+        for name, (value, error) in estimates.items():
+            metrics |= {f"quality/{name}": value, f"quality/{name}_error": error}
         return metrics
 
 
@@ -225,13 +242,14 @@ def stopped_improving(
 ) -> int | None:
     """The step from which on more training has not helped, or None while it may.
 
-    An inspection is better than another if it is so by more than both standard errors together
-    (their root sum of squares). Training no longer helps once the last ``patience`` inspections
-    were not better than the best before them, counted from the last that was.
+    An inspection is better than another where it is so by more than both standard errors
+    together (the root of their squares' sum). Training no longer helps once ``patience``
+    inspections in a row are not better than the last that was; steps too small to tell apart
+    add up.
 
     Parameters
     ----------
-    rows : of metrics, in order; those without ``metric`` are passed over.
+    rows : of metrics, in order; those without a finite ``metric`` are passed over.
     metric : a name in `METRICS`; of any other less counts as better.
 
     Returns
@@ -244,7 +262,7 @@ def stopped_improving(
     seen = [
         (sign * row[metric], row.get(f"{metric}_error", 0.0), int(row["gan/step"]))
         for row in rows
-        if metric in row
+        if math.isfinite(row.get(metric, math.nan))
     ]
     last, waited = (math.inf, 0.0, 0), 0
     for value, error, step in seen:
@@ -255,38 +273,36 @@ def stopped_improving(
     return min(seen)[2] if waited >= patience else None
 
 
-def _draw(audio: Recordings, num_samples: int, count: int, seed: int) -> np.ndarray:
-    """Places (n, 2) of different windows, recording and start; each window equally likely."""
-    windows = [max(0, len(audio[i]) - num_samples + 1) for i in range(len(audio))]
-    ends = np.cumsum(windows, dtype=np.int64)
-    total = int(ends[-1]) if len(ends) else 0
-    drawn = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
-    recording = np.searchsorted(ends, drawn, side="right")
-    return np.stack([recording, drawn - (ends - windows)[recording]], axis=1)
+def _distinct(windows: Windows, count: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of random windows and their recordings; a window that comes again is left out."""
+    key, seen = jax.random.key(seed), set()
+    for start in range(0, count, _BATCH):
+        batch = windows.draw(jax.random.fold_in(key, start), (min(_BATCH, count - start),))
+        clips, recording = np.asarray(batch.clips), np.asarray(batch.labels)
+        new = []
+        for i, (clip, name) in enumerate(zip(clips, recording.tolist(), strict=True)):
+            mark = (name, hash(clip.tobytes()))
+            if mark not in seen:
+                seen.add(mark)
+                new.append(i)
+        if new:
+            yield clips[new], recording[new]
 
 
-def _cut(audio: Recordings, places: np.ndarray, num_samples: int) -> np.ndarray:
-    """The windows (n, num_samples, C) float32 at ``places``."""
-    windows = [np.asarray(audio[int(i)][start : start + num_samples]) for i, start in places]
-    return np.stack(
-        [np.float32(w) / 32768 if w.dtype == np.int16 else np.float32(w) for w in windows]
-    )
-
-
-def _halves(groups: np.ndarray, seed: int) -> np.ndarray:
-    """Which windows are in the first of two halves, of different groups where possible."""
+def _floor(real: np.ndarray, groups: np.ndarray, seed: int) -> Estimate:
+    """Kernel distance between halves of different groups (of any, where that makes no halves)."""
     _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    middle = np.cumsum(sizes[order]) - sizes[order] / 2
-    half = np.isin(member, order[middle < len(groups) / 2])
-    if LEAST <= half.sum() <= len(half) - LEAST:
-        return half
-    return np.arange(len(groups)) % 2 == 0
+    rng = np.random.default_rng(seed)
+    distances = []
+    for _ in range(HALVINGS):
+        order = rng.permutation(len(sizes))
+        middle = np.cumsum(sizes[order]) - sizes[order] / 2
+        half = np.isin(member, order[middle < len(real) / 2])
+        if not LEAST <= half.sum() <= len(half) - LEAST:
+            half = rng.permutation(len(real)) % 2 == 0
+        distances.append(kernel_distance(real[half], real[~half]).value)
+    return Estimate(float(np.mean(distances)), float(np.std(distances, ddof=1)))
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:
     return np.log(probabilities + 1e-6)
-
-
-def _named(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_error": estimate.error}

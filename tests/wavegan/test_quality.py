@@ -1,0 +1,348 @@
+from dataclasses import replace
+
+import librosa
+import numpy as np
+import pytest
+from flax import nnx
+from scipy.spatial.distance import cdist
+
+from features import load_audio, scan_tracks
+from wavegan import Generator, WaveGANConfig, generate
+from wavegan.distances import frechet_distance, kernel_distance
+from wavegan.quality import METRICS, Quality, embed, stopped_improving
+
+RATE = 8000
+
+
+def noise(seed, *shape, gain=0.1):
+    return (gain * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
+
+
+def tones(seed, count, length):
+    """Recordings of one tone each, of any pitch, loudness and rate of beating."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(length)[None] / RATE
+    pitch, beat = rng.uniform(200, 3000, (count, 1)), rng.uniform(1, 8, (count, 1))
+    loud = rng.uniform(0.05, 0.5, (count, 1))
+    sound = loud * np.sin(2 * np.pi * pitch * t) * (1 + np.sin(2 * np.pi * beat * t)) / 2
+    return (sound[..., None] + noise(seed, count, length, 1, gain=1e-3)).astype(np.float32)
+
+
+# --- the embedding ---
+
+
+@pytest.mark.parametrize(
+    ("length", "rate", "channels"),
+    [(1024, 8000, 1), (16384, 22050, 1), (65536, 48000, 2), (32, 8000, 1), (16384, 44100, 3)],
+)
+def test_clips_of_any_length_rate_and_channels(length, rate, channels):
+    points = embed(noise(0, 3, length, channels), sample_rate=rate)
+    assert points.shape == (3, 120 * channels)
+    assert np.isfinite(points).all()
+    assert len(np.unique(points, axis=0)) == 3
+
+
+@pytest.mark.parametrize(("rate", "n_fft"), [(8000, 512), (22050, 1024), (48000, 2048)])
+def test_the_embedding_by_librosa(rate, n_fft):
+    clip = noise(0, 16384) * np.linspace(0, 1, 16384, dtype=np.float32)
+    mel = librosa.feature.melspectrogram(
+        y=clip.astype(np.float64),
+        sr=rate,
+        n_fft=n_fft,
+        hop_length=n_fft // 4,
+        n_mels=40,
+        center=False,
+        norm=None,
+    )
+    bands = 10 * np.log10(mel / (n_fft / 4) ** 2 + 1e-8)
+    expected = [bands.mean(1), bands.std(1), np.abs(np.diff(bands, axis=1)).mean(1)]
+    points = embed(clip[None, :, None], sample_rate=rate)
+    np.testing.assert_allclose(points[0], np.concatenate(expected), atol=1e-3)
+
+
+def test_loudness_is_heard_and_dither_is_not():
+    """Double the gain is 6.02 dB in each band and changes nothing else; silence is -80 dB."""
+    quiet, loud = embed(np.stack([noise(0, 4096, 1), 2 * noise(0, 4096, 1)]), sample_rate=RATE)
+    np.testing.assert_allclose((loud - quiet)[:40], 20 * np.log10(2), atol=0.01)
+    np.testing.assert_allclose((loud - quiet)[40:], 0, atol=0.01)
+    silence, dither = np.zeros((4096, 1), np.float32), noise(1, 4096, 1, gain=2e-5)
+    points = embed(np.stack([silence, dither]), sample_rate=RATE)
+    np.testing.assert_allclose(points[0], [-80] * 40 + [0] * 80, atol=1e-4)
+    np.testing.assert_allclose(points[1], points[0], atol=1.5)
+    sine = np.sin(2 * np.pi * 1000 * np.arange(4096, dtype=np.float32) / RATE)
+    assert embed(sine[None, :, None], sample_rate=RATE).max() == pytest.approx(0, abs=1.5)
+
+
+def test_a_clip_is_embedded_alike_in_any_batch_and_channel():
+    clips = noise(0, 70, 1024, 1)
+    points = embed(clips, sample_rate=RATE)
+    for i in (0, 63, 64, 69):
+        np.testing.assert_allclose(embed(clips[i : i + 1], sample_rate=RATE)[0], points[i], 1e-5)
+    stereo = np.concatenate([clips[:5], clips[5:10]], axis=2)
+    expected = np.concatenate([points[:5], points[5:10]], axis=1)
+    np.testing.assert_allclose(embed(stereo, sample_rate=RATE), expected, 1e-5)
+
+
+def test_clips_that_have_no_embedding():
+    broken = np.zeros((70, 64, 1), np.float32)
+    broken[66, 3] = np.nan
+    with pytest.raises(ValueError, match="clip 66 holds NaN or Inf"):
+        embed(broken, sample_rate=RATE)
+    for shape in [(2, 31, 1), (0, 64, 1)]:
+        with pytest.raises(ValueError, match=r"1 clip or more of 32 samples, found"):
+            embed(np.zeros(shape, np.float32), sample_rate=RATE)
+
+
+# --- the inspector ---
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    return list(tones(0, 40, 4000))
+
+
+@pytest.fixture(scope="module")
+def quality(recordings):
+    return Quality(recordings, sample_rate=RATE, num_samples=1024, count=100)
+
+
+def windows_of(recordings, seed, count=100):
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(0, 4000 - 1024, count)
+    chosen = rng.integers(0, len(recordings), count)
+    return np.stack([recordings[i][s : s + 1024] for i, s in zip(chosen, starts, strict=True)])
+
+
+def test_sounds_of_the_kind_are_near_and_others_far(quality):
+    alike = quality.measure(windows_of(tones(1, 40, 4000), 0))
+    assert set(alike) == {
+        f"quality/{name}"
+        for name in (
+            *("kernel_distance", "kernel_distance_error", "frechet_distance"),
+            *("frechet_distance_error", "memorised", "memorised_error", "nearest"),
+            "nearest_train",
+        )
+    }
+    assert all(type(value) is float for value in alike.values())
+    noises = quality.measure(noise(0, 100, 1024, 1))
+    quiet = quality.measure(0.1 * windows_of(tones(1, 40, 4000), 0))
+    for name in ("quality/kernel_distance", "quality/frechet_distance"):
+        assert alike[name] + 3 * alike[f"{name}_error"] < quiet[name] < noises[name]
+    assert alike["quality/kernel_distance"] < quality.floor.value + 4 * quality.floor.error
+    assert alike["quality/memorised"] < 0.1
+    assert noises["quality/nearest"] > 2 * alike["quality/nearest"]
+
+
+def test_windows_of_the_training_set_are_memorised(quality, recordings):
+    copies = quality.measure(windows_of(recordings, 5))  # at any offset
+    fresh = quality.measure(windows_of(tones(1, 40, 4000), 5))
+    assert copies["quality/memorised"] > 0.8
+    assert copies["quality/nearest"] < 0.5 * fresh["quality/nearest"]
+    assert copies["quality/nearest_train"] == fresh["quality/nearest_train"]
+
+
+def test_the_metrics_are_those_of_the_statistics():
+    """20 recordings of a window each: with nothing to choose, all are compared, in any order."""
+    audio, fake = tones(0, 20, 1024), tones(1, 20, 1024)
+    quality = Quality(audio, sample_rate=RATE, num_samples=1024)
+    assert quality.count == 20
+    real, generated = (embed(x, sample_rate=RATE).astype(np.float64) for x in (audio, fake))
+    spread = np.hypot(real.std(0), 1)
+    real, generated = (real - real.mean(0)) / spread, (generated - real.mean(0)) / spread
+    metrics = quality.measure(fake)
+    for name, distance in {"kernel": kernel_distance, "frechet": frechet_distance}.items():
+        value = distance(real, generated).value
+        np.testing.assert_allclose(metrics[f"quality/{name}_distance"], value, rtol=1e-3)
+    pairs = cdist(real, real) + np.diag(np.full(20, np.inf))
+    np.testing.assert_allclose(metrics["quality/nearest_train"], np.median(pairs.min(1)), 1e-4)
+    nearest = cdist(generated, real).min(1)
+    np.testing.assert_allclose(metrics["quality/nearest"], np.median(nearest), 1e-4)
+    assert metrics["quality/memorised"] == np.mean(nearest < np.quantile(pairs.min(1), 0.01))
+
+
+def test_int16_and_the_options_of_the_windows(recordings):
+    """Halved and as int16: normalised by their peaks, they are the same sounds."""
+    fake = windows_of(tones(1, 40, 4000), 0)
+    options = {"sample_rate": RATE, "num_samples": 1024, "count": 50, "peak_normalize": True}
+    halved = [np.round(x * 2**14).astype(np.int16) for x in recordings]
+    first = Quality(recordings, **options).measure(fake)
+    second = Quality(halved, **options).measure(fake)
+    for name, value in first.items():
+        np.testing.assert_allclose(second[name], value, rtol=0.1, atol=0.02)
+    short = [*recordings, recordings[0][:100]]
+    with pytest.raises(ValueError, match="recording 40 has 100 samples"):
+        Quality(short, **options)
+    Quality(short, **options, pad_end=True).measure(fake)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return Generator(WaveGANConfig(num_samples=1024, dim=1, latent_dim=3), rngs=nnx.Rngs(0))
+
+
+def test_a_generator_is_measured_by_its_clips(quality, generator):
+    metrics = quality(7, generator)
+    assert metrics == quality(8, generator)
+    assert metrics == quality.measure(generate(generator, 100, seed=0).audio)
+
+
+def test_a_conditional_generator_makes_the_classes_of_the_real_windows(recordings):
+    """Every fifth recording is of class 1, which is the louder one here."""
+    config = WaveGANConfig(num_samples=1024, dim=1, latent_dim=3, num_classes=2)
+    generator = Generator(config, rngs=nnx.Rngs(0))
+    for modulation in generator.modulations:
+        modulation.shift[...] = modulation.shift[...].at[1].set(3.0)
+    labels = np.arange(40) % 5 == 0
+    quality = Quality(
+        recordings, sample_rate=RATE, num_samples=1024, count=200, labels=labels.astype(int)
+    )
+    chosen = quality._labels
+    assert 0.1 < chosen.mean() < 0.3
+    expected = generate(generator, 200, seed=0, label=chosen).audio
+    assert quality(0, generator) == quality.measure(expected)
+    assert quality(0, generator) != quality.measure(generate(generator, 200, seed=0).audio)
+
+
+def classify(clips):
+    """Three classes by the brightness of a sound: the share of its power in the differences."""
+    change = np.diff(clips, axis=1)
+    bright = np.sqrt((change**2).mean((1, 2)) / ((clips**2).mean((1, 2)) + 1e-9))[:, None]
+    weights = np.exp(-8 * (bright - np.array([[0.3, 1.0, 1.7]])) ** 2)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def test_a_classifier_tells_variety(recordings):
+    quality = Quality(recordings, sample_rate=RATE, num_samples=1024, count=160, classify=classify)
+    many = quality.measure(windows_of(tones(1, 40, 4000), 0, 160))
+    one = quality.measure(windows_of(tones(1, 40, 4000), 0, 160)[:1].repeat(160, 0))
+    assert 1.5 < many["quality/inception_score"] <= 3
+    assert one["quality/inception_score"] == pytest.approx(1, abs=1e-6)
+    assert many["quality/different_bins"] < 0.7 < one["quality/different_bins"]
+    for metrics in (many, one):
+        assert {f"{name}_error" for name in METRICS} | set(METRICS) <= set(metrics)
+
+
+def test_a_single_recording_says_nothing_of_copies():
+    whole = Quality([noise(0, 9000, 1)], sample_rate=RATE, num_samples=1024, count=50)
+    metrics = whole.measure(noise(1, 50, 1024, 1))
+    assert not {"quality/memorised", "quality/nearest_train"} & set(metrics)
+    assert abs(whole.floor.value) < 5 * whole.floor.error
+    same = Quality(
+        noise(0, 2, 9000, 1), sample_rate=RATE, num_samples=1024, count=50, groups=["a", "a"]
+    )
+    assert "quality/memorised" not in same.measure(noise(1, 50, 1024, 1))
+
+
+def test_the_floor_is_between_recordings():
+    """Recordings of one pitch each differ more than the halves of one set of windows."""
+    audio = tones(0, 6, 20_000)
+    options = {"sample_rate": RATE, "num_samples": 1024, "count": 60}
+    apart = Quality(audio, **options).floor
+    mixed = Quality(audio, **options, groups=np.zeros(6, int)).floor
+    assert apart.value > 10 * abs(mixed.value)
+
+
+@pytest.mark.parametrize(
+    ("audio", "options", "message"),
+    [
+        ([], {}, "no audio"),
+        (noise(0, 7, 1024, 1), {}, "7 windows of 1024 samples are too few"),
+        (noise(0, 9, 1024, 1), {"count": 3}, "3 windows .* at least 8 are needed"),
+        (
+            noise(0, 9, 1024, 1),
+            {"groups": [1, 2]},
+            r"groups must be one a recording \(9\), found 2",
+        ),
+        (noise(0, 9, 1024, 1), {"labels": [1]}, r"labels must be one a recording \(9\), found 1"),
+        (noise(0, 9, 1024, 2), {}, r"recording 0 must be \(samples, 1\)"),
+    ],
+)
+def test_audio_that_makes_no_comparison(audio, options, message):
+    with pytest.raises(ValueError, match=message):
+        Quality(audio, sample_rate=RATE, num_samples=1024, **options)
+
+
+def test_clips_that_can_not_be_compared(quality, generator):
+    with pytest.raises(ValueError, match=r"clips must be \(n, 1024, 1\), found \(9, 512, 1\)"):
+        quality.measure(noise(0, 9, 512, 1))
+    with pytest.raises(ValueError, match="holds NaN or Inf"):
+        quality.measure(np.full((9, 1024, 1), np.nan, np.float32))
+    with pytest.raises(ValueError, match="generated must be at least 4 points"):
+        quality.measure(noise(0, 3, 1024, 1))
+    other = Generator(replace(generator.config, num_samples=512), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="clips must be"):
+        quality(0, other)
+
+
+def test_real_music_is_nearer_to_music_than_noise_is(gtzan_mini):
+    """Two tracks a genre stand in for a generator that has learned the others' genres."""
+    tracks = scan_tracks(gtzan_mini)
+    audio = [load_audio(track.path, duration=6.0)[0] for track in tracks]
+    fresh = np.arange(len(audio)) % 4 == 0
+    assert {t.label for t, new in zip(tracks, fresh, strict=True) if new} == {
+        t.label for t in tracks
+    }
+    train = [x for x, new in zip(audio, fresh, strict=True) if not new]
+    quality = Quality(train, sample_rate=22050, num_samples=16384, count=128)
+
+    def windows(recordings, seed):
+        rng = np.random.default_rng(seed)
+        starts = rng.integers(0, 5 * 22050, (128,))
+        return np.stack([recordings[i % len(recordings)][s:][:16384] for i, s in enumerate(starts)])
+
+    real = windows([x for x, new in zip(audio, fresh, strict=True) if new], 0)
+    music, copies = quality.measure(real), quality.measure(windows(train, 1))
+    silence = quality.measure(np.zeros_like(real))
+    rms = np.sqrt((real**2).mean((1, 2), keepdims=True))
+    noises = quality.measure(rms * noise(0, *real.shape, gain=1))
+    for name in ("quality/kernel_distance", "quality/frechet_distance"):
+        assert music[name] + 3 * music[f"{name}_error"] < noises[name] < silence[name]
+    assert music["quality/memorised"] < 0.15 < 0.5 < copies["quality/memorised"]
+    assert copies["quality/nearest"] < 0.7 * copies["quality/nearest_train"]
+
+
+# --- when to stop ---
+
+
+def rows(values, error=0.0, name="quality/kernel_distance"):
+    return [
+        {"gan/step": 100 * (i + 1), name: value, f"{name}_error": error}
+        for i, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "step"),
+    [
+        ([5, 4, 3, 2, 1], 0.1, None),  # always better
+        ([5, 1, 2, 2], 0.1, None),  # two inspections are less than the patience
+        ([5, 1, 2, 2, 2], 0.1, 200),
+        ([5, 1, 0.9, 1.1, 1.2], 0.1, 300),  # the best of those that the error does not tell apart
+        ([5, 1, 0.9, 0.8, 0.7], 0.1, None),  # slowly, but 0.3 in all
+        ([5, 1, 0.9, 0.8, 0.7], 0.3, 500),  # which is less than both errors together, 0.42
+        ([5, 1, 2, 2, 2, 0.1], 0.1, None),  # later it helped after all
+        ([5, 1, float("nan"), 2, 2], 0.1, None),  # no inspection
+        ([], 0.1, None),
+    ],
+)
+def test_patience(values, error, step):
+    found = stopped_improving(rows(values, error), metric="quality/kernel_distance", patience=3)
+    assert found == step
+
+
+def test_more_is_better_of_an_inception_score():
+    name = "quality/inception_score"
+    assert stopped_improving(rows([1, 3, 2, 2], name=name), metric=name, patience=2) == 200
+    assert stopped_improving(rows([3, 1, 1, 4], name=name), metric=name, patience=2) is None
+
+
+def test_rows_without_the_metric_are_no_inspections():
+    logged = [{"gan/step": i, "gan/penalty": 1.0} for i in range(20)]
+    inspected = rows([1, 2, 2])
+    options = {"metric": "quality/kernel_distance", "patience": 3}
+    assert stopped_improving([*logged, *inspected, *logged], **options) is None
+    assert stopped_improving([*logged, *inspected, *rows([2])], **options) == 100
+    bare = [{"gan/step": 1, "mine": 1.0}, {"gan/step": 2, "mine": 1.5}]  # no error: exact
+    assert stopped_improving(bare, metric="mine", patience=1) == 1
+    with pytest.raises(ValueError, match="patience must be at least 1, found 0"):
+        stopped_improving(bare, metric="mine", patience=0)
