@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,6 +85,9 @@ def write_samples(
     manifest["files"] = files
     write_json(folder / _PLAN, manifest)
     (folder / MANIFEST).unlink(missing_ok=True)
+    for pattern in (f".{glob.escape(name)}.*", ".latents-*.npy"):
+        for abandoned in folder.glob(pattern):  # temporary files of a killed process
+            abandoned.unlink(missing_ok=True)
     finished = {f for f in files if (folder / f).exists()} if resumed else set[str]()
 
     latent_dim = generator.config.latent_dim

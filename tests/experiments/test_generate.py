@@ -1,4 +1,9 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -130,6 +135,7 @@ def test_an_interrupted_command_goes_on(plain, tmp_path):
     assert sorted(f.name for f in folder.glob("a.*")) == [f"a.s0.{i:05d}.wav" for i in range(6)]
     times = {f.name: f.stat().st_mtime_ns for f in folder.glob("a.*")}
     (folder / "a.s0.00001.wav").unlink()
+    (folder / ".a.s0.00006-x7.wav").touch()  # as a kill leaves it
 
     assert list(write(folder))[-1] == (10, 10)
     assert {f.name: f.read_bytes() for f in folder.iterdir()} == {
@@ -256,3 +262,51 @@ def test_samples_of_a_comparison(genres, conditional, drums, plain, tmp_path):
     np.testing.assert_allclose(
         sample_gan(stages, gan, 3) / 2**15, generate(plain, 3, seed=0).audio, atol=PCM
     )
+
+
+# Any count
+
+
+_RUN = """
+import resource, sys
+from experiments.cli import main
+status = main(["generate", *sys.argv[1:]])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(status)
+"""
+
+
+def _command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", _RUN, *map(str, arguments)]
+
+
+def _peak_memory(command: list[str]) -> int:
+    """Bytes that a command took at most."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return 1024 * int(done.stdout.split()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB there")
+def test_27980_clips_in_flat_memory_with_an_interruption(tmp_path):
+    file = tmp_path / "drums.safetensors"
+    config = WaveGANConfig(num_samples=1024, dim=1)
+    export(Generator(config, rngs=nnx.Rngs(0)), file, metadata={"sample_rate": 4000})
+    few = _peak_memory(_command(file, "--count", 640, "--out", tmp_path / "few"))
+
+    folder = tmp_path / "many" / "drums"
+    whole = _command(file, "--count", 27_980, "--out", folder.parent)
+    with subprocess.Popen(whole, stderr=subprocess.PIPE, text=True) as cut:
+        while cut.poll() is None and not (folder / "drums.s0.00500.wav").exists():
+            time.sleep(0.05)
+        cut.send_signal(signal.SIGINT)
+        assert "the same command resumes" in cut.communicate()[1]
+    assert cut.returncode == 130
+    first = folder / "drums.s0.00000.wav"
+    written = first.stat().st_mtime_ns
+    many = _peak_memory(whole)
+    assert first.stat().st_mtime_ns == written
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {*manifest["files"], "manifest.json", "latents.npy"} == set(os.listdir(folder))
+    assert len(manifest["files"]) == len(np.load(folder / "latents.npy")) == 27_980
+    assert many - few < 40e6  # the clips are 115 MB
