@@ -163,7 +163,7 @@ class Windows:
             digest.update(self._labels.tobytes())
         for i in range(len(self._lengths)):
             for block in self._blocks(i):
-                digest.update(block.ravel())
+                digest.update(block.ravel().data)
         return digest.hexdigest()
 
     def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Batch:
@@ -225,7 +225,8 @@ class Windows:
 
     def _measured(self) -> tuple[np.ndarray, np.dtype]:
         """Lengths of the recordings, and the type to keep them as: float32 if any is float."""
-        lengths, kept = [], np.dtype(np.int16)
+        lengths: list[int] = []
+        kept: np.dtype = np.dtype(np.int16)
         for i in range(len(self._audio)):
             recording = self._recording(i)
             if isinstance(recording, Recording):
