@@ -100,12 +100,18 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    run = options.run
-    page = run / "report.html"
-    if not page.exists():
-        raise ValueError(
-            f"{run} has no report.html: finish its run with the same `wavegan compare`"
-        )
+    from experiments.runs import Run
+    from experiments.training_page import write_training_page
+
+    run, page = options.run, options.run / "report.html"
+    known = (run / "config.json").exists()
+    if known and "arms" in Run(run).read_json("config.json"):  # a comparison
+        if not page.exists():
+            raise ValueError(
+                f"{run} has no report.html: finish its run with the same `wavegan compare`"
+            )
+    else:
+        page = write_training_page(run)
     print(page)
     return 0
 
@@ -254,7 +260,9 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_generate.add_commands(command)
 
-    report = command("report", _report, "where the report page of a run is")
+    report = command(
+        "report", _report, "write the page of a training run, find that of a comparison"
+    )
     report.add_argument("run", type=Path, metavar="RUN")
 
     doctor = command("doctor", _doctor, "check this machine, and a data set")

@@ -41,7 +41,15 @@ def listening_section(clips: Mapping[str, Mapping[str, np.ndarray]], sample_rate
                 raise ValueError(f"{kind} clips of {label!r} hold NaN or Inf: they have no sound")
         pictures = spectrograms(list(rows.values()), sample_rate)
         shown = "".join(
-            _row(label, kind, audio, pngs, sample_rate)
+            clip_row(
+                kind.capitalize(),
+                [f"{kind} {label} clip {number}" for number in range(1, len(audio) + 1)],
+                audio,
+                pngs,
+                sample_rate,
+                kind=kind,
+                all_of=f"all {kind} clips of {label}",
+            )
             for (kind, audio), pngs in zip(rows.items(), pictures, strict=True)
         )
         genres.append(
@@ -56,19 +64,39 @@ def listening_section(clips: Mapping[str, Mapping[str, np.ndarray]], sample_rate
     )
 
 
-def _row(label: str, kind: str, audio: np.ndarray, pngs: Sequence[bytes], sample_rate: int) -> str:
+def clip_row(
+    title: str,
+    names: Sequence[str],
+    audio: np.ndarray,
+    pictures: Sequence[bytes],
+    sample_rate: int,
+    *,
+    kind: str,
+    all_of: str,
+    captions: Sequence[str] = (),
+) -> str:
+    """Clips side by side under a title, with a button that plays all, as HTML.
+
+    Parameters
+    ----------
+    title, names, captions : plain text: of the row, to tell each clip by, and to show below it.
+    audio, pictures : (n, L, C) in [-1, 1] and the PNG file of each.
+    kind : "real" or "generated", which have their colours.
+    all_of : what "Play all" plays, in words.
+    """
     cards = []
-    for number, (clip, png) in enumerate(zip(audio, pngs, strict=True), 1):
-        name = escape(f"{kind} {label} clip {number}")
+    captions = captions or [""] * len(names)
+    for name, clip, png, caption in zip(names, audio, pictures, captions, strict=True):
+        name, shown = escape(name), f"<small>{escape(caption)}</small>" if caption else ""
         cards.append(
             f'<li class="clip"><button type="button" aria-pressed="false" aria-label="Play {name}">'
             f'<img alt="Spectrogram of {name}" src="{_uri("image/png", png)}"><i></i>{_ICON}'
-            f'</button><audio controls preload="none" aria-label="{name}" '
+            f'</button>{shown}<audio controls preload="none" aria-label="{name}" '
             f'src="{_uri("audio/flac", _flac(clip, sample_rate))}"></audio></li>'
         )
     return (
-        f'<div class="row {kind}"><h4>{kind.capitalize()}<button type="button" class="all" '
-        f'aria-label="Play or stop all {kind} clips of {escape(label)}">Play all</button></h4>'
+        f'<div class="row {kind}"><h4>{escape(title)}<button type="button" class="all" '
+        f'aria-label="Play or stop {escape(all_of)}">Play all</button></h4>'
         f'<ul class="clips">{"".join(cards)}</ul></div>'
     )
 

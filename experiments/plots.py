@@ -39,7 +39,10 @@ _RANGE_DB = 80.0  # between the darkest and the brightest colour of a spectrogra
 
 @dataclass(frozen=True)
 class Line:
-    """A curve in blue or orange; ``mark`` is a step that gets a dot."""
+    """A curve in blue or orange.
+
+    ``mark`` is a step that gets a dot, ``errors`` the half height of a band around the values.
+    """
 
     steps: Sequence[float]
     values: Sequence[float | None]
@@ -47,15 +50,22 @@ class Line:
     dashed: bool = False
     faint: bool = False
     mark: float | None = None
+    errors: Sequence[float | None] | None = None
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the axes of `curves`; ``limits`` of its y axis, None to fit the lines."""
+    """One of the axes of `curves`.
+
+    ``limits`` of its y axis, None to fit the lines; ``rule`` is a step that gets a vertical line;
+    ``log`` asks for a logarithmic scale, which only positive values have.
+    """
 
     name: str
     lines: Sequence[Line]
     limits: tuple[float, float] | None = None
+    rule: float | None = None
+    log: bool = False
 
 
 def curves(panels: Sequence[Panel], *, name: str, description: str) -> str:
@@ -78,12 +88,17 @@ def curves(panels: Sequence[Panel], *, name: str, description: str) -> str:
         for axis, panel in zip(axes, panels, strict=True):
             for line in panel.lines:
                 _draw(axis, line)
+            if panel.rule is not None:
+                axis.axvline(panel.rule, color=_MUTED, linestyle=":", linewidth=1.2)
             axis.set_ylabel(panel.name)
-            axis.set_ylim(panel.limits)
+            if panel.limits:
+                axis.set_ylim(panel.limits)
             axis.margins(x=0.02)
-            axis.tick_params(length=0)
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axis.yaxis.set_major_locator(MaxNLocator(4))
+            if panel.log:
+                _logarithmic(axis, np.concatenate([_numbers(x.values) for x in panel.lines]))
+            axis.tick_params(which="both", length=0)
         axes[-1].set_xlabel("step")
         figure.align_ylabels()
         file = io.StringIO()
@@ -130,16 +145,40 @@ def spectrogram_colours() -> str:
     return ",".join("#" + bytes(rgb).hex() for rgb in _palette()[::17])
 
 
+def _numbers(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if v is None else v for v in values], float)
+
+
+def _logarithmic(axis: Any, values: np.ndarray) -> None:
+    """A logarithmic y axis where all ``values`` are positive, its labels as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    values = values[np.isfinite(values)]
+    if not values.size or values.min() <= 0:
+        return
+    decades = np.log10(values.max() / values.min())
+    labelled = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=labelled, numticks=6))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _draw(axis: Any, line: Line) -> None:
-    values = np.array([np.nan if v is None else v for v in line.values], float)
-    steps = np.asarray(line.steps, float)
+    values, steps = _numbers(line.values), np.asarray(line.steps, float)
+    errors = np.full(len(values), np.nan) if line.errors is None else _numbers(line.errors)
     colour = _COLOURS[line.colour]
     for i in np.flatnonzero(steps == line.mark)[:1]:
         axis.plot(steps[i], values[i], "o", markersize=3.5, color=colour, zorder=3)
     parts = -(-len(steps) // _POINTS)
     if parts > 1:  # means of neighbours
         whole = len(steps) // parts * parts
-        steps, values = (x[:whole].reshape(-1, parts).mean(1) for x in (steps, values))
+        steps, values, errors = (
+            x[:whole].reshape(-1, parts).mean(1) for x in (steps, values, errors)
+        )
+    if np.isfinite(errors).any():
+        band = values - errors, values + errors
+        axis.fill_between(steps, *band, color=colour, alpha=0.2, linewidth=0)
     axis.plot(
         steps,
         values,

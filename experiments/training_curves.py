@@ -3,12 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import numpy as np
 
 from experiments.plots import Line, Panel, curves
+from wavegan.quality import METRICS
+
+Rows = Sequence[Mapping[str, float]]  # of a GAN's metrics.jsonl
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A picture of one or two terms; ``terms`` says what each is where there are two."""
+
+    title: str
+    terms: Mapping[str, str]
+    meaning: str
+    log: bool = False
+    limits: tuple[float, float] | None = None
+
+
+GAN_CURVES = (
+    Curve(
+        "Critic's gap",
+        {"gan/critic_gap": ""},
+        "How much higher the critic rates real clips than generated ones: with the wgan-gp loss, "
+        "the Wasserstein distance that it finds. It shrinks as they become alike; when it grows "
+        "for good, the critic wins.",
+    ),
+    Curve(
+        "Penalty",
+        {"gan/penalty": ""},
+        "What holds the critic's slope. Small and steady is good; jumps mean a learning rate that "
+        "is too large.",
+    ),
+    Curve(
+        "Gradient norms",
+        {"gan/critic_gradient_norm": "critic", "gan/generator_gradient_norm": "generator"},
+        "How strongly each player is pushed, on a logarithmic scale. Level is good; a generator "
+        "near zero learns nothing.",
+        log=True,
+    ),
+    Curve(
+        "Loudness (rms)",
+        {"gan/rms_real": "real clips", "gan/rms_fake": "generated"},
+        "Of a batch. The two should meet.",
+    ),
+    Curve(
+        "Spread between clips",
+        {"gan/spread": ""},
+        "How much generated clips of one batch differ. Near zero all sound alike.",
+    ),
+    Curve(
+        "Augmentation probability",
+        {"gan/augment_probability": ""},
+        "How often clips are changed before the critic hears them. It rises where the critic "
+        "knows the training clips by heart.",
+        limits=(0.0, 1.0),
+    ),
+    Curve("Steps a second", {"gan/steps_per_second": ""}, "Generator steps, since the last start."),
+)
 
 
 def classifier_curves(arms: Mapping[str, Mapping[str, Any]]) -> str:
@@ -86,6 +143,61 @@ def gan_curves_section(gan_curves: Mapping[str, Sequence[Mapping[str, float]]]) 
         + _key("gap; real clips", "penalty; generated clips")
         + f'<div class="grid">{"".join(figures)}</div>'
     )
+
+
+def gan_figures(
+    label: str, rows: Rows, figures: Iterable[Curve], *, enough_since: float | None = None
+) -> str:
+    """Pictures of a GAN's terms over training steps, as HTML; those without values are left out.
+
+    Parameters
+    ----------
+    label : whose they are.
+    enough_since : the step since which more training did not help: a dotted line.
+    """
+    shown = []
+    for figure in figures:
+        lines = [
+            _gan_line(rows, term, colour)
+            for term, colour in zip(figure.terms, ("blue", "orange"), strict=False)
+        ]
+        lines = [line for line in lines if any(line.values)]
+        if not lines:
+            continue
+        told = f"{figure.title} of the GAN of {label} over training steps"
+        panel = Panel("", lines, figure.limits, enough_since, figure.log)
+        shown.append(_figure(figure.title, _legend(figure.terms), [panel], told))
+    return f'<div class="grid">{"".join(shown)}</div>' if shown else ""
+
+
+def _gan_line(rows: Rows, term: str, colour: str) -> Line:
+    """A term where it was logged, its ``…_error`` around it, and a dot at its best step."""
+    rows = [row for row in rows if row.get(term) is not None and "gan/step" in row]
+    errors = [row.get(f"{term}_error") for row in rows]
+    best = best_row(rows, term)
+    return Line(
+        [row["gan/step"] for row in rows],
+        [row[term] for row in rows],
+        colour,
+        dashed=colour == "orange",
+        mark=best["gan/step"] if best else None,
+        errors=errors,
+    )
+
+
+def best_row(rows: Rows, metric: str) -> Mapping[str, float] | None:
+    """The first row that is best by a metric one chooses checkpoints by; None for other terms."""
+    rows = [row for row in rows if np.isfinite(row.get(metric, np.nan))]
+    if metric not in METRICS or not rows:
+        return None
+    sign = 1 if METRICS[metric] else -1
+    return min(rows, key=lambda row: sign * row[metric])
+
+
+def _legend(terms: Mapping[str, str]) -> str:
+    colours = zip(("blue", "orange dashed"), terms.values(), strict=False)
+    shown = (f'<i class="{colour}"></i>{name}' for colour, name in colours if name)
+    return f'<span class="key">{"".join(f"<span>{key}</span>" for key in shown)}</span>'
 
 
 def _figure(name: str, note: str, panels: Iterable[Panel], told: str) -> str:

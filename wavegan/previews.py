@@ -15,6 +15,7 @@ from features.files import replacing, write_json
 from features.pictures import spectrogram_picture
 from wavegan.networks import Generator
 from wavegan.sampling import generate
+from wavegan.windows import Recordings
 
 SILENCE = 0.1  # seconds between the clips of a file
 _PICTURE = (128, 128)  # rows and columns of a clip
@@ -38,8 +39,8 @@ class Previews:
     seed : of the latents; `wavegan.generate` makes the same clips from it.
     labels : of a conditional generator: the class of each clip, instead of ``count`` clips of
         the classes in turn.
-    real : recordings (L_i, C) in [-1, 1] or int16 to hear beside, at most as many as clips: the
-        middle of each goes to ``real.flac``.
+    real : recordings (L_i, C) in [-1, 1] or int16 to hear beside: the middles of the first
+        ``count`` go to ``real.flac``, shorter ones with silence around.
 
     Raises
     ------
@@ -55,7 +56,7 @@ class Previews:
         count: int = 8,
         seed: int = 0,
         labels: Sequence[int] | None = None,
-        real: Sequence[Num[np.ndarray, "_ c"]] = (),
+        real: Recordings = (),
     ):
         self.folder = Path(folder)
         self.sample_rate, self.seed, self.real = sample_rate, seed, real
@@ -85,8 +86,9 @@ class Previews:
         labels = None if samples.labels is None else samples.labels.tolist()
         description = {"seed": self.seed, "num_samples": config.num_samples, "labels": labels}
         write_json(self.folder / "previews.json", description)
-        if len(self.real):
-            self._write("real", np.stack([self._middle(r, config.num_samples) for r in self.real]))
+        if len(self.real) and not (self.folder / "real.flac").exists():
+            heard = [np.asarray(self.real[i]) for i in range(min(count, len(self.real)))]
+            self._write("real", np.stack([_middle(r, config.num_samples) for r in heard]))
         self._write(f"step-{step:08d}", samples.audio)
         return {}
 
@@ -100,12 +102,6 @@ class Previews:
         picture = Image.fromarray(_side_by_side(clips, self.sample_rate)).quantize(64)
         with replacing(self.folder / f"{name}.png") as temporary:
             picture.save(temporary, "PNG", optimize=True)
-
-    @staticmethod
-    def _middle(recording: Num[np.ndarray, "_ c"], num_samples: int) -> Float32[np.ndarray, "l c"]:
-        start = (len(recording) - num_samples) // 2
-        part = recording[start : start + num_samples]
-        return part.astype(np.float32) / (32768 if part.dtype == np.int16 else 1)
 
 
 def preview_steps(folder: str | Path) -> list[int]:
@@ -146,6 +142,14 @@ def _read_json(folder: Path) -> dict:
         raise ValueError(f"{folder} holds no previews: it has no previews.json") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{file} is damaged ({error}): delete the folder of previews") from None
+
+
+def _middle(recording: Num[np.ndarray, "_ c"], num_samples: int) -> Float32[np.ndarray, "l c"]:
+    short = max(0, num_samples - len(recording))
+    start = max(0, len(recording) - num_samples) // 2
+    part = recording[start : start + num_samples]
+    scaled = part.astype(np.float32) / (32768 if part.dtype == np.int16 else 1)
+    return np.pad(scaled, ((short // 2, short - short // 2), (0, 0)))
 
 
 def _side_by_side(clips: Float[np.ndarray, "n l c"], sample_rate: int) -> np.ndarray:

@@ -86,13 +86,15 @@ def test_a_conditional_generator_makes_every_class(tmp_path, options, labels):
 def test_real_clips_are_the_middles_of_the_recordings(tmp_path):
     rng = np.random.default_rng(0)
     recording = rng.integers(-32768, 32768, (300, 2), dtype=np.int16)
-    floating = rng.uniform(-1, 1, (128, 2)).astype(np.float32)
-    inspect = Previews(tmp_path, sample_rate=RATE, count=2, real=[recording, floating])
+    short = rng.uniform(-1, 1, (100, 2)).astype(np.float32)
+    inspect = Previews(tmp_path, sample_rate=RATE, count=2, real=[recording, short, recording])
     inspect(1, generator(channels=2))
     clips, _, _ = read_previews(tmp_path, None)
     assert clips.shape == (2, 128, 2)
     np.testing.assert_array_equal(clips[0], recording[86:214] / np.float32(32768))
-    np.testing.assert_allclose(clips[1], floating, atol=2**-15)
+    np.testing.assert_allclose(clips[1, 14:114], short, atol=2**-15)
+    assert not clips[1, :14].any()
+    assert not clips[1, 114:].any()
 
 
 def test_more_channels_than_a_file_holds(tmp_path):
