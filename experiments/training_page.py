@@ -15,7 +15,6 @@ import numpy as np
 from experiments.listening import clip_row
 from experiments.page import counted, definitions, fill_page, tiles
 from experiments.plots import spectrograms
-from experiments.progress import duration
 from experiments.runs import Run
 from experiments.trained import Trained, find_trained, names_of, source_of
 from experiments.training_curves import GAN_CURVES, Curve, best_row, gan_figures
@@ -129,10 +128,10 @@ def _head(gans: Sequence[Trained]) -> str:
         "generator steps" + (" each" if len(gans) > 1 else ""): _span([t.step for t in gans]),
         "steps planned": f"{gans[0].planned:,}" if len(finished) < len(gans) else None,
         "steps a second": f"{np.median(rates):.3g}" if rates else None,
-        "training time, about": duration(seconds) if seconds else None,
-        "a clip": f"{config['num_samples'] / sample_rate:.2f} s" if sample_rate else None,
-        "sample rate, Hz": f"{sample_rate:,}" if sample_rate else None,
+        "of training, about": _about(seconds) if seconds else None,
     }
+    if sample_rate:
+        facts[f"a clip, at {sample_rate:,} Hz"] = f"{config['num_samples'] / sample_rate:.2f} s"
     return f'<div class="verdict"><h1>{escape(headline)}.</h1>{_advice(gans)}</div>{tiles(facts)}'
 
 
@@ -184,7 +183,7 @@ def _listen(trained: Trained, name: str, samples: int) -> str:
     of = [f"Latent {i + 1}" + (f": {labels[classes[i]]}" if classes else "") for i in range(rows)]
     best = trained.best["gan/step"] if trained.best else None
     captions = [f"step {step:,}{', best' * (step == best)}" for step in steps]
-    groups, real = list(audio), _real(folder, len(steps))
+    groups, real = list(audio), _real(folder, max(rows, len(steps)))
     pictures = spectrograms([*groups, *([real] if len(real) else [])], sample_rate)
     html = [
         clip_row(
@@ -204,6 +203,7 @@ def _listen(trained: Trained, name: str, samples: int) -> str:
         row = clip_row(
             "Real clips", titles, real, pictures[-1], sample_rate, kind="real",
             all_of=f"all real clips of {name}",
+            captions=[labels[i] for i in classes[: len(real)]] if classes else (),
         )  # fmt: skip
         html.insert(0, row)
     return (
@@ -350,6 +350,12 @@ def _number(row: Mapping[str, float], term: str) -> str:
         digits = int(np.clip(1 - np.floor(np.log10(error)), 0, 6))
         text = f"{value:.{digits}f} ± {error:.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _about(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def _span(numbers: Sequence[int]) -> str:

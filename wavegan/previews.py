@@ -40,7 +40,8 @@ class Previews:
     labels : of a conditional generator: the class of each clip, instead of ``count`` clips of
         the classes in turn.
     real : recordings (L_i, C) in [-1, 1] or int16 to hear beside: the middles of the first
-        ``count`` go to ``real.flac``, shorter ones with silence around.
+        ``count`` go to ``real.flac``, shorter ones with silence around. For a conditional
+        generator, of the classes that the clips have.
 
     Raises
     ------

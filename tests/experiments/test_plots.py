@@ -75,3 +75,24 @@ def test_each_name_has_its_own_ids_and_the_same_bytes_twice():
         return found
 
     assert ids("a").isdisjoint(ids("b"))
+
+
+def _labels(svg: str) -> set[str]:
+    return {text.text for text in ET.fromstring(svg.replace("xlink:", "")).iter("text")}
+
+
+def test_a_logarithmic_scale_has_plain_labels():
+    lines = [Line([0, 10, 20], [0.01, 1.0, None], "blue"), Line([0, 20], [0.1, 90.0], "orange")]
+    svg = curves([Panel("y", lines, log=True)], name="x", description="")
+    assert {"0.1", "1", "10"} <= _labels(svg)
+    lines[0].values[0] = 0.0  # has no place on one
+    assert "20" in _labels(curves([Panel("y", lines, log=True)], name="x", description=""))
+
+
+def test_a_band_lies_around_its_line():
+    line = Line([0, 1, 2], [1.0, 2.0, 3.0], "blue", errors=[0.5, 0.5, None])
+    svg = curves([Panel("y", [line], limits=(0.0, 4.0), rule=1)], name="x", description="")
+    plain = curves([Panel("y", [line], limits=(0.0, 4.0))], name="x", description="")
+    assert svg.count("fill-opacity: 0.2") == plain.count("fill-opacity: 0.2") == 1
+    assert svg.count("stroke-dasharray: 1.2") == 1
+    assert plain.count("stroke-dasharray: 1.2") == 0

@@ -68,8 +68,9 @@ def rows(steps=60, *, every=5, inspect=20, distances=()) -> list[dict[str, float
 
 
 def write_gan(
-    folder: Path, metrics, *, provenance=None, checkpoints=(), previews=(), steps=60, classes=0
-) -> Path:
+    folder: Path, metrics, *, provenance=None, checkpoints=(), previews=(), steps=60, classes=0,
+    real=(),
+) -> Path:  # fmt: skip
     """A GAN's run folder as `train` leaves it, with the previews of untrained generators."""
     config = WaveGANConfig(num_samples=128, dim=1, latent_dim=2, num_classes=classes)
     provenance = provenance or {"label": "a"}
@@ -85,7 +86,7 @@ def write_gan(
         RunFolder(folder).append_metrics(row)
     for step in checkpoints:
         write_json(folder / "checkpoints" / f"{step}.json", {"step": step})
-    inspect = Previews(folder / "previews", sample_rate=RATE, count=2)
+    inspect = Previews(folder / "previews", sample_rate=RATE, count=2, real=real)
     for step in previews:
         inspect(step, Generator(config, rngs=nnx.Rngs(step)))
     return folder
@@ -197,7 +198,7 @@ def test_several_gans_have_an_overview_and_a_section_each(tmp_path):
     assert cells(page)[:3] == ["60 of 60", "0.200 ± 0.020 step 40", ""]
     assert f"wavegan generate {run} --genre bb --step 40 --count 100" in parsed.text
     assert "music" in parsed.text
-    assert "1 min 00 s" in parsed.text  # twice 60 steps at 2 a second
+    assert "\n1 min\n" in parsed.text  # twice 60 steps at 2 a second
 
 
 def test_seeds_are_told_apart(tmp_path):
@@ -209,8 +210,10 @@ def test_seeds_are_told_apart(tmp_path):
 
 
 def test_a_conditional_gan_plays_every_class(tmp_path):
+    real = np.zeros((3, 128, 1), np.float32)
     folder = write_gan(
         tmp_path / "gan", rows(), provenance={"labels": ["one", HOSTILE, "three"]}, classes=3,
+        real=real,
         checkpoints=(60,), previews=(20, 40),
     )  # fmt: skip
     page = render_training(folder)
@@ -219,7 +222,8 @@ def test_a_conditional_gan_plays_every_class(tmp_path):
     assert [line for line in text.splitlines() if line.startswith("Latent ")] == [
         "Latent 1: one", f"Latent 2: {HOSTILE}", "Latent 3: three"
     ]  # fmt: skip
-    assert len(sounds(page)) == 3 * 2
+    assert len(sounds(page)) == 3 + 3 * 2
+    assert "Play all\none\n" in text  # what the first real clip is of
     assert f"interpolate {folder} --genre one" in text
 
 
