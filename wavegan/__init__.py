@@ -1,31 +1,51 @@
 """WaveGAN in JAX: networks, training, generation. Source: arXiv 1802.04208."""
 
+from wavegan.augmentation import AUGMENTATIONS
+from wavegan.export import export, read_exported
+from wavegan.losses import LOSSES
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
+from wavegan.previews import Previews
+from wavegan.quality import Quality
 from wavegan.reference import load_reference
 from wavegan.run_folder import CheckpointError
-from wavegan.sampling import Samples, generate, interpolate
+from wavegan.sampling import Samples, generate, generate_batches, interpolate
+from wavegan.tensorboard import TensorBoard
+from wavegan.train_config import TrainConfig
 from wavegan.training import (
-    TrainConfig,
+    Job,
+    OutOfDeviceMemory,
     TrainingInterrupted,
     TrainResult,
     load,
     train,
+    train_together,
 )
 from wavegan.watch import TrainingDiverged
 
 __all__ = [
+    "AUGMENTATIONS",
+    "LOSSES",
     "CheckpointError",
     "Discriminator",
     "Generator",
+    "Job",
+    "OutOfDeviceMemory",
+    "Previews",
+    "Quality",
     "Samples",
+    "TensorBoard",
     "TrainConfig",
     "TrainResult",
     "TrainingDiverged",
     "TrainingInterrupted",
     "WaveGANConfig",
+    "export",
     "generate",
+    "generate_batches",
     "interpolate",
     "load",
     "load_reference",
+    "read_exported",
     "train",
+    "train_together",
 ]

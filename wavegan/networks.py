@@ -244,8 +244,9 @@ class Discriminator(nnx.Module):
 
     def refresh_norms(self) -> None:
         """Sharpen the estimates of the kernels' spectral norms: once a critic step."""
-        for norm, layer in zip(self.spectral_norms, (*self.layers, self.output), strict=False):
-            norm.refresh(layer.kernel[...])
+        kernels = [*(layer.kernel for layer in self.layers), self.output.kernel]
+        for norm, kernel in zip(self.spectral_norms, kernels, strict=False):
+            norm.refresh(kernel[...])
 
     def _kernel(self, i: int, layer: Convolution | Dense) -> Array:
         kernel = layer.kernel[...]

@@ -4,6 +4,7 @@ config.json        what is trained, how, and on what (`provenance`)
 metrics.jsonl      a line a log interval
 checkpoints/N/     everything after N generator steps (orbax)
 checkpoints/N.json its digest, written last: without it the checkpoint is not whole
+best.json          which checkpoint is the best, and by what
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import dataclasses
 import errno
 import hashlib
 import json
+import math
 import shutil
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,10 +39,16 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path).absolute()
 
-    def write_config(self, parts: Mapping[str, Any], extensible: tuple[str, ...] = ()) -> None:
+    def write_config(
+        self,
+        parts: Mapping[str, Any],
+        extensible: tuple[str, ...] = (),
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write ``config.json``, or make sure that the one there is the same.
 
-        Values whose dotted name is in ``extensible`` may differ (a run may be trained on).
+        Values whose dotted name is in ``extensible`` may differ (a run may be trained on);
+        ``defaults`` stand for what the file there does not say.
 
         Raises
         ------
@@ -49,7 +58,8 @@ class RunFolder:
         file = self.path / "config.json"
         parts = json.loads(json.dumps(parts))
         if file.exists():
-            found, wanted = _flatten(self.read_config()), _flatten(parts)
+            assumed = json.loads(json.dumps(defaults or {}))
+            found, wanted = _flatten(assumed) | _flatten(self.read_config()), _flatten(parts)
             differing = [
                 f"{name} is {found.get(name)} there and {wanted.get(name)} here"
                 for name in sorted(found.keys() | wanted.keys())
@@ -97,13 +107,8 @@ class RunFolder:
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         return rows
 
-    def save(self, step: int, state: Any, *, keep: int) -> None:
-        """Write the checkpoint of ``step``, then drop all but the newest ``keep``.
-
-        Later ones go first: a run is at ``step`` again because they are damaged.
-        """
-        import orbax.checkpoint as ocp
-
+    def save(self, step: int, state: Any) -> None:
+        """Write the checkpoint of ``step``; `prune` then drops earlier ones."""
         folder = self._checkpoint(step)
         digest_file = folder.with_suffix(".json")
         digest_file.unlink(missing_ok=True)
@@ -117,13 +122,40 @@ class RunFolder:
                 f"the checkpoint {folder} needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are "
                 "free: make room, then the same call goes on from the checkpoint before",
             )
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             checkpointer.save(folder, state, force=True)
-        write_json(digest_file, {"step": step, "digest": _digest(folder)})
+        saved = {"step": step, "digest": _digest(folder), "saved": time.time()}
+        write_json(digest_file, saved)
+
+    def prune(self, step: int, *, keep: int, hours: float | None = None) -> None:
+        """Drop all checkpoints but the newest ``keep`` up to ``step``, the best one, and one
+        of every so many ``hours``.
+
+        Later ones go, too: a run is at ``step`` again because they are damaged.
+        """
         earlier = [other for other in self.steps() if other <= step]
-        for other in set(self.steps()) - set(earlier[-keep:]):
+        kept = {*earlier[-keep:], self.best_step()}
+        last = -math.inf
+        for other in earlier if hours else ():
+            saved = self._recorded(other).get("saved", math.inf)
+            if saved >= last + hours * 3600:
+                kept.add(other)
+                last = saved
+        for other in set(self.steps()) - kept:
             self._checkpoint(other).with_suffix(".json").unlink()
             shutil.rmtree(self._checkpoint(other), ignore_errors=True)
+
+    def mark_best(self, step: int, metric: str, value: float) -> None:
+        """Say in ``best.json`` that the checkpoint of ``step`` is the best by ``metric``."""
+        write_json(self.path / "best.json", {"step": step, "metric": metric, "value": value})
+
+    def best_step(self) -> int | None:
+        """The step that ``best.json`` names, while its checkpoint is there."""
+        try:
+            best = json.loads((self.path / "best.json").read_text(encoding="utf-8"))["step"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return best if best in self.steps() else None
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints that were written to the end, ascending."""
@@ -131,8 +163,10 @@ class RunFolder:
         digests = (self.path / "checkpoints").glob("[0-9]*.json")
         return sorted(int(file.stem) for file in digests)
 
-    def whole_step(self, step: int | None = None) -> int:
+    def whole_step(self, step: int | str | None = None) -> int:
         """The step of the newest whole checkpoint, or ``step`` where that one is whole.
+
+        ``step`` "best" is the one that `mark_best` was told.
 
         A damaged checkpoint is passed over with a warning that names it, unless it is the one
         asked for.
@@ -143,12 +177,19 @@ class RunFolder:
             Where none is whole, or that of ``step`` is not there or damaged.
         """
         steps = self.steps()
+        if step == "best":
+            step = self.best_step()
+            if step is None:
+                raise CheckpointError(
+                    f"{self.path} has no best checkpoint: train with inspectors, or take one of "
+                    f"the steps {steps}"
+                )
         if step is not None and step not in steps:
             raise CheckpointError(
                 f"{self.path} has no checkpoint of step {step}; there are {steps}"
             )
         for candidate in reversed(steps) if step is None else [step]:
-            if _is_whole(self._checkpoint(candidate)):
+            if self.is_whole(candidate):
                 return candidate
             damage = (
                 f"the checkpoint {self._checkpoint(candidate)} is damaged (its content is not "
@@ -162,8 +203,8 @@ class RunFolder:
             "train again"
         )
 
-    def restore(self, template: Any, *, step: int | None = None) -> tuple[int, Any]:
-        """The newest whole checkpoint (or that of ``step``) as (step, state).
+    def restore(self, template: Any, *, step: int | str | None = None) -> tuple[int, Any]:
+        """The newest whole checkpoint (or that of ``step``, or the "best") as (step, state).
 
         The state is in numpy arrays: a checkpoint of one device is read on any other.
 
@@ -176,12 +217,24 @@ class RunFolder:
         CheckpointError
             As `whole_step`.
         """
-        import orbax.checkpoint as ocp
-
         step = self.whole_step(step)
         blank = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             return step, checkpointer.restore(self._checkpoint(step), blank)
+
+    def is_whole(self, step: int) -> bool:
+        """Whether the checkpoint of ``step`` is what its digest says was written."""
+        folder = self._checkpoint(step)
+        recorded = self._recorded(step).get("digest")
+        return folder.is_dir() and _digest(folder) == recorded
+
+    def _recorded(self, step: int) -> dict[str, Any]:
+        """What was written beside a checkpoint; nothing where that is cut short."""
+        try:
+            text = self._checkpoint(step).with_suffix(".json").read_text(encoding="utf-8")
+            return json.loads(text)
+        except (OSError, ValueError):
+            return {}
 
     def _checkpoint(self, step: int) -> Path:
         return self.path / "checkpoints" / str(step)
@@ -192,13 +245,15 @@ def as_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether the checkpoint in ``folder`` is what its digest says was written."""
-    try:
-        recorded = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))["digest"]
-    except (ValueError, KeyError):  # the digest itself is cut short
-        return False
-    return folder.is_dir() and _digest(folder) == recorded
+def _checkpointer():
+    """Reads and writes in this process alone: others of a distributed run don't wait for it."""
+    import orbax.checkpoint as ocp
+
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
+    )
+    return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
 def _digest(folder: Path) -> str:

@@ -1,93 +1,79 @@
-"""Training a WaveGAN: the loop, its one compiled step, and what it watches."""
+"""Training WaveGANs: the loop, and what it keeps of each GAN."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 
-from wavegan.losses import LOSSES
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
-from wavegan.run_folder import RunFolder, as_dict
-from wavegan.watch import Watch, refuse_broken
+from wavegan.quality import METRICS, stopped_improving
+from wavegan.run_folder import CheckpointError, RunFolder, as_dict
+from wavegan.step import (
+    CLIP_AXES,
+    State,
+    compiled_step,
+    device_memory,
+    device_mesh,
+    initial_state,
+    needed_bytes,
+    networks,
+    place,
+)
+from wavegan.train_config import CADENCE, TrainConfig
+from wavegan.watch import TrainingDiverged, Watch, refuse_broken
 from wavegan.windows import Recordings, Windows
 
-State = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a GAN is trained; the defaults are the reference's.
-
-    Attributes
-    ----------
-    loss : a name in `wavegan.losses.LOSSES`.
-    batch_size : clips in each batch.
-    steps : generator steps.
-    critic_steps : critic steps, each on a fresh batch, before each generator step.
-    seed : of the weights, the latents and the windows.
-    learning_rate : of both players; None takes the loss's own.
-    penalty_weight : λ of the gradient penalty.
-    ema_decay : of the moving average of the generator's weights.
-    log_every, checkpoint_every : in steps.
-    keep_checkpoints : the newest so many stay.
-    """
-
-    loss: str = "wgan-gp"
-    batch_size: int = 64
-    steps: int = 20_000
-    critic_steps: int = 5
-    seed: int = 0
-    learning_rate: float | None = None
-    penalty_weight: float = 10.0
-    ema_decay: float = 0.999
-    log_every: int = 10
-    checkpoint_every: int = 200
-    keep_checkpoints: int = 2
-
-    def __post_init__(self):
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}; found {self.loss!r}")
-        for name in (
-            "batch_size",
-            "steps",
-            "critic_steps",
-            "log_every",
-            "checkpoint_every",
-            "keep_checkpoints",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, found {self.learning_rate}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), found {self.ema_decay}")
-        if not self.penalty_weight >= 0:
-            raise ValueError(f"penalty_weight must not be negative, found {self.penalty_weight}")
+Inspector = Callable[[int, Generator], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A trained GAN: networks, the averaged generator, and the logged metrics, oldest first."""
+    """A trained GAN.
+
+    Attributes
+    ----------
+    generator, ema_generator, discriminator : with the last weights, and their moving average.
+    history : the logged metrics, oldest first.
+    best_step : the step that was best by ``keep_best``; None without inspectors.
+    """
 
     generator: Generator
     ema_generator: Generator
     discriminator: Discriminator
     history: list[dict[str, float]]
+    best_step: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One GAN of several to train: its data, seed and folder, as `train` takes them."""
+
+    audio: Recordings
+    seed: int = 0
+    labels: Sequence[int] | np.ndarray | None = None
+    run_dir: str | Path | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    on_log: Callable[[dict[str, float]], None] | None = None
+    inspect: Sequence[Inspector] = ()
 
 
 class TrainingInterrupted(RuntimeError):
     """The run was asked to stop; the state is saved and the same call resumes it."""
+
+
+class OutOfDeviceMemory(RuntimeError):
+    """The training step does not fit on the device."""
 
 
 def train(
@@ -95,247 +81,387 @@ def train(
     config: WaveGANConfig,
     train_config: TrainConfig,
     *,
-    labels: np.ndarray | None = None,
+    labels: Sequence[int] | np.ndarray | None = None,
     run_dir: str | Path | None = None,
     provenance: Mapping[str, Any] | None = None,
     on_log: Callable[[dict[str, float]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    inspect: Sequence[Inspector] = (),
 ) -> TrainResult:
-    """Train a WaveGAN on random windows of ``audio``; the same call resumes ``run_dir``.
+    """Train a WaveGAN on windows of ``audio``; the same call resumes ``run_dir``.
 
     A run that was killed and resumed ends with the weights of one that was not, bit for bit on
-    a CPU: every draw depends on the seed and the step alone.
+    a CPU: every draw depends on the seed and the step alone. All devices are used, each for a
+    part of the batch.
 
     Parameters
     ----------
-    audio : clips (N, L, C) or a sequence of recordings (L_i, C), each of at least
-        ``config.num_samples`` samples; float in [-1, 1] or int16.
+    audio : clips (N, L, C) or a sequence of recordings (L_i, C); float in [-1, 1] or int16.
     config, train_config : the networks, and how they are trained.
-    labels : for conditional GANs only.
+    labels : the class (an int from 0) of each recording, for a conditional GAN.
     run_dir : folder for the configuration, metrics and checkpoints; None keeps nothing.
     provenance : what ``audio`` is (track ids and hashes), kept in ``run_dir`` as it is.
     on_log : called with the metrics every ``log_every`` steps.
     should_stop : asked after each step; True saves the state and raises TrainingInterrupted.
+    inspect : functions ``(step, averaged generator) -> metrics``, called every
+        ``inspect_every`` steps and at the end; their metrics join the history.
 
     Raises
     ------
     ValueError
-        For audio that does not fit, or a ``run_dir`` of another configuration.
+        For audio or labels that do not fit, or a ``run_dir`` of another configuration.
     TrainingDiverged
         Where a loss is not finite or the generator is silent or collapsed; the last good
         checkpoint stays.
+    OutOfDeviceMemory
+        Where the step does not fit, with what it needs and what makes it smaller.
     """
-    if labels is not None:
-        raise ValueError("this GAN is unconditional: train one a genre, without labels")
-    windows = Windows(audio, num_samples=config.num_samples, channels=config.channels)
-    folder = RunFolder(run_dir) if run_dir is not None else None
-    if folder:
-        _claim(folder, config, train_config, windows.digest(), provenance or {})
-    state = _initial_state(config, train_config, jax.random.key(train_config.seed))
-    start, state, history = _resumed(folder, state) if folder else (0, state, [])
-
-    step_fn = _compiled_step(config, _without_schedule(train_config))
-    key = jax.random.wrap_key_data(jnp.copy(state["key"]))
-    watch, clock = Watch(), 0.0
-    batches = (train_config.critic_steps, train_config.batch_size)
-    for step in range(start + 1, train_config.steps + 1):
-        real = windows.draw(jax.random.fold_in(key, 2 * step), batches)
-        state, terms = step_fn(state, real, jax.random.fold_in(key, 2 * step + 1))
-        if step == start + 1:
-            jax.block_until_ready(state)
-            clock = time.perf_counter()  # the first step compiles
-        last = step == train_config.steps
-        if step % train_config.log_every == 0 or last or step == 1:
-            metrics = {"gan/step": step, **{f"gan/{k}": float(v) for k, v in terms.items()}}
-            metrics["gan/steps_per_second"] = (step - start - 1) / (time.perf_counter() - clock)
-            watch.check(metrics, last=last)
-            history.append(metrics)
-            if folder:
-                folder.append_metrics(metrics)
-            if on_log:
-                on_log(metrics)
-        stopping = should_stop is not None and should_stop()
-        if last or stopping or step % train_config.checkpoint_every == 0:
-            refuse_broken(state, step)
-            if folder and not watch.doubtful:
-                folder.save(step, state, keep=train_config.keep_checkpoints)
-        if stopping and not last:
-            raise TrainingInterrupted(f"stopped at step {step} of {train_config.steps}")
-    generator, discriminator = _networks(config)
-    nnx.update(discriminator, state["critic"])
-    return TrainResult(
-        _with_weights(generator, state["generator"]),
-        _with_weights(generator, state["ema"]),
-        discriminator,
-        history,
-    )
+    job = Job(audio, train_config.seed, labels, run_dir, provenance or {}, on_log, tuple(inspect))
+    return train_together([job], config, train_config, should_stop=should_stop)[0]
 
 
-def _claim(
-    folder: RunFolder,
+def train_together(
+    jobs: Sequence[Job],
     config: WaveGANConfig,
     train_config: TrainConfig,
-    audio: str,
-    provenance: Mapping[str, Any],
-) -> None:
-    """Write the folder's configuration, or make sure that it is this run's and not beyond it."""
-    done = max(folder.steps(), default=0)
-    if done > train_config.steps:
-        raise ValueError(
-            f"{folder.path} has done {done} steps already, steps is {train_config.steps}: "
-            f"take steps={done} or more, `load` one of its checkpoints, or another run folder"
+    *,
+    should_stop: Callable[[], bool] | None = None,
+) -> list[TrainResult]:
+    """Train several GANs of one configuration in one program, each as `train` would alone.
+
+    Worth it on a GPU, which one small GAN leaves nearly idle, and on several devices, over
+    which the GANs are spread; a CPU is faster with one after another. A GAN that diverges is
+    left behind while the others go on.
+
+    Raises
+    ------
+    As `train`; TrainingDiverged comes after the other GANs are finished.
+    """
+    members = [_Member(job, config, train_config) for job in jobs]
+    start = _common_step(members)
+    mesh = device_mesh(len(jobs), train_config.batch_size)
+    state = place(_stacked([member.begin(start) for member in members]), mesh, "gan")
+    if len(mesh.devices.flat) < len(jax.devices()):
+        warnings.warn(
+            f"{mesh.devices.size} of {len(jax.devices())} devices are used: batch_size "
+            f"{train_config.batch_size} can't be divided among more",
+            stacklevel=2,
         )
-    parts: dict[str, Any] = {"wavegan": as_dict(config), "train": as_dict(train_config)}
-    parts |= {"audio": audio, "provenance": provenance}
-    folder.write_config(parts, extensible=("train.steps", "train.log_every"))
+    train_config = _fitted(config, train_config, mesh, len(jobs))
+    programs = {
+        penalised: compiled_step(config, train_config, mesh, gans=len(jobs), penalised=penalised)
+        for penalised in ({True, False} if train_config.penalty_every > 1 else {True})
+    }
+    terms: dict[str, Any] = {}
+    clock = time.perf_counter()
+    for step, batch in enumerate(_batches(members, start, mesh, train_config), start + 1):
+        state, new = _run(programs[_penalised(step, train_config)], state, batch)
+        terms |= new  # a penalty stays until the next one
+        if step == start + 1:
+            jax.block_until_ready(state)
+            clock = time.perf_counter()
+        last = step == train_config.steps
+        inspecting = last or (train_config.inspect_every and step % train_config.inspect_every == 0)
+        if inspecting or step % train_config.log_every == 0 or step == 1:
+            values = jax.device_get(terms)
+            rate = (step - start - 1) / (time.perf_counter() - clock)
+            for i, member in enumerate(members):
+                ema = _member_of(state["ema"], i) if inspecting and member.job.inspect else None
+                member.log(step, {k: v[i] for k, v in values.items()}, rate, ema, last=last)
+        stopping = _agreed(should_stop is not None and should_stop())
+        done = train_config.stop_when_done and all(member.done for member in members)
+        for i, member in enumerate(members):
+            regular = last or stopping or done or step % train_config.checkpoint_every == 0
+            if regular or member.best_step == step:
+                member.save(step, _member_of(state, i))
+        if all(member.failed for member in members) or done:
+            break
+        if stopping and not last:
+            raise TrainingInterrupted(f"stopped at step {step} of {train_config.steps}")
+    for member in members:
+        if member.failed:
+            raise member.failed
+    return [member.result(_member_of(state, i)) for i, member in enumerate(members)]
 
 
-def _resumed(folder: RunFolder, state: State) -> tuple[int, State, list[dict[str, float]]]:
-    """The step, state and metrics to go on from: the newest whole checkpoint's, or the start."""
-    start = 0
-    if folder.steps():
-        start, restored = folder.restore(state)
-        state = jax.tree.map(jnp.asarray, restored)
-    return start, state, folder.rewind_metrics(start)
+class _Member:
+    """One GAN in training, as the host sees it: its data, folder, metrics and best step."""
+
+    def __init__(self, job: Job, config: WaveGANConfig, train_config: TrainConfig):
+        self.job, self.config = job, config
+        self.train_config = train_config = replace(train_config, seed=job.seed)
+        self.windows = Windows(
+            job.audio,
+            num_samples=config.num_samples,
+            channels=config.channels,
+            labels=job.labels,
+            num_classes=config.num_classes,
+            batch_size=train_config.batch_size,
+            slices=train_config.slices,
+            overlap=train_config.overlap,
+            random_start=train_config.random_start,
+            pad_end=train_config.pad_end,
+            peak_normalize=train_config.peak_normalize,
+            store=train_config.store,
+        )
+        self.folder = RunFolder(job.run_dir) if job.run_dir is not None else None
+        self.watch = Watch()
+        self.history: list[dict[str, float]] = []
+        self.failed: TrainingDiverged | None = None
+        self.writes = jax.process_index() == 0
+        if self.folder:
+            if self.writes:
+                self._claim(self.folder)
+            _wait("configuration")
+
+    def begin(self, step: int) -> State:
+        """The state after ``step`` steps: a checkpoint's, or the start."""
+        key = jax.random.key(self.job.seed)
+        state = initial_state(self.config, self.train_config, key)
+        if self.folder and step:
+            _, state = self.folder.restore(state, step=step)
+        if self.folder and self.writes:
+            self.history = self.folder.rewind_metrics(step)
+        return state
+
+    def keys(self, start: int) -> Iterator[jax.Array]:
+        """The key of each step's clips."""
+        k = jax.random.key(self.job.seed)
+        return (jax.random.fold_in(k, 2 * s) for s in range(start + 1, self.train_config.steps + 1))
+
+    def log(
+        self,
+        step: int,
+        terms: Mapping[str, Any],
+        rate: float,
+        ema: Any | None,
+        *,
+        last: bool,
+    ) -> None:
+        """Check and keep the metrics of a step; with ``ema`` weights also the inspectors'."""
+        if self.failed or not self.writes:
+            return
+        metrics = {"gan/step": step, **{f"gan/{k}": float(v) for k, v in terms.items()}}
+        metrics["gan/steps_per_second"] = rate
+        try:
+            self.watch.check(metrics, last=last)
+        except TrainingDiverged as error:
+            self.failed = error
+            return
+        if ema is not None:
+            generator = with_weights(self.config, jax.device_get(ema))
+            for inspector in self.job.inspect:
+                metrics |= inspector(step, generator)
+        self.history.append(metrics)
+        if (since := self._enough_since()) is not None:
+            metrics["quality/enough_since"] = since
+        if self.folder:
+            self.folder.append_metrics(metrics)
+        if self.job.on_log:
+            self.job.on_log(metrics)
+
+    def save(self, step: int, state: State) -> None:
+        """Write a checkpoint, unless the GAN is broken or in doubt."""
+        if self.failed or not self.writes:
+            return
+        try:
+            refuse_broken(state, step)
+        except TrainingDiverged as error:
+            self.failed = error
+            return
+        if self.folder and not self.watch.doubtful:
+            self.folder.save(step, jax.device_get(state))
+            if step == self.best_step:
+                best = self.history[-1][self.train_config.keep_best]
+                self.folder.mark_best(step, self.train_config.keep_best, best)
+            self.folder.prune(
+                step, keep=self.train_config.keep_checkpoints, hours=self.train_config.keep_hours
+            )
+
+    @property
+    def best_step(self) -> int | None:
+        """The step with the best ``keep_best`` so far."""
+        name = self.train_config.keep_best
+        rows = [row for row in self.history if name in row]
+        sign = 1 if METRICS.get(name, True) else -1
+        return int(min(rows, key=lambda r: sign * r[name])["gan/step"]) if rows else None
+
+    @property
+    def done(self) -> bool:
+        """Whether more training no longer helps, by ``keep_best`` and ``patience``."""
+        return self._enough_since() is not None
+
+    def _enough_since(self) -> int | None:
+        settings = self.train_config
+        return stopped_improving(
+            self.history, metric=settings.keep_best, patience=settings.patience
+        )
+
+    def result(self, state: State) -> TrainResult:
+        state = jax.tree.map(jnp.asarray, jax.device_get(state))
+        generator, critic = networks(self.config)
+        return TrainResult(
+            nnx.merge(nnx.graphdef(generator), state["generator"]),
+            nnx.merge(nnx.graphdef(generator), state["ema"]),
+            nnx.merge(nnx.graphdef(critic), state["critic"]),
+            self.history,
+            self.best_step,
+        )
+
+    def _claim(self, folder: RunFolder) -> None:
+        """Write the folder's configuration, or make sure that it is this run's and not beyond."""
+        done, steps = max(folder.steps(), default=0), self.train_config.steps
+        if done > steps:
+            raise ValueError(
+                f"{folder.path} has done {done} steps already, steps is {steps}: take "
+                f"steps={done} or more, `load` one of its checkpoints, or another run folder"
+            )
+        parts = {
+            "wavegan": as_dict(self.config),
+            "train": as_dict(self.train_config),
+            "audio": self.windows.digest(),
+            "provenance": self.job.provenance,
+        }
+        # A folder of an earlier version lacks the options that came later.
+        defaults = {"wavegan": as_dict(WaveGANConfig()), "train": as_dict(TrainConfig())}
+        folder.write_config(parts, tuple(f"train.{name}" for name in CADENCE), defaults)
 
 
-def load(run_dir: str | Path, *, ema: bool = True, step: int | None = None) -> Generator:
-    """The generator of a run folder: its newest whole checkpoint, or that of ``step``.
+def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -> Generator:
+    """The generator of a run folder, or of a file that `export` wrote.
 
     Parameters
     ----------
-    run_dir : a folder that `train` wrote.
+    path : a folder that `train` wrote, or a ``.safetensors`` file.
     ema : the moving average of the weights (usually better), not the last ones.
+    step : of this checkpoint, or "best"; None is the newest whole one.
 
     Raises
     ------
     ValueError
-        Where ``run_dir`` holds no run of a GAN that this version knows.
+        Where ``path`` holds no GAN that this version knows.
     CheckpointError
         Where no checkpoint (or none of ``step``) is whole.
     """
-    folder = RunFolder(run_dir)
+    if Path(path).suffix == ".safetensors":
+        from wavegan.export import read_exported
+
+        if step is not None:
+            raise ValueError(f"{path} holds one generator, found step={step}: leave it out")
+        return read_exported(path)[0]
+    folder = RunFolder(path)
     stored = folder.read_config()
     try:
-        config, train_config = WaveGANConfig(**stored["wavegan"]), TrainConfig(**stored["train"])
+        config = WaveGANConfig(**stored["wavegan"])
+        train_config = TrainConfig(
+            **stored["train"] | {"augment": tuple(stored["train"].get("augment", ()))}
+        )
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"{folder.path / 'config.json'} describes no GAN that this version knows ({error}): "
-            "is it the run folder of something else?"
+            "is it the run folder of something else, or of a later version?"
         ) from None
-    template = jax.eval_shape(lambda: _initial_state(config, train_config, jax.random.key(0)))
+    template = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
     _, state = folder.restore(template, step=step)
-    generator, _ = _networks(config)
-    return _with_weights(generator, jax.tree.map(jnp.asarray, state["ema" if ema else "generator"]))
+    return with_weights(config, state["ema" if ema else "generator"])
 
 
-def _networks(config: WaveGANConfig) -> tuple[Generator, Discriminator]:
-    """Networks without weights."""
-    return nnx.eval_shape(
-        lambda: (Generator(config, rngs=nnx.Rngs(0)), Discriminator(config, rngs=nnx.Rngs(0)))
+def with_weights(config: WaveGANConfig, weights: Any) -> Generator:
+    """A generator with ``weights``, which may be numpy arrays."""
+    generator, _ = networks(config)
+    return nnx.merge(nnx.graphdef(generator), jax.tree.map(jnp.asarray, weights))
+
+
+def _common_step(members: Sequence[_Member]) -> int:
+    """The newest step at which every GAN has a whole checkpoint; 0 is the start."""
+    folders = [member.folder for member in members if member.folder]
+    if len(folders) < len(members) or not any(folder.steps() for folder in folders):
+        return 0
+    if len(folders) == 1:
+        return folders[0].whole_step()  # which names what is damaged
+    for step in sorted(set.intersection(*(set(f.steps()) for f in folders)), reverse=True):
+        if all(folder.is_whole(step) for folder in folders):
+            return step
+    raise CheckpointError(
+        f"{', '.join(str(folder.path) for folder in folders)} have no whole checkpoint of one "
+        "step in common: train them one at a time, or delete them to train again"
     )
 
 
-def _with_weights(network: Generator, weights: Any) -> Generator:
-    return nnx.merge(nnx.graphdef(network), weights)
+def _batches(
+    members: Sequence[_Member], start: int, mesh: Mesh, train_config: TrainConfig
+) -> Iterator[tuple[Any, Any]]:
+    """Clips and labels of each step's batches, on the devices."""
+    shape = (train_config.critic_steps, train_config.batch_size)
+    streams = [member.windows.stream(member.keys(start), shape) for member in members]
+    for batches in zip(*streams, strict=True):
+        yield place(_stacked([(b.clips, b.labels) for b in batches]), mesh, *CLIP_AXES)
 
 
-def _initial_state(config: WaveGANConfig, train_config: TrainConfig, key: PRNGKeyArray) -> State:
-    """Everything that a step changes, as a tree of arrays."""
-    k_generator, k_critic = jax.random.split(key)
-    generator = nnx.state(Generator(config, rngs=nnx.Rngs(k_generator)))
-    critic = nnx.state(Discriminator(config, rngs=nnx.Rngs(k_critic)))
-    optimizer = _optimizer(train_config)
-    return {
-        "generator": generator,
-        "critic": critic,
-        "ema": jax.tree.map(jnp.copy, generator),
-        "generator_optimizer": optimizer.init(generator),
-        "critic_optimizer": optimizer.init(critic),
-        "step": jnp.zeros((), jnp.int32),
-        "key": jnp.copy(jax.random.key_data(key)),
-    }
+def _stacked(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def _optimizer(train_config: TrainConfig) -> optax.GradientTransformation:
-    loss = LOSSES[train_config.loss]
-    return loss.optimizer(train_config.learning_rate or loss.learning_rate)
+def _member_of(tree: Any, i: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
-def _without_schedule(train_config: TrainConfig) -> TrainConfig:
-    """The part that the compiled step depends on, so that many runs share one compilation."""
-    return replace(
-        train_config, steps=1, seed=0, log_every=1, checkpoint_every=1, keep_checkpoints=1
+def _penalised(step: int, train_config: TrainConfig) -> bool:
+    return (step - 1) % train_config.penalty_every == 0
+
+
+def _fitted(config: WaveGANConfig, train_config: TrainConfig, mesh: Mesh, gans: int) -> TrainConfig:
+    """The configuration with as few parts of a batch as fit on the device, if it leaves that open.
+
+    Where more than one are needed, a warning says so.
+    """
+    limit, batch = device_memory(), train_config.batch_size
+    given = train_config.accumulate
+    choices = [given] if given else [n for n in range(1, batch + 1) if batch % n == 0]
+    smallest = 0
+    for parts in choices:
+        fitted = replace(train_config, accumulate=parts)
+        smallest = needed_bytes(compiled_step(config, fitted, mesh, gans=gans))
+        if smallest <= limit:
+            if parts > 1 and not given:
+                warnings.warn(
+                    f"a batch of {batch} needs more than the device's {limit / 1e9:.1f} GB: its "
+                    f"gradients are added up over {parts} parts",
+                    stacklevel=3,
+                )
+            return fitted
+    raise OutOfDeviceMemory(_too_large(smallest, limit, train_config))
+
+
+def _run(program: jax.stages.Compiled, state: State, batch: tuple) -> tuple[State, dict[str, Any]]:
+    try:
+        return program(state, *batch)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise OutOfDeviceMemory(
+            f"the device ran out of memory in a training step, which needs "
+            f"{needed_bytes(program) / 1e9:.2f} GB: other programs may hold some; "
+            "set accumulate=2 (or more), or a smaller batch_size, dim or num_samples"
+        ) from None
+
+
+def _too_large(needed: int, limit: int, train_config: TrainConfig) -> str:
+    return (
+        f"a training step needs {needed / 1e9:.2f} GB on each device, which has "
+        f"{limit / 1e9:.2f} GB: take a smaller batch_size (found {train_config.batch_size}), dim "
+        f"or num_samples, or accumulate (found {train_config.accumulate}) in more parts"
     )
 
 
-@lru_cache(maxsize=8)
-def _compiled_step(config: WaveGANConfig, train_config: TrainConfig):
-    return jax.jit(partial(_step, config, train_config), donate_argnums=0)
+def _agreed(flag: bool) -> bool:
+    """Whether any process says so: all of them stop at the same step."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
-def _step(
-    config: WaveGANConfig,
-    train_config: TrainConfig,
-    state: State,
-    real: Float[Array, "critic_steps n length c"],
-    key: PRNGKeyArray,
-) -> tuple[State, dict[str, Array]]:
-    """All critic steps, each on its own batch, one generator step, and the moving average."""
-    loss, optimizer = LOSSES[train_config.loss], _optimizer(train_config)
-    generator_def, critic_def = (nnx.graphdef(network) for network in _networks(config))
-    latents = (train_config.batch_size, config.latent_dim)
-
-    def critic(weights):
-        network = nnx.merge(critic_def, weights)
-        return lambda clips, key: network(clips, key=key)
-
-    def generate(weights, key):
-        return nnx.merge(generator_def, weights)(jax.random.uniform(key, latents, minval=-1.0))
-
-    def updated(state, name, gradients):
-        updates, optimizer_state = optimizer.update(
-            gradients, state[f"{name}_optimizer"], state[name]
-        )
-        weights = optax.apply_updates(state[name], updates)
-        return {**state, name: weights, f"{name}_optimizer": optimizer_state}
-
-    def critic_step(state, real, key):
-        k_latent, k_loss = jax.random.split(key)
-        fake = generate(state["generator"], k_latent)
-
-        def objective(weights):
-            return loss.critic(critic(weights), real, fake, k_loss, train_config.penalty_weight)
-
-        (value, terms), gradients = jax.value_and_grad(objective, has_aux=True)(state["critic"])
-        terms |= {"critic_loss": value, "critic_gradient_norm": optax.tree.norm(gradients)}
-        return updated(state, "critic", gradients), terms
-
-    def generator_step(state, key):
-        k_latent, k_loss = jax.random.split(key)
-
-        def objective(weights):
-            clips = generate(weights, k_latent)
-            return loss.generator(critic(state["critic"]), clips, k_loss), clips
-
-        (value, clips), gradients = jax.value_and_grad(objective, has_aux=True)(state["generator"])
-        terms = {
-            "generator_loss": value,
-            "generator_gradient_norm": optax.tree.norm(gradients),
-            "rms_fake": jnp.sqrt(jnp.mean(clips**2)),
-            "spread": jnp.sqrt(jnp.mean(jnp.var(clips, axis=0))),
-        }
-        return updated(state, "generator", gradients), terms
-
-    keys = jax.random.split(key, train_config.critic_steps + 1)
-    # Unrolled: a loop in the compiled program runs its convolutions on one core of a CPU.
-    for batch, batch_key in zip(real, keys[1:], strict=True):
-        state, critic_terms = critic_step(state, batch, batch_key)
-    state, generator_terms = generator_step(state, keys[0])
-
-    step = state["step"] + 1
-    # The average forgets the first weights quickly: a short run has a usable one, too.
-    decay = jnp.minimum(train_config.ema_decay, (1 + step) / (10 + step))
-    ema = jax.tree.map(lambda e, w: decay * e + (1 - decay) * w, state["ema"], state["generator"])
-    terms = critic_terms | generator_terms | {"rms_real": jnp.sqrt(jnp.mean(real**2))}
-    return {**state, "step": step, "ema": ema}, terms
+def _wait(what: str) -> None:
+    """Wait for the other processes of a distributed run."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)

@@ -13,7 +13,7 @@ import pytest
 
 from wavegan import TrainConfig, WaveGANConfig, train
 from wavegan.run_folder import RunFolder
-from wavegan.training import _initial_state
+from wavegan.step import initial_state
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +59,7 @@ def finished_run(_finished, tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def state_of(config, train_config) -> Callable[..., Any]:
     """``state_of(run_dir, step=None)``: everything in a checkpoint, by default the newest."""
-    template = jax.eval_shape(lambda: _initial_state(config, train_config, jax.random.key(0)))
+    template = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
     return lambda run_dir, step=None: jax.device_get(
         RunFolder(run_dir).restore(template, step=step)[1]
     )

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from wavegan.losses import LOSSES, dcgan_critic, dcgan_generator, wgan_generator, wgan_gp_critic
+from wavegan.losses import LOSSES, gradient_penalty, r1_penalty
 
 KEY = jax.random.key(0)
 
@@ -18,23 +18,22 @@ def linear(weights):
     return lambda x, key: jnp.sum(x * weights[None], axis=(1, 2))
 
 
-def test_wgan_gp_of_a_linear_critic():
+# Gradient penalties
+
+
+def test_the_penalty_of_a_linear_critic():
     """Slope norm over samples and channels: sqrt(9 + 16 + 144) = 13, penalty 12² = 144."""
     weights = jnp.array([[3.0, 0.0], [4.0, 12.0], [0.0, 0.0]])
     real, fake = clips(1, 5, 3, 2), clips(2, 5, 3, 2)
-    loss, terms = wgan_gp_critic(linear(weights), real, fake, KEY, 10.0)
-    gap = np.mean(np.einsum("nlc,lc->n", np.asarray(real) - np.asarray(fake), weights))
-    assert terms["critic_gap"] == pytest.approx(gap, rel=1e-5)
-    assert terms["penalty"] == pytest.approx(144, rel=1e-5)
-    assert loss == pytest.approx(1440 - gap, rel=1e-5)
+    assert gradient_penalty(linear(weights), real, fake, KEY) == pytest.approx(144, rel=1e-5)
+    assert r1_penalty(linear(weights), real, fake, KEY) == pytest.approx(169 / 2, rel=1e-5)
 
 
 def test_slope_one_costs_nothing_and_slope_zero_does_not_break_the_gradient():
     real, fake = clips(1, 5, 4, 1), clips(2, 5, 4, 1)
 
     def penalty(scale):
-        _, terms = wgan_gp_critic(linear(scale * jnp.full((4, 1), 0.5)), real, fake, KEY, 1.0)
-        return terms["penalty"]
+        return gradient_penalty(linear(scale * jnp.full((4, 1), 0.5)), real, fake, KEY)
 
     assert penalty(1.0) == pytest.approx(0, abs=1e-10)
     assert penalty(0.0) == pytest.approx(1, abs=1e-5)
@@ -53,83 +52,73 @@ def test_slope_one_costs_nothing_and_slope_zero_does_not_break_the_gradient():
 def test_alpha_is_uniform_and_one_a_clip(power, expected):
     """Between silence and a clip of norm 1 the slope norm of |x|^(p+1) / (p+1) is α^p."""
     fake = jnp.full((40_000, 2, 2), 0.5)
-    _, terms = wgan_gp_critic(
-        lambda x, key: jnp.sum(x**2, axis=(1, 2)) ** ((power + 1) / 2) / (power + 1),
-        jnp.zeros_like(fake),
-        fake,
-        KEY,
-        1.0,
-    )
-    assert terms["penalty"] == pytest.approx(expected, abs=0.01)
-
-
-@pytest.mark.parametrize("loss", [wgan_gp_critic, dcgan_critic])
-def test_each_pass_has_its_own_key(loss):
-    """A critic that sees its key alone: equal keys would leave no gap."""
-    _, terms = loss(
-        lambda x, key: jnp.full(len(x), jax.random.uniform(key)),
-        clips(1, 3, 4, 1),
-        clips(2, 3, 4, 1),
-        KEY,
-        10.0,
-    )
-    assert abs(terms["critic_gap"]) > 1e-3
-
-
-def test_the_interpolates_pass_has_its_own_key():
-    """Slopes follow the third key: neither that of the real clips nor that of the fake ones."""
-    real = jnp.zeros((1, 1, 1))
-    fake = jnp.ones((1, 1, 1))
-    draws = {}
 
     def critic(x, key):
-        scale = jax.random.uniform(key, minval=2.0, maxval=3.0)
-        draws[len(draws)] = scale
-        return scale * x[:, 0, 0]
+        return jnp.sum(x**2, axis=(1, 2)) ** ((power + 1) / 2) / (power + 1)
 
-    _, terms = wgan_gp_critic(critic, real, fake, KEY, 10.0)
-    slope = 1 + float(jnp.sqrt(terms["penalty"]))
-    assert slope == pytest.approx(float(draws[2]), rel=1e-5)
-    assert len({float(draw) for draw in draws.values()}) == 3
+    penalty = gradient_penalty(critic, jnp.zeros_like(fake), fake, KEY)
+    assert penalty == pytest.approx(expected, abs=0.01)
 
 
-def test_wgan_generator_is_minus_the_mean_score():
-    fake, weights = clips(2, 5, 3, 2), clips(3, 3, 2)
-    expected = -np.mean(np.einsum("nlc,lc->n", fake, weights))
-    assert wgan_generator(linear(weights), fake, KEY) == pytest.approx(expected, rel=1e-5)
+def test_r1_is_laid_on_real_clips_alone():
+    """Of |x|², whose slope is 2 x: half of 4 |x|², whatever is generated."""
+    real = clips(1, 5, 3, 2)
+    expected = 2 * np.mean(np.sum(np.square(real), axis=(1, 2)))
+    for fake in (clips(2, 5, 3, 2), 100 * real):
+        penalty = r1_penalty(lambda x, key: jnp.sum(x**2, axis=(1, 2)), real, fake, KEY)
+        assert penalty == pytest.approx(expected, rel=1e-5)
 
 
-def test_dcgan_is_the_cross_entropy():
-    """Against -log of the sigmoid, in doubles; the critic's half of the sum."""
-    weights = clips(3, 4, 1)
-    real, fake = clips(1, 6, 4, 1), clips(2, 6, 4, 1)
-    on_real, on_fake = (
-        np.einsum("nlc,lc->n", np.asarray(x, np.float64), weights) for x in (real, fake)
-    )
-
-    def sigmoid(x):
-        return 1 / (1 + np.exp(-x))
-
-    loss, terms = dcgan_critic(linear(weights), real, fake, KEY, 10.0)
-    expected = (-np.log(sigmoid(on_real)).mean() - np.log(1 - sigmoid(on_fake)).mean()) / 2
-    assert loss == pytest.approx(expected, rel=1e-5)
-    assert terms["critic_gap"] == pytest.approx(on_real.mean() - on_fake.mean(), rel=1e-5)
-    assert terms["penalty"] == 0
-    expected = -np.log(sigmoid(on_fake)).mean()
-    assert dcgan_generator(linear(weights), fake, KEY) == pytest.approx(expected, rel=1e-5)
+# Losses, against doubles
 
 
-def test_dcgan_of_extreme_logits_is_finite():
-    far = linear(jnp.full((1, 1), 1e4))
-    loss, _ = dcgan_critic(far, -jnp.ones((2, 1, 1)), jnp.ones((2, 1, 1)), KEY, 0.0)
-    assert loss == pytest.approx(1e4)
-    assert dcgan_generator(far, -jnp.ones((2, 1, 1)), KEY) == pytest.approx(1e4)
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize(
+    ("name", "critic", "generator"),
+    [
+        ("wgan-gp", lambda r, f: f.mean() - r.mean(), lambda f: -f.mean()),
+        ("wgan", lambda r, f: f.mean() - r.mean(), lambda f: -f.mean()),
+        (
+            "dcgan",
+            lambda r, f: (-np.log(sigmoid(r)).mean() - np.log(1 - sigmoid(f)).mean()) / 2,
+            lambda f: -np.log(sigmoid(f)).mean(),
+        ),
+        (
+            "lsgan",
+            lambda r, f: (np.square(r - 1).mean() + np.square(f).mean()) / 2,
+            lambda f: np.square(f - 1).mean(),
+        ),
+        (
+            "logistic-r1",
+            lambda r, f: -np.log(sigmoid(r)).mean() - np.log(1 - sigmoid(f)).mean(),
+            lambda f: -np.log(sigmoid(f)).mean(),
+        ),
+    ],
+)
+def test_the_losses(name, critic, generator):
+    real, fake = clips(1, 7), clips(2, 7)
+    doubles = (np.asarray(real, np.float64), np.asarray(fake, np.float64))
+    assert LOSSES[name].critic(real, fake) == pytest.approx(critic(*doubles), rel=1e-5)
+    assert LOSSES[name].generator(fake) == pytest.approx(generator(doubles[1]), rel=1e-5)
+
+
+def test_extreme_logits_are_finite():
+    far = jnp.full(2, 1e4)
+    assert LOSSES["dcgan"].critic(-far, far) == pytest.approx(1e4)
+    assert LOSSES["dcgan"].generator(-far) == pytest.approx(1e4)
+    assert LOSSES["logistic-r1"].critic(far, -far) == 0
+
+
+# What the reference does with each loss
 
 
 @pytest.mark.parametrize(
     ("name", "rate", "b1", "b2"), [("wgan-gp", 1e-4, 0.5, 0.9), ("dcgan", 2e-4, 0.5, 0.999)]
 )
-def test_the_reference_optimisers(name, rate, b1, b2):
+def test_the_reference_adams(name, rate, b1, b2):
     loss = LOSSES[name]
     assert loss.learning_rate == rate
     ours, adam = loss.optimizer(rate), optax.adam(rate, b1=b1, b2=b2)
@@ -141,3 +130,28 @@ def test_the_reference_optimisers(name, rate, b1, b2):
         second, adam_state = adam.update(gradients, states[1], weights)
         states = ours_state, adam_state
         np.testing.assert_allclose(first, second, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "rate"), [("wgan", 5e-5), ("lsgan", 1e-4)])
+def test_the_reference_rmsprops(name, rate):
+    """TensorFlow 1: ms = 0.9 ms + 0.1 g² from ms = 1, w -= rate g / sqrt(ms + 1e-10)."""
+    loss = LOSSES[name]
+    assert loss.learning_rate == rate
+    optimizer, weights = loss.optimizer(rate), clips(0, 3)
+    state, mean_square = optimizer.init(weights), np.ones(3)
+    for seed in range(4):
+        gradient = clips(seed, 3)
+        update, state = optimizer.update(gradient, state, weights)
+        mean_square = 0.9 * mean_square + 0.1 * np.square(np.asarray(gradient, np.float64))
+        np.testing.assert_allclose(update, -rate * gradient / np.sqrt(mean_square), rtol=1e-5)
+
+
+def test_penalties_and_clipping():
+    given = {name: (loss.penalty, loss.penalty_weight, loss.clip) for name, loss in LOSSES.items()}
+    assert given == {
+        "wgan-gp": (gradient_penalty, 10.0, None),
+        "wgan": (None, 0.0, 0.01),
+        "dcgan": (None, 0.0, None),
+        "lsgan": (None, 0.0, None),
+        "logistic-r1": (r1_penalty, 1.0, None),
+    }

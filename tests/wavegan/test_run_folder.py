@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ def folder(tmp_path):
     """Checkpoints 1, 2 and 3, each holding its own number."""
     folder = RunFolder(tmp_path / "run")
     for step in (1, 2, 3):
-        folder.save(step, state(step), keep=3)
+        folder.save(step, state(step))
     return folder
 
 
@@ -91,7 +92,7 @@ def test_a_full_disk_is_said_before_anything_is_written(folder):
     """The state is asked to be larger than any disk: an array's size without its memory."""
     huge = {"w": np.lib.stride_tricks.as_strided(np.zeros(1), (2**50,), (0,))}
     with pytest.raises(OSError, match=r"checkpoints/4 needs .* MB, .* are free: make room"):
-        folder.save(4, huge, keep=2)
+        folder.save(4, huge)
     assert folder.steps() == [1, 2, 3]
 
 
@@ -118,7 +119,7 @@ def test_a_half_written_checkpoint_is_no_checkpoint(folder):
     (checkpoints / "3.json").rename(checkpoints / ".3-x7f9.json")
     assert folder.steps() == [1, 2]
     assert restored(folder) == 2
-    folder.save(3, state(3), keep=3)
+    folder.save(3, state(3))
     assert restored(folder) == 3
 
 
@@ -128,7 +129,7 @@ def test_a_kill_while_the_arrays_are_written(folder):
     (checkpoints / "3.json").unlink()
     (checkpoints / "3").rename(checkpoints / "3.orbax-checkpoint-tmp")
     assert restored(folder) == 2
-    folder.save(3, state(3), keep=3)
+    folder.save(3, state(3))
     assert restored(folder) == 3
 
 
@@ -138,7 +139,7 @@ def test_a_checkpoint_of_another_device(folder):
         "import sys, jax, numpy as np; from wavegan.run_folder import RunFolder;"
         "state = {'weights': {'kernel': np.full((3, 2), 4, np.float32)}, 'step': np.array(4)};"
         "state = jax.device_put(state, jax.devices()[2]);"
-        "RunFolder(sys.argv[1]).save(4, state, keep=1)"
+        "RunFolder(sys.argv[1]).save(4, state)"
     )
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", script, str(folder.path)]
@@ -150,10 +151,44 @@ def test_a_checkpoint_of_another_device(folder):
 
 
 def test_the_newest_few_are_kept(folder):
-    folder.save(10, state(10), keep=2)
+    folder.save(10, state(10))
+    folder.prune(10, keep=2)
     assert folder.steps() == [3, 10]
     names = sorted(file.name for file in (folder.path / "checkpoints").iterdir())
     assert names == ["10", "10.json", "3", "3.json"]
+
+
+def test_the_best_stays_beside_the_newest(folder):
+    assert folder.best_step() is None
+    with pytest.raises(CheckpointError, match=r"has no best checkpoint: .* \[1, 2, 3\]"):
+        folder.whole_step("best")
+    folder.mark_best(1, "quality/kernel_distance", 0.5)
+    folder.save(4, state(4))
+    folder.prune(4, keep=1)
+    assert folder.steps() == [1, 4]
+    assert restored(folder, step="best") == 1
+    folder.mark_best(4, "quality/kernel_distance", 0.4)
+    folder.prune(4, keep=1)
+    assert folder.steps() == [4]
+
+
+def test_a_best_that_is_gone_is_none(folder):
+    folder.mark_best(7, "quality/kernel_distance", 0.5)
+    assert folder.best_step() is None
+    (folder.path / "best.json").write_text("{")
+    assert folder.best_step() is None
+
+
+def test_one_an_hour_is_kept(folder):
+    """Written at hours 0, 0.5, 1.2, 1.9 and 2.3: of these 0, 1.2 and 2.3, and the newest."""
+    for step, hours in {1: 0.0, 2: 0.5, 3: 1.2, 4: 1.9, 5: 2.3, 6: 2.5}.items():
+        folder.save(step, state(step))
+        record = folder.path / "checkpoints" / f"{step}.json"
+        content = json.loads(record.read_text())
+        assert abs(content["saved"] - time.time()) < 60
+        record.write_text(json.dumps(content | {"saved": 3600 * hours}))
+    folder.prune(6, keep=1, hours=1.0)
+    assert folder.steps() == [1, 3, 5, 6]
 
 
 def test_a_damaged_newer_one_pushes_no_whole_one_out(folder):
@@ -162,7 +197,8 @@ def test_a_damaged_newer_one_pushes_no_whole_one_out(folder):
     truncate(folder, 2)
     with pytest.warns(UserWarning, match="is damaged"):
         assert restored(folder) == 1
-    folder.save(2, state(2), keep=1)
+    folder.save(2, state(2))
+    folder.prune(2, keep=1)
     assert restored(folder) == 2
 
 

@@ -1,0 +1,276 @@
+"""The compiled step: what it changes, and that devices and parts of a batch don't matter."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wavegan import TrainConfig, WaveGANConfig
+from wavegan.step import (
+    compiled_step,
+    device_mesh,
+    initial_state,
+    needed_bytes,
+    place,
+)
+
+MESH = device_mesh(1, 8, jax.devices()[:1])
+
+
+def run(config, train_config, real, *, seed=0, labels=None, **options):
+    """One step of one GAN: the states before and after it, and its terms."""
+    state = initial_state(config, train_config, jax.random.key(seed))
+    before = jax.device_get(state)
+    alone = jax.tree.map(lambda x: x[None], (state, real, labels))
+    program = compiled_step(config, train_config, MESH, **options)
+    after, terms = jax.device_get(program(place(alone[0], MESH, "gan"), *alone[1:]))
+    return before, *jax.tree.map(lambda x: x[0], (after, terms))
+
+
+def clips(config, train_config, seed=0):
+    shape = (train_config.critic_steps, train_config.batch_size, config.num_samples)
+    values = np.random.default_rng(seed).uniform(-1, 1, (*shape, config.channels))
+    return jnp.asarray(values, jnp.float32)
+
+
+def same(one, other) -> bool:
+    return all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
+
+
+def test_each_critic_step_has_its_own_batch(config, train_config):
+    """Each of the batches matters, and so does their order."""
+    real = clips(config, train_config)
+    _, after, _ = run(config, train_config, real)
+    for other in (real.at[0].multiply(0.5), real.at[1].multiply(0.5), real[::-1]):
+        assert not same(after["critic"], run(config, train_config, other)[1]["critic"])
+    assert same(after, run(config, train_config, real)[1])
+    assert not same(after["critic"], run(config, train_config, real, seed=1)[1]["critic"])
+
+
+def test_a_step_moves_both_players(config, train_config):
+    """Adam moves a weight by its rate at most about once a step: twice for two critic steps."""
+    before, after, _ = run(config, train_config, clips(config, train_config))
+    for name, moves in (("generator", 1), ("critic", train_config.critic_steps)):
+        changes = jax.tree.map(lambda a, b: np.abs(a - b).max(), after[name], before[name])
+        largest = max(jax.tree.leaves(changes))
+        rate = train_config.learning_rate
+        assert 0.5 * rate * moves < largest < 2.5 * rate * moves
+    assert after["step"] == 1
+
+
+def test_one_compilation_serves_many_runs(config, train_config):
+    """Other seeds, lengths, data and cadence."""
+    one = compiled_step(config, train_config, MESH)
+    other = replace(train_config, seed=5, steps=3, overlap=0.5, slices="grid", checkpoint_every=1)
+    assert compiled_step(config, other, MESH) is one
+    assert compiled_step(config, replace(train_config, critic_steps=1), MESH) is not one
+
+
+def test_parts_of_a_batch_add_up(config, train_config):
+    """Without phase shuffle, penalty and batch norm a clip's loss is its own."""
+    config = replace(config, phase_shuffle=0)
+    whole = replace(train_config, loss="dcgan", critic_steps=1)
+    real = clips(config, whole)
+    _, expected, terms = run(config, whole, real)
+    for parts in (2, 8):
+        _, after, others = run(config, replace(whole, accumulate=parts), real)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6),
+            (after["critic_optimizer"], after["generator_optimizer"]),
+            (expected["critic_optimizer"], expected["generator_optimizer"]),
+        )
+        for name in ("critic_loss", "critic_gap", "generator_loss", "critic_gradient_norm"):
+            assert others[name] == pytest.approx(terms[name], rel=1e-4), name
+
+
+def test_parts_of_a_batch_need_less_memory():
+    config = WaveGANConfig(num_samples=4096, dim=2)
+    whole = TrainConfig(batch_size=64, critic_steps=1)
+    one, eight = (
+        needed_bytes(compiled_step(config, replace(whole, accumulate=n), MESH)) for n in (1, 8)
+    )
+    assert eight < one / 2
+
+
+def test_a_lazy_penalty(config, train_config):
+    """It is left out of a step, and weighs four times as much in every fourth."""
+    lazy = replace(train_config, penalty_every=4, critic_steps=1)
+    real = clips(config, lazy)
+    *_, every = run(config, replace(lazy, penalty_every=1), real)
+    *_, with_penalty = run(config, lazy, real)
+    *_, without = run(config, lazy, real, penalised=False)
+    assert "penalty" not in without
+    assert without["critic_loss"] == pytest.approx(-without["critic_gap"])
+    assert with_penalty["penalty"] == pytest.approx(every["penalty"], rel=1e-5)
+    expected = 40 * with_penalty["penalty"] - with_penalty["critic_gap"]
+    assert with_penalty["critic_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_wgan_clips_the_critic_and_not_the_generator(config, train_config):
+    clipped = replace(train_config, loss="wgan")
+    _, after, _ = run(config, clipped, clips(config, clipped))
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(after["critic"])) <= 0.01
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(after["generator"])) > 0.05
+
+
+def test_batch_norm_averages_follow_training(config, train_config):
+    """0.99 of the start (0 and 1) and 0.01 of the batch's; the average generator's follow."""
+    config = replace(config, batch_norm=True)
+    before, after, _ = run(config, train_config, clips(config, train_config))
+    for old, new in zip(
+        before["generator"]["norms"].values(), after["generator"]["norms"].values(), strict=True
+    ):
+        assert not np.array_equal(old["mean"], new["mean"])
+        assert np.abs(new["mean"]).max() < 0.1
+        assert np.all(new["variance"][...] >= 0.99 - 1e-6)
+    assert not any("mean" in norm for norm in after["critic"]["norms"].values())
+
+
+def test_spectral_norms_sharpen(config, train_config):
+    """The critic's kernels, over their norms' estimates, come to norm 1 as steps go by."""
+    config = replace(config, spectral_norm=True)
+    train_config = replace(train_config, learning_rate=1e-6)
+    state = place(
+        jax.tree.map(lambda x: x[None], initial_state(config, train_config, jax.random.key(0))),
+        MESH,
+        "gan",
+    )
+    program = compiled_step(config, train_config, MESH)
+    real = clips(config, train_config)[None]
+    for _ in range(20):
+        state, _ = program(state, real, None)
+    critic = jax.device_get(jax.tree.map(lambda x: x[0], state["critic"]))
+    for norm, layer in zip(
+        critic["spectral_norms"].values(),
+        [*critic["layers"].values(), critic["output"]],
+        strict=True,
+    ):
+        kernel = np.asarray(layer["kernel"][...], np.float64)
+        matrix = kernel.reshape(-1, kernel.shape[-1])
+        u = np.asarray(norm["direction"][...], np.float64)
+        v = matrix @ u / np.linalg.norm(matrix @ u)
+        largest = np.linalg.svd(matrix, compute_uv=False)[0]
+        assert v @ matrix @ u == pytest.approx(largest, rel=0.02)
+
+
+def test_augmentation_adapts_to_the_critic(config, train_config):
+    """A critic that tells real from fake (loud from faint) raises the probability by a step."""
+    adaptive = replace(train_config, augment=("gain", "polarity"), augment_ramp=10, critic_steps=1)
+    _, after, terms = run(config, replace(adaptive, augment_target=-0.99), clips(config, adaptive))
+    assert after["augment_probability"] == terms["augment_probability"] == pytest.approx(0.1)
+    _, after, _ = run(config, replace(adaptive, augment_target=0.99), clips(config, adaptive))
+    assert after["augment_probability"] == 0
+    fixed = replace(adaptive, augment_probability=0.5)
+    _, after, terms = run(config, fixed, clips(config, fixed))
+    assert after["augment_probability"] == terms["augment_probability"] == 0.5
+
+
+def test_what_is_augmented_is_seen_by_both_players(config, train_config):
+    """With polarity flipped for certain in half the clips, nothing stays as it was."""
+    plain = replace(train_config, critic_steps=1)
+    real = 0.5 + 0.1 * clips(config, plain)
+    _, before, _ = run(config, plain, real)
+    flipped = replace(plain, augment=("polarity",), augment_probability=1.0)
+    _, after, _ = run(config, flipped, real)
+    for name in ("critic", "generator"):
+        assert not same(before[name], after[name])
+
+
+def test_classes_reach_both_players(config, train_config):
+    """Other labels for the same clips change both; only the tables of classes seen move."""
+    config = replace(config, num_classes=3)
+    real = clips(config, train_config)
+    labels = jnp.zeros(real.shape[:2], jnp.int32)
+    before, zeros, _ = run(config, train_config, real, labels=labels)
+    _, ones, _ = run(config, train_config, real, labels=labels + 1)
+    assert not same(zeros["critic"], ones["critic"])
+    assert not same(zeros["generator"], ones["generator"])
+    tables = [m["shift"][...] for m in zeros["generator"]["modulations"].values()]
+    assert all(np.any(table[0]) and not np.any(table[1:]) for table in tables)
+    moved = zeros["critic"]["projection"][...] != before["critic"]["projection"][...]
+    assert moved[0].any()
+    assert not moved[1:].any()
+
+
+def test_gans_in_one_program_are_as_alone(config, train_config):
+    real = jnp.stack([clips(config, train_config, seed) for seed in range(3)])
+    states = [initial_state(config, train_config, jax.random.key(seed)) for seed in range(3)]
+    stacked = place(jax.tree.map(lambda *x: jnp.stack(x), *states), MESH, "gan")
+    program = compiled_step(config, train_config, MESH, gans=3)
+    after, terms = jax.device_get(program(stacked, real, None))
+    for seed in range(3):
+        _, expected, alone = run(config, train_config, real[seed], seed=seed)
+        jax.tree.map(
+            lambda a, b, i=seed: np.testing.assert_allclose(a[i], b, rtol=1e-3, atol=2e-5),
+            (after["generator"], after["critic"]),
+            (expected["generator"], expected["critic"]),
+        )
+        for name, value in alone.items():
+            assert terms[name][seed] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+
+
+def test_half_precision_is_near(config, train_config):
+    """bfloat16 keeps 8 bits, an error of 0.4 % a number; weights stay float32."""
+    train_config = replace(train_config, critic_steps=1)
+    *_, expected = run(config, train_config, clips(config, train_config))
+    half = replace(config, conv_dtype="bfloat16")
+    _, after, terms = run(half, train_config, clips(config, train_config))
+    assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves(after))
+    for name in ("critic_loss", "penalty", "critic_gradient_norm"):
+        assert terms[name] != expected[name]
+        assert terms[name] == pytest.approx(expected[name], rel=0.05), name
+
+
+# Several devices: eight of a CPU, in a process of their own
+
+DEVICES = """
+import json, sys
+import jax, jax.numpy as jnp, numpy as np
+from wavegan import TrainConfig, WaveGANConfig
+from wavegan.step import CLIP_AXES, compiled_step, device_mesh, initial_state, place
+
+def losses(config, settings, gans, devices):
+    mesh = device_mesh(gans, settings.batch_size, devices)
+    states = [initial_state(config, settings, jax.random.key(i)) for i in range(gans)]
+    state = place(jax.tree.map(lambda *x: jnp.stack(x), *states), mesh, "gan")
+    rng = np.random.default_rng(0)
+    shape = gans, settings.critic_steps, settings.batch_size
+    clips = rng.uniform(-1, 1, (*shape, config.num_samples, 1)).astype(np.float32)
+    labels = rng.integers(0, 3, shape).astype(np.int32) if config.num_classes else None
+    program = compiled_step(config, settings, mesh, gans=gans)
+    rows = []
+    for _ in range(3):
+        state, terms = program(state, *place((clips, labels), mesh, *CLIP_AXES))
+        rows.append({k: np.asarray(v).tolist() for k, v in terms.items()})
+    return dict(mesh.shape), rows
+
+settings = TrainConfig(batch_size=8, critic_steps=2, learning_rate=1e-4)
+plain = WaveGANConfig(num_samples=128, dim=2, latent_dim=4)
+full = WaveGANConfig(num_samples=256, dim=2, latent_dim=4, num_classes=3, batch_norm=True,
+                     spectrogram_critic=True)
+found = []
+for config, gans in ((plain, 1), (full, 1), (plain, 8), (plain, 4)):
+    found.append([losses(config, settings, gans, d) for d in (jax.devices()[:1], jax.devices())])
+print(json.dumps(found))
+"""
+
+
+def test_eight_devices_give_the_losses_of_one():
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", DEVICES]
+    child = subprocess.run(
+        command, env=os.environ | flags, check=True, timeout=600, capture_output=True, text=True
+    )
+    meshes = []
+    for (_, one), (mesh, eight) in json.loads(child.stdout.splitlines()[-1]):
+        meshes.append((mesh["gan"], mesh["data"]))
+        for expected, found in zip(one, eight, strict=True):
+            for name, value in expected.items():
+                np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+    assert meshes == [(1, 8), (1, 8), (8, 1), (4, 2)]

@@ -1,0 +1,326 @@
+"""The one compiled step of training: all critic steps, the generator step, the average.
+
+Arrays have a leading axis of GANs: several are trained in one program, each as if alone. The
+GANs lie on the mesh's axis "gan", the clips of a batch on its axis "data".
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from wavegan.augmentation import adapted, augment, separation
+from wavegan.losses import LOSSES
+from wavegan.networks import Discriminator, Generator, WaveGANConfig
+from wavegan.train_config import CADENCE, DATA, TrainConfig
+
+State = dict[str, Any]
+Terms = dict[str, Array]
+
+
+def networks(config: WaveGANConfig) -> tuple[Generator, Discriminator]:
+    """Networks without weights."""
+    return nnx.eval_shape(
+        lambda: (Generator(config, rngs=nnx.Rngs(0)), Discriminator(config, rngs=nnx.Rngs(0)))
+    )
+
+
+def initial_state(config: WaveGANConfig, train_config: TrainConfig, key: PRNGKeyArray) -> State:
+    """Everything that a step changes in one GAN, as a tree of arrays."""
+    k_generator, k_critic = jax.random.split(key)
+    generator = nnx.state(Generator(config, rngs=nnx.Rngs(k_generator)))
+    critic = nnx.state(Discriminator(config, rngs=nnx.Rngs(k_critic)))
+    optimizer = _optimizer(train_config)
+    state = {
+        "generator": generator,
+        "critic": critic,
+        "ema": jax.tree.map(jnp.copy, generator),
+        "generator_optimizer": optimizer.init(_parameters(generator)),
+        "critic_optimizer": optimizer.init(_parameters(critic)),
+        "step": jnp.zeros((), jnp.int32),
+        "key": jnp.copy(jax.random.key_data(key)),
+    }
+    if train_config.augment:
+        state["augment_probability"] = jnp.asarray(train_config.augment_probability or 0.0)
+    return state
+
+
+def device_mesh(gans: int, batch_size: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """All devices as a mesh ("gan", "data"): GANs first, then the clips of a batch.
+
+    As many devices as divide the batch are used.
+    """
+    devices = jax.devices() if devices is None else devices
+    along_gans = math.gcd(gans, len(devices))
+    along_data = len(devices) // along_gans
+    while batch_size % along_data:
+        along_data -= 1
+    used = np.array(devices[: along_gans * along_data]).reshape(along_gans, along_data)
+    return Mesh(used, ("gan", "data"))
+
+
+def place(tree: Any, mesh: Mesh, *axes: str | None) -> Any:
+    """Arrays on the devices of ``mesh``, their leading axes along its ``axes``."""
+    sharding = NamedSharding(mesh, PartitionSpec(*axes))
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def one(leaf: Any) -> Array:  # every process holds the whole and gives its devices' part
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__)
+
+    return jax.tree.map(one, tree)
+
+
+CLIP_AXES = ("gan", None, "data")  # of clips (gans, critic_steps, n, length, c) and their labels
+
+
+def compiled_step(
+    config: WaveGANConfig,
+    train_config: TrainConfig,
+    mesh: Mesh,
+    *,
+    gans: int = 1,
+    penalised: bool = True,
+) -> jax.stages.Compiled:
+    """The compiled step ``(state, clips, labels) -> (state, terms)``; the state is donated.
+
+    Runs that differ in seed, data and cadence alone share one.
+    """
+    default = TrainConfig()
+    others = {name: getattr(default, name) for name in (*CADENCE, *DATA, "seed")}
+    return _compiled(config, replace(train_config, **others), mesh, gans, penalised)
+
+
+def needed_bytes(program: jax.stages.Compiled) -> int:
+    """Memory that a compiled step takes on each device, its arguments included."""
+    sizes: Any = program.memory_analysis()
+    return (
+        sizes.argument_size_in_bytes
+        + sizes.output_size_in_bytes
+        + sizes.temp_size_in_bytes
+        - sizes.alias_size_in_bytes
+    )
+
+
+def device_memory() -> int:
+    """Bytes of memory that a device has; on a CPU all devices share the machine's."""
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
+
+
+@lru_cache(maxsize=16)
+def _compiled(config, train_config, mesh, gans, penalised):
+    one = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
+    state = jax.tree.map(lambda x: jax.ShapeDtypeStruct((gans, *x.shape), x.dtype), one)
+    batch = gans, train_config.critic_steps, train_config.batch_size
+    clips = jax.ShapeDtypeStruct((*batch, config.num_samples, config.channels), jnp.float32)
+    labels = jax.ShapeDtypeStruct(batch, jnp.int32) if config.num_classes else None
+    return _program(config, train_config, mesh, penalised).lower(state, clips, labels).compile()
+
+
+def _program(config, train_config, mesh, penalised):
+    one = partial(_step, config, train_config, penalised, mesh)
+
+    def team(state, real, labels):
+        if len(real) == 1:  # not mapped: a mapped convolution is a grouped one, slow on a CPU
+            alone = jax.tree.map(lambda x: x[0], (state, real, labels))
+            return jax.tree.map(lambda x: x[None], one(*alone))
+        return jax.vmap(one)(state, real, labels)
+
+    if mesh.shape["gan"] > 1:  # each device has GANs of its own: nothing to say to each other
+        spec = PartitionSpec("gan")
+        team = jax.shard_map(
+            team, mesh=mesh, in_specs=spec, out_specs=spec, axis_names={"gan"}, check_vma=False
+        )
+    whole = NamedSharding(mesh, PartitionSpec("gan"))
+    clips = NamedSharding(mesh, PartitionSpec(*CLIP_AXES))
+    return jax.jit(
+        team, donate_argnums=0, in_shardings=(whole, clips, clips), out_shardings=(whole, whole)
+    )
+
+
+def _step(
+    config: WaveGANConfig,
+    train_config: TrainConfig,
+    penalised: bool,
+    mesh: Mesh,
+    state: State,
+    real: Float[Array, "critic_steps n length c"],
+    labels: Int[Array, "critic_steps n"] | None,
+) -> tuple[State, Terms]:
+    step = state["step"] + 1
+    key = jax.random.fold_in(jax.random.wrap_key_data(state["key"]), 2 * step + 1)
+    keys = jax.random.split(key, train_config.critic_steps + 1)
+    players = _Players(config, train_config, penalised, mesh)
+    # Unrolled: a loop in the compiled program runs its convolutions on one core of a CPU.
+    for i in range(train_config.critic_steps):
+        batch = real[i], None if labels is None else labels[i]
+        state, critic_terms = players.critic_step(state, *batch, keys[i + 1])
+    # The generator's classes are those of real clips: drawn as often as they come.
+    state, generator_terms = players.generator_step(state, batch[1], keys[0])
+
+    # The average forgets the first weights quickly: a short run has a usable one, too.
+    decay = jnp.minimum(train_config.ema_decay, (1 + step) / (10 + step))
+    ema = jax.tree.map(lambda e, w: decay * e + (1 - decay) * w, state["ema"], state["generator"])
+    terms = critic_terms | generator_terms | {"rms_real": jnp.sqrt(jnp.mean(real**2))}
+    return {**state, "step": step, "ema": ema}, terms
+
+
+class _Players:
+    """The two players' steps, under one configuration."""
+
+    def __init__(self, config, train_config, penalised, mesh):
+        self.config, self.train_config, self.mesh = config, train_config, mesh
+        self.loss = LOSSES[train_config.loss]
+        self.optimizer = _optimizer(train_config)
+        self.definitions = tuple(nnx.graphdef(network) for network in networks(config))
+        self.parts = train_config.accumulate or 1
+        weight = train_config.penalty_weight
+        weight = self.loss.penalty_weight if weight is None else weight
+        self.penalty_weight = weight * train_config.penalty_every if penalised else 0.0
+
+    def critic_step(self, state: State, real: Array, labels: Array | None, key: PRNGKeyArray):
+        """One step of the critic on a batch of real clips and as many generated ones."""
+        k_latent, k_real, k_fake, k_between, k_augment = jax.random.split(key, 5)
+        latents = self._latents(k_latent)
+        critic = self._refreshed(state["critic"])
+        weights, rest = nnx.split_state(critic, nnx.Param, ...)
+
+        def objective(weights, part):
+            clips, classes = self._part(real, part), self._part(labels, part)
+            fake, _ = self._generate(state["generator"], self._part(latents, part), classes)
+            clips, fake = (
+                self._augmented(state, x, jax.random.fold_in(k_augment, 2 * part + i))
+                for i, x in enumerate((clips, fake))
+            )
+            score = self._critic(nnx.merge_state(weights, rest), classes)
+            on_real, on_fake = score(clips, k_real), score(fake, k_fake)
+            loss = self.loss.critic(on_real, on_fake)
+            terms = {"critic_gap": on_real.mean() - on_fake.mean()}
+            if train_config.augment:
+                terms["separation"] = separation(on_real, on_fake)
+            if self.loss.penalty and self.penalty_weight:
+                terms["penalty"] = self.loss.penalty(score, clips, fake, k_between)
+                loss += self.penalty_weight * terms["penalty"]
+            return loss, terms
+
+        train_config = self.train_config
+        (value, terms), gradients = self._over_parts(objective, weights)
+        state = self._updated(state, "critic", weights, rest, gradients)
+        if train_config.augment and train_config.augment_probability is None:
+            state["augment_probability"] = adapted(
+                state["augment_probability"],
+                terms["separation"],
+                target=train_config.augment_target,
+                step=1 / train_config.augment_ramp,
+            )
+        if train_config.augment:
+            terms["augment_probability"] = state["augment_probability"]
+        norm = optax.tree.norm(gradients)
+        return state, terms | {"critic_loss": value, "critic_gradient_norm": norm}
+
+    def generator_step(self, state: State, labels: Array | None, key: PRNGKeyArray):
+        """One step of the generator."""
+        k_latent, k_critic, k_augment = jax.random.split(key, 3)
+        latents = self._latents(k_latent)
+        weights, rest = nnx.split_state(state["generator"], nnx.Param, ...)
+
+        def objective(weights, part):
+            classes = self._part(labels, part)
+            generator = nnx.merge_state(weights, rest)
+            clips, averages = self._generate(generator, self._part(latents, part), classes)
+            seen = self._augmented(state, clips, jax.random.fold_in(k_augment, part))
+            loss = self.loss.generator(self._critic(state["critic"], classes)(seen, k_critic))
+            terms = {
+                "rms_fake": jnp.sqrt(jnp.mean(clips**2)),
+                "spread": jnp.sqrt(jnp.mean(jnp.var(clips, axis=0))),
+            }
+            return loss, (terms, averages)
+
+        (value, (terms, rest)), gradients = self._over_parts(objective, weights)
+        norm = optax.tree.norm(gradients)
+        terms |= {"generator_loss": value, "generator_gradient_norm": norm}
+        return self._updated(state, "generator", weights, rest, gradients), terms
+
+    def _generate(self, weights: Any, latents: Array, labels: Array | None):
+        """Clips, and what batch norm has averaged."""
+        generator = nnx.merge(self.definitions[0], weights, copy=True)  # its averages change
+        clips = generator(latents, labels, training=True)
+        return clips, nnx.split_state(nnx.state(generator), nnx.Param, ...)[1]
+
+    def _critic(self, weights: Any, labels: Array | None):
+        critic = nnx.merge(self.definitions[1], weights)
+        return lambda clips, key: critic(clips, labels, key)
+
+    def _refreshed(self, weights: Any) -> Any:
+        if not self.config.spectral_norm:
+            return weights
+        critic = nnx.merge(self.definitions[1], weights, copy=True)
+        critic.refresh_norms()
+        return nnx.state(critic)
+
+    def _latents(self, key: PRNGKeyArray) -> Array:
+        shape = (self.train_config.batch_size, self.config.latent_dim)
+        latents = jax.random.uniform(key, shape, minval=-1.0)
+        return jax.lax.with_sharding_constraint(
+            latents, NamedSharding(self.mesh, PartitionSpec("data"))
+        )
+
+    def _augmented(self, state: State, clips: Array, key: PRNGKeyArray) -> Array:
+        if not self.train_config.augment:
+            return clips
+        return augment(clips, key, state["augment_probability"], self.train_config.augment)
+
+    def _part(self, batch: Any, part: int | Array) -> Any:
+        """Part ``part`` of a batch: every so manieth clip, so that all devices have work."""
+        if batch is None or self.parts == 1:
+            return batch
+        return batch.reshape(-1, self.parts, *batch.shape[1:])[:, part]
+
+    def _over_parts(self, objective: Callable, weights: Any):
+        """The mean over parts of what `jax.value_and_grad` gives, one part after another."""
+        gradient = jax.value_and_grad(objective, has_aux=True)
+        if self.parts == 1:
+            return gradient(weights, 0)
+        # A loop, although a CPU is slow in it: what is unrolled is all in memory at once.
+        nothing = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(gradient, weights, 0)
+        )
+        total, _ = jax.lax.scan(
+            lambda total, part: (jax.tree.map(jnp.add, total, gradient(weights, part)), None),
+            nothing,
+            jnp.arange(self.parts),
+        )
+        return jax.tree.map(lambda x: x / self.parts, total)
+
+    def _updated(self, state: State, name: str, weights: Any, rest: Any, gradients: Any) -> State:
+        updates, moments = self.optimizer.update(gradients, state[f"{name}_optimizer"], weights)
+        weights = optax.apply_updates(weights, updates)
+        if name == "critic" and (bound := self.loss.clip):
+            weights = jax.tree.map(lambda w: jnp.clip(w, -bound, bound), weights)
+        return {**state, name: nnx.merge_state(weights, rest), f"{name}_optimizer": moments}
+
+
+def _parameters(state: Any) -> Any:
+    return nnx.split_state(state, nnx.Param, ...)[0]
+
+
+def _optimizer(train_config: TrainConfig) -> optax.GradientTransformation:
+    loss = LOSSES[train_config.loss]
+    return loss.optimizer(train_config.learning_rate or loss.learning_rate)

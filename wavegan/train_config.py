@@ -1,0 +1,144 @@
+"""How a GAN is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wavegan.augmentation import check_augmentations
+from wavegan.losses import LOSSES
+
+# What may change in a run that is trained on: nothing here changes its weights.
+CADENCE = (
+    "steps",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "keep_hours",
+    "inspect_every",
+    "keep_best",
+    "patience",
+    "stop_when_done",
+    "store",
+)
+DATA = ("slices", "overlap", "random_start", "pad_end", "peak_normalize")
+_CHOICES = {
+    "loss": tuple(LOSSES),
+    "slices": ("anywhere", "grid", "first"),
+    "store": ("auto", "device", "host"),
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a GAN is trained; the defaults are the reference's, save those of the data.
+
+    Attributes
+    ----------
+    loss : a name in `wavegan.losses.LOSSES`.
+    batch_size : clips in each batch.
+    steps : generator steps.
+    critic_steps : critic steps, each on a fresh batch, before each generator step.
+    seed : of the weights, the latents and the windows.
+    learning_rate : of both players; None takes the loss's own.
+    penalty_weight : of the gradient penalty; None takes the loss's own.
+    penalty_every : the penalty is laid on every so manieth step, and weighs as much more.
+    ema_decay : of the moving average of the generator's weights.
+    augment : names in `wavegan.augmentation.AUGMENTATIONS`, done to real and fake clips alike.
+    augment_probability : of each; None adapts it to how well the critic separates real from
+        generated clips (arXiv 2006.06676).
+    augment_target : the separation, in [-1, 1], that the probability is adapted to.
+    augment_ramp : critic steps that take the probability from 0 to 1 at the fastest.
+    accumulate : parts that a batch is worked in, one after another, to need less memory;
+        None takes as few as fit on the device.
+    slices : where clips lie in a recording: "anywhere", on a "grid", or the "first" alone.
+    overlap : of neighbouring slices on the grid, as a share of their length.
+    random_start : shift a recording's grid at random, anew for each clip.
+    pad_end : fill the last slice, and recordings shorter than a clip, with zeros.
+    peak_normalize : divide each recording by its largest magnitude.
+    store : where recordings lie: on the "device", on the "host", or "auto".
+    log_every, checkpoint_every : in steps.
+    keep_checkpoints : the newest so many stay.
+    keep_hours : beside them, one checkpoint of every so many hours stays; None keeps none.
+    inspect_every : steps between two calls of the inspectors; 0 calls them at the end only.
+    keep_best : the inspectors' metric whose best checkpoint stays beside the newest.
+    patience : inspections without a better ``keep_best`` after which more training is said
+        to help no longer.
+    stop_when_done : stop there.
+    """
+
+    loss: str = "wgan-gp"
+    batch_size: int = 64
+    steps: int = 20_000
+    critic_steps: int = 5
+    seed: int = 0
+    learning_rate: float | None = None
+    penalty_weight: float | None = None
+    penalty_every: int = 1
+    ema_decay: float = 0.999
+    augment: tuple[str, ...] = ()
+    augment_probability: float | None = None
+    augment_target: float = 0.6
+    augment_ramp: int = 2000
+    accumulate: int | None = None
+    slices: str = "anywhere"
+    overlap: float = 0.0
+    random_start: bool = False
+    pad_end: bool = False
+    peak_normalize: bool = False
+    store: str = "auto"
+    log_every: int = 10
+    checkpoint_every: int = 200
+    keep_checkpoints: int = 2
+    keep_hours: float | None = None
+    inspect_every: int = 0
+    keep_best: str = "quality/kernel_distance"
+    patience: int = 5
+    stop_when_done: bool = False
+
+    def __post_init__(self):
+        for name, accepted in _CHOICES.items():
+            if getattr(self, name) not in accepted:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(accepted)}; found {getattr(self, name)!r}"
+                )
+        check_augmentations(self.augment)
+        for name in (
+            "batch_size",
+            "steps",
+            "critic_steps",
+            "penalty_every",
+            "augment_ramp",
+            "log_every",
+            "checkpoint_every",
+            "keep_checkpoints",
+            "patience",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if self.inspect_every < 0:
+            raise ValueError(f"inspect_every must not be negative, found {self.inspect_every}")
+        for name in ("learning_rate", "keep_hours"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), found {self.ema_decay}")
+        if self.penalty_weight is not None and not self.penalty_weight >= 0:
+            raise ValueError(f"penalty_weight must not be negative, found {self.penalty_weight}")
+        if self.penalty_weight and LOSSES[self.loss].penalty is None:
+            raise ValueError(
+                f"loss {self.loss} has no penalty, found penalty_weight={self.penalty_weight}: "
+                "leave it out, or take wgan-gp or logistic-r1"
+            )
+        if self.augment_probability is not None and not 0 <= self.augment_probability <= 1:
+            raise ValueError(
+                f"augment_probability must lie in [0, 1], found {self.augment_probability}"
+            )
+        if not -1 < self.augment_target < 1:
+            raise ValueError(f"augment_target must lie in (-1, 1), found {self.augment_target}")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap must lie in [0, 1), found {self.overlap}")
+        parts = self.accumulate
+        if parts is not None and (parts < 1 or self.batch_size % parts):
+            raise ValueError(
+                f"accumulate must divide batch_size ({self.batch_size}) evenly, found {parts}"
+            )
