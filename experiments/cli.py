@@ -12,15 +12,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments import cli_generate
+from experiments.cli_gan import add_gan_options, with_gan_options
 from experiments.presets import RECIPES, Recipe
 from experiments.progress import Progress, duration
 from experiments.settings import ARM_NAMES, SPLITS, CompareConfig, DataConfig, as_dict
-from wavegan.losses import LOSSES
 from wavegan.run_folder import CheckpointError
-from wavegan.training import TrainingInterrupted
+from wavegan.training import OutOfDeviceMemory, TrainingInterrupted
 from wavegan.watch import TrainingDiverged
 
-_ERRORS = (ValueError, OSError, CheckpointError, TrainingDiverged, FloatingPointError)
+INSPECTIONS = 10  # in a training run, unless --gan-inspect-every says otherwise
+_ERRORS = (
+    ValueError,
+    OSError,
+    CheckpointError,
+    TrainingDiverged,
+    FloatingPointError,
+    OutOfDeviceMemory,
+    ImportError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +65,7 @@ def _compare(options: argparse.Namespace) -> int:
         steps=options.steps,
         synthetic_ratio=options.synthetic_ratio,
         arms=tuple(options.arms.split(",")),
+        at_once=options.at_once,
     )
     out = options.out or _new_run(f"compare-{recipe.name}")
     print(f"run folder: {out} (resume with --out {out})", file=sys.stderr)
@@ -72,30 +82,43 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from experiments.gans import train_gans
+    from experiments.gan_training import Watching, train_gans
     from experiments.runs import Run
     from experiments.sources import open_source
+    from experiments.training_page import write_training_page
 
     recipe, data, progress = _recipe(options), _data(options), Progress()
+    settings = recipe.gan_train
+    if not settings.inspect_every:
+        settings = replace(settings, inspect_every=max(1, settings.steps // INSPECTIONS))
+        recipe = replace(recipe, gan_train=settings)
     source = open_source(
         data,
         sample_rate=recipe.sample_rate,
-        num_samples=recipe.clip_gan.num_samples,
+        num_samples=1 if settings.pad_end else recipe.clip_gan.num_samples,
+        channels=recipe.gan.channels,
         progress=progress,
     )
     out = options.out or _new_run("train")
     print(f"run folder: {out} (resume with --out {out})", file=sys.stderr)
     fixed = {"recipe": recipe.name, "data": source.digest, "split": as_dict(data)}
     with Run(out).working({"recipe": as_dict(recipe), "data": as_dict(data)}, fixed) as run:
-        gans = train_gans(
-            run,
-            source,
-            recipe,
-            seeds=options.gan_seeds,
-            progress=progress,
-            should_stop=_stop_on_signals(),
-        )
-    print(f"{len(gans)} GANs in {out}; listen to them: wavegan generate {out} --count 16")
+        try:
+            gans = train_gans(
+                run,
+                source,
+                recipe,
+                seeds=options.gan_seeds,
+                progress=progress,
+                should_stop=_stop_on_signals(),
+                at_once=options.at_once,
+                watching=Watching(options.quality, options.judge, options.tensorboard),
+            )
+        except (TrainingInterrupted, TrainingDiverged):
+            print(f"so far: {write_training_page(out)}", file=sys.stderr)
+            raise
+    print(f"{len(gans)} GAN{'s' * (len(gans) > 1)} in {out}; clips: wavegan generate {out}")
+    print(f"report: {write_training_page(out)}")
     return 0
 
 
@@ -141,23 +164,8 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 
         near = difflib.get_close_matches(options.recipe, RECIPES, n=2) or list(RECIPES)
         raise ValueError(f"--recipe {options.recipe}: there is none; try {', '.join(near)}")
-    recipe = RECIPES[options.recipe]
-    train = {
-        "loss": options.gan_loss,
-        "steps": options.gan_steps,
-        "batch_size": options.gan_batch_size,
-        "critic_steps": options.gan_critic_steps,
-        "learning_rate": options.gan_learning_rate,
-        "ema_decay": options.gan_ema_decay,
-        "checkpoint_every": options.gan_checkpoint_every,
-    }
     clip = {"sample_rate": options.sample_rate, "num_samples": options.num_samples}
-    return replace(
-        recipe,
-        gan=replace(recipe.gan, **_given({"dim": options.gan_dim})),
-        gan_train=replace(recipe.gan_train, **_given(train)),
-        **_given(clip),
-    )
+    return with_gan_options(replace(RECIPES[options.recipe], **_given(clip)), options)
 
 
 def _given(values: dict) -> dict:
@@ -243,10 +251,10 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     compare = command("compare", _compare, "baseline against augmented, end to end: the main job")
-    train = command("train", _train, "train one GAN a genre")
+    train = command("train", _train, "train one GAN a genre, or one for all")
     for added in (compare, train):
         _add_data_options(added)
-        _add_gan_options(added)
+        add_gan_options(added)
     add = compare.add_argument_group("comparison").add_argument
     add("--seeds", type=int, default=3, help="paired runs of each arm (default 3)")
     add("--steps", type=int, help="optimiser steps of every run (default: the recipe's epochs)")
@@ -257,6 +265,22 @@ def _parser() -> argparse.ArgumentParser:
         help="generated for each real clip (default 1)",
     )
     add("--arms", default=",".join(ARM_NAMES), help="with commas; the first is the baseline")
+
+    add = train.add_argument_group("what is watched").add_argument
+    add(
+        "--quality",
+        type=int,
+        default=256,
+        metavar="N",
+        help="clips that the sample metrics are measured on; 0 measures none (default 256)",
+    )
+    add(
+        "--judge",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="also by a classifier of the training tracks: inception score, different bins",
+    )
+    add("--tensorboard", action="store_true", help="write event files for TensorBoard, too")
 
     cli_generate.add_commands(command)
 
@@ -288,16 +312,3 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add("--skip-short", action="store_true", help="leave out tracks shorter than a clip")
     add("--sample-rate", type=int, help="Hz (default: the recipe's)")
     add("--num-samples", type=int, help="of a clip (default: the recipe's)")
-
-
-def _add_gan_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("GANs (default: the recipe's)").add_argument
-    add("--gan-seeds", type=int, default=1, help="GANs a genre (default 1)")
-    add("--gan-dim", type=int, help="width of the networks")
-    add("--gan-steps", type=int, help="generator steps")
-    add("--gan-loss", choices=tuple(LOSSES))
-    add("--gan-batch-size", type=int)
-    add("--gan-critic-steps", type=int)
-    add("--gan-learning-rate", type=float)
-    add("--gan-ema-decay", type=float, help="of the averaged generator")
-    add("--gan-checkpoint-every", type=int, metavar="STEPS")

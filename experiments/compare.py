@@ -22,7 +22,8 @@ from numpy.lib.format import write_array_header_1_0
 
 from classifiers import FitConfig, create, fit, predict
 from experiments.arms import ARMS, Examples, Rows
-from experiments.gans import Gan, refuse_leaks, sample_gan, train_gans
+from experiments.gan_training import train_gans
+from experiments.gans import Gan, refuse_leaks, sample_gan
 from experiments.inputs import Input
 from experiments.progress import Progress
 from experiments.report import render_report
@@ -90,6 +91,7 @@ def compare(
             seeds=config.gan_seeds,
             progress=progress,
             should_stop=should_stop,
+            at_once=config.at_once,
         )
         sides = {
             side: _side(run, source.clips(side, recipe.num_samples), recipe.input, side, progress)
@@ -181,22 +183,24 @@ def _synthetic_side(
     make, sample_rate = config.recipe.input, config.recipe.sample_rate
     features, labels, keys = [], [], []
     for label, count in counts.items():
-        gan = next(g for g in gans if g.label == source.labels[label])
+        name = source.labels[label]
+        gan = next(g for g in gans if name in g.labels)
         refuse_leaks(gan, held_out)
-        audio = sample_gan(run, gan, count)
+        audio = sample_gan(run, gan, count, name)
 
-        def build(folder: Path, audio=audio, gan=gan) -> None:
+        def build(folder: Path, audio=audio, name=name) -> None:
             scaled = _Float(audio)
             _write_features(
-                folder, scaled, sample_rate, make, f"features of generated {gan.label}", progress
+                folder, scaled, sample_rate, make, f"features of generated {name}", progress
             )
 
         inputs = {
             "gan": gan.folder.name,
+            "label": name,
             "count": count,
             "input": {"type": type(make).__name__, **as_dict(make)},
         }
-        folder = run.stage(f"features-{gan.label}-{gan.seed}", inputs, build)
+        folder = run.stage(f"features-{name}-{gan.seed}", inputs, build)
         features.append(np.load(folder / "features.npy", mmap_mode="r"))
         labels.append(np.full(count, label, np.int32))
         keys.append(folder.name)
@@ -308,10 +312,10 @@ def _report(
     train = source.clips("train", config.recipe.num_samples)
     clips, curves = {}, {}
     for label, name in enumerate(source.labels):
-        gan = next(g for g in gans if g.label == name)
+        gan = next(g for g in gans if name in g.labels)
         real = np.flatnonzero(train.labels == label)
         shown = np.random.default_rng(label).permutation(real)[:SHOWN_CLIPS]
-        generated = sample_gan(run, gan, counts[label])[:SHOWN_CLIPS]
+        generated = sample_gan(run, gan, counts[label], name)[:SHOWN_CLIPS]
         clips[name] = {
             "real": train.audio[np.sort(shown)],
             "generated": np.asarray(generated, np.float32) / 32768,

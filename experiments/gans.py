@@ -1,24 +1,20 @@
-"""One GAN a genre: trained on training tracks alone, and sampled."""
+"""The GANs of a run: found, sampled, and held against the split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.generate import writing_rows
-from experiments.presets import Recipe
-from experiments.progress import Progress
 from experiments.runs import Run
-from experiments.settings import as_dict
-from experiments.sources import Source
 from features import LeakError
 from features.audio import to_pcm
 from features.files import write_json
-from wavegan import Generator, TrainingDiverged, load, train
+from wavegan import Generator, load
 from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder
 from wavegan.sampling import generate_batches
@@ -85,72 +81,6 @@ class Gan:
         }
 
 
-def train_gans(
-    run: Run,
-    source: Source,
-    recipe: Recipe,
-    *,
-    seeds: int,
-    progress: Progress,
-    should_stop: Callable[[], bool] | None = None,
-) -> list[Gan]:
-    """A GAN for each class and seed, on that class's training tracks; finished ones are kept.
-
-    Raises
-    ------
-    TrainingDiverged, TrainingInterrupted
-        As `wavegan.train`, naming the class.
-    """
-    config, train_config = recipe.clip_gan, recipe.gan_train
-    gans: list[Gan] = []
-    for seed in range(seeds):
-        for label in source.labels:
-            recordings = source.training(label)
-            provenance = {
-                "label": label,
-                "seed": seed,
-                "sample_rate": recipe.sample_rate,
-                "tracks": {r.track.track_id: r.digest for r in recordings},
-            }
-            settings = replace(train_config, seed=_gan_seed(seed, source.labels.index(label)))
-            task = f"GAN {len(gans) + 1}/{seeds * len(source.labels)} {label}"
-
-            def build(
-                folder: Path,
-                recordings=recordings,
-                settings=settings,
-                provenance=provenance,
-                task=task,
-            ):
-                def on_log(metrics: dict[str, float]) -> None:
-                    run.append_metrics(
-                        {"gan": provenance["label"], "seed": provenance["seed"]} | metrics
-                    )
-                    note = (
-                        f"gap {metrics['gan/critic_gap']:.3g}  penalty {metrics['gan/penalty']:.3g}"
-                    )
-                    progress.update(task, int(metrics["gan/step"]), settings.steps, note)
-
-                try:
-                    train(
-                        [r.samples for r in recordings],
-                        config,
-                        settings,
-                        run_dir=folder,
-                        provenance=provenance,
-                        on_log=on_log,
-                        should_stop=should_stop,
-                    )
-                except TrainingDiverged as error:
-                    raise TrainingDiverged(f"the GAN of {provenance['label']}: {error}") from None
-
-            parts = {"wavegan": as_dict(config), "train": as_dict(settings)}
-            folder = run.stage(f"gan-{label}-{seed}", parts | {"provenance": provenance}, build)
-            gans.append(_opened(folder))
-    write_json(run.path / GAN_LIST, [gan.folder.name for gan in gans])
-    return gans
-
-
 def find_gans(path: Path) -> list[Gan]:
     """The GANs that a run last trained, or the one whose folder or exported file ``path`` is.
 
@@ -204,7 +134,7 @@ def sample_gan(run: Run, gan: Gan, count: int, label: str | None = None) -> np.n
     name = label or gan.label
     index = gan.labels.index(name) if gan.conditional else None
     # The classes of one GAN have latents of their own, as those of separate GANs sound otherwise.
-    seed = gan.seed if index is None else _gan_seed(gan.seed, index)
+    seed = gan.seed if index is None else gan_seed(gan.seed, index)
 
     def build(folder: Path) -> None:
         generator, _ = gan.generator()
@@ -241,6 +171,6 @@ def refuse_leaks(gan: Gan, held_out: Collection[str]) -> None:
         )
 
 
-def _gan_seed(seed: int, label: int) -> int:
+def gan_seed(seed: int, label: int) -> int:
     """Another seed for each class, so that no two GANs start from the same weights."""
     return 1000 * seed + label

@@ -26,6 +26,7 @@ class Recipe:
     sample_rate, num_samples : Hz and length of a clip, for real and synthetic ones alike.
     fit : batch size, optimiser and epochs over the real training clips.
     gan, gan_train : the GAN of a comparison; its ``num_samples`` follows the recipe's.
+    conditional : one GAN for all classes, not one a class.
     published : the accuracy that its authors report, and why it can or can't be compared.
     """
 
@@ -39,6 +40,7 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     gan: WaveGANConfig = WaveGANConfig()
     gan_train: TrainConfig = TrainConfig()
+    conditional: bool = False
     published: str = "none"
 
     @property
@@ -46,6 +48,30 @@ class Recipe:
         """The GAN that makes clips of this recipe's length; a ValueError where none does."""
         return replace(self.gan, num_samples=self.num_samples)
 
+
+@dataclass(frozen=True)
+class GanPreset:
+    """A named set of changes to a GAN.
+
+    Attributes
+    ----------
+    about : a line on what it is.
+    gan, train : settings of `WaveGANConfig` and `TrainConfig` that it changes.
+    """
+
+    about: str
+    gan: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+GAN_PRESETS: Mapping[str, GanPreset] = {
+    # `wavegan train --gan reference --data DIR`: 200k steps took its authors 4 days on a P100.
+    "reference": GanPreset(
+        "as its authors trained it",
+        gan={"dim": 64},
+        train={"loss": "wgan-gp", "batch_size": 64, "critic_steps": 5, "steps": 200_000},
+    ),
+}
 
 _ALL = (
     Recipe(

@@ -86,17 +86,11 @@ class Run:
         build : makes the stage in the folder given. After a kill it is called on the same
             folder again, with what was there; it may resume from that.
         """
-        text = json.dumps(inputs, sort_keys=True)
-        key = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-        safe = re.sub(r"[^\w.+-]+", "_", name)
-        folder = self.path / "stages" / f"{safe}-{key}"
-        if not folder.exists():
-            part = folder.with_name(folder.name + ".part")
-            part.mkdir(parents=True, exist_ok=True)
-            build(part)
-            write_json(part / "stage.json", {"stage": name, "inputs": json.loads(text)})
-            part.rename(folder)
-        return folder
+        stage = Stage(self, name, inputs)
+        if not stage.finished:
+            build(stage.part)
+            stage.finish()
+        return stage.folder
 
     def append_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
@@ -112,6 +106,29 @@ class Run:
             raise ValueError(f"{self.path} is no finished run: it has no {name}") from None
         except json.JSONDecodeError as error:
             raise ValueError(f"{file} is damaged ({error}): run the same command again") from None
+
+
+class Stage:
+    """A part of a run that is done once: under way in ``part``, finished in ``folder``."""
+
+    def __init__(self, run: Run, name: str, inputs: Mapping[str, Any]):
+        text = json.dumps(inputs, sort_keys=True)
+        key = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        safe = re.sub(r"[^\w.+-]+", "_", name)
+        self.content = {"stage": name, "inputs": json.loads(text)}
+        self.folder = run.path / "stages" / f"{safe}-{key}"
+        self.part = self.folder.with_name(self.folder.name + ".part")
+        if not self.finished:
+            self.part.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def finished(self) -> bool:
+        return self.folder.exists()
+
+    def finish(self) -> None:
+        """What is in ``part`` is all that the stage is to hold."""
+        write_json(self.part / "stage.json", self.content)
+        self.part.rename(self.folder)
 
 
 def environment() -> dict[str, Any]:

@@ -57,6 +57,7 @@ class CompareConfig:
     steps : optimiser steps of every run; None follows the recipe's epochs over the real clips.
     synthetic_ratio : generated clips for each real training clip, genre by genre.
     arms : of `ARM_NAMES`; the first is what the others are held against.
+    at_once : GANs trained in one program; None is all on an accelerator, one on a CPU.
     """
 
     recipe: Recipe
@@ -66,6 +67,7 @@ class CompareConfig:
     steps: int | None = None
     synthetic_ratio: float = 1.0
     arms: tuple[str, ...] = ARM_NAMES
+    at_once: int | None = None
 
     def __post_init__(self):
         if self.data.fractions[1] == 0 and self.data.split != "gtzan-filtered":
@@ -84,6 +86,8 @@ class CompareConfig:
             )
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"--steps must be at least 1, found {self.steps}")
+        if self.at_once is not None and self.at_once < 1:
+            raise ValueError(f"--at-once must be at least 1, found {self.at_once}")
         if not self.synthetic_ratio > 0:
             raise ValueError(f"--synthetic-ratio must be positive, found {self.synthetic_ratio}")
 

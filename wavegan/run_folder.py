@@ -136,9 +136,9 @@ class RunFolder:
         earlier = [other for other in self.steps() if other <= step]
         kept = {*earlier[-keep:], self.best_step()}
         last = -math.inf
-        for other in earlier if hours else ():
+        for other in earlier:
             saved = self._recorded(other).get("saved", math.inf)
-            if saved >= last + hours * 3600:
+            if hours and saved >= last + hours * 3600:
                 kept.add(other)
                 last = saved
         for other in set(self.steps()) - kept:
