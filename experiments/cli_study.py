@@ -1,0 +1,69 @@
+"""The command `study`: ways to train a GAN, each at the same wall time."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from experiments.progress import Progress
+from experiments.settings import DataConfig
+
+
+def add_command(
+    command: Callable[..., argparse.ArgumentParser],
+    add_split_options: Callable[[argparse.ArgumentParser], object],
+    data: Callable[[argparse.Namespace], DataConfig],
+    stop_on_signals: Callable[[], Callable[[], bool]],
+) -> None:
+    """Add the command; the rest is what commands that train share."""
+
+    def run(options: argparse.Namespace) -> int:
+        return _study(options, data(options), stop_on_signals)
+
+    parser = command("study", run, "ways to train a GAN on little data, at equal wall time")
+    add_split_options(parser)
+    add = parser.add_argument_group("study").add_argument
+    add("--seconds", type=float, default=60.0, help="of training of each run (default 60)")
+    add("--seeds", type=int, default=3, help="runs of each variant (default 3)")
+    add("--variants", help="with commas (default: all)")
+    add("--sample-rate", type=int, default=16000, help="Hz (default 16000)")
+    add("--num-samples", type=int, default=16384, help="of a clip (default 16384)")
+    add("--gan-dim", type=int, default=8, help="width of the networks (default 8)")
+    add("--batch-size", type=int, default=16, help="clips in a batch (default 16)")
+    add("--learning-rate", type=float, default=4e-4, help="of all variants (default 4e-4)")
+    add("--pad-end", action="store_true", help="fill short tracks with zeros")
+    add("--count", type=int, default=512, help="clips of each run to measure (default 512)")
+    add("--json", type=Path, help="write the results to this file, too")
+
+
+def _study(
+    options: argparse.Namespace,
+    data: DataConfig,
+    stop_on_signals: Callable[[], Callable[[], bool]],
+) -> int:
+    from experiments.study import VARIANTS, StudyConfig, study
+    from experiments.study_table import study_table
+    from features.files import write_json
+
+    if options.out is None:
+        raise ValueError("--out is missing: a study takes long, and the same --out resumes it")
+    config = StudyConfig(
+        data=data,
+        seconds=options.seconds,
+        seeds=options.seeds,
+        variants=tuple(options.variants.split(",")) if options.variants else tuple(VARIANTS),
+        sample_rate=options.sample_rate,
+        num_samples=options.num_samples,
+        gan_dim=options.gan_dim,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        pad_end=options.pad_end,
+        count=options.count,
+    )
+    results = study(config, options.out, progress=Progress(), should_stop=stop_on_signals())
+    if options.json:
+        write_json(options.json, results)
+    print(study_table(results))
+    print(f"results: {options.out / 'results.json'}, {options.out / 'study.md'}")
+    return 0
