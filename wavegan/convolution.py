@@ -5,10 +5,16 @@ out as ``s`` times the channels turns it into a convolution of stride 1 over the
 its adjoint (the transposed convolution) into one of stride 1 that writes blocks. Forward
 passes and gradients of every order then multiply no inserted zeros, which is where the
 direct strided and dilated forms lose their time. Kernels keep their usual shapes.
+
+On a CPU layers whose kernel is large or whose blocks are thin are one matrix product instead,
+with the samples that each output reads gathered beforehand, the kernel as it is.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -31,6 +37,10 @@ def strided_conv(
     Equals ``lax.conv_general_dilated`` with that stride to rounding.
     """
     n, length, channels = x.shape
+    if _as_product(n * length // stride, kernel, stride):
+        patches = _patches(x, taps=len(kernel), stride=stride)
+        y = patches @ kernel.reshape(-1, kernel.shape[2])
+        return y.reshape(n, length // stride, kernel.shape[2])
     blocks, before, after = _block_kernel(kernel, stride)
     x = x.reshape(n, length // stride, stride * channels)
     return lax.conv_general_dilated(x, blocks, (1,), [(before, after)], dimension_numbers=_LAYOUT)
@@ -40,7 +50,12 @@ def transposed_conv(
     x: Float[Array, "n blocks c_in"], kernel: Float[Array, "taps c_out c_in"], *, stride: int
 ) -> Float[Array, "n length c_out"]:
     """The exact adjoint of `strided_conv` with the same kernel: upsamples by ``stride``."""
-    n, num_blocks, _ = x.shape
+    n, num_blocks, c_in = x.shape
+    if _as_product(n * num_blocks, kernel, stride):
+        patches = x.reshape(-1, c_in) @ kernel.reshape(-1, c_in).T
+        like = jax.ShapeDtypeStruct((n, num_blocks * stride, kernel.shape[1]), patches.dtype)
+        gather = partial(_patches, taps=len(kernel), stride=stride)
+        return jax.linear_transpose(gather, like)(patches)[0]
     blocks, before, after = _block_kernel(kernel, stride)
     adjoint = jnp.flip(blocks, 0).swapaxes(1, 2)
     y = lax.conv_general_dilated(x, adjoint, (1,), [(after, before)], dimension_numbers=_LAYOUT)
@@ -67,6 +82,29 @@ def nearest_conv(
     return y.reshape(n, num_blocks * stride, c_out)
 
 
+def _as_product(rows: int, kernel: Array, stride: int) -> bool:
+    """Whether gathering ``rows`` patches for one product is worth it: measured on CPUs.
+
+    It is where the patches are no larger than twice the kernel, which the convolution would
+    pad, flip and transpose, and where its blocks are too thin to fill a vector.
+    """
+    _, thin, wide = kernel.shape
+    return jax.default_backend() == "cpu" and (rows <= 2 * wide or stride * thin < 8)
+
+
+def _patches(
+    x: Float[Array, "n length c"], *, taps: int, stride: int
+) -> Float[Array, "outputs taps_c"]:
+    """The samples that each output of a strided convolution reads, an output a row."""
+    n, length, channels = x.shape
+    front, block_taps, before = _geometry(taps, stride)
+    blocks = x.reshape(n, length // stride, stride * channels)
+    padded = jnp.pad(blocks, ((0, 0), (before, block_taps - 1 - before), (0, 0)))
+    shifted = [padded[:, t : t + blocks.shape[1]] for t in range(block_taps)]
+    patches = jnp.concatenate(shifted, axis=2)[..., front * channels : (front + taps) * channels]
+    return patches.reshape(n * blocks.shape[1], taps * channels)
+
+
 def _block_kernel(kernel: Array, stride: int) -> tuple[Array, int, int]:
     """The kernel over blocks (block_taps, stride * c_in, c_out), and its padding in blocks.
 
@@ -74,9 +112,13 @@ def _block_kernel(kernel: Array, stride: int) -> tuple[Array, int, int]:
     25 taps at stride 4 become 28 = 7 blocks of 4, two zeros in front and one behind.
     """
     taps, c_in, c_out = kernel.shape
+    front, block_taps, before = _geometry(taps, stride)
+    kernel = jnp.pad(kernel, ((front, block_taps * stride - taps - front), (0, 0), (0, 0)))
+    return kernel.reshape(block_taps, stride * c_in, c_out), before, block_taps - 1 - before
+
+
+def _geometry(taps: int, stride: int) -> tuple[int, int, int]:
+    """Samples of the first block in front of the taps, blocks they reach into, blocks before."""
     left, _ = same_padding(taps, stride)
     front = -left % stride
-    block_taps = -(-(taps + front) // stride)
-    kernel = jnp.pad(kernel, ((front, block_taps * stride - taps - front), (0, 0), (0, 0)))
-    before = (left + front) // stride
-    return kernel.reshape(block_taps, stride * c_in, c_out), before, block_taps - 1 - before
+    return front, -(-(taps + front) // stride), (left + front) // stride

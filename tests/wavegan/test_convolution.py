@@ -1,4 +1,6 @@
-"""The polyphase convolutions against the direct forms that they replace."""
+"""The convolutions, polyphase or as products, against the direct forms that they replace."""
+
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
+from wavegan import convolution
 from wavegan.convolution import same_padding, strided_conv, transposed_conv
+
+both_forms = pytest.mark.parametrize("product", [False, True], ids=["polyphase", "product"])
+
+
+def forced(product):
+    """One form for all sizes on every platform, in place of the choice by size and platform."""
+    return mock.patch.object(convolution, "_as_product", return_value=product)
 
 
 def direct_conv(x, kernel, *, stride):
@@ -50,47 +60,53 @@ shapes = {
 }
 
 
+@both_forms
 @settings(max_examples=12, deadline=None)
 @given(**shapes)
-def test_strided_conv_is_the_direct_one(stride, taps, blocks, channels, seed):
+def test_strided_conv_is_the_direct_one(product, stride, taps, blocks, channels, seed):
     x = normal(seed, 2, blocks * stride, channels[0])
     kernel = normal(seed + 1, taps, *channels)
-    np.testing.assert_allclose(
-        strided_conv(x, kernel, stride=stride),
-        direct_conv(x, kernel, stride=stride),
-        atol=1e-4,
-    )
+    with forced(product):
+        ours = strided_conv(x, kernel, stride=stride)
+    np.testing.assert_allclose(ours, direct_conv(x, kernel, stride=stride), atol=1e-4)
 
 
+@both_forms
 @settings(max_examples=12, deadline=None)
 @given(**shapes)
-def test_transposed_conv_is_the_adjoint(stride, taps, blocks, channels, seed):
+def test_transposed_conv_is_the_adjoint(product, stride, taps, blocks, channels, seed):
     """<conv(x), y> = <x, transposed(y)>, in numpy's doubles."""
     x = normal(seed, 2, blocks * stride, channels[0])
     y = normal(seed + 1, 2, blocks, channels[1])
     kernel = normal(seed + 2, taps, *channels)
-    forward = np.asarray(strided_conv(x, kernel, stride=stride), np.float64)
-    back = np.asarray(transposed_conv(y, kernel, stride=stride), np.float64)
+    with forced(product):
+        forward = np.asarray(strided_conv(x, kernel, stride=stride), np.float64)
+        back = np.asarray(transposed_conv(y, kernel, stride=stride), np.float64)
     scale = np.linalg.norm(forward) * np.linalg.norm(y) + 1
     assert abs(np.sum(forward * y) - np.sum(x * back)) < 1e-5 * scale
 
 
+@both_forms
 @pytest.mark.parametrize("stride", [2, 4])
-def test_transposed_conv_is_the_direct_vjp(stride):
+def test_transposed_conv_is_the_direct_vjp(stride, product):
     x, y, kernel = normal(0, 2, 8 * stride, 3), normal(1, 2, 8, 5), normal(2, 25, 3, 5)
     _, vjp = jax.vjp(lambda x: direct_conv(x, kernel, stride=stride), x)
-    ours = transposed_conv(y, kernel, stride=stride)
+    with forced(product):
+        ours = transposed_conv(y, kernel, stride=stride)
     np.testing.assert_allclose(ours, vjp(y)[0], atol=2e-5)
     np.testing.assert_allclose(ours, direct_transposed_conv(y, kernel, stride=stride), atol=2e-5)
 
 
-def test_an_impulse_lands_where_the_reference_puts_it():
+@both_forms
+def test_an_impulse_lands_where_the_reference_puts_it(product):
     """A sample at block 3 spreads over the 25 samples from 4 · 3 - 10 on, in the kernel's order."""
     kernel = jnp.arange(1.0, 26).reshape(25, 1, 1)
     x = jnp.zeros((1, 8, 1)).at[0, 3].set(1)
     expected = np.zeros(32)
     expected[2:27] = np.arange(1, 26)
-    np.testing.assert_allclose(transposed_conv(x, kernel, stride=4)[0, :, 0], expected, atol=1e-6)
+    with forced(product):
+        ours = transposed_conv(x, kernel, stride=4)
+    np.testing.assert_allclose(ours[0, :, 0], expected, atol=1e-6)
 
 
 def penalty(conv, transposed):
@@ -111,11 +127,12 @@ OURS = penalty(lambda x, k: strided_conv(x, k, stride=4), transposed_conv)
 DIRECT = penalty(lambda x, k: direct_conv(x, k, stride=4), direct_transposed_conv)
 
 
-def test_second_order_gradients_are_the_direct_ones():
+@both_forms
+def test_second_order_gradients_are_the_direct_ones(product):
     x = normal(5, 2, 16, 3)
-    for ours, direct in zip(
-        jax.jit(jax.grad(OURS))(KERNELS, x), jax.jit(jax.grad(DIRECT))(KERNELS, x), strict=True
-    ):
+    with forced(product):
+        found = jax.jit(jax.grad(OURS))(KERNELS, x)
+    for ours, direct in zip(found, jax.jit(jax.grad(DIRECT))(KERNELS, x), strict=True):
         assert np.abs(direct).max() > 1e-3
         np.testing.assert_allclose(ours, direct, rtol=1e-3, atol=1e-5)
 
@@ -146,10 +163,30 @@ def test_no_order_multiplies_inserted_zeros(order):
         y = strided_conv(transposed_conv(x, kernels[0], stride=2), kernels[1], stride=4)
         return jnp.sum(y**2)
 
-    found = list(convolutions(jax.make_jaxpr(lambda k, x: value(OURS, k, x))(KERNELS, x).jaxpr))
+    with forced(product=False):
+        jaxpr = jax.make_jaxpr(lambda k, x: value(OURS, k, x))(KERNELS, x).jaxpr
+    found = list(convolutions(jaxpr))
     assert len(found) >= (2, 5, 8)[order]
     for parameters in found:
         for name in ("lhs_dilation", "rhs_dilation", "window_strides"):
             assert set(parameters[name]) == {1}, f"{name} of {parameters}"
     direct = jax.make_jaxpr(jax.grad(DIRECT))(KERNELS, x).jaxpr
     assert any(set(p["lhs_dilation"]) != {1} for p in convolutions(direct))  # the probe sees them
+
+
+@pytest.mark.parametrize(
+    ("rows", "kernel", "expected"),
+    [
+        (65536, (25, 1, 32), True),  # the first layer: blocks of 4 samples
+        (16384, (25, 32, 64), False),
+        (1024, (25, 128, 256), False),
+        (256, (25, 256, 512), True),  # the last one, of a batch of 16
+        (1024, (25, 256, 512), True),
+        (2048, (25, 256, 512), False),
+    ],
+)
+def test_the_form_follows_the_size_on_a_cpu_alone(monkeypatch, rows, kernel, expected):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    assert convolution._as_product(rows, jnp.zeros(kernel), 4) is expected
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not convolution._as_product(rows, jnp.zeros(kernel), 4)
