@@ -164,10 +164,12 @@ def train_together(
         inspecting = last or (train_config.inspect_every and step % train_config.inspect_every == 0)
         if inspecting or step % train_config.log_every == 0 or step == 1:
             values = jax.device_get(terms)
-            rate = (step - start - 1) / (time.perf_counter() - clock)
+            now = time.perf_counter()
+            rate = (step - start - 1) / (now - clock)
             for i, member in enumerate(members):
                 ema = _member_of(state["ema"], i) if inspecting and member.job.inspect else None
                 member.log(step, {k: v[i] for k, v in values.items()}, rate, ema, last=last)
+            clock += time.perf_counter() - now  # inspecting is no training
         stopping = _agreed(should_stop is not None and should_stop())
         done = train_config.stop_when_done and all(member.done for member in members)
         for i, member in enumerate(members):
