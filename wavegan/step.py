@@ -7,7 +7,6 @@ GANs lie on the mesh's axis "gan", the clips of a batch on its axis "data".
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -113,15 +112,6 @@ def needed_bytes(program: jax.stages.Compiled) -> int:
         + sizes.temp_size_in_bytes
         - sizes.alias_size_in_bytes
     )
-
-
-def device_memory() -> int:
-    """Bytes of memory that a device has; on a CPU all devices share the machine's."""
-    device = jax.local_devices()[0]
-    stats = device.memory_stats() or {}
-    if "bytes_limit" in stats:
-        return stats["bytes_limit"]
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
 
 
 @lru_cache(maxsize=16)

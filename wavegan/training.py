@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from wavegan.distributed import agreed, device_memory, fetched, first
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.quality import METRICS, stopped_improving
 from wavegan.run_folder import CheckpointError, RunFolder, as_dict
@@ -23,7 +24,6 @@ from wavegan.step import (
     CLIP_AXES,
     State,
     compiled_step,
-    device_memory,
     device_mesh,
     initial_state,
     needed_bytes,
@@ -92,7 +92,8 @@ def train(
 
     A run that was killed and resumed ends with the weights of one that was not, bit for bit on
     a CPU: every draw depends on the seed and the step alone. All devices are used, each for a
-    part of the batch.
+    part of the batch, also those of other processes (`wavegan.distributed.join`): all make the
+    same call, the first one alone inspects, logs and writes.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ def train(
     run_dir : folder for the configuration, metrics and checkpoints; None keeps nothing.
     provenance : what ``audio`` is (track ids and hashes), kept in ``run_dir`` as it is.
     on_log : called with the metrics every ``log_every`` steps.
-    should_stop : asked after each step; True saves the state and raises TrainingInterrupted.
+    should_stop : asked after each step; True saves the state and raises TrainingInterrupted
+        (of several processes any may ask, which counts at the next log).
     inspect : functions ``(step, averaged generator) -> metrics``, called every
         ``inspect_every`` steps and at the end; their metrics join the history.
 
@@ -137,45 +139,50 @@ def train_together(
     ------
     As `train`; TrainingDiverged comes after the other GANs are finished.
     """
+    mesh = _mesh(len(jobs), train_config.batch_size)
     members = [_Member(job, config, train_config) for job in jobs]
-    start = _common_step(members)
-    mesh = device_mesh(len(jobs), train_config.batch_size)
-    state = place(_stacked([member.begin(start) for member in members]), mesh, "gan")
-    if len(mesh.devices.flat) < len(jax.devices()):
-        warnings.warn(
-            f"{mesh.devices.size} of {len(jax.devices())} devices are used: batch_size "
-            f"{train_config.batch_size} can't be divided among more",
-            stacklevel=2,
-        )
+    start = first(lambda: _common_step(members))
+    states = [member.begin(start) for member in members]
+    if start == train_config.steps or _enough(members):
+        return [member.result(state) for member, state in zip(members, states, strict=True)]
+    state = place(_stacked(states), mesh, "gan")
     train_config = _fitted(config, train_config, mesh, len(jobs))
     programs = {
         penalised: compiled_step(config, train_config, mesh, gans=len(jobs), penalised=penalised)
         for penalised in ({True, False} if train_config.penalty_every > 1 else {True})
     }
     terms: dict[str, Any] = {}
+    asked = False
     clock = time.perf_counter()
     for step, batch in enumerate(_batches(members, start, mesh, train_config), start + 1):
-        state, new = _run(programs[_penalised(step, train_config)], state, batch)
+        started = step == start + 1
+        state, new = _run(programs[_penalised(step, train_config)], state, batch, wait=started)
         terms |= new  # a penalty stays until the next one
-        if step == start + 1:
-            jax.block_until_ready(state)
+        if started:
             clock = time.perf_counter()
         last = step == train_config.steps
         inspecting = last or (train_config.inspect_every and step % train_config.inspect_every == 0)
-        if inspecting or step % train_config.log_every == 0 or step == 1:
-            values = jax.device_get(terms)
+        logging = inspecting or step % train_config.log_every == 0 or step == 1
+        if logging:
+            values = fetched(terms)
+            ema = fetched(state["ema"]) if inspecting else None
             now = time.perf_counter()
             rate = (step - start - 1) / (now - clock)
             for i, member in enumerate(members):
-                ema = _member_of(state["ema"], i) if inspecting and member.job.inspect else None
-                member.log(step, {k: v[i] for k, v in values.items()}, rate, ema, last=last)
+                member.log(step, _member_of(values, i), _member_of(ema, i), rate, last=last)
             clock += time.perf_counter() - now  # inspecting is no training
-        stopping = _agreed(should_stop is not None and should_stop())
-        done = train_config.stop_when_done and all(member.done for member in members)
-        for i, member in enumerate(members):
-            regular = last or stopping or done or step % train_config.checkpoint_every == 0
-            if regular or member.best_step == step:
-                member.save(step, _member_of(state, i))
+        asked = asked or (should_stop is not None and should_stop())
+        # Several processes speak to each other seldom: it holds up their devices.
+        stopping = (logging or jax.process_count() == 1) and agreed(asked)
+        done = logging and _enough(members)
+        best = logging and any(member.best_step == step for member in members)
+        if last or stopping or done or best or step % train_config.checkpoint_every == 0:
+            whole = fetched(state)
+            for i, member in enumerate(members):
+                member.save(step, _member_of(whole, i))
+            if not any(member.doubtful for member in members):
+                for member in members:  # all are saved now: there is always a step in common
+                    member.prune(step)
         if all(member.failed for member in members) or done:
             break
         if stopping and not last:
@@ -183,7 +190,8 @@ def train_together(
     for member in members:
         if member.failed:
             raise member.failed
-    return [member.result(_member_of(state, i)) for i, member in enumerate(members)]
+    whole = fetched(state)
+    return [member.result(_member_of(whole, i)) for i, member in enumerate(members)]
 
 
 class _Member:
@@ -210,11 +218,8 @@ class _Member:
         self.watch = Watch()
         self.history: list[dict[str, float]] = []
         self.failed: TrainingDiverged | None = None
-        self.writes = jax.process_index() == 0
         if self.folder:
-            if self.writes:
-                self._claim(self.folder)
-            _wait("configuration")
+            first(self._claim)
 
     def begin(self, step: int) -> State:
         """The state after ``step`` steps: a checkpoint's, or the start."""
@@ -222,8 +227,9 @@ class _Member:
         state = initial_state(self.config, self.train_config, key)
         if self.folder and step:
             _, state = self.folder.restore(state, step=step)
-        if self.folder and self.writes:
-            self.history = self.folder.rewind_metrics(step)
+        if self.folder:
+            self.history = first(partial(self.folder.rewind_metrics, step))
+            first(self._mark_best)
         return state
 
     def keys(self, start: int) -> Iterator[jax.Array]:
@@ -235,13 +241,13 @@ class _Member:
         self,
         step: int,
         terms: Mapping[str, Any],
-        rate: float,
         ema: Any | None,
+        rate: float,
         *,
         last: bool,
     ) -> None:
         """Check and keep the metrics of a step; with ``ema`` weights also the inspectors'."""
-        if self.failed or not self.writes:
+        if self.failed:
             return
         metrics = {"gan/step": step, **{f"gan/{k}": float(v) for k, v in terms.items()}}
         metrics["gan/steps_per_second"] = rate
@@ -250,57 +256,80 @@ class _Member:
         except TrainingDiverged as error:
             self.failed = error
             return
-        if ema is not None:
-            generator = with_weights(self.config, jax.device_get(ema))
+        self.history.append(first(partial(self._told, metrics, ema)))
+
+    def _told(self, metrics: dict[str, float], ema: Any | None) -> dict[str, float]:
+        """The metrics with the inspectors', once they are in the folder and told to `on_log`."""
+        if ema is not None and self.job.inspect:
+            generator = with_weights(self.config, ema)
             for inspector in self.job.inspect:
-                metrics |= inspector(step, generator)
-        self.history.append(metrics)
-        if (since := self._enough_since()) is not None:
+                found = inspector(int(metrics["gan/step"]), generator)
+                metrics |= {name: float(value) for name, value in found.items()}
+        if (since := self._enough_since([*self.history, metrics])) is not None:
             metrics["quality/enough_since"] = since
         if self.folder:
             self.folder.append_metrics(metrics)
         if self.job.on_log:
             self.job.on_log(metrics)
+        return metrics
 
     def save(self, step: int, state: State) -> None:
         """Write a checkpoint, unless the GAN is broken or in doubt."""
-        if self.failed or not self.writes:
+        if self.failed:
             return
         try:
             refuse_broken(state, step)
         except TrainingDiverged as error:
             self.failed = error
             return
-        if self.folder and not self.watch.doubtful:
-            self.folder.save(step, jax.device_get(state))
-            if step == self.best_step:
-                best = self.history[-1][self.train_config.keep_best]
-                self.folder.mark_best(step, self.train_config.keep_best, best)
-            self.folder.prune(
-                step, keep=self.train_config.keep_checkpoints, hours=self.train_config.keep_hours
-            )
+        if self.folder and not self.doubtful:
+            first(partial(self.folder.save, step, state))
+            first(self._mark_best)
+
+    def prune(self, step: int) -> None:
+        """Drop the checkpoints that `save` has made needless."""
+        if self.folder and not self.failed:
+            keep, hours = self.train_config.keep_checkpoints, self.train_config.keep_hours
+            first(partial(self.folder.prune, step, keep=keep, hours=hours))
+
+    def _mark_best(self) -> None:
+        """Say in the folder which checkpoint is the best.
+
+        Also on resuming, for a kill may have come between the checkpoint and this.
+        """
+        best = self._best
+        if best and self.folder and best["step"] in self.folder.steps():
+            self.folder.mark_best(**best)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether nothing is saved, for the generator is silent or collapsed just now."""
+        return not self.failed and self.watch.doubtful
 
     @property
     def best_step(self) -> int | None:
         """The step with the best ``keep_best`` so far."""
+        return self._best["step"] if self._best else None
+
+    @property
+    def _best(self) -> dict[str, Any]:
         name = self.train_config.keep_best
-        rows = [row for row in self.history if name in row]
+        rows = [row for row in self.history if np.isfinite(row.get(name, np.nan))]
         sign = 1 if METRICS.get(name, True) else -1
-        return int(min(rows, key=lambda r: sign * r[name])["gan/step"]) if rows else None
+        best = min(rows, key=lambda r: sign * r[name], default=None)
+        return {"step": int(best["gan/step"]), "metric": name, "value": best[name]} if best else {}
 
     @property
     def done(self) -> bool:
         """Whether more training no longer helps, by ``keep_best`` and ``patience``."""
-        return self._enough_since() is not None
+        return self._enough_since(self.history) is not None
 
-    def _enough_since(self) -> int | None:
+    def _enough_since(self, history: Sequence[Mapping[str, float]]) -> int | None:
         settings = self.train_config
-        return stopped_improving(
-            self.history, metric=settings.keep_best, patience=settings.patience
-        )
+        return stopped_improving(history, metric=settings.keep_best, patience=settings.patience)
 
     def result(self, state: State) -> TrainResult:
-        state = jax.tree.map(jnp.asarray, jax.device_get(state))
+        state = jax.tree.map(jnp.asarray, state)
         generator, critic = networks(self.config)
         return TrainResult(
             nnx.merge(nnx.graphdef(generator), state["generator"]),
@@ -310,15 +339,17 @@ class _Member:
             self.best_step,
         )
 
-    def _claim(self, folder: RunFolder) -> None:
+    def _claim(self) -> None:
         """Write the folder's configuration, or make sure that it is this run's and not beyond."""
+        assert self.folder
+        folder = self.folder
         done, steps = max(folder.steps(), default=0), self.train_config.steps
         if done > steps:
             raise ValueError(
                 f"{folder.path} has done {done} steps already, steps is {steps}: take "
                 f"steps={done} or more, `load` one of its checkpoints, or another run folder"
             )
-        parts = {
+        parts: dict[str, Any] = {
             "wavegan": as_dict(self.config),
             "train": as_dict(self.train_config),
             "audio": self.windows.digest(),
@@ -326,6 +357,7 @@ class _Member:
         }
         # A folder of an earlier version lacks the options that came later.
         defaults = {"wavegan": as_dict(WaveGANConfig()), "train": as_dict(TrainConfig())}
+        defaults["audio"] = parts["audio"]
         folder.write_config(parts, tuple(f"train.{name}" for name in CADENCE), defaults)
 
 
@@ -377,17 +409,46 @@ def with_weights(config: WaveGANConfig, weights: Any) -> Generator:
 def _common_step(members: Sequence[_Member]) -> int:
     """The newest step at which every GAN has a whole checkpoint; 0 is the start."""
     folders = [member.folder for member in members if member.folder]
-    if len(folders) < len(members) or not any(folder.steps() for folder in folders):
+    steps = [set(folder.steps()) for folder in folders]
+    if not any(steps):
         return 0
-    if len(folders) == 1:
+    if len(members) == 1:
         return folders[0].whole_step()  # which names what is damaged
-    for step in sorted(set.intersection(*(set(f.steps()) for f in folders)), reverse=True):
-        if all(folder.is_whole(step) for folder in folders):
-            return step
+    if len(folders) == len(members):
+        for step in sorted(set.intersection(*steps), reverse=True):
+            if all(folder.is_whole(step) for folder in folders):
+                return step
+        # A kill while the first checkpoints were written: little is lost.
+        if max(set.union(*steps)) <= members[0].train_config.checkpoint_every:
+            return 0
     raise CheckpointError(
-        f"{', '.join(str(folder.path) for folder in folders)} have no whole checkpoint of one "
-        "step in common: train them one at a time, or delete them to train again"
+        f"{', '.join(str(folder.path) for folder in folders)}: not all GANs have a whole "
+        "checkpoint of one step in common: train them one at a time, or delete the folders "
+        "to train again"
     )
+
+
+def _enough(members: Sequence[_Member]) -> bool:
+    """Whether all have been trained enough, where that is to end the run."""
+    return members[0].train_config.stop_when_done and all(member.done for member in members)
+
+
+def _mesh(gans: int, batch_size: int) -> Mesh:
+    """All devices that the batch can be divided among; some of each process."""
+    mesh, processes = device_mesh(gans, batch_size), jax.process_count()
+    used, there = mesh.devices.size, len(jax.devices())
+    if len({device.process_index for device in mesh.devices.flat}) < processes:
+        raise ValueError(
+            f"batch_size {batch_size} can't be divided among the {there} devices of {processes} "
+            f"processes: take a multiple of {there}, or fewer processes"
+        )
+    if used < there:
+        warnings.warn(
+            f"{used} of {there} devices are used: batch_size {batch_size} can't be divided among "
+            "more",
+            stacklevel=3,
+        )
+    return mesh
 
 
 def _batches(
@@ -417,7 +478,7 @@ def _fitted(config: WaveGANConfig, train_config: TrainConfig, mesh: Mesh, gans: 
 
     Where more than one are needed, a warning says so.
     """
-    limit, batch = device_memory(), train_config.batch_size
+    limit, batch = first(device_memory), train_config.batch_size
     given = train_config.accumulate
     choices = [given] if given else [n for n in range(1, batch + 1) if batch % n == 0]
     smallest = 0
@@ -435,9 +496,13 @@ def _fitted(config: WaveGANConfig, train_config: TrainConfig, mesh: Mesh, gans: 
     raise OutOfDeviceMemory(_too_large(smallest, limit, train_config))
 
 
-def _run(program: jax.stages.Compiled, state: State, batch: tuple) -> tuple[State, dict[str, Any]]:
+def _run(
+    program: jax.stages.Compiled, state: State, batch: tuple, *, wait: bool
+) -> tuple[State, dict[str, Any]]:
+    """A step; ``wait`` for its end, for memory may run out after it has begun."""
     try:
-        return program(state, *batch)
+        new = program(state, *batch)
+        return jax.block_until_ready(new) if wait else new
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -454,16 +519,3 @@ def _too_large(needed: int, limit: int, train_config: TrainConfig) -> str:
         f"{limit / 1e9:.2f} GB: take a smaller batch_size (found {train_config.batch_size}), dim "
         f"or num_samples, or accumulate (found {train_config.accumulate}) in more parts"
     )
-
-
-def _agreed(flag: bool) -> bool:
-    """Whether any process says so: all of them stop at the same step."""
-    if jax.process_count() == 1:
-        return flag
-    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
-
-
-def _wait(what: str) -> None:
-    """Wait for the other processes of a distributed run."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 
@@ -56,7 +55,7 @@ class Watch:
 
 def refuse_broken(state: Any, step: int) -> None:
     """Keep weights that are not finite out of the checkpoints."""
-    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state)):
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state)):
         raise TrainingDiverged(
             f"the weights are not finite at step {step}: the last good checkpoint is kept; "
             "start a new run with a smaller learning_rate"

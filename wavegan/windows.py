@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from features.cache import Recording
+from wavegan.distributed import device_memory
 
 SLICES = ("anywhere", "grid", "first")
 STORES = ("auto", "device", "host")
@@ -274,7 +274,7 @@ class Windows:
                 'device store can index (2³¹): take store="host"'
             )
         if store == "auto":
-            return "host" if large or 4 * self.nbytes > _device_memory() else "device"
+            return "host" if large or 4 * self.nbytes > device_memory() else "device"
         return store
 
     def _put(self) -> tuple[Any, ...]:
@@ -387,13 +387,3 @@ def _checked_labels(labels: Any, count: int, num_classes: int) -> np.ndarray | N
             "larger num_classes"
         )
     return labels.astype(np.int32)
-
-
-def _device_memory() -> int:
-    """Bytes of the device's memory; of the machine's where the platform does not tell."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" in stats:
-        return stats["bytes_limit"]
-    if not hasattr(os, "sysconf"):
-        return 8 * 2**30  # Windows: what most machines have at least
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,116 @@
+"""What several processes of one run do together, and how much memory their devices have."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+T = TypeVar("T")
+_BLOCK = 4096  # bytes: messages of few lengths are few programs to compile
+
+
+def join(
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+    *,
+    timeout: int = 300,
+) -> None:
+    """Make this process one of several that train together, before it uses JAX for anything else.
+
+    All of them then make the same calls with the same data and settings, and share one file
+    system. Under SLURM, Open MPI and on TPU pods no arguments are needed.
+
+    Parameters
+    ----------
+    coordinator : "host:port", where process 0 listens.
+    processes, process : how many they are, and which (from 0) this is.
+    timeout : seconds to wait for the others.
+
+    Raises
+    ------
+    ValueError
+        For arguments that don't fit together, or none where nothing else tells them.
+    """
+    given = (coordinator, processes, process)
+    if coordinator is None or processes is None or process is None:
+        if any(value is not None for value in given):
+            raise ValueError(
+                "coordinator, processes and process go together; found "
+                f"{coordinator}, {processes} and {process}"
+            )
+    else:
+        host, _, port = coordinator.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"coordinator must be HOST:PORT, found {coordinator!r}")
+        if not 0 <= process < processes:
+            raise ValueError(f"process must lie in 0 to {processes - 1}, found {process}")
+    try:
+        jax.distributed.initialize(*given, initialization_timeout=timeout)
+    except ValueError as error:
+        raise ValueError(
+            f"nothing here tells the processes of a run ({error}): give coordinator (HOST:PORT), "
+            "processes and process"
+        ) from None
+
+
+def first(act: Callable[[], T]) -> T:
+    """What ``act`` returns in the first process, which alone runs it; the others wait.
+
+    What it returns must be JSON. Where it fails, all fail.
+    """
+    if jax.process_count() == 1:
+        return act()
+    answer: dict[str, Any] = {}
+    failure = None
+    if jax.process_index() == 0:
+        try:
+            answer["value"] = act()
+        except Exception as error:
+            failure = error
+            answer["failure"] = f"{type(error).__name__}: {error}"
+    text = json.dumps(answer).encode()
+    blocks = int(multihost_utils.broadcast_one_to_all(np.int32(-(-len(text) // _BLOCK))))
+    message = np.full(blocks * _BLOCK, ord(" "), np.uint8)
+    if jax.process_index() == 0:
+        message[: len(text)] = np.frombuffer(text, np.uint8)
+    answer = json.loads(multihost_utils.broadcast_one_to_all(message).tobytes())
+    if "failure" in answer:
+        raise failure or RuntimeError(f"the first process failed: {answer['failure']}")
+    return answer["value"]
+
+
+def agreed(flag: bool) -> bool:
+    """Whether any process says so."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+
+
+def fetched(tree: Any) -> Any:
+    """The whole of arrays that lie on the devices of all processes, in numpy arrays."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+
+    def one(leaf: jax.Array) -> np.ndarray:
+        if leaf.is_fully_replicated:
+            return np.asarray(leaf.addressable_data(0))
+        return multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(one, tree)
+
+
+def device_memory() -> int:
+    """Bytes of memory that a device has; on a CPU all devices share the machine's."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    if not hasattr(os, "sysconf"):
+        return 8 * 2**30  # Windows: what most machines have at least
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
