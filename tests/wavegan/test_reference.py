@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -38,67 +39,131 @@ def test_an_open_npz_file_will_do(parity, tmp_path):
     np.testing.assert_array_equal(generator.project.bias[...], parity["G/z_project/dense/bias"])
 
 
-# A longer, stereo network in numpy: transposed convolutions scatter, the others gather.
+# The reference's definition in numpy, in doubles: transposed convolutions scatter, others gather
 
 STEREO = WaveGANConfig(num_samples=32768, channels=2, dim=1, latent_dim=5)
-STRIDES = (4, 4, 4, 4, 4, 2)
+PLAIN = [
+    STEREO,
+    WaveGANConfig(num_samples=16384, dim=1, latent_dim=5),
+    WaveGANConfig(num_samples=65536, dim=1, latent_dim=5),
+]
+OPTIONS = [
+    replace(STEREO, batch_norm=True),
+    replace(STEREO, upsample="nn"),
+    replace(STEREO, post_filter=512),
+    replace(STEREO, batch_norm=True, upsample="nn", post_filter=512),
+    WaveGANConfig(dim=1, latent_dim=5, batch_norm=True, upsample="nn", post_filter=512),
+    WaveGANConfig(num_samples=65536, dim=1, latent_dim=5, batch_norm=True),
+]
 
 
-@pytest.fixture
-def variables():
-    """Random variables of the 32768-sample stereo reference at dim 1, with its shapes."""
-    widths = [32, 16, 8, 4, 2, 1]
-    shapes = {"G/z_project/dense": ((5, 16 * 32), 16 * 32), "D/output/dense": ((16 * 32, 1), 1)}
-    for i, (c_in, c_out) in enumerate(zip(widths, [*widths[1:], 2], strict=True)):
-        shapes[f"G/upconv_{i}/conv2d_transpose"] = ((1, 25, c_out, c_in), c_out)
-    for i, (c_in, c_out) in enumerate(zip([2, *widths[:0:-1]], widths[::-1], strict=True)):
+def named(config):
+    return ", ".join(f"{k}={v}" for k, v in vars(config).items() if v != vars(STEREO)[k]) or "plain"
+
+
+def variables_of(config):
+    """Random variables with the reference's names and shapes for ``config``."""
+    widths = {16384: [16, 8, 4, 2, 1], 32768: [32, 16, 8, 4, 2, 1], 65536: [32, 16, 8, 4, 2, 1]}
+    widths = [n * config.dim for n in widths[config.num_samples]]
+    channels, latent = config.channels, config.latent_dim
+    first = 16 * widths[0]
+    shapes = {"G/z_project/dense": ((latent, first), first), "D/output/dense": ((first, 1), 1)}
+    for i, (c_in, c_out) in enumerate(zip(widths, [*widths[1:], channels], strict=True)):
+        if config.upsample == "zeros":
+            shapes[f"G/upconv_{i}/conv2d_transpose"] = ((1, 25, c_out, c_in), c_out)
+        else:
+            shapes[f"G/upconv_{i}/conv1d"] = ((25, c_in, c_out), c_out)
+    for i, (c_in, c_out) in enumerate(zip([channels, *widths[:0:-1]], widths[::-1], strict=True)):
         shapes[f"D/downconv_{i}/conv1d"] = ((25, c_in, c_out), c_out)
     rng, arrays = np.random.default_rng(0), {}
     for name, (kernel, bias) in shapes.items():
         scale = 1.5 / np.sqrt(np.prod(kernel[:-1]))
         arrays[f"{name}/kernel"] = rng.normal(size=kernel).astype(np.float32) * scale
         arrays[f"{name}/bias"] = rng.normal(size=bias).astype(np.float32) * 0.1
+    if config.batch_norm:
+        scopes = ["G/z_project", *(f"G/upconv_{i}" for i in range(len(widths) - 1))]
+        normed = dict(zip(scopes, widths, strict=True))
+        normed |= {f"D/downconv_{i}": n for i, n in enumerate(widths[::-1]) if i}
+        for scope, channels in normed.items():
+            name = f"{scope}/batch_normalization"
+            arrays[f"{name}/gamma"] = rng.uniform(0.5, 1.5, channels).astype(np.float32)
+            arrays[f"{name}/beta"] = rng.normal(size=channels).astype(np.float32) * 0.1
+            arrays[f"{name}/moving_mean"] = rng.normal(size=channels).astype(np.float32) * 0.2
+            arrays[f"{name}/moving_variance"] = rng.uniform(0.5, 2, channels).astype(np.float32)
+    if config.post_filter:
+        shape = (512, config.channels, config.channels)
+        arrays["G/pp_filt/conv1d/kernel"] = rng.normal(size=shape).astype(np.float32) / 22
     return arrays
 
 
-def numpy_generator(z, v):
+def numpy_conv(x, kernel, stride, pads):
+    length, padded = x.shape[1], np.pad(x, ((0, 0), pads, (0, 0)))
+    return sum(padded[:, t : t + length : stride] @ kernel[t] for t in range(len(kernel)))
+
+
+def numpy_norm(x, v, scope, config, moments=None):
+    if not config.batch_norm or f"{scope}/batch_normalization/gamma" not in v:
+        return x
+    name = f"{scope}/batch_normalization"
+    mean, variance = moments or (v[f"{name}/moving_mean"], v[f"{name}/moving_variance"])
+    return (x - mean) / np.sqrt(variance + 1e-3) * v[f"{name}/gamma"] + v[f"{name}/beta"]
+
+
+def strides_of(config):
+    return {16384: [4] * 5, 32768: [4] * 5 + [2], 65536: [4] * 6}[config.num_samples]
+
+
+def numpy_generator(z, v, config):
     x = z @ v["G/z_project/dense/kernel"] + v["G/z_project/dense/bias"]
-    x = np.maximum(x.reshape(len(z), 16, -1), 0)
-    for i, stride in enumerate(STRIDES):
-        name = f"G/upconv_{i}/conv2d_transpose"
-        kernel, left = v[f"{name}/kernel"][0], {4: 10, 2: 11}[stride]
-        length = stride * x.shape[1]
-        spread = np.zeros((len(z), length + 24, kernel.shape[1]))
-        for tap in range(25):
-            spread[:, tap : tap + length : stride] += x @ kernel[tap].T
-        x = spread[:, left : left + length] + v[f"{name}/bias"]
-        x = np.tanh(x) if i == 5 else np.maximum(x, 0)
+    x = np.maximum(numpy_norm(x.reshape(len(z), 16, -1), v, "G/z_project", config), 0)
+    strides = strides_of(config)
+    for i, stride in enumerate(strides):
+        scope, left, length = f"G/upconv_{i}", {4: 10, 2: 11}[stride], stride * x.shape[1]
+        if config.upsample == "nn":
+            kernel = v[f"{scope}/conv1d/kernel"]
+            x = numpy_conv(np.repeat(x, stride, axis=1), kernel, 1, (12, 12))
+            x = x + v[f"{scope}/conv1d/bias"]
+        else:
+            kernel = v[f"{scope}/conv2d_transpose/kernel"][0]
+            spread = np.zeros((len(z), length + 24, kernel.shape[1]))
+            for tap in range(25):
+                spread[:, tap : tap + length : stride] += x @ kernel[tap].T
+            x = spread[:, left : left + length] + v[f"{scope}/conv2d_transpose/bias"]
+        last = i == len(strides) - 1
+        x = np.tanh(x) if last else np.maximum(numpy_norm(x, v, scope, config), 0)
+    if config.post_filter:
+        x = numpy_conv(x, v["G/pp_filt/conv1d/kernel"], 1, (255, 256))
     return x
 
 
-def numpy_discriminator(x, v):
-    for i, stride in enumerate(STRIDES):
-        name = f"D/downconv_{i}/conv1d"
-        kernel, pads = v[f"{name}/kernel"], {4: (10, 11), 2: (11, 12)}[stride]
-        length, padded = x.shape[1], np.pad(x, ((0, 0), pads, (0, 0)))
-        x = sum(padded[:, tap : tap + length : stride] @ kernel[tap] for tap in range(25))
-        x = x + v[f"{name}/bias"]
+def numpy_discriminator(x, v, config):
+    for i, stride in enumerate(strides_of(config)):
+        scope, pads = f"D/downconv_{i}", {4: (10, 11), 2: (11, 12)}[stride]
+        x = numpy_conv(x, v[f"{scope}/conv1d/kernel"], stride, pads) + v[f"{scope}/conv1d/bias"]
+        x = numpy_norm(x, v, scope, config, (x.mean((0, 1)), x.var((0, 1))))
         x = np.where(x > 0, x, 0.2 * x)
     return (x.reshape(len(x), -1) @ v["D/output/dense/kernel"] + v["D/output/dense/bias"])[:, 0]
 
 
-def test_the_longer_stereo_network(variables):
-    generator, discriminator = load_reference(STEREO, variables)
+@pytest.fixture
+def variables():
+    return variables_of(STEREO)
+
+
+@pytest.mark.parametrize("config", PLAIN + OPTIONS, ids=named)
+def test_every_network_of_the_reference(config):
+    variables = variables_of(config)
+    generator, discriminator = load_reference(config, variables)
     rng = np.random.default_rng(1)
     z = rng.uniform(-1, 1, (2, 5)).astype(np.float32)
-    expected = numpy_generator(z.astype(np.float64), variables)
-    assert expected.shape == (2, 32768, 2)
-    assert 0.01 < expected.std() < 0.9
-    np.testing.assert_allclose(generator(jnp.asarray(z)), expected, atol=1e-5)
-    x = rng.uniform(-1, 1, (2, 32768, 2)).astype(np.float32)
-    expected = numpy_discriminator(x.astype(np.float64), variables)
+    expected = numpy_generator(z.astype(np.float64), variables, config)
+    assert expected.shape == (2, config.num_samples, config.channels)
+    assert 0.01 < expected.std() < 2
+    np.testing.assert_allclose(generator(jnp.asarray(z)), expected, atol=2e-5)
+    x = rng.uniform(-1, 1, (2, config.num_samples, config.channels)).astype(np.float32)
+    expected = numpy_discriminator(x.astype(np.float64), variables, config)
     assert np.ptp(expected) > 1e-3
-    np.testing.assert_allclose(discriminator(jnp.asarray(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(discriminator(jnp.asarray(x)), expected, atol=2e-5)
 
 
 # Errors
@@ -151,3 +216,13 @@ def test_what_is_not_the_networks_is_ignored(variables):
     extra = {"global_step": np.int64(3), "z": np.zeros((3, 100)), "beta1_power": np.float32(1)}
     extra["G/z_project/dense/kernel/Adam"] = np.zeros(3)  # optimiser slots of a checkpoint
     load_reference(STEREO, variables | extra)
+
+
+def test_what_the_reference_has_not():
+    with pytest.raises(ValueError, match="the reference has no num_classes, found 3"):
+        load_reference(replace(STEREO, num_classes=3), {})
+
+
+def test_upsampling_of_the_other_kind():
+    with pytest.raises(ValueError, match=r"no place for .*G/upconv_0/conv1d/kernel"):
+        load_reference(STEREO, variables_of(replace(STEREO, upsample="nn")))
