@@ -8,6 +8,7 @@ from pathlib import Path
 
 from experiments.progress import Progress
 from experiments.settings import DataConfig
+from experiments.variants import VARIANTS, StudyConfig
 
 
 def add_command(
@@ -26,7 +27,7 @@ def add_command(
     add = parser.add_argument_group("study").add_argument
     add("--seconds", type=float, default=60.0, help="of training of each run (default 60)")
     add("--seeds", type=int, default=3, help="runs of each variant (default 3)")
-    add("--variants", help="with commas (default: all)")
+    add("--variants", help=f"with commas, of {', '.join(VARIANTS)} (default all)")
     add("--sample-rate", type=int, default=16000, help="Hz (default 16000)")
     add("--num-samples", type=int, default=16384, help="of a clip (default 16384)")
     add("--gan-dim", type=int, default=8, help="width of the networks (default 8)")
@@ -42,7 +43,7 @@ def _study(
     data: DataConfig,
     stop_on_signals: Callable[[], Callable[[], bool]],
 ) -> int:
-    from experiments.study import VARIANTS, StudyConfig, study
+    from experiments.study import study
     from experiments.study_table import study_table
     from features.files import write_json
 

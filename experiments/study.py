@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ import jax
 from experiments.bench import interleaved
 from experiments.progress import Progress, duration
 from experiments.runs import Run, environment
-from experiments.settings import DataConfig, as_dict
+from experiments.settings import as_dict
 from experiments.sources import Source, open_source
-from experiments.study_table import REFERENCE, conclusions, study_table
+from experiments.study_table import conclusions, study_table
+from experiments.variants import REFERENCE, VARIANTS, StudyConfig
 from features.files import write_json, write_text
-from wavegan import TrainConfig, TrainingDiverged, TrainingInterrupted, WaveGANConfig, load, train
-from wavegan.augmentation import AUGMENTATIONS
+from wavegan import TrainConfig, TrainingDiverged, TrainingInterrupted, load, train
 from wavegan.quality import Quality
 from wavegan.run_folder import RunFolder
 from wavegan.sampling import generate
@@ -34,95 +34,7 @@ from wavegan.train_config import DATA
 from wavegan.windows import Windows
 
 ROUNDS = 7  # timings of each variant, one of each in turn
-_LEAST_TIMED = 4  # steps in a timing
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A way to train: what it changes in the reference's networks and their training."""
-
-    about: str
-    gan: Mapping[str, Any] = field(default_factory=dict)
-    train: Mapping[str, Any] = field(default_factory=dict)
-
-
-_R1 = {"loss": "logistic-r1", "penalty_every": 16, "critic_steps": 1}
-_AUGMENT = {"augment": tuple(AUGMENTATIONS)}
-_SPECTROGRAM = {"spectrogram_critic": True}
-
-VARIANTS = {
-    REFERENCE: Variant("WGAN-GP, 5 critic steps a generator step"),
-    "logistic-r1": Variant("logistic loss, R1 every 16th step, 1 critic step", train=_R1),
-    "augment": Variant("adaptive augmentation of what the critic sees", train=_AUGMENT),
-    "spectral-norm": Variant("spectral norm of the critic", gan={"spectral_norm": True}),
-    "spectrogram-critic": Variant("a second critic on spectrograms", gan=_SPECTROGRAM),
-    "logistic-r1+augment": Variant("both", train=_R1 | _AUGMENT),
-    "small-data": Variant(
-        "logistic-r1, augment and spectrogram-critic", gan=_SPECTROGRAM, train=_R1 | _AUGMENT
-    ),
-}
-
-
-@dataclass(frozen=True)
-class StudyConfig:
-    """A study of `VARIANTS`.
-
-    Attributes
-    ----------
-    data : tracks and split; the GANs are trained on the training side, all classes together.
-    seconds : of training of each run.
-    seeds : runs of each variant, seeds 0 … seeds - 1.
-    variants : names in `VARIANTS`, the reference among them.
-    sample_rate, num_samples : Hz and length of a clip.
-    gan_dim, batch_size, learning_rate : of every variant alike.
-    pad_end : fill tracks shorter than a clip with zeros.
-    count : clips of each run that are measured, and real windows they are compared with.
-    """
-
-    data: DataConfig = DataConfig()
-    seconds: float = 60.0
-    seeds: int = 3
-    variants: tuple[str, ...] = tuple(VARIANTS)
-    sample_rate: int = 16000
-    num_samples: int = 16384
-    gan_dim: int = 8
-    batch_size: int = 16
-    learning_rate: float = 4e-4
-    pad_end: bool = False
-    count: int = 512
-
-    def __post_init__(self):
-        if unknown := [name for name in self.variants if name not in VARIANTS]:
-            raise ValueError(
-                f"--variants {', '.join(unknown)}: there is none; take of {', '.join(VARIANTS)}"
-            )
-        if REFERENCE not in self.variants or len(set(self.variants)) < len(self.variants):
-            raise ValueError(
-                f"--variants takes different names, {REFERENCE} among them, which the others are "
-                f"held against; found {', '.join(self.variants) or 'none'}"
-            )
-        for name in ("seconds", "sample_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"--{name.replace('_', '-')} must be positive, found 0 or less")
-        if self.seeds < 1:
-            raise ValueError(f"--seeds must be at least 1, found {self.seeds}")
-        for name in self.variants:
-            self.gan(name), self.training(name)  # which check the rest, before any work
-
-    def gan(self, variant: str) -> WaveGANConfig:
-        """The networks of a variant."""
-        changes = VARIANTS[variant].gan
-        return WaveGANConfig(num_samples=self.num_samples, dim=self.gan_dim, **changes)
-
-    def training(self, variant: str) -> TrainConfig:
-        """How a variant is trained, but for its steps and seed."""
-        return TrainConfig(
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            pad_end=self.pad_end,
-            accumulate=1,  # parts of a batch would take longer: the same program for all
-            **VARIANTS[variant].train,
-        )
+LEAST_TIMED = 4  # steps in a timing
 
 
 def study(
@@ -155,8 +67,6 @@ def study(
         num_samples=1 if config.pad_end else config.num_samples,
         progress=progress,
     )
-    if not source.sides["test"]:
-        raise ValueError("--fractions leaves the test side empty, which the GANs are held against")
     settings = as_dict(config) | {"data": source.name}
     free = ("seconds", "seeds", "variants", "count")
     fixed = {name: value for name, value in settings.items() if name not in free}
@@ -207,7 +117,7 @@ class _Work:
     def calibrated(self) -> dict[str, float]:
         """Seconds that a step of each variant takes, measured once when the study began."""
         names, config = self.config.variants, self.config
-        timed = {name: max(_LEAST_TIMED, config.training(name).penalty_every) for name in names}
+        timed = {name: max(LEAST_TIMED, config.training(name).penalty_every) for name in names}
         turns = itertools.count()
 
         def job(name: str, states: Iterator[State]) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-REFERENCE = "reference"
+from experiments.variants import REFERENCE
+
 KERNEL = "kernel_distance"
 Row = Mapping[str, Any]
 
@@ -119,19 +120,19 @@ def _caption(results: Mapping[str, Any]) -> str:
     return (
         f"{settings['data']}: one GAN of {tracks['train']} training tracks, {tracks['test']} "
         f"tracks held out; clips of {settings['num_samples']} samples at "
-        f"{settings['sample_rate']} Hz, dim {settings['gan_dim']}, batches of {settings['batch_size']}, learning rate "
-        f"{settings['learning_rate']:g} for all. Each run has {settings['seconds']:g} s of "
-        f"training, as many steps as fit; seeds 0 to {settings['seeds'] - 1}; mean (lowest to "
-        f"highest) over the seeds. {settings['count']} generated clips{uncertain} are compared "
-        "with as many windows of the training tracks and of the tracks held out, less is better "
-        "but for nearest. Real windows are from those of other tracks "
-        f"{floor['train']['value']:.3g} ± {floor['train']['error']:.1g} away (held out: "
-        f"{floor['held_out']['value']:.3g} ± {floor['held_out']['error']:.1g}). Averaged weights, "
-        "where not said otherwise. A difference below 0 is an improvement; so few seeds bear no "
-        f"p-value. Recommended: {chosen}, chosen by the mean kernel distance to the training "
-        "windows with averaged weights; what is held out is only reported. "
-        f"{results['environment']['hardware']}; jax {versions['jax']}, flax {versions['flax']}, "
-        f"wavegan {versions['wavegan']}."
+        f"{settings['sample_rate']} Hz, dim {settings['gan_dim']}, batches of "
+        f"{settings['batch_size']}, learning rate {settings['learning_rate']:g} for all. Each run "
+        f"has {settings['seconds']:g} s of training, as many steps as fit; seeds 0 to "
+        f"{settings['seeds'] - 1}; mean (lowest to highest) over the seeds. {settings['count']} "
+        f"generated clips{uncertain} are compared with as many windows of the training tracks and "
+        "of the tracks held out; less is better, but for nearest. Real windows are from those of "
+        f"other tracks {floor['train']['value']:.3g} ± {floor['train']['error']:.1g} away (held "
+        f"out: {floor['held_out']['value']:.3g} ± {floor['held_out']['error']:.1g}). Averaged "
+        "weights, where not said otherwise. A difference below 0 is an improvement; so few seeds "
+        f"bear no p-value. Recommended: {chosen}, chosen by the mean kernel distance to the "
+        "training windows with averaged weights; what is held out is only reported. "
+        f"{results['environment']['hardware']}, flax {versions['flax']}, wavegan "
+        f"{versions['wavegan']}."
     )
 
 
