@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,7 +27,8 @@ def join(
     """Make this process one of several that train together, before it uses JAX for anything else.
 
     All of them then make the same calls with the same data and settings, and share one file
-    system. Under SLURM, Open MPI and on TPU pods no arguments are needed.
+    system. Under SLURM, Open MPI and on TPU pods no arguments are needed. Where one of them dies,
+    the others end within two minutes; the same calls resume the run.
 
     Parameters
     ----------
@@ -37,6 +40,8 @@ def join(
     ------
     ValueError
         For arguments that don't fit together, or none where nothing else tells them.
+    ConnectionError
+        Where nobody listens at ``coordinator``.
     """
     given = (coordinator, processes, process)
     if coordinator is None or processes is None or process is None:
@@ -51,6 +56,8 @@ def join(
             raise ValueError(f"coordinator must be HOST:PORT, found {coordinator!r}")
         if not 0 <= process < processes:
             raise ValueError(f"process must lie in 0 to {processes - 1}, found {process}")
+        if process > 0:
+            _reach(coordinator, host, int(port), timeout)
     try:
         jax.distributed.initialize(*given, initialization_timeout=timeout)
     except ValueError as error:
@@ -58,6 +65,21 @@ def join(
             f"nothing here tells the processes of a run ({error}): give coordinator (HOST:PORT), "
             "processes and process"
         ) from None
+
+
+def _reach(coordinator: str, host: str, port: int, timeout: int) -> None:
+    """Wait until somebody listens there: JAX would abort the interpreter where nobody does."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            return socket.create_connection((host, port), 5).close()
+        except OSError as error:
+            if time.monotonic() > end:
+                raise ConnectionError(
+                    f"process 0 does not listen at the coordinator {coordinator} ({error}): start "
+                    "it there, or check the address and the firewall"
+                ) from None
+        time.sleep(0.2)
 
 
 def first(act: Callable[[], T]) -> T:
