@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from experiments import cli_generate
+from experiments import cli_generate, cli_study
 from experiments.cli_gan import add_gan_options, with_gan_options
 from experiments.presets import RECIPES, Recipe
 from experiments.progress import Progress, duration
@@ -283,6 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tensorboard", action="store_true", help="write event files for TensorBoard, too")
 
     cli_generate.add_commands(command)
+    cli_study.add_command(command, _add_split_options, _data, _stop_on_signals)
 
     report = command(
         "report", _report, "write the page of a training run, find that of a comparison"
@@ -300,9 +301,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("data").add_argument
-    add("--data", help="folder of class folders (default: the embedded synthetic genres)")
+    add = _add_split_options(parser).add_argument
     add("--recipe", default="demo", help=f"{', '.join(RECIPES)} (default demo)")
+    add("--sample-rate", type=int, help="Hz (default: the recipe's)")
+    add("--num-samples", type=int, help="of a clip (default: the recipe's)")
+
+
+def _add_split_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--data", help="folder of class folders (default: the embedded synthetic genres)")
     add("--out", type=Path, help="run folder (default runs/<date>-<name>); resumes what is there")
     add("--split", default="track", help=f"{', '.join(SPLITS)} (default track)")
     add("--fractions", type=_fractions, default=(0.7, 0.2, 0.1), metavar="TRAIN,VALID,TEST")
@@ -310,5 +318,4 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add("--split-lists", help="folder of the gtzan-filtered lists (train_filtered.txt, …)")
     add("--artist-index", help="file that names each GTZAN track's artist")
     add("--skip-short", action="store_true", help="leave out tracks shorter than a clip")
-    add("--sample-rate", type=int, help="Hz (default: the recipe's)")
-    add("--num-samples", type=int, help="of a clip (default: the recipe's)")
+    return group
