@@ -157,6 +157,11 @@ class TorchGAN:
         if self.device == "cuda":
             torch.cuda.synchronize()
 
+    def held_bytes(self) -> int:
+        """What weights and recordings take (Adam's moments come with the first step)."""
+        weights = [*self.generator.parameters(), *self.critic.parameters()]
+        return sum(w.nbytes for w in weights) + self.windows.untyped_storage().nbytes()
+
     def peak_bytes(self) -> int | None:
         """The most that tensors took on a GPU; None without one."""
         return torch.cuda.max_memory_allocated() if self.device == "cuda" else None

@@ -8,6 +8,7 @@ the machine can do is measured beside it, as a matrix product.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -210,17 +211,22 @@ def _throughput(devices: int, repeats: int) -> dict[str, float]:
 
 
 def _peak_memory(side: str) -> dict[str, float] | None:
-    """Bytes and seconds of a training iteration, compiled before; of this whole process."""
+    """Bytes and seconds of training iterations: of the device, or of this process on a CPU.
+
+    Of a process what it grows by while it trains, weights and recordings included, libraries
+    and what compiling left behind excluded.
+    """
     sizes = CPU if jax.default_backend() == "cpu" else GPU
-    before = _resident("VmRSS")
     iteration: Job
     if side == "ours":
         ours = _OurGAN(sizes.training, sizes.batch_size)
+        held = sum(array.nbytes for array in jax.live_arrays())
         iteration, peak = ours.iteration, _device_peak
     else:
         gan = _torch_gans(sizes.training, sizes.batch_size, compiled=(False,))["PyTorch"]
+        held = gan.held_bytes()
         iteration, peak = _waiting(gan, gan.iteration), gan.peak_bytes
-    iteration()
+    before = _resident("VmRSS")
     if before is not None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
     seconds = interleaved({"iteration": iteration}, 2)["iteration"]
@@ -229,14 +235,15 @@ def _peak_memory(side: str) -> dict[str, float] | None:
     after = _resident("VmHWM")
     if after is None or before is None:
         return None
-    return {"bytes": after - before, "seconds": seconds}
+    return {"bytes": after - before + held, "seconds": seconds}
 
 
 def _resident(what: str) -> int | None:
     """Bytes of this process's memory: "VmRSS" now, "VmHWM" at its peak. Linux only."""
     try:
+        ctypes.CDLL(None).malloc_trim(0)  # what is free goes back
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
+    except (OSError, AttributeError):
         return None
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
 
