@@ -66,7 +66,7 @@ def log_spectrogram(x: Float[Array, "n length c"], n_fft: int) -> Float[Array, "
     count = blocks.shape[2] - 3
     frames = jnp.concatenate([blocks[:, :, i : i + count] for i in range(4)], axis=-1)
     window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
-    spectrum = jnp.fft.rfft(frames * (2 * window / window.sum()))
+    spectrum = jnp.fft.rfft(frames * (2 * window / window.sum())[None, None, None])
     power = spectrum.real**2 + spectrum.imag**2
     scaled = 1 + jnp.log10(power + _FLOOR) / 3
     return scaled.swapaxes(1, 2).reshape(len(x), count, -1)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,6 @@ import pytest
 from flax import nnx
 
 from wavegan import Discriminator, Generator, WaveGANConfig
-from wavegan.networks import phase_shuffle
 
 
 def abstract(network, config):
@@ -78,24 +79,6 @@ def test_the_generator_stays_within_one():
 # Phase shuffle
 
 
-@pytest.mark.parametrize("radius", [1, 2, 5])
-def test_one_uniform_shift_for_the_whole_batch(radius):
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 16, 2)), jnp.float32)
-    padded = np.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="reflect")
-    shifts = {s: padded[:, radius - s : radius - s + 16] for s in range(-radius, radius + 1)}
-    keys = jax.random.split(jax.random.key(1), 2000)
-    shuffled = np.asarray(jax.vmap(lambda key: phase_shuffle(x, key, radius))(keys))
-    counts = np.array([np.sum(np.all(shuffled == y, axis=(1, 2, 3))) for y in shifts.values()])
-    assert counts.sum() == 2000  # each draw is one of the shifts, the same in all three clips
-    expected = 2000 / len(shifts)
-    assert np.sum((counts - expected) ** 2 / expected) < 30  # chi squared, at most 10 degrees
-
-
-def test_radius_zero_moves_nothing():
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 16, 2)), jnp.float32)
-    np.testing.assert_array_equal(phase_shuffle(x, jax.random.key(0), 0), x)
-
-
 @pytest.fixture(scope="module")
 def critic():
     return Discriminator(WaveGANConfig(num_samples=1024, dim=2), rngs=nnx.Rngs(0))
@@ -150,6 +133,122 @@ def test_numpy_arrays_go_in(critic, clips):
     assert generator(np.zeros((2, 100), np.float32)).shape == (2, 64, 1)
 
 
+# Options
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_norm": True},
+        {"upsample": "nn"},
+        {"post_filter": 512},
+        {"num_classes": 3},
+        {"phase_shuffle_by": "example"},
+        {"spectral_norm": True},
+        {"spectrogram_critic": True},
+        {"conv_dtype": "bfloat16"},
+        {"batch_norm": True, "upsample": "nn", "post_filter": 9, "num_classes": 3, "channels": 2},
+    ],
+    ids=str,
+)
+def test_every_option_makes_networks_that_differ(options):
+    """It has an effect on clips or logits, and gradients reach all weights."""
+    plain = WaveGANConfig(
+        num_samples=1024, dim=2, latent_dim=3, channels=options.get("channels", 1)
+    )
+    config = replace(plain, **options)
+    z = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, 3)), jnp.float32)
+    label = jnp.arange(4) % 3 if config.num_classes else None
+
+    @jax.jit
+    def run(generator, critic, key):
+        def score(generator, critic):
+            audio = generator(z, label, training=True)
+            return jnp.sum(critic(audio, label, key) ** 2), audio
+
+        (logits, audio), slopes = nnx.value_and_grad(score, argnums=(0, 1), has_aux=True)(
+            generator, critic
+        )
+        return logits, audio, slopes
+
+    def networks(config):
+        return Generator(config, rngs=nnx.Rngs(1)), Discriminator(config, rngs=nnx.Rngs(2))
+
+    key = jax.random.key(5)
+    logits, audio, slopes = run(*networks(config), key)
+    assert audio.shape == (4, 1024, config.channels)
+    assert audio.dtype == jnp.float32
+    assert np.isfinite(logits)
+    assert all(np.isfinite(g).all() and np.any(g) for g in jax.tree.leaves(slopes))
+    without = nnx.jit(lambda g, d: jnp.sum(d(g(z), key=key) ** 2))(*networks(plain))
+    if options != {"num_classes": 3}:  # whose tables begin at zero in the generator
+        assert logits != without
+
+
+def test_batch_norm_outside_training_is_each_clips_own():
+    config = WaveGANConfig(num_samples=64, dim=2, latent_dim=3, batch_norm=True)
+    generator = Generator(config, rngs=nnx.Rngs(0))
+    z = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, 3)), jnp.float32)
+    generator(z, training=True)
+    np.testing.assert_allclose(generator(z)[:2], generator(z[:2]), atol=1e-6)
+    in_training = generator(z, training=True)[:2]
+    assert np.abs(in_training - generator(z[:2], training=True)).max() > 1e-4
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    """Networks of three classes whose tables are not at their start, zero."""
+    config = WaveGANConfig(num_samples=64, dim=2, latent_dim=3, num_classes=3)
+    generator = Generator(config, rngs=nnx.Rngs(0))
+    for seed, layer in enumerate(generator.modulations):
+        draws = np.random.default_rng(seed).normal(size=(2, *layer.scale.shape))
+        layer.scale[...], layer.shift[...] = (jnp.asarray(d, jnp.float32) for d in draws)
+    return generator, Discriminator(config, rngs=nnx.Rngs(1))
+
+
+def test_classes_and_their_mixtures(conditional):
+    """One class is all of its weight; halfway lies elsewhere than either."""
+    generator, _ = conditional
+    z = jnp.full((3, 3), 0.3)
+    each = np.asarray(generator(z, jnp.arange(3)))
+    assert np.abs(each[0] - each[1]).max() > 1e-3
+    np.testing.assert_allclose(generator(z, jnp.eye(3)), each, atol=1e-6)
+    half = generator(z[:1], jnp.array([[0.5, 0.5, 0.0]]))[0]
+    assert min(np.abs(half - each[0]).max(), np.abs(half - each[1]).max()) > 1e-3
+
+
+def test_the_projection(conditional):
+    """Logits of two classes differ by the products of their vectors with the summed features."""
+    _, critic = conditional
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 64, 1)), jnp.float32)
+    layer = critic.layers[0]
+    features = jax.lax.conv_general_dilated(
+        x, layer.kernel[...], (4,), [(10, 11)], dimension_numbers=("NWC", "WIO", "NWC")
+    )
+    features = np.asarray(jax.nn.leaky_relu(features + layer.bias[...][None, None], 0.2))
+    vectors = np.asarray(critic.projection[...])
+    expected = features.sum(1) @ (vectors[2] - vectors[0])
+    found = critic(x, jnp.full(2, 2)) - critic(x, jnp.zeros(2, jnp.int32))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (None, r"conditional: label must be classes \(2,\) in 0 … 2 or .* found none"),
+        (jnp.zeros((2, 4)), r"weights of the classes \(2, 3\); found float32 \(2, 4\)"),
+        (jnp.array([0, 3]), r"labels lie in 0 … 2, found \[3\]"),
+        (np.array([-1, 0]), r"labels lie in 0 … 2, found \[-1\]"),
+    ],
+)
+def test_labels_that_are_no_classes(conditional, label, message):
+    generator, critic = conditional
+    with pytest.raises(ValueError, match=message):
+        generator(jnp.zeros((2, 3)), label)
+    with pytest.raises(ValueError, match=message):
+        critic(jnp.zeros((2, 64, 1)), label)
+
+
 # Errors
 
 
@@ -167,6 +266,15 @@ def test_numpy_arrays_go_in(critic, clips):
         ({"kernel_size": 3}, r"kernel_size must be at least 4 .* found 3"),
         ({"phase_shuffle": -1}, r"phase_shuffle .* found -1"),
         ({"phase_shuffle": 16}, r"phase_shuffle .* found 16"),
+        ({"num_classes": 1}, r"num_classes must be 0 .* found 1"),
+        ({"post_filter": -1}, r"post_filter must be at least 0, found -1"),
+        ({"upsample": "linear"}, r"upsample must be one of zeros, nn; found 'linear'"),
+        ({"phase_shuffle_by": "clip"}, r"phase_shuffle_by must be one of batch, example"),
+        ({"conv_dtype": "float16"}, r"conv_dtype must be one of float32, bfloat16"),
+        (
+            {"num_samples": 128, "spectrogram_critic": True},
+            r"spectrogram_critic needs num_samples of at least 256, found 128",
+        ),
     ],
 )
 def test_options_that_make_no_network(options, message):

@@ -1,0 +1,113 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from wavegan.layers import BatchNorm, Modulation, SpectralNorm, phase_shuffle
+
+
+def clips(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(1, 2, shape), jnp.float32)
+
+
+# Batch norm
+
+
+def test_batch_norm_in_training_and_after():
+    """Against numpy; the averages move a hundredth of the way to each batch's moments."""
+    norm, x = BatchNorm(3, running=True), clips(0, 4, 10, 3)
+    norm.scale[...] = jnp.array([1.0, 2.0, 0.5])
+    norm.shift[...] = jnp.array([0.0, 1.0, -1.0])
+    mean, variance = (np.asarray(f(x, (0, 1))) for f in (np.mean, np.var))
+    scaled = (np.asarray(x) - mean) / np.sqrt(variance + 1e-3)
+    np.testing.assert_allclose(norm(x), scaled * [1, 2, 0.5] + [0, 1, -1], atol=1e-5)
+    np.testing.assert_allclose(norm.mean[...], 0.01 * mean, rtol=1e-5)
+    np.testing.assert_allclose(norm.variance[...], 0.99 + 0.01 * variance, rtol=1e-5)
+    averages = np.asarray(norm.mean), np.asarray(norm.variance)
+    after = (np.asarray(x) - averages[0]) / np.sqrt(averages[1] + 1e-3)
+    np.testing.assert_allclose(norm(x, training=False), after * [1, 2, 0.5] + [0, 1, -1], atol=1e-5)
+    np.testing.assert_array_equal(norm.mean[...], averages[0])
+
+
+def test_a_norm_without_averages_keeps_nothing():
+    norm = BatchNorm(3, running=False)
+    before = jax.tree.leaves(nnx.state(norm))
+    norm(clips(0, 4, 10, 3))
+    assert len(before) == 2  # scale and shift
+    for one, two in zip(before, jax.tree.leaves(nnx.state(norm)), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+# Classes
+
+
+def test_modulation_starts_as_nothing_and_mixes_classes():
+    layer, x = Modulation(2, 3), clips(0, 2, 5, 3)
+    classes = jnp.array([[1.0, 0.0], [0.25, 0.75]])
+    np.testing.assert_array_equal(layer(x, classes), x)
+    layer.scale[...] = jnp.array([[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]])
+    layer.shift[...] = jnp.array([[0.1, 0.2, 0.3], [0.5, 0.6, 0.7]])
+    found = np.asarray(layer(x, classes))
+    np.testing.assert_allclose(found[0], np.asarray(x[0]) * [2, 3, 4] + [0.1, 0.2, 0.3], rtol=1e-5)
+    np.testing.assert_allclose(found[1], np.asarray(x[1]) * [5, 6, 7] + [0.4, 0.5, 0.6], rtol=1e-5)
+
+
+# Spectral norm
+
+
+def test_spectral_norm_against_the_singular_values():
+    kernel = clips(0, 5, 4, 7)
+    norm = SpectralNorm(7, rngs=nnx.Rngs(0))
+    for _ in range(100):
+        norm.refresh(kernel)
+    largest = np.linalg.svd(np.asarray(kernel, np.float64).reshape(20, 7), compute_uv=False)[0]
+    np.testing.assert_allclose(norm(kernel), np.asarray(kernel) / largest, rtol=1e-4)
+
+
+def test_the_gradient_of_spectral_norm():
+    """Of sum(W) / σ with σ = vᵀ W u at fixed u, v: (1 - sum(W) / σ · v uᵀ) / σ."""
+    kernel = jnp.asarray(clips(1, 6, 3))
+    norm = SpectralNorm(3, rngs=nnx.Rngs(0))
+    for _ in range(200):
+        norm.refresh(kernel)
+    left, values, right = np.linalg.svd(np.asarray(kernel, np.float64), full_matrices=False)
+    expected = (1 - np.sum(kernel) / values[0] * np.outer(left[:, 0], right[0])) / values[0]
+    found = jax.grad(lambda k: norm(k).sum())(kernel)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+# Phase shuffle
+
+
+def shifts_of(x, radius):
+    padded = np.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="reflect")
+    length = x.shape[1]
+    return [padded[:, s : s + length] for s in range(2 * radius + 1)]
+
+
+@pytest.mark.parametrize("radius", [1, 2, 5])
+def test_one_uniform_shift_for_the_whole_batch(radius):
+    x = clips(0, 3, 16, 2)
+    keys = jax.random.split(jax.random.key(1), 2000)
+    shuffled = np.asarray(jax.vmap(lambda key: phase_shuffle(x, key, radius))(keys))
+    shifts = shifts_of(x, radius)
+    counts = np.array([np.sum(np.all(shuffled == y, axis=(1, 2, 3))) for y in shifts])
+    assert counts.sum() == 2000  # each draw is one of the shifts, the same in all three clips
+    expected = 2000 / len(shifts)
+    assert np.sum((counts - expected) ** 2 / expected) < 30  # chi squared, at most 10 degrees
+
+
+def test_a_shift_for_each_example():
+    x = clips(0, 600, 16, 2)
+    found = np.asarray(phase_shuffle(x, jax.random.key(0), 2, by="example"))
+    hits = np.stack([np.all(found == y, axis=(1, 2)) for y in shifts_of(np.asarray(x), 2)])
+    np.testing.assert_array_equal(hits.sum(0), 1)  # each clip is one of its own shifts
+    counts = hits.sum(1)
+    assert np.sum((counts - 120) ** 2 / 120) < 20  # chi squared, 4 degrees
+
+
+@pytest.mark.parametrize("by", ["batch", "example"])
+def test_radius_zero_moves_nothing(by):
+    x = clips(0, 3, 16, 2)
+    np.testing.assert_array_equal(phase_shuffle(x, jax.random.key(0), 0, by=by), x)
