@@ -14,9 +14,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from wavegan import TrainConfig, TrainingDiverged, TrainingInterrupted, WaveGANConfig, load, train
+from wavegan import (
+    OutOfDeviceMemory,
+    TrainConfig,
+    TrainingDiverged,
+    TrainingInterrupted,
+    WaveGANConfig,
+    load,
+    train,
+)
 from wavegan.run_folder import RunFolder
-from wavegan.step import initial_state
+from wavegan.step import compiled_step, device_mesh, initial_state, needed_bytes
 from wavegan.watch import Watch
 
 METRICS = {
@@ -389,6 +397,214 @@ def test_silent_recordings_are_learned_without_complaint():
 def test_the_watch_names_what_broke(value):
     with pytest.raises(TrainingDiverged, match="gan/penalty, gan/critic_loss not finite at step 3"):
         Watch().check(row(3, penalty=value, critic_loss=value))
+
+
+# Inspectors, and the best checkpoint
+
+
+def inspector(values, seen=None):
+    """Metrics that are known beforehand; ``seen`` takes the generators."""
+
+    def inspect(step, generator):
+        if seen is not None:
+            seen[step] = jax.device_get(nnx.state(generator))
+        return {"quality/kernel_distance": values[step]}
+
+    return inspect
+
+
+def loudness(step, generator):
+    return {"loudness": jnp.abs(generator(jnp.ones((2, 4)))).max()}
+
+
+def test_inspectors_see_the_averaged_generator(audio, config, train_config, state_of, tmp_path):
+    """Every inspect_every steps and at the end; what they say joins the other metrics."""
+    seen, run = {}, tmp_path / "run"
+    values = {2: 0.5, 4: 0.25, 5: 0.75}
+    schedule = replace(train_config, steps=5, inspect_every=2, log_every=3)
+    result = train(
+        audio, config, schedule, run_dir=run, inspect=[inspector(values, seen), loudness]
+    )
+    assert list(seen) == [2, 4, 5]
+    for step, weights in seen.items():
+        assert same(weights, state_of(run, step)["ema"])
+    rows = {row["gan/step"]: row for row in result.history}
+    assert list(rows) == [1, 2, 3, 4, 5]
+    assert RunFolder(run).read_metrics() == result.history
+    for step, row in rows.items():
+        assert row.get("quality/kernel_distance") == values.get(step)
+        assert ("loudness" in row) == (step in values)
+        assert set(row) >= METRICS
+    assert result.best_step == 4
+
+
+def test_an_inspector_that_fails_ends_the_run(audio, config, train_config):
+    with pytest.raises(KeyError, match="7"):
+        train(audio, config, replace(train_config, steps=1), inspect=[lambda *_: {}[7]])
+
+
+def test_the_best_checkpoint_is_kept(audio, config, train_config, tmp_path):
+    """A NaN is never the best; what is best lies beside the newest and between checkpoints."""
+    seen, run = {}, tmp_path / "run"
+    values = {1: np.nan, 2: 0.5, 3: 0.2, 4: 0.3, 5: 0.4, 6: 0.4}
+    schedule = replace(train_config, inspect_every=1, keep_checkpoints=1)
+    result = train(audio, config, schedule, run_dir=run, inspect=[inspector(values, seen)])
+    assert result.best_step == 3
+    assert RunFolder(run).steps() == [3, 6]
+    best = json.loads((run / "best.json").read_text())
+    assert best == {"step": 3, "metric": "quality/kernel_distance", "value": 0.2}
+    assert same(jax.device_get(nnx.state(load(run, step="best"))), seen[3])
+    assert same(jax.device_get(nnx.state(load(run))), seen[6])
+
+
+def test_the_best_outlives_a_kill(audio, config, train_config, tmp_path):
+    """Stopped at 5, with the note of the best as a kill leaves it: not yet that of step 4.
+
+    After that, the best is of a step that was logged but not saved: it is found again.
+    """
+    run, calls = tmp_path / "run", itertools.count(1)
+    values = {2: 0.5, 4: 0.2, 6: 0.3, 8: 0.1, 10: 0.4}
+    schedule = replace(train_config, steps=10, inspect_every=2, keep_checkpoints=1)
+    arguments = {"run_dir": run, "inspect": [inspector(values)]}
+    with pytest.raises(TrainingInterrupted):
+        train(audio, config, schedule, should_stop=lambda: next(calls) == 5, **arguments)
+    RunFolder(run).mark_best(2, "quality/kernel_distance", 0.5)
+
+    def full_disk(metrics):
+        if metrics["gan/step"] == 8:
+            raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        train(audio, config, schedule, on_log=full_disk, **arguments)
+    assert RunFolder(run).steps() == [4, 6]
+    assert RunFolder(run).best_step() == 4
+    result = train(audio, config, schedule, **arguments)
+    assert result.best_step == RunFolder(run).best_step() == 8
+    assert RunFolder(run).steps() == [8, 10]
+    assert steps_logged(run) == list(range(1, 11))
+
+
+def test_when_more_training_does_not_help(audio, config, train_config, tmp_path):
+    """Two inspections are no better than step 2: said in the metrics, and the end where asked."""
+    seen, run = {}, tmp_path / "run"
+    values = dict.fromkeys(range(1, 9), 0.5) | {1: 1.0, 2: 0.4}
+    schedule = replace(train_config, steps=6, inspect_every=1, patience=2, stop_when_done=True)
+    arguments = {"run_dir": run, "inspect": [inspector(values, seen)]}
+    result = train(audio, config, schedule, **arguments)
+    since = [row.get("quality/enough_since") for row in result.history]
+    assert since == [None, None, None, 2]
+    assert RunFolder(run).steps() == [1, 2, 4], "1 and 2 were the best once"
+    seen.clear()
+    again = train(audio, config, replace(schedule, steps=8), **arguments)
+    assert again.history == result.history
+    assert same(weights(again), weights(result))
+    assert not seen
+    further = train(audio, config, replace(schedule, stop_when_done=False), **arguments)
+    assert list(seen) == [5, 6]
+    assert [row.get("quality/enough_since") for row in further.history][4:] == [2, 2]
+
+
+def test_one_checkpoint_of_so_many_hours_stays(audio, config, train_config, tmp_path):
+    for hours, steps in ((None, [6]), (1e-9, [2, 4, 6]), (10.0, [2, 6])):
+        run, sparing = tmp_path / str(hours), replace(train_config, keep_checkpoints=1)
+        train(audio, config, replace(sparing, keep_hours=hours), run_dir=run)
+        assert RunFolder(run).steps() == steps
+
+
+# Options of the loop
+
+
+def test_a_lazy_penalty_stays_in_the_metrics(audio, config, train_config, tmp_path):
+    """Laid on at steps 1 and 4 of 6, three times as heavy; a stop between changes nothing."""
+    lazy = replace(train_config, penalty_every=3)
+    rows = (result := train(audio, config, lazy)).history
+    penalties = [row["gan/penalty"] for row in rows]
+    assert penalties == [penalties[0]] * 3 + [penalties[3]] * 3
+    assert penalties[0] != penalties[3]
+    for i, row in enumerate(rows):
+        expected = -row["gan/critic_gap"] + (0 if i % 3 else 30 * row["gan/penalty"])
+        assert row["gan/critic_loss"] == pytest.approx(expected, abs=1e-5)
+    calls = itertools.count(1)
+    with pytest.raises(TrainingInterrupted):
+        train(audio, config, lazy, run_dir=tmp_path, should_stop=lambda: next(calls) == 2)
+    assert same(weights(train(audio, config, lazy, run_dir=tmp_path)), weights(result))
+
+
+def test_classes_are_learned(config, train_config):
+    """Recordings of class 0 lie around 0.4, those of class 1 around -0.4."""
+    noise = np.random.default_rng(0).uniform(-0.4, 0.4, (8, 300, 1))
+    labels = np.arange(8) % 2
+    audio = (noise + np.where(labels, -0.4, 0.4)[:, None, None]).astype(np.float32)
+    conditional = replace(config, num_classes=2)
+    result = train(audio, conditional, replace(train_config, steps=150), labels=labels)
+    latents = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (50, 4)), jnp.float32)
+    high, low = (np.asarray(result.ema_generator(latents, jnp.full(50, k))).mean() for k in (0, 1))
+    assert high > 0.1
+    assert low < -0.1
+
+
+def needed(config, train_config, parts):
+    mesh = device_mesh(1, train_config.batch_size)
+    return needed_bytes(compiled_step(config, replace(train_config, accumulate=parts), mesh))
+
+
+def test_a_step_that_does_not_fit_is_done_in_parts(audio, config, train_config, monkeypatch):
+    """On a device that has a byte less than the whole batch needs."""
+    large = replace(train_config, batch_size=64, critic_steps=1, steps=2)
+    whole, half = (needed(config, large, parts) for parts in (None, 2))
+    assert half < whole
+    monkeypatch.setattr("wavegan.training.device_memory", lambda: whole - 1)
+    with pytest.warns(UserWarning, match=r"a batch of 64 needs more .* added up over 2 parts"):
+        result = train(audio, config, large)
+    expected = train(audio, config, replace(large, accumulate=2))
+    assert same(weights(result), weights(expected))
+
+
+def test_what_does_not_fit_is_refused(audio, config, train_config, monkeypatch, tmp_path):
+    large = replace(train_config, batch_size=64, critic_steps=1, steps=2, accumulate=2)
+    monkeypatch.setattr("wavegan.training.device_memory", lambda: 10_000)
+    found = rf"needs {needed(config, large, 2) / 1e9:.2f} GB on each device, which has 0\.00 GB"
+    with pytest.raises(OutOfDeviceMemory, match=rf"{found}: .*batch_size \(found 64\).*found 2\)"):
+        train(audio, config, large)
+
+
+def test_audio_that_makes_no_batch(audio, config, train_config):
+    with pytest.raises(ValueError, match=r"has 5 windows of 128 samples, a batch needs 8"):
+        train(audio[:1, :132], config, train_config)
+    labels = [0, 1, 0, 1, 0, 1, 0, 2]
+    with pytest.raises(ValueError, match=r"recording 7 has label 2: give 0 to 1"):
+        train(audio, replace(config, num_classes=2), train_config, labels=labels)
+
+
+# Folders of other versions
+
+
+def test_a_folder_of_an_earlier_version(finished_run, audio, config, train_config):
+    """It knows none of the options that came later, nor what audio it was trained on."""
+    file = finished_run / "config.json"
+    stored = json.loads(file.read_text())
+    later = ("penalty_every", "slices", "augment", "accumulate", "keep_best", "inspect_every")
+    for name in later:
+        del stored["train"][name]
+    del stored["wavegan"]["spectral_norm"], stored["audio"]
+    file.write_text(json.dumps(stored))
+    assert load(finished_run).config == config
+    with pytest.raises(ValueError, match=r"train\.penalty_every is 1 there and 2 here"):
+        train(audio, config, replace(train_config, penalty_every=2), run_dir=finished_run)
+    result = train(audio, config, replace(train_config, steps=7), run_dir=finished_run)
+    assert result.history[-1]["gan/step"] == 7
+    assert "audio" in RunFolder(finished_run).read_config()
+
+
+def test_a_folder_of_a_later_version(finished_run, audio, config, train_config):
+    file = finished_run / "config.json"
+    stored = json.loads(file.read_text())
+    stored["train"]["momentum"] = 0.5
+    file.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=r"config\.json describes no GAN .*momentum.* later v"):
+        load(finished_run)
+    with pytest.raises(ValueError, match=r"train\.momentum is 0\.5 there and None here"):
+        train(audio, config, train_config, run_dir=finished_run)
 
 
 # Options
