@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -11,11 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import jax
+
 from experiments import cli_generate, cli_study
 from experiments.cli_gan import add_gan_options, with_gan_options
 from experiments.presets import RECIPES, Recipe
 from experiments.progress import Progress, duration
 from experiments.settings import ARM_NAMES, SPLITS, CompareConfig, DataConfig, as_dict
+from features.cache import default_cache_dir
 from wavegan.run_folder import CheckpointError
 from wavegan.training import OutOfDeviceMemory, TrainingInterrupted
 from wavegan.watch import TrainingDiverged
@@ -37,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(arguments)
     options.command_line = shlex.join(["wavegan", *arguments])
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(default_cache_dir() / "compiled"))
     try:
         return options.function(options)
     except TrainingInterrupted as stopped:
@@ -86,8 +92,10 @@ def _train(options: argparse.Namespace) -> int:
     from experiments.runs import Run
     from experiments.sources import open_source
     from experiments.training_page import write_training_page
+    from wavegan.distributed import first
 
-    recipe, data, progress = _recipe(options), _data(options), Progress()
+    alone = _joined(options)
+    recipe, data, progress = _recipe(options), _data(options), Progress(quiet=not alone)
     settings = recipe.gan_train
     if not settings.inspect_every:
         settings = replace(settings, inspect_every=max(1, settings.steps // INSPECTIONS))
@@ -100,7 +108,7 @@ def _train(options: argparse.Namespace) -> int:
         progress=progress,
     )
     out = options.out or _new_run("train")
-    print(f"run folder: {out} (resume with --out {out})", file=sys.stderr)
+    progress.say(f"run folder: {out} (resume with --out {out})")
     fixed = {"recipe": recipe.name, "data": source.digest, "split": as_dict(data)}
     with Run(out).working({"recipe": as_dict(recipe), "data": as_dict(data)}, fixed) as run:
         try:
@@ -115,11 +123,29 @@ def _train(options: argparse.Namespace) -> int:
                 watching=Watching(options.quality, options.judge, options.tensorboard),
             )
         except (TrainingInterrupted, TrainingDiverged):
-            print(f"so far: {write_training_page(out)}", file=sys.stderr)
+            if alone:
+                progress.say(f"so far: {write_training_page(out)}")
             raise
-    print(f"{len(gans)} GAN{'s' * (len(gans) > 1)} in {out}; clips: wavegan generate {out}")
-    print(f"report: {write_training_page(out)}")
+    page = first(lambda: str(write_training_page(out)))
+    if alone:
+        print(f"{len(gans)} GAN{'s' * (len(gans) > 1)} in {out}; clips: wavegan generate {out}")
+        print(f"report: {page}")
     return 0
+
+
+def _joined(options: argparse.Namespace) -> bool:
+    """Join the other processes of a distributed run; whether this one speaks and writes."""
+    given = (options.coordinator, options.processes, options.process)
+    if not options.distributed and all(value is None for value in given):
+        return True
+    import jax
+
+    from wavegan.distributed import join
+
+    if options.out is None:
+        raise ValueError("--out is missing: the processes of a run share one folder")
+    join(*given)
+    return jax.process_index() == 0
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -281,6 +307,16 @@ def _parser() -> argparse.ArgumentParser:
         help="also by a classifier of the training tracks: inception score, different bins",
     )
     add("--tensorboard", action="store_true", help="write event files for TensorBoard, too")
+
+    add = train.add_argument_group("several processes, on one host or many").add_argument
+    add(
+        "--distributed",
+        action="store_true",
+        help="join the processes that SLURM, Open MPI or a TPU pod has started",
+    )
+    add("--coordinator", metavar="HOST:PORT", help="where process 0 listens, for the others")
+    add("--processes", type=int, metavar="N", help="how many there are")
+    add("--process", type=int, metavar="I", help="which one this is, from 0")
 
     cli_generate.add_commands(command)
     cli_study.add_command(command, _add_split_options, _data, _stop_on_signals)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from experiments.sources import Source
 from features import Recording
 from features.files import write_json
 from wavegan import Job, Previews, Quality, TensorBoard, TrainingDiverged, train_together
+from wavegan.distributed import first
 from wavegan.run_folder import RunFolder
 from wavegan.train_config import CADENCE, DATA, TrainConfig
 
@@ -67,12 +69,16 @@ def train_gans(
     judge = None
     if watching.judge:
         clip = recipe.clip_gan, recipe.sample_rate
-        folder = run.stage(
-            "judge",
-            judge_inputs(source, *clip),
-            lambda folder: train_judge(source, *clip, folder, progress),
+        folder = first(
+            lambda: str(
+                run.stage(
+                    "judge",
+                    judge_inputs(source, *clip),
+                    lambda folder: train_judge(source, *clip, folder, progress),
+                )
+            )
         )
-        judge = load_judge(folder, len(source.labels), recipe.sample_rate)
+        judge = load_judge(Path(folder), len(source.labels), recipe.sample_rate)
     plans = [
         _Plan.make(run, source, recipe, seed, labels)
         for seed in range(seeds)
@@ -82,12 +88,12 @@ def train_gans(
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
         at_once = len(plans) if idle else 1
     waiting = [plan for plan in plans if not plan.stage.finished]
-    for first in range(0, len(waiting), at_once):
-        team = waiting[first : first + at_once]
+    for start in range(0, len(waiting), at_once):
+        team = waiting[start : start + at_once]
         done = sum(plan.stage.finished for plan in plans)
         tasks = [f"GAN {done + i}/{len(plans)} {plan.name}" for i, plan in enumerate(team, 1)]
         _train(run, team, recipe, tasks, progress, should_stop, watching, judge)
-    write_json(run.path / GAN_LIST, [plan.stage.folder.name for plan in plans])
+    first(lambda: write_json(run.path / GAN_LIST, [plan.stage.folder.name for plan in plans]))
     return find_gans(run.path)
 
 
@@ -151,7 +157,7 @@ def _train(
     boards = [
         TensorBoard(plan.stage.part / "tensorboard", previews=plan.stage.part / "previews")
         for plan in team
-        if watching.tensorboard
+        if watching.tensorboard and jax.process_index() == 0
     ]
 
     def on_log(i: int, metrics: dict[str, float]) -> None:
@@ -175,9 +181,10 @@ def _train(
         )
         for i, plan in enumerate(team)
     ]
+    ended: Sequence[_Plan] = ()
     try:
         train_together(jobs, config, recipe.gan_train, should_stop=should_stop)
-        ended = list(team)
+        ended = team
     except TrainingDiverged as error:
         ended = [p for p in team if RunFolder(p.stage.part).steps()[-1:] == [steps]]
         names = ", ".join(p.name for p in team if p not in ended)
@@ -185,8 +192,8 @@ def _train(
     finally:
         for board in boards:
             board.close()
-    for plan in ended:
-        plan.stage.finish()
+        for plan in ended:
+            first(plan.stage.finish)
 
 
 def _inspectors(plan: _Plan, recipe: Recipe, config, watching: Watching, judge: Judge | None):

@@ -49,6 +49,11 @@ class Run:
         """
         import fcntl
 
+        import jax
+
+        if jax.process_index() > 0:  # of a distributed run: the first process holds the folder
+            yield self
+            return
         file = self.path / "config.json"
         fixed = json.loads(json.dumps(dict(fixed)))
         if file.exists():

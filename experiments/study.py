@@ -123,8 +123,12 @@ class _Work:
         def job(name: str, states: Iterator[State]) -> None:
             if self.should_stop and self.should_stop():
                 raise TrainingInterrupted("stopped while the variants were timed")
-            total = (ROUNDS + 1) * len(names)  # of them the first round compiles
-            self.progress.update("timing a step of each", next(turns), total, name, "timing")
+            turn = next(turns) - len(names)
+            if turn < 0:
+                self.progress.update("compiling", turn + len(names), len(names), name, "variant")
+            else:
+                total = ROUNDS * len(names)
+                self.progress.update("timing a step of each", turn, total, name, "timing")
             jax.block_until_ready(next(itertools.islice(states, timed[name] - 1, None)))
 
         def build(folder: Path) -> None:

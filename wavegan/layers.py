@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -120,9 +122,23 @@ def phase_shuffle(
 
     ``by`` "batch": one draw for all, as the reference; "example": one for each.
     """
-    padded = jnp.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="reflect")
     shape = () if by == "batch" else (len(x),)
     start = jax.random.randint(key, shape, 0, 2 * radius + 1)
+    if by == "batch" and jax.default_backend() == "cpu":
+        # Shifts known in advance: a CPU pads, and adds up gradients of slices, in memory.
+        return lax.switch(
+            start, [partial(_shifted, by=i - radius) for i in range(2 * radius + 1)], x
+        )
+    padded = jnp.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="reflect")
     if by == "batch":
         return lax.dynamic_slice_in_dim(padded, start, x.shape[1], axis=1)
     return jax.vmap(lambda clip, s: lax.dynamic_slice_in_dim(clip, s, x.shape[1]))(padded, start)
+
+
+def _shifted(x: Array, *, by: int) -> Array:
+    """``x`` (n, length, c) from step ``by`` on, which may be negative, reflecting at the edges."""
+    length = x.shape[1]
+    if by >= 0:
+        edge = x[:, length - 1 - by : length - 1]
+        return jnp.concatenate([x[:, by:], jnp.flip(edge, 1)], axis=1)
+    return jnp.concatenate([jnp.flip(x[:, 1 : 1 - by], 1), x[:, : length + by]], axis=1)
