@@ -20,8 +20,9 @@ from experiments.presets import RECIPES, Recipe
 from experiments.progress import Progress, duration
 from experiments.settings import ARM_NAMES, SPLITS, CompareConfig, DataConfig, as_dict
 from features.cache import default_cache_dir
+from wavegan.memory import OutOfDeviceMemory
 from wavegan.run_folder import CheckpointError
-from wavegan.training import OutOfDeviceMemory, TrainingInterrupted
+from wavegan.training import TrainingInterrupted
 from wavegan.watch import TrainingDiverged
 
 INSPECTIONS = 10  # in a training run, unless --gan-inspect-every says otherwise

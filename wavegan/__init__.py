@@ -3,6 +3,8 @@
 from wavegan.augmentation import AUGMENTATIONS
 from wavegan.export import export, read_exported
 from wavegan.losses import LOSSES
+from wavegan.member import Job
+from wavegan.memory import OutOfDeviceMemory
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.previews import Previews
 from wavegan.quality import Quality
@@ -12,8 +14,6 @@ from wavegan.sampling import Samples, generate, generate_batches, interpolate
 from wavegan.tensorboard import TensorBoard
 from wavegan.train_config import TrainConfig
 from wavegan.training import (
-    Job,
-    OutOfDeviceMemory,
     TrainingInterrupted,
     TrainResult,
     load,

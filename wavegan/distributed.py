@@ -1,9 +1,8 @@
-"""What several processes of one run do together, and how much memory their devices have."""
+"""What several processes of one run do together."""
 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -126,13 +125,3 @@ def fetched(tree: Any) -> Any:
         return multihost_utils.process_allgather(leaf, tiled=True)
 
     return jax.tree.map(one, tree)
-
-
-def device_memory() -> int:
-    """Bytes of memory that a device has; on a CPU all devices share the machine's."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" in stats:
-        return stats["bytes_limit"]
-    if not hasattr(os, "sysconf"):
-        return 8 * 2**30  # Windows: what most machines have at least
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()

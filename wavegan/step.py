@@ -103,17 +103,6 @@ def compiled_step(
     return _compiled(config, replace(train_config, **others), mesh, gans, penalised)
 
 
-def needed_bytes(program: jax.stages.Compiled) -> int:
-    """Memory that a compiled step takes on each device, its arguments included."""
-    sizes: Any = program.memory_analysis()
-    return (
-        sizes.argument_size_in_bytes
-        + sizes.output_size_in_bytes
-        + sizes.temp_size_in_bytes
-        - sizes.alias_size_in_bytes
-    )
-
-
 @lru_cache(maxsize=16)
 def _compiled(config, train_config, mesh, gans, penalised):
     one = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))

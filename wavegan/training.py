@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,22 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from wavegan.distributed import agreed, device_memory, fetched, first
+from wavegan.distributed import agreed, fetched, first
+from wavegan.member import Inspector, Job, Member, with_weights
+from wavegan.memory import fitted, run
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
-from wavegan.quality import METRICS, stopped_improving
-from wavegan.run_folder import CheckpointError, RunFolder, as_dict
+from wavegan.run_folder import CheckpointError, RunFolder
 from wavegan.step import (
     CLIP_AXES,
     State,
     compiled_step,
     device_mesh,
     initial_state,
-    needed_bytes,
     networks,
     place,
 )
-from wavegan.train_config import CADENCE, TrainConfig
-from wavegan.watch import TrainingDiverged, Watch, refuse_broken
-from wavegan.windows import Recordings, Windows
-
-Inspector = Callable[[int, Generator], Mapping[str, float]]
+from wavegan.train_config import TrainConfig
+from wavegan.windows import Recordings
 
 
 @dataclass(frozen=True)
@@ -55,25 +51,8 @@ class TrainResult:
     best_step: int | None = None
 
 
-@dataclass(frozen=True)
-class Job:
-    """One GAN of several to train: its data, seed and folder, as `train` takes them."""
-
-    audio: Recordings
-    seed: int = 0
-    labels: Sequence[int] | np.ndarray | None = None
-    run_dir: str | Path | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    on_log: Callable[[dict[str, float]], None] | None = None
-    inspect: Sequence[Inspector] = ()
-
-
 class TrainingInterrupted(RuntimeError):
     """The run was asked to stop; the state is saved and the same call resumes it."""
-
-
-class OutOfDeviceMemory(RuntimeError):
-    """The training step does not fit on the device."""
 
 
 def train(
@@ -140,13 +119,13 @@ def train_together(
     As `train`; TrainingDiverged comes after the other GANs are finished.
     """
     mesh = _mesh(len(jobs), train_config.batch_size)
-    members = [_Member(job, config, train_config) for job in jobs]
+    members = [Member(job, config, train_config) for job in jobs]
     start = first(lambda: _common_step(members))
     states = [member.begin(start) for member in members]
     if start == train_config.steps or _enough(members):
-        return [member.result(state) for member, state in zip(members, states, strict=True)]
+        return [_result(member, state) for member, state in zip(members, states, strict=True)]
     state = place(_stacked(states), mesh, "gan")
-    train_config = _fitted(config, train_config, mesh, len(jobs))
+    train_config = fitted(config, train_config, mesh, len(jobs))
     programs = {
         penalised: compiled_step(config, train_config, mesh, gans=len(jobs), penalised=penalised)
         for penalised in ({True, False} if train_config.penalty_every > 1 else {True})
@@ -156,7 +135,7 @@ def train_together(
     clock = time.perf_counter()
     for step, batch in enumerate(_batches(members, start, mesh, train_config), start + 1):
         started = step == start + 1
-        state, new = _run(programs[_penalised(step, train_config)], state, batch, wait=started)
+        state, new = run(programs[_penalised(step, train_config)], state, batch, wait=started)
         terms |= new  # a penalty stays until the next one
         if started:
             clock = time.perf_counter()
@@ -191,174 +170,19 @@ def train_together(
         if member.failed:
             raise member.failed
     whole = fetched(state)
-    return [member.result(_member_of(whole, i)) for i, member in enumerate(members)]
+    return [_result(member, _member_of(whole, i)) for i, member in enumerate(members)]
 
 
-class _Member:
-    """One GAN in training, as the host sees it: its data, folder, metrics and best step."""
-
-    def __init__(self, job: Job, config: WaveGANConfig, train_config: TrainConfig):
-        self.job, self.config = job, config
-        self.train_config = train_config = replace(train_config, seed=job.seed)
-        self.windows = Windows(
-            job.audio,
-            num_samples=config.num_samples,
-            channels=config.channels,
-            labels=job.labels,
-            num_classes=config.num_classes,
-            batch_size=train_config.batch_size,
-            slices=train_config.slices,
-            overlap=train_config.overlap,
-            random_start=train_config.random_start,
-            pad_end=train_config.pad_end,
-            peak_normalize=train_config.peak_normalize,
-            store=train_config.store,
-        )
-        self.folder = RunFolder(job.run_dir) if job.run_dir is not None else None
-        self.watch = Watch()
-        self.history: list[dict[str, float]] = []
-        self.failed: TrainingDiverged | None = None
-        if self.folder:
-            first(self._claim)
-
-    def begin(self, step: int) -> State:
-        """The state after ``step`` steps: a checkpoint's, or the start."""
-        key = jax.random.key(self.job.seed)
-        state = initial_state(self.config, self.train_config, key)
-        if self.folder and step:
-            _, state = self.folder.restore(state, step=step)
-        if self.folder:
-            self.history = first(partial(self.folder.rewind_metrics, step))
-            first(self._mark_best)
-        return state
-
-    def keys(self, start: int) -> Iterator[jax.Array]:
-        """The key of each step's clips."""
-        k = jax.random.key(self.job.seed)
-        return (jax.random.fold_in(k, 2 * s) for s in range(start + 1, self.train_config.steps + 1))
-
-    def log(
-        self,
-        step: int,
-        terms: Mapping[str, Any],
-        ema: Any | None,
-        rate: float,
-        *,
-        last: bool,
-    ) -> None:
-        """Check and keep the metrics of a step; with ``ema`` weights also the inspectors'."""
-        if self.failed:
-            return
-        metrics = {"gan/step": step, **{f"gan/{k}": float(v) for k, v in terms.items()}}
-        metrics["gan/steps_per_second"] = rate
-        try:
-            self.watch.check(metrics, last=last)
-        except TrainingDiverged as error:
-            self.failed = error
-            return
-        self.history.append(first(partial(self._told, metrics, ema)))
-
-    def _told(self, metrics: dict[str, float], ema: Any | None) -> dict[str, float]:
-        """The metrics with the inspectors', once they are in the folder and told to `on_log`."""
-        if ema is not None and self.job.inspect:
-            generator = with_weights(self.config, ema)
-            for inspector in self.job.inspect:
-                found = inspector(int(metrics["gan/step"]), generator)
-                metrics |= {name: float(value) for name, value in found.items()}
-        if (since := self._enough_since([*self.history, metrics])) is not None:
-            metrics["quality/enough_since"] = since
-        if self.folder:
-            self.folder.append_metrics(metrics)
-        if self.job.on_log:
-            self.job.on_log(metrics)
-        return metrics
-
-    def save(self, step: int, state: State) -> None:
-        """Write a checkpoint, unless the GAN is broken or in doubt."""
-        if self.failed:
-            return
-        try:
-            refuse_broken(state, step)
-        except TrainingDiverged as error:
-            self.failed = error
-            return
-        if self.folder and not self.doubtful:
-            first(partial(self.folder.save, step, state))
-            first(self._mark_best)
-
-    def prune(self, step: int) -> None:
-        """Drop the checkpoints that `save` has made needless."""
-        if self.folder and not self.failed:
-            keep, hours = self.train_config.keep_checkpoints, self.train_config.keep_hours
-            first(partial(self.folder.prune, step, keep=keep, hours=hours))
-
-    def _mark_best(self) -> None:
-        """Say in the folder which checkpoint is the best.
-
-        Also on resuming, for a kill may have come between the checkpoint and this.
-        """
-        best = self._best
-        if best and self.folder and best["step"] in self.folder.steps():
-            self.folder.mark_best(**best)
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether nothing is saved, for the generator is silent or collapsed just now."""
-        return not self.failed and self.watch.doubtful
-
-    @property
-    def best_step(self) -> int | None:
-        """The step with the best ``keep_best`` so far."""
-        return self._best["step"] if self._best else None
-
-    @property
-    def _best(self) -> dict[str, Any]:
-        name = self.train_config.keep_best
-        rows = [row for row in self.history if np.isfinite(row.get(name, np.nan))]
-        sign = 1 if METRICS.get(name, True) else -1
-        best = min(rows, key=lambda r: sign * r[name], default=None)
-        return {"step": int(best["gan/step"]), "metric": name, "value": best[name]} if best else {}
-
-    @property
-    def done(self) -> bool:
-        """Whether more training no longer helps, by ``keep_best`` and ``patience``."""
-        return self._enough_since(self.history) is not None
-
-    def _enough_since(self, history: Sequence[Mapping[str, float]]) -> int | None:
-        settings = self.train_config
-        return stopped_improving(history, metric=settings.keep_best, patience=settings.patience)
-
-    def result(self, state: State) -> TrainResult:
-        state = jax.tree.map(jnp.asarray, state)
-        generator, critic = networks(self.config)
-        return TrainResult(
-            nnx.merge(nnx.graphdef(generator), state["generator"]),
-            nnx.merge(nnx.graphdef(generator), state["ema"]),
-            nnx.merge(nnx.graphdef(critic), state["critic"]),
-            self.history,
-            self.best_step,
-        )
-
-    def _claim(self) -> None:
-        """Write the folder's configuration, or make sure that it is this run's and not beyond."""
-        assert self.folder
-        folder = self.folder
-        done, steps = max(folder.steps(), default=0), self.train_config.steps
-        if done > steps:
-            raise ValueError(
-                f"{folder.path} has done {done} steps already, steps is {steps}: take "
-                f"steps={done} or more, `load` one of its checkpoints, or another run folder"
-            )
-        parts: dict[str, Any] = {
-            "wavegan": as_dict(self.config),
-            "train": as_dict(self.train_config),
-            "audio": self.windows.digest(),
-            "provenance": self.job.provenance,
-        }
-        # A folder of an earlier version lacks the options that came later.
-        defaults = {"wavegan": as_dict(WaveGANConfig()), "train": as_dict(TrainConfig())}
-        defaults["audio"] = parts["audio"]
-        folder.write_config(parts, tuple(f"train.{name}" for name in CADENCE), defaults)
+def _result(member: Member, state: State) -> TrainResult:
+    state = jax.tree.map(jnp.asarray, state)
+    generator, critic = networks(member.config)
+    return TrainResult(
+        nnx.merge(nnx.graphdef(generator), state["generator"]),
+        nnx.merge(nnx.graphdef(generator), state["ema"]),
+        nnx.merge(nnx.graphdef(critic), state["critic"]),
+        member.history,
+        member.best_step,
+    )
 
 
 def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -> Generator:
@@ -400,13 +224,7 @@ def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -
     return with_weights(config, state["ema" if ema else "generator"])
 
 
-def with_weights(config: WaveGANConfig, weights: Any) -> Generator:
-    """A generator with ``weights``, which may be numpy arrays."""
-    generator, _ = networks(config)
-    return nnx.merge(nnx.graphdef(generator), jax.tree.map(jnp.asarray, weights))
-
-
-def _common_step(members: Sequence[_Member]) -> int:
+def _common_step(members: Sequence[Member]) -> int:
     """The newest step at which every GAN has a whole checkpoint; 0 is the start."""
     folders = [member.folder for member in members if member.folder]
     steps = [set(folder.steps()) for folder in folders]
@@ -428,7 +246,7 @@ def _common_step(members: Sequence[_Member]) -> int:
     )
 
 
-def _enough(members: Sequence[_Member]) -> bool:
+def _enough(members: Sequence[Member]) -> bool:
     """Whether all have been trained enough, where that is to end the run."""
     return members[0].train_config.stop_when_done and all(member.done for member in members)
 
@@ -452,7 +270,7 @@ def _mesh(gans: int, batch_size: int) -> Mesh:
 
 
 def _batches(
-    members: Sequence[_Member], start: int, mesh: Mesh, train_config: TrainConfig
+    members: Sequence[Member], start: int, mesh: Mesh, train_config: TrainConfig
 ) -> Iterator[tuple[Any, Any]]:
     """Clips and labels of each step's batches, on the devices."""
     shape = (train_config.critic_steps, train_config.batch_size)
@@ -471,51 +289,3 @@ def _member_of(tree: Any, i: int) -> Any:
 
 def _penalised(step: int, train_config: TrainConfig) -> bool:
     return (step - 1) % train_config.penalty_every == 0
-
-
-def _fitted(config: WaveGANConfig, train_config: TrainConfig, mesh: Mesh, gans: int) -> TrainConfig:
-    """The configuration with as few parts of a batch as fit on the device, if it leaves that open.
-
-    Where more than one are needed, a warning says so.
-    """
-    limit, batch = first(device_memory), train_config.batch_size
-    given = train_config.accumulate
-    choices = [given] if given else [n for n in range(1, batch + 1) if batch % n == 0]
-    smallest = 0
-    for parts in choices:
-        fitted = replace(train_config, accumulate=parts)
-        smallest = needed_bytes(compiled_step(config, fitted, mesh, gans=gans))
-        if smallest <= limit:
-            if parts > 1 and not given:
-                warnings.warn(
-                    f"a batch of {batch} needs more than the device's {limit / 1e9:.1f} GB: its "
-                    f"gradients are added up over {parts} parts",
-                    stacklevel=3,
-                )
-            return fitted
-    raise OutOfDeviceMemory(_too_large(smallest, limit, train_config))
-
-
-def _run(
-    program: jax.stages.Compiled, state: State, batch: tuple, *, wait: bool
-) -> tuple[State, dict[str, Any]]:
-    """A step; ``wait`` for its end, for memory may run out after it has begun."""
-    try:
-        new = program(state, *batch)
-        return jax.block_until_ready(new) if wait else new
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise OutOfDeviceMemory(
-            f"the device ran out of memory in a training step, which needs "
-            f"{needed_bytes(program) / 1e9:.2f} GB: other programs may hold some; "
-            "set accumulate=2 (or more), or a smaller batch_size, dim or num_samples"
-        ) from None
-
-
-def _too_large(needed: int, limit: int, train_config: TrainConfig) -> str:
-    return (
-        f"a training step needs {needed / 1e9:.2f} GB on each device, which has "
-        f"{limit / 1e9:.2f} GB: take a smaller batch_size (found {train_config.batch_size}), dim "
-        f"or num_samples, or accumulate (found {train_config.accumulate}) in more parts"
-    )

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from features.cache import Recording
-from wavegan.distributed import device_memory
+from wavegan.memory import device_memory
 
 SLICES = ("anywhere", "grid", "first")
 STORES = ("auto", "device", "host")

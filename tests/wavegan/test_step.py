@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from wavegan import TrainConfig, WaveGANConfig
+from wavegan.memory import needed_bytes
 from wavegan.step import (
     compiled_step,
     device_mesh,
     initial_state,
-    needed_bytes,
     place,
 )
 

@@ -1,0 +1,200 @@
+"""One GAN in training, as the host sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from wavegan.distributed import first
+from wavegan.networks import Generator, WaveGANConfig
+from wavegan.quality import METRICS, stopped_improving
+from wavegan.run_folder import RunFolder, as_dict
+from wavegan.step import State, initial_state, networks
+from wavegan.train_config import CADENCE, TrainConfig
+from wavegan.watch import TrainingDiverged, Watch, refuse_broken
+from wavegan.windows import Recordings, Windows
+
+Inspector = Callable[[int, Generator], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One GAN of several to train: its data, seed and folder, as `train` takes them."""
+
+    audio: Recordings
+    seed: int = 0
+    labels: Sequence[int] | np.ndarray | None = None
+    run_dir: str | Path | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    on_log: Callable[[dict[str, float]], None] | None = None
+    inspect: Sequence[Inspector] = ()
+
+
+class Member:
+    """One GAN in training, as the host sees it: its data, folder, metrics and best step."""
+
+    def __init__(self, job: Job, config: WaveGANConfig, train_config: TrainConfig):
+        self.job, self.config = job, config
+        self.train_config = train_config = replace(train_config, seed=job.seed)
+        self.windows = Windows(
+            job.audio,
+            num_samples=config.num_samples,
+            channels=config.channels,
+            labels=job.labels,
+            num_classes=config.num_classes,
+            batch_size=train_config.batch_size,
+            slices=train_config.slices,
+            overlap=train_config.overlap,
+            random_start=train_config.random_start,
+            pad_end=train_config.pad_end,
+            peak_normalize=train_config.peak_normalize,
+            store=train_config.store,
+        )
+        self.folder = RunFolder(job.run_dir) if job.run_dir is not None else None
+        self.watch = Watch()
+        self.history: list[dict[str, float]] = []
+        self.failed: TrainingDiverged | None = None
+        if self.folder:
+            first(self._claim)
+
+    def begin(self, step: int) -> State:
+        """The state after ``step`` steps: a checkpoint's, or the start."""
+        key = jax.random.key(self.job.seed)
+        state = initial_state(self.config, self.train_config, key)
+        if self.folder and step:
+            _, state = self.folder.restore(state, step=step)
+        if self.folder:
+            self.history = first(partial(self.folder.rewind_metrics, step))
+            first(self._mark_best)
+        return state
+
+    def keys(self, start: int) -> Iterator[jax.Array]:
+        """The key of each step's clips."""
+        k = jax.random.key(self.job.seed)
+        return (jax.random.fold_in(k, 2 * s) for s in range(start + 1, self.train_config.steps + 1))
+
+    def log(
+        self,
+        step: int,
+        terms: Mapping[str, Any],
+        ema: Any | None,
+        rate: float,
+        *,
+        last: bool,
+    ) -> None:
+        """Check and keep the metrics of a step; with ``ema`` weights also the inspectors'."""
+        if self.failed:
+            return
+        metrics = {"gan/step": step, **{f"gan/{k}": float(v) for k, v in terms.items()}}
+        metrics["gan/steps_per_second"] = rate
+        try:
+            self.watch.check(metrics, last=last)
+        except TrainingDiverged as error:
+            self.failed = error
+            return
+        self.history.append(first(partial(self._told, metrics, ema)))
+
+    def _told(self, metrics: dict[str, float], ema: Any | None) -> dict[str, float]:
+        """The metrics with the inspectors', once they are in the folder and told to `on_log`."""
+        if ema is not None and self.job.inspect:
+            generator = with_weights(self.config, ema)
+            for inspector in self.job.inspect:
+                found = inspector(int(metrics["gan/step"]), generator)
+                metrics |= {name: float(value) for name, value in found.items()}
+        if (since := self._enough_since([*self.history, metrics])) is not None:
+            metrics["quality/enough_since"] = since
+        if self.folder:
+            self.folder.append_metrics(metrics)
+        if self.job.on_log:
+            self.job.on_log(metrics)
+        return metrics
+
+    def save(self, step: int, state: State) -> None:
+        """Write a checkpoint, unless the GAN is broken or in doubt."""
+        if self.failed:
+            return
+        try:
+            refuse_broken(state, step)
+        except TrainingDiverged as error:
+            self.failed = error
+            return
+        if self.folder and not self.doubtful:
+            first(partial(self.folder.save, step, state))
+            first(self._mark_best)
+
+    def prune(self, step: int) -> None:
+        """Drop the checkpoints that `save` has made needless."""
+        if self.folder and not self.failed:
+            keep, hours = self.train_config.keep_checkpoints, self.train_config.keep_hours
+            first(partial(self.folder.prune, step, keep=keep, hours=hours))
+
+    def _mark_best(self) -> None:
+        """Say in the folder which checkpoint is the best.
+
+        Also on resuming, for a kill may have come between the checkpoint and this.
+        """
+        best = self._best
+        if best and self.folder and best["step"] in self.folder.steps():
+            self.folder.mark_best(**best)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether nothing is saved, for the generator is silent or collapsed just now."""
+        return not self.failed and self.watch.doubtful
+
+    @property
+    def best_step(self) -> int | None:
+        """The step with the best ``keep_best`` so far."""
+        return self._best["step"] if self._best else None
+
+    @property
+    def _best(self) -> dict[str, Any]:
+        name = self.train_config.keep_best
+        rows = [row for row in self.history if np.isfinite(row.get(name, np.nan))]
+        sign = 1 if METRICS.get(name, True) else -1
+        best = min(rows, key=lambda r: sign * r[name], default=None)
+        return {"step": int(best["gan/step"]), "metric": name, "value": best[name]} if best else {}
+
+    @property
+    def done(self) -> bool:
+        """Whether more training no longer helps, by ``keep_best`` and ``patience``."""
+        return self._enough_since(self.history) is not None
+
+    def _enough_since(self, history: Sequence[Mapping[str, float]]) -> int | None:
+        settings = self.train_config
+        return stopped_improving(history, metric=settings.keep_best, patience=settings.patience)
+
+    def _claim(self) -> None:
+        """Write the folder's configuration, or make sure that it is this run's and not beyond."""
+        assert self.folder
+        folder = self.folder
+        done, steps = max(folder.steps(), default=0), self.train_config.steps
+        if done > steps:
+            raise ValueError(
+                f"{folder.path} has done {done} steps already, steps is {steps}: take "
+                f"steps={done} or more, `load` one of its checkpoints, or another run folder"
+            )
+        parts: dict[str, Any] = {
+            "wavegan": as_dict(self.config),
+            "train": as_dict(self.train_config),
+            "audio": self.windows.digest(),
+            "provenance": self.job.provenance,
+        }
+        # A folder of an earlier version lacks the options that came later.
+        defaults = {"wavegan": as_dict(WaveGANConfig()), "train": as_dict(TrainConfig())}
+        defaults["audio"] = parts["audio"]
+        folder.write_config(parts, tuple(f"train.{name}" for name in CADENCE), defaults)
+
+
+def with_weights(config: WaveGANConfig, weights: Any) -> Generator:
+    """A generator with ``weights``, which may be numpy arrays."""
+    generator, _ = networks(config)
+    return nnx.merge(nnx.graphdef(generator), jax.tree.map(jnp.asarray, weights))
