@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, get_args, get_type_hints
 
-from experiments.presets import GAN_PRESETS, Recipe
+from experiments.presets import Recipe
+from experiments.variants import GAN_PRESETS
 from wavegan import TrainConfig, WaveGANConfig
 
 _ELSEWHERE = {"num_samples", "num_classes", "seed"}  # of the recipe, --conditional, --gan-seeds

@@ -64,15 +64,6 @@ class GanPreset:
     train: Mapping[str, Any] = field(default_factory=dict)
 
 
-GAN_PRESETS: Mapping[str, GanPreset] = {
-    # `wavegan train --gan reference --data DIR`: 200k steps took its authors 4 days on a P100.
-    "reference": GanPreset(
-        "as its authors trained it",
-        gan={"dim": 64},
-        train={"loss": "wgan-gp", "batch_size": 64, "critic_steps": 5, "steps": 200_000},
-    ),
-}
-
 _ALL = (
     Recipe(
         name="demo",

@@ -28,6 +28,18 @@ VARIANTS: dict[str, GanPreset] = {
 }
 
 
+GAN_PRESETS: dict[str, GanPreset] = {
+    # `wavegan train --gan reference --data DIR`: 200k steps took its authors 4 days on a P100.
+    "reference": GanPreset(
+        "as its authors trained it",
+        gan={"dim": 64},
+        train={"loss": "wgan-gp", "batch_size": 64, "critic_steps": 5, "steps": 200_000},
+    ),
+    # `wavegan train --gan small-data --data DIR`: what did best in `wavegan study`.
+    "small-data": VARIANTS["small-data"],
+}
+
+
 @dataclass(frozen=True)
 class StudyConfig:
     """A study of `VARIANTS`.
