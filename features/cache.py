@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -26,6 +27,7 @@ SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
 LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another
 _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it needs a new one
 _HEADER = 128  # bytes of an .npy header of version 1 for these arrays
+_PARSING = Lock()  # numpy parses headers by ast, which is not safe in threads of Python 3.11
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -216,7 +218,7 @@ def _write_header(file: BinaryIO, num_samples: int, channels: int) -> None:
 
 def _whole_entry(path: Path, channels: int) -> int | None:
     """Number of samples of a cache entry; None where it is missing, cut short or something else."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError), _PARSING:
         found = np.lib.format.open_memmap(path, mode="r")
         if (found.dtype, found.shape[1:], found.offset) == (np.int16, (channels,), _HEADER):
             return len(found) or None
