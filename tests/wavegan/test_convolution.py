@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from wavegan import convolution
-from wavegan.convolution import same_padding, strided_conv, transposed_conv
+from wavegan.convolution import nearest_conv, same_padding, strided_conv, transposed_conv
 
 both_forms = pytest.mark.parametrize("product", [False, True], ids=["polyphase", "product"])
 
@@ -190,3 +190,19 @@ def test_the_form_follows_the_size_on_a_cpu_alone(monkeypatch, rows, kernel, exp
     assert convolution._as_product(rows, jnp.zeros(kernel), 4) is expected
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert not convolution._as_product(rows, jnp.zeros(kernel), 4)
+
+
+@pytest.mark.parametrize(("taps", "stride"), [(25, 4), (25, 2), (4, 4), (7, 2), (9, 4)])
+def test_nearest_conv_is_repeating_then_convolving(taps, stride):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 6, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(taps, 3, 5)), jnp.float32)
+    expected = jax.lax.conv_general_dilated(
+        jnp.repeat(x, stride, axis=1),
+        kernel,
+        (1,),
+        "SAME",
+        dimension_numbers=("NWC", "WIO", "NWC"),
+    )
+    found = nearest_conv(x, kernel, stride=stride)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -23,23 +23,14 @@ BLOCKS = list(re.finditer(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", TEXT
 COMMANDS = re.findall(r"^wavegan ((?:[^\n\\]|\\\n)+)$", TEXT, flags=re.MULTILINE)
 
 
-class Player:
-    """Stands for IPython's player, which is no dependency."""
-
-    played: list[tuple[np.ndarray, int]] = []
-
-    def __init__(self, data, rate):
-        self.played.append((data, rate))
-
-
 @pytest.fixture
-def notebook(monkeypatch):
-    """IPython.display, with a player that remembers what it was given."""
+def played(monkeypatch) -> list[tuple[np.ndarray, int]]:
+    """What IPython's player, which is no dependency, is given to play."""
+    sounds: list[tuple[np.ndarray, int]] = []
     display = ModuleType("IPython.display")
-    display.Audio = Player
-    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    vars(display)["Audio"] = lambda data, rate: sounds.append((data, rate))
     monkeypatch.setitem(sys.modules, "IPython.display", display)
-    Player.played.clear()
+    return sounds
 
 
 def write_reference(path):
@@ -51,7 +42,7 @@ def write_reference(path):
     np.savez(path, **{name: np.asarray(value[...]) for name, value in _variables(*networks)})
 
 
-def test_the_examples_run(tmp_path, monkeypatch, notebook):
+def test_the_examples_run(tmp_path, monkeypatch, played):
     pytest.importorskip("tensorboardX")
     monkeypatch.chdir(tmp_path)
     write_reference("reference.npz")
@@ -64,7 +55,7 @@ def test_the_examples_run(tmp_path, monkeypatch, notebook):
             exec(compile("\n" * line + code, str(PAGE), "exec"), names)
         if promised is not None:
             assert printed.getvalue() == promised
-    ((clip, rate),) = Player.played
+    ((clip, rate),) = played
     assert clip.shape == (4096,)
     assert rate == 8000
     assert names["stereo"].shape == (2, 32768, 2)
