@@ -86,10 +86,13 @@ def _as_product(rows: int, kernel: Array, stride: int) -> bool:
     """Whether gathering ``rows`` patches for one product is worth it: measured on CPUs.
 
     It is where the patches are no larger than twice the kernel, which the convolution would
-    pad, flip and transpose, and where its blocks are too thin to fill a vector.
+    pad, flip and transpose, and where its blocks are too thin to fill a vector; but not for
+    long filters, whose patches would fill the memory.
     """
-    _, thin, wide = kernel.shape
-    return jax.default_backend() == "cpu" and (rows <= 2 * wide or stride * thin < 8)
+    taps, thin, wide = kernel.shape
+    if jax.default_backend() != "cpu" or taps > 16 * stride:
+        return False
+    return rows <= 2 * wide or stride * thin < 8
 
 
 def _patches(

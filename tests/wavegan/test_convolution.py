@@ -183,6 +183,7 @@ def test_no_order_multiplies_inserted_zeros(order):
         (256, (25, 256, 512), True),  # the last one, of a batch of 16
         (1024, (25, 256, 512), True),
         (2048, (25, 256, 512), False),
+        (65536, (512, 2, 2), False),  # a post filter: its patches would take gigabytes
     ],
 )
 def test_the_form_follows_the_size_on_a_cpu_alone(monkeypatch, rows, kernel, expected):
