@@ -59,7 +59,7 @@ class Sizes:
     matrix: int
 
 
-CPU = Sizes(WaveGANConfig(dim=32), 16, ("float32",), 64, 16, 2048)
+CPU = Sizes(WaveGANConfig(dim=32), 16, ("float32",), 64, 64, 2048)
 GPU = Sizes(WaveGANConfig(dim=64), 64, ("float32", "bfloat16"), 4096, 512, 8192)
 TEAM = WaveGANConfig(dim=16)  # of ten GANs in one program
 SCALING = WaveGANConfig(dim=16)  # over several devices
