@@ -12,9 +12,11 @@ from typing import Any, get_args, get_type_hints
 
 from experiments.presets import Recipe
 from experiments.variants import GAN_PRESETS
-from wavegan import TrainConfig, WaveGANConfig
+from wavegan import AUGMENTATIONS, LOSSES, TrainConfig, WaveGANConfig
+from wavegan.quality import METRICS
 
 _ELSEWHERE = {"num_samples", "num_classes", "seed"}  # of the recipe, --conditional, --gan-seeds
+_NAMES = {"loss": LOSSES, "augment": AUGMENTATIONS, "keep_best": METRICS}  # what a setting takes
 _CONFIGS = {"gan": WaveGANConfig, "gan_train": TrainConfig}
 
 
@@ -70,7 +72,8 @@ def _settings(config: type) -> Iterator[tuple[str, Any, str]]:
     about = {name: text for names, text in entries for name in names.split(", ")}
     for name, kind in get_type_hints(config).items():
         if name in {field.name for field in dataclasses.fields(config)} - _ELSEWHERE:
-            yield name, kind, " ".join(about[name].split())
+            text = " ".join(about[name].split())
+            yield name, kind, f"{text.rstrip('.')} ({', '.join(_NAMES[name])})" if name in _NAMES else text
 
 
 def _add(group: Any, flag: str, kind: Any, about: str) -> None:
