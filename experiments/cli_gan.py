@@ -72,8 +72,8 @@ def _settings(config: type) -> Iterator[tuple[str, Any, str]]:
     about = {name: text for names, text in entries for name in names.split(", ")}
     for name, kind in get_type_hints(config).items():
         if name in {field.name for field in dataclasses.fields(config)} - _ELSEWHERE:
-            text = " ".join(about[name].split())
-            yield name, kind, f"{text.rstrip('.')} ({', '.join(_NAMES[name])})" if name in _NAMES else text
+            text = " ".join(about[name].split()).rstrip(".")
+            yield name, kind, f"{text} ({', '.join(_NAMES[name])})" if name in _NAMES else text
 
 
 def _add(group: Any, flag: str, kind: Any, about: str) -> None:
