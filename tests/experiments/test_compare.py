@@ -207,3 +207,20 @@ def test_short_tracks_stop_or_are_counted(small_config, music, tmp_path):
         open_source(data, sample_rate=4000, num_samples=1024)
     source = open_source(replace(data, skip_short=True), sample_rate=4000, num_samples=1024)
     assert source.skipped == ("drone.00009",)
+
+
+def test_one_conditional_gan_augments_every_class(small_config, tmp_path):
+    recipe = replace(small_config.recipe, conditional=True)
+    config = replace(small_config, recipe=recipe, seeds=1, arms=("real", "real+synthetic"))
+    results = compare(config, tmp_path / "run")
+    (gan,) = find_gans(tmp_path / "run")
+    assert gan.labels == ("drone", "march", "techno")
+    trained_on = set(gan.provenance["tracks"])
+    assert trained_on == set(results["split"]["train"])
+    clips = {
+        folder.name.split("-")[1]: np.load(folder / "audio.npy")
+        for folder in (tmp_path / "run" / "stages").glob("samples-*")
+    }
+    assert clips.keys() == {"drone", "march", "techno"}
+    assert not np.array_equal(clips["drone"][:1], clips["march"][:1])
+    assert len(results["arms"]["real+synthetic"]["runs"]) == 1
