@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -88,6 +89,7 @@ def train_gans(
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
         at_once = len(plans) if idle else 1
     waiting = [plan for plan in plans if not plan.stage.finished]
+    first(partial(_take_up, run, waiting))
     for start in range(0, len(waiting), at_once):
         team = waiting[start : start + at_once]
         done = sum(plan.stage.finished for plan in plans)
@@ -136,6 +138,33 @@ class _Plan:
         return _Plan(
             recordings, labels, settings, provenance, Stage(run, f"gan-{name}-{seed}", parts)
         )
+
+
+def _take_up(run: Run, plans: Sequence[_Plan]) -> None:
+    """Go on from GANs that the run has trained for fewer steps: they are trained on, not anew."""
+    for plan in plans:
+        shorter = {} if RunFolder(plan.stage.part).steps() else _shorter(run, plan)
+        if shorter:
+            shutil.rmtree(plan.stage.part)
+            shorter[max(shorter)].rename(plan.stage.part)
+            (plan.stage.part / "stage.json").unlink(missing_ok=True)
+
+
+def _shorter(run: Run, plan: _Plan) -> dict[int, Path]:
+    """Folders of the run that hold the same GAN, by the steps, fewer, that it was to do."""
+
+    def without_cadence(settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in settings.items() if name not in CADENCE}
+
+    wanted, found = plan.stage.content["inputs"], {}
+    for file in (run.path / "stages").glob("gan-*/config.json"):
+        stored = RunFolder(file.parent).read_config()
+        same = all(stored.get(part) == wanted[part] for part in ("wavegan", "provenance"))
+        train = stored.get("train", {})
+        same = same and without_cadence(train) == without_cadence(wanted["train"])
+        if same and train["steps"] < plan.settings.steps:
+            found[train["steps"]] = file.parent
+    return found
 
 
 def _gan_config(recipe: Recipe, classes: int):

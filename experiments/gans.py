@@ -97,9 +97,10 @@ def find_gans(path: Path) -> list[Gan]:
         return [_opened(path / "stages" / name) for name in Run(path).read_json(GAN_LIST)]
     if (path / "checkpoints").is_dir():
         return [_opened(path)]
+    begun = sorted((path / "stages").glob("gan-*.part"))
     raise ValueError(
-        f"RUN {path} holds no finished GAN: make one with `wavegan train --out {path}`; one that "
-        "is not finished is a folder in its stages that ends in .part, and can be named"
+        f"RUN {path} holds no finished GAN: make one with `wavegan train --out {path}`"
+        + (f", or name one that is not finished: {', '.join(map(str, begun))}" if begun else "")
     )
 
 

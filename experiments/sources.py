@@ -153,5 +153,6 @@ def _too_short(short: Sequence[Recording], num_samples: int, sample_rate: int) -
     return (
         f"{len(short)} tracks are shorter than a clip of {num_samples / sample_rate:.2f} s "
         f"({num_samples} samples at {sample_rate} Hz): {shown}{' …' if len(short) > 5 else ''}; "
-        "leave them out with --skip-short, or choose a smaller --num-samples"
+        "leave them out with --skip-short, choose a smaller --num-samples, or, where only GANs are "
+        "trained, fill them up with --gan-pad-end"
     )

@@ -49,11 +49,13 @@ def fitted(config: WaveGANConfig, train_config: TrainConfig, mesh: Mesh, gans: i
     limit, batch = first(device_memory), train_config.batch_size
     given = train_config.accumulate
     choices = [given] if given else [n for n in range(1, batch + 1) if batch % n == 0]
-    smallest = 0
+    needed, least = 0, 1.0
     for parts in choices:
+        if parts < least:  # can't be enough: what is not the batch's share stays
+            continue
         fitted = replace(train_config, accumulate=parts)
-        smallest = needed_bytes(compiled_step(config, fitted, mesh, gans=gans))
-        if smallest <= limit:
+        needed = needed_bytes(compiled_step(config, fitted, mesh, gans=gans))
+        if needed <= limit:
             if parts > 1 and not given:
                 warnings.warn(
                     f"a batch of {batch} needs more than the device's {limit / 1e9:.1f} GB: its "
@@ -61,7 +63,8 @@ def fitted(config: WaveGANConfig, train_config: TrainConfig, mesh: Mesh, gans: i
                     stacklevel=3,
                 )
             return fitted
-    raise OutOfDeviceMemory(_too_large(smallest, limit, train_config))
+        least = parts * needed / limit / 2
+    raise OutOfDeviceMemory(_too_large(needed, limit, train_config))
 
 
 def run(

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -61,3 +62,17 @@ def test_what_is_watched(source, small_recipe, tmp_path):
     assert previews == {"real.flac", "step-00000002.flac", "step-00000003.flac"}
     assert list((gan.folder / "tensorboard").iterdir())
     assert gan.generator("best")[1] in (2, 3)
+
+
+def test_more_steps_train_on(source, small_recipe, one_by_one, tmp_path):
+    """As many steps at once end the same; what there was is not left behind."""
+    longer = replace(small_recipe, gan_train=replace(small_recipe.gan_train, steps=5))
+    shutil.copytree(one_by_one[0].folder.parent.parent, tmp_path / "run")
+    on = trained(source, longer, tmp_path / "run")
+    whole = trained(source, longer, tmp_path / "whole")
+    assert len(list((tmp_path / "run" / "stages").glob("gan-*"))) == 3
+    for one, other in zip(on, whole, strict=True):
+        assert one.folder.name == other.folder.name
+        assert [row["gan/step"] for row in one.curves()] == [1, 2, 3, 4, 5]
+        clips = [generate(load(gan.folder), 4, seed=0).audio for gan in (one, other)]
+        np.testing.assert_array_equal(*clips)
