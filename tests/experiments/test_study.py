@@ -240,7 +240,7 @@ def test_differences_are_paired_by_seed_and_a_failed_variant_is_not_recommended(
         ({"seconds": 0.0}, "--seconds must be positive"),
         ({"seeds": 0}, "--seeds must be at least 1"),
         ({"num_samples": 1000}, "the nearest are 512 and 1024"),
-        ({"variants": (REFERENCE, "small-data"), "num_samples": 128}, "spectrogram_critic needs"),
+        ({"variants": (REFERENCE, "combined"), "num_samples": 128}, "spectrogram_critic needs"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_any_work(changes, message):
