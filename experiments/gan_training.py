@@ -240,18 +240,17 @@ def _inspectors(plan: _Plan, recipe: Recipe, config, watching: Watching, judge: 
         classify=judge,
         **settings,
     )
-    real = _heard(plan, config)
+    real = _heard(plan)
     previews = Previews(plan.stage.part / "previews", sample_rate=sample_rate, real=real)
     return quality, previews
 
 
-def _heard(plan: _Plan, config) -> list:
+def _heard(plan: _Plan) -> list:
     """Recordings to hear beside the previews: of each class one, else the first few."""
-    long = [r for r in plan.recordings if r.num_samples >= config.num_samples]
     if plan.classes is None:
-        return [r.samples for r in long[:REAL_PREVIEWS]]
-    firsts = {r.track.label: r for r in reversed(long)}
-    return [firsts[label].samples for label in plan.labels if label in firsts]
+        return [r.samples for r in plan.recordings[:REAL_PREVIEWS]]
+    firsts = {r.track.label: r for r in reversed(plan.recordings)}
+    return [firsts[label].samples for label in plan.labels]
 
 
 def _note(metrics: Mapping[str, float]) -> str:
