@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from gan_runs import METRICS, same, steps_logged, weights
 
 from wavegan import (
-    OutOfDeviceMemory,
     TrainConfig,
     TrainingDiverged,
     TrainingInterrupted,
@@ -23,45 +23,8 @@ from wavegan import (
     load,
     train,
 )
-from wavegan.memory import needed_bytes
 from wavegan.run_folder import RunFolder
-from wavegan.step import compiled_step, device_mesh, initial_state
-from wavegan.watch import Watch
-
-METRICS = {
-    f"gan/{name}"
-    for name in (
-        "step",
-        "steps_per_second",
-        "critic_loss",
-        "critic_gap",
-        "penalty",
-        "critic_gradient_norm",
-        "generator_loss",
-        "generator_gradient_norm",
-        "rms_fake",
-        "rms_real",
-        "spread",
-    )
-}
-
-
-def same(one, other) -> bool:
-    """Whether two trees hold the same numbers, bit for bit."""
-    return jax.tree.structure(one) == jax.tree.structure(other) and all(
-        np.array_equal(a, b)
-        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    )
-
-
-def weights(result):
-    networks = result.generator, result.ema_generator, result.discriminator
-    return jax.device_get([nnx.state(network) for network in networks])
-
-
-def steps_logged(run):
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["gan/step"] for line in lines]
+from wavegan.step import initial_state
 
 
 @pytest.fixture(scope="module")
@@ -364,154 +327,6 @@ def test_a_silent_generator_does_not_count_as_finished(
     assert RunFolder(finished_run).steps()[-1] == 6
 
 
-def row(step, **values):
-    sound = {"rms_fake": 0.1, "rms_real": 0.2, "spread": 0.1}
-    return {"gan/step": step} | {f"gan/{k}": v for k, v in (sound | values).items()}
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ({"rms_fake": 1e-4, "spread": 1e-4}, "silent at step 20"),
-        ({"spread": 5e-5}, "collapsed to one clip at step 20"),
-    ],
-)
-def test_the_watch_is_patient(bad, message):
-    """Nineteen bad logs and a good one are forgiven; twenty in a row are not."""
-    watch = Watch()
-    for step in range(100):
-        watch.check(row(step, **(bad if step % 20 else {})))
-    watch = Watch()
-    for step in range(1, 20):
-        watch.check(row(step, **bad))
-    with pytest.raises(TrainingDiverged, match=message):
-        watch.check(row(20, **bad))
-
-
-def test_silent_recordings_are_learned_without_complaint():
-    watch = Watch()
-    for step in range(50):
-        watch.check(row(step, rms_real=1e-3, rms_fake=1e-3, spread=1e-3))
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_the_watch_names_what_broke(value):
-    with pytest.raises(TrainingDiverged, match="gan/penalty, gan/critic_loss not finite at step 3"):
-        Watch().check(row(3, penalty=value, critic_loss=value))
-
-
-# Inspectors, and the best checkpoint
-
-
-def inspector(values, seen=None):
-    """Metrics that are known beforehand; ``seen`` takes the generators."""
-
-    def inspect(step, generator):
-        if seen is not None:
-            seen[step] = jax.device_get(nnx.state(generator))
-        return {"quality/kernel_distance": values[step]}
-
-    return inspect
-
-
-def loudness(step, generator):
-    return {"loudness": jnp.abs(generator(jnp.ones((2, 4)))).max()}
-
-
-def test_inspectors_see_the_averaged_generator(audio, config, train_config, state_of, tmp_path):
-    """Every inspect_every steps and at the end; what they say joins the other metrics."""
-    seen, run = {}, tmp_path / "run"
-    values = {2: 0.5, 4: 0.25, 5: 0.75}
-    schedule = replace(train_config, steps=5, inspect_every=2, log_every=3)
-    result = train(
-        audio, config, schedule, run_dir=run, inspect=[inspector(values, seen), loudness]
-    )
-    assert list(seen) == [2, 4, 5]
-    for step, weights in seen.items():
-        assert same(weights, state_of(run, step)["ema"])
-    rows = {row["gan/step"]: row for row in result.history}
-    assert list(rows) == [1, 2, 3, 4, 5]
-    assert RunFolder(run).read_metrics() == result.history
-    for step, row in rows.items():
-        assert row.get("quality/kernel_distance") == values.get(step)
-        assert ("loudness" in row) == (step in values)
-        assert set(row) >= METRICS
-    assert result.best_step == 4
-
-
-def test_an_inspector_that_fails_ends_the_run(audio, config, train_config):
-    with pytest.raises(KeyError, match="7"):
-        train(audio, config, replace(train_config, steps=1), inspect=[lambda *_: {}[7]])
-
-
-def test_the_best_checkpoint_is_kept(audio, config, train_config, tmp_path):
-    """A NaN is never the best; what is best lies beside the newest and between checkpoints."""
-    seen, run = {}, tmp_path / "run"
-    values = {1: np.nan, 2: 0.5, 3: 0.2, 4: 0.3, 5: 0.4, 6: 0.4}
-    schedule = replace(train_config, inspect_every=1, keep_checkpoints=1)
-    result = train(audio, config, schedule, run_dir=run, inspect=[inspector(values, seen)])
-    assert result.best_step == 3
-    assert RunFolder(run).steps() == [3, 6]
-    best = json.loads((run / "best.json").read_text())
-    assert best == {"step": 3, "metric": "quality/kernel_distance", "value": 0.2}
-    assert same(jax.device_get(nnx.state(load(run, step="best"))), seen[3])
-    assert same(jax.device_get(nnx.state(load(run))), seen[6])
-
-
-def test_the_best_outlives_a_kill(audio, config, train_config, tmp_path):
-    """Stopped at 5, with the note of the best as a kill leaves it: not yet that of step 4.
-
-    After that, the best is of a step that was logged but not saved: it is found again.
-    """
-    run, calls = tmp_path / "run", itertools.count(1)
-    values = {2: 0.5, 4: 0.2, 6: 0.3, 8: 0.1, 10: 0.4}
-    schedule = replace(train_config, steps=10, inspect_every=2, keep_checkpoints=1)
-    arguments = {"run_dir": run, "inspect": [inspector(values)]}
-    with pytest.raises(TrainingInterrupted):
-        train(audio, config, schedule, should_stop=lambda: next(calls) == 5, **arguments)
-    RunFolder(run).mark_best(2, "quality/kernel_distance", 0.5)
-
-    def full_disk(metrics):
-        if metrics["gan/step"] == 8:
-            raise OSError("no room")
-
-    with pytest.raises(OSError, match="no room"):
-        train(audio, config, schedule, on_log=full_disk, **arguments)
-    assert RunFolder(run).steps() == [4, 6]
-    assert RunFolder(run).best_step() == 4
-    result = train(audio, config, schedule, **arguments)
-    assert result.best_step == RunFolder(run).best_step() == 8
-    assert RunFolder(run).steps() == [8, 10]
-    assert steps_logged(run) == list(range(1, 11))
-
-
-def test_when_more_training_does_not_help(audio, config, train_config, tmp_path):
-    """Two inspections are no better than step 2: said in the metrics, and the end where asked."""
-    seen, run = {}, tmp_path / "run"
-    values = dict.fromkeys(range(1, 9), 0.5) | {1: 1.0, 2: 0.4}
-    schedule = replace(train_config, steps=6, inspect_every=1, patience=2, stop_when_done=True)
-    arguments = {"run_dir": run, "inspect": [inspector(values, seen)]}
-    result = train(audio, config, schedule, **arguments)
-    since = [row.get("quality/enough_since") for row in result.history]
-    assert since == [None, None, None, 2]
-    assert RunFolder(run).steps() == [1, 2, 4], "1 and 2 were the best once"
-    seen.clear()
-    again = train(audio, config, replace(schedule, steps=8), **arguments)
-    assert again.history == result.history
-    assert same(weights(again), weights(result))
-    assert not seen
-    further = train(audio, config, replace(schedule, stop_when_done=False), **arguments)
-    assert list(seen) == [5, 6]
-    assert [row.get("quality/enough_since") for row in further.history][4:] == [2, 2]
-
-
-def test_one_checkpoint_of_so_many_hours_stays(audio, config, train_config, tmp_path):
-    for hours, steps in ((None, [6]), (1e-9, [2, 4, 6]), (10.0, [2, 6])):
-        run, sparing = tmp_path / str(hours), replace(train_config, keep_checkpoints=1)
-        train(audio, config, replace(sparing, keep_hours=hours), run_dir=run)
-        assert RunFolder(run).steps() == steps
-
-
 # Options of the loop
 
 
@@ -542,31 +357,6 @@ def test_classes_are_learned(config, train_config):
     high, low = (np.asarray(result.ema_generator(latents, jnp.full(50, k))).mean() for k in (0, 1))
     assert high > 0.1
     assert low < -0.1
-
-
-def needed(config, train_config, parts):
-    mesh = device_mesh(1, train_config.batch_size)
-    return needed_bytes(compiled_step(config, replace(train_config, accumulate=parts), mesh))
-
-
-def test_a_step_that_does_not_fit_is_done_in_parts(audio, config, train_config, monkeypatch):
-    """On a device that has a byte less than the whole batch needs."""
-    large = replace(train_config, batch_size=64, critic_steps=1, steps=2)
-    whole, half = (needed(config, large, parts) for parts in (None, 2))
-    assert half < whole
-    monkeypatch.setattr("wavegan.memory.device_memory", lambda: whole - 1)
-    with pytest.warns(UserWarning, match=r"a batch of 64 needs more .* added up over 2 parts"):
-        result = train(audio, config, large)
-    expected = train(audio, config, replace(large, accumulate=2))
-    assert same(weights(result), weights(expected))
-
-
-def test_what_does_not_fit_is_refused(audio, config, train_config, monkeypatch, tmp_path):
-    large = replace(train_config, batch_size=64, critic_steps=1, steps=2, accumulate=2)
-    monkeypatch.setattr("wavegan.memory.device_memory", lambda: 10_000)
-    found = rf"needs {needed(config, large, 2) / 1e9:.2f} GB on each device, which has 0\.00 GB"
-    with pytest.raises(OutOfDeviceMemory, match=rf"{found}: .*batch_size \(found 64\).*found 2\)"):
-        train(audio, config, large)
 
 
 def test_audio_that_makes_no_batch(audio, config, train_config):
@@ -606,43 +396,6 @@ def test_a_folder_of_a_later_version(finished_run, audio, config, train_config):
         load(finished_run)
     with pytest.raises(ValueError, match=r"train\.momentum is 0\.5 there and None here"):
         train(audio, config, train_config, run_dir=finished_run)
-
-
-# Options
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"loss": "hinge"}, "loss must be one of wgan-gp, wgan, .*; found 'hinge'"),
-        ({"loss": "dcgan", "penalty_weight": 1.0}, "loss dcgan has no penalty, found penalty_w"),
-        ({"penalty_every": 0}, "penalty_every must be at least 1, found 0"),
-        ({"augment": ("gain", "echo")}, "echo"),
-        ({"augment_probability": 1.5}, r"augment_probability must lie in \[0, 1\], found 1.5"),
-        ({"augment_target": 1.0}, r"augment_target must lie in \(-1, 1\), found 1"),
-        ({"accumulate": 3}, r"accumulate must divide batch_size \(64\) evenly, found 3"),
-        ({"slices": "all"}, "slices must be one of anywhere, grid, first; found 'all'"),
-        ({"overlap": 1.0}, r"overlap must lie in \[0, 1\), found 1"),
-        ({"store": "disk"}, "store must be one of auto, device, host; found 'disk'"),
-        ({"keep_hours": 0.0}, "keep_hours must be positive, found 0"),
-        ({"inspect_every": -1}, "inspect_every must not be negative, found -1"),
-        ({"patience": 0}, "patience must be at least 1, found 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1, found 0"),
-        ({"steps": 0}, "steps must be at least 1, found 0"),
-        ({"critic_steps": -1}, "critic_steps must be at least 1, found -1"),
-        ({"log_every": 0}, "log_every must be at least 1, found 0"),
-        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, found 0"),
-        ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1, found 0"),
-        ({"learning_rate": 0.0}, "learning_rate must be positive, found 0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive, found nan"),
-        ({"ema_decay": 1.0}, r"ema_decay must lie in \[0, 1\), found 1"),
-        ({"penalty_weight": -1.0}, "penalty_weight must not be negative, found -1"),
-        ({"penalty_weight": float("nan")}, "penalty_weight must not be negative, found nan"),
-    ],
-)
-def test_options_that_make_no_training(options, message):
-    with pytest.raises(ValueError, match=message):
-        TrainConfig(**options)
 
 
 def test_audio_and_labels_that_do_not_fit(audio, config, train_config, tmp_path):
