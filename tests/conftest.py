@@ -6,6 +6,12 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+# Programs that several tests, their child processes or the next run need are compiled once.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
 _hook = install_import_hook(["features", "wavegan", "classifiers"], "typechecking.check")
 _hook.__enter__()
 
