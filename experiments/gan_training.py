@@ -67,9 +67,12 @@ def train_gans(
     TrainingDiverged, TrainingInterrupted
         As `wavegan.train`, naming the class; what is finished stays.
     """
+    for option, value in {"--gan-seeds": seeds, "--at-once": at_once}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{option} must be at least 1, found {value}")
     judge = None
     if watching.judge:
-        clip = recipe.clip_gan, recipe.sample_rate
+        clip = recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
         folder = first(
             lambda: str(
                 run.stage(

@@ -28,11 +28,17 @@ Judge = Callable[[np.ndarray], np.ndarray]
 
 
 def train_judge(
-    source: Source, config: WaveGANConfig, sample_rate: int, folder: Path, progress: Progress
+    source: Source,
+    config: WaveGANConfig,
+    sample_rate: int,
+    peak_normalize: bool,
+    folder: Path,
+    progress: Progress,
 ) -> None:
     """Fit the classifier on random windows of the training tracks, and keep it in ``folder``.
 
-    It is `net6` at an eighth of its width, on MFCC that are standardised by the training clips.
+    It is `net6` at an eighth of its width, on MFCC that are standardised by the training clips,
+    which are as loud as those that the GAN is trained on.
     """
     recordings = source.sides["train"]
     windows = Windows(
@@ -42,6 +48,7 @@ def train_judge(
         labels=[source.labels.index(r.track.label) for r in recordings],
         num_classes=len(source.labels),
         pad_end=True,
+        peak_normalize=peak_normalize,
     )
     batch = windows.draw(jax.random.key(0), (CLIPS,))
     features = _features(np.asarray(batch.clips), sample_rate)
@@ -73,11 +80,13 @@ def load_judge(folder: Path, num_classes: int, sample_rate: int) -> Judge:
     return lambda clips: predict(model, scaler.apply(_features(clips, sample_rate)))
 
 
-def judge_inputs(source: Source, config: WaveGANConfig, sample_rate: int) -> dict:
+def judge_inputs(
+    source: Source, config: WaveGANConfig, sample_rate: int, peak_normalize: bool
+) -> dict:
     """All that a judge depends on, as a stage's key."""
     return {
         "tracks": {r.track.track_id: r.digest for r in source.sides["train"]},
-        "clip": [config.num_samples, config.channels, sample_rate, CLIPS],
+        "clip": [config.num_samples, config.channels, sample_rate, peak_normalize, CLIPS],
         "classifier": [ARCHITECTURE, {k: list(v) for k, v in OPTIONS.items()}],
         "fit": as_dict(FIT),
     }

@@ -76,3 +76,8 @@ def test_more_steps_train_on(source, small_recipe, one_by_one, tmp_path):
         assert [row["gan/step"] for row in one.curves()] == [1, 2, 3, 4, 5]
         clips = [generate(load(gan.folder), 4, seed=0).audio for gan in (one, other)]
         np.testing.assert_array_equal(*clips)
+
+
+def test_counts_below_one(source, small_recipe, tmp_path):
+    with pytest.raises(ValueError, match="--at-once must be at least 1, found 0"):
+        trained(source, small_recipe, tmp_path / "run", at_once=0)

@@ -32,7 +32,7 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("judge")
-    train_judge(source, CONFIG, RATE, folder, Progress(quiet=True))
+    train_judge(source, CONFIG, RATE, False, folder, Progress(quiet=True))
     return folder
 
 
@@ -52,6 +52,6 @@ def test_the_kept_one_says_the_same_again(folder):
 
 
 def test_it_depends_on_the_training_tracks_alone(source):
-    tracks = judge_inputs(source, CONFIG, RATE)["tracks"]
+    tracks = judge_inputs(source, CONFIG, RATE, False)["tracks"]
     assert tracks.keys() == {track.track_id for track in source.split.train}
     assert not tracks.keys() & {track.track_id for track in source.split.test}
