@@ -24,7 +24,7 @@ from classifiers.layers import (
     Convolution2D,
     Dense,
     Flatten,
-    MaxPool2D,
+    MaxPool,
 )
 
 Layers = list[Build]
@@ -40,7 +40,7 @@ def conv(width: int, kernel_size: int, *, batch_norm: bool = False) -> Layers:
 
 def pool(window: int) -> Layers:
     """Max pooling."""
-    return [partial(MaxPool2D, window=window)]
+    return [partial(MaxPool, window=window)]
 
 
 def lstm(units: int, *, sequence: bool) -> Layers:

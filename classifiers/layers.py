@@ -17,6 +17,8 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from classifiers._recurrence import lstm_recurrence
+from classifiers.convolution import convolve
+from classifiers.pooling import max_pool, pooled_size
 
 Shape = tuple[int, ...]
 _glorot = nnx.initializers.glorot_uniform()
@@ -33,45 +35,6 @@ class Layer(nnx.Module):
 
 
 Build = Callable[..., Layer]  # a layer class, or a partial of one: (input_shape, rngs=rngs)
-
-
-def convolve(
-    x: Float[Array, "n h w c"],
-    kernel: Float[Array, "i j c d"],
-    *,
-    padding: str,
-    form: str | None = None,
-) -> Float[Array, "n h2 w2 d"]:
-    """2-D cross-correlation of stride 1.
-
-    Parameters
-    ----------
-    x : pictures, channel last.
-    kernel : height, width, channels in, channels out.
-    padding : "VALID" or "SAME".
-    form : "direct" is XLA's 2-D convolution. "rows" lays the kernel's rows side by side as
-        channels and convolves along the width alone: the same sums, and many times faster
-        in XLA's gradients on a CPU. None takes "rows" on a CPU and "direct" elsewhere.
-    """
-    form = form or ("rows" if jax.default_backend() == "cpu" else "direct")
-    if form == "direct":
-        axes = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=axes)
-    if form != "rows":
-        raise ValueError(f'form is "rows", "direct" or None, not {form!r}')
-    rows, columns, channels, width = kernel.shape
-    if padding == "SAME":
-        x = jnp.pad(x, ((0, 0), ((rows - 1) // 2, rows // 2), (0, 0), (0, 0)))
-    n, height = x.shape[0], x.shape[1] - rows + 1
-    shifted = jnp.concatenate([x[:, i : i + height] for i in range(rows)], axis=-1)
-    lines = jax.lax.conv_general_dilated(
-        shifted.reshape(n * height, -1, rows * channels),
-        kernel.transpose(1, 0, 2, 3).reshape(columns, rows * channels, width),
-        (1,),
-        padding,
-        dimension_numbers=("NWC", "WIO", "NWC"),
-    )
-    return lines.reshape(n, height, -1, width)
 
 
 class Convolution2D(Layer):
@@ -109,28 +72,39 @@ class Convolution2D(Layer):
         return y + _last(self.bias[...], y)
 
 
-class MaxPool2D(Layer):
-    """Largest value of each ``window``² square of (N, height, width, channels) pictures.
+class MaxPool(Layer):
+    """Largest value of each window of (N, time, channels) or (N, height, width, channels).
 
-    Squares do not overlap; rows and columns left over at the end are dropped.
+    ``window`` and ``stride`` (by default the window) hold for every axis between the batch and
+    the channels; ``padding`` "VALID" drops what is left over at an end, "SAME" keeps it.
     """
 
-    # A reshape and a maximum: reduce_window's gradient is slow on a CPU.
-
-    def __init__(self, input_shape: Shape, window: int, *, rngs: nnx.Rngs) -> None:
-        height, columns, channels = _ranked(input_shape, "height, width, channels")
-        if min(height, columns) < window:
-            raise ValueError(f"a picture of {input_shape} is smaller than the {window}² window")
+    def __init__(
+        self,
+        input_shape: Shape,
+        window: int,
+        stride: int | None = None,
+        padding: str = "VALID",
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        *extents, channels = _ranked(input_shape, "time, channels", "height, width, channels")
+        pooled = [pooled_size(size, window, stride or window, padding) for size in extents]
+        if min(pooled) < 1:
+            raise ValueError(f"an input of {input_shape} is smaller than its window of {window}")
         self.window = window
-        self.output_shape = (height // window, columns // window, channels)
+        self.stride = stride
+        self.padding = padding
+        self.output_shape = (*pooled, channels)
 
     def __call__(
-        self, x: Float[Array, "n h w c"], *, train: bool = False, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n h2 w2 c"]:
-        height, columns, channels = self.output_shape
-        k = self.window
-        x = x[:, : height * k, : columns * k]
-        return x.reshape(-1, height, k, columns, k, channels).max((2, 4))
+        self,
+        x: Float[Array, "n *extents c"],
+        *,
+        train: bool = False,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "n *pooled c"]:
+        return max_pool(x, self.window, stride=self.stride, padding=self.padding)
 
 
 class LSTM(Layer):
@@ -317,10 +291,11 @@ def _last(values: Array, x: Array) -> Array:
     return values.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-def _ranked(input_shape: Shape, axes: str) -> Shape:
-    """``input_shape``, or an error where it has not the axes named in ``axes``."""
-    if len(input_shape) != len(axes.split(", ")):
-        raise ValueError(f"needs an input of ({axes}) without the batch axis, not {input_shape}")
+def _ranked(input_shape: Shape, *axes: str) -> Shape:
+    """``input_shape``, or an error where its axes are none of those named in ``axes``."""
+    if len(input_shape) not in [len(names.split(", ")) for names in axes]:
+        wanted = " or ".join(f"({names})" for names in axes)
+        raise ValueError(f"needs an input of {wanted} without the batch axis, not {input_shape}")
     if min(input_shape) < 1:
         raise ValueError(f"has nothing to work on: its input would be {input_shape}")
     return input_shape

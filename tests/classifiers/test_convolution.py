@@ -1,0 +1,43 @@
+"""Both forms of the convolution against each other."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from classifiers.convolution import convolve
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize(
+    ("height", "width", "channels", "size"),
+    [(6, 9, 3, 3), (7, 5, 2, 2), (9, 8, 1, 4), (4, 4, 2, 1)],
+)
+def test_rows_equal_the_direct_convolution(height, width, channels, size, padding):
+    x, kernel = normal(2, height, width, channels), normal(size, size, channels, 5, seed=1)
+
+    @partial(jax.jit, static_argnums=2)
+    def value_and_gradients(x, kernel, form):
+        y, pull = jax.vjp(lambda *a: convolve(*a, padding=padding, form=form), x, kernel)
+        return y, *pull(jnp.sin(y))
+
+    rows, direct = (value_and_gradients(x, kernel, form) for form in ("rows", "direct"))
+    for ours, theirs in zip(rows, direct, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(ValueError, match="rows"):
+        convolve(jnp.zeros((1, 4, 4, 1)), jnp.zeros((3, 3, 1, 1)), padding="SAME", form="fast")
+
+
+def test_the_form_follows_the_platform():
+    x, kernel = jnp.zeros((1, 4, 4, 1)), jnp.zeros((3, 3, 1, 1))
+    traced = str(jax.make_jaxpr(partial(convolve, padding="VALID"))(x, kernel))
+    assert ("concatenate" in traced) == (jax.default_backend() == "cpu")

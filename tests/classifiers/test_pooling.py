@@ -1,0 +1,69 @@
+"""Max pooling against XLA's own reduce_window, and TensorFlow's padding by hand."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from classifiers.pooling import max_pool, pooled_size
+
+CASES = [(2, 2), (4, 4), (3, 2), (2, 1), (5, 2), (2, 3)]
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def ours(window, stride, padding, gradient, x):
+    pool = partial(max_pool, window=window, stride=stride, padding=padding)
+    return jax.grad(lambda x: jnp.sin(pool(x)).sum())(x) if gradient else pool(x)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def theirs(window, stride, padding, gradient, x):
+    def pool(x):
+        sizes, strides = ((1, *[each] * (x.ndim - 2), 1) for each in (window, stride))
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, sizes, strides, padding)
+
+    return jax.grad(lambda x: jnp.sin(pool(x)).sum())(x) if gradient else pool(x)
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize(("window", "stride"), CASES)
+@pytest.mark.parametrize("extents", [(6, 9), (13, 8), (11,), (12,)], ids=str)
+def test_max_pooling_equals_reduce_window(extents, window, stride, padding):
+    size = int(np.prod(extents)) * 6
+    x = np.random.default_rng(0).permutation(size).astype(np.float32) / size - 0.5  # no ties
+    x = jnp.asarray(x.reshape(2, *extents, 3))
+    y = ours(window, stride, padding, False, x)
+    np.testing.assert_array_equal(y, theirs(window, stride, padding, False, x))
+    assert y.shape[1:-1] == tuple(pooled_size(each, window, stride, padding) for each in extents)
+    np.testing.assert_allclose(
+        ours(window, stride, padding, True, x), theirs(window, stride, padding, True, x), atol=1e-6
+    )
+
+
+def test_same_padding_lacks_more_at_the_end():
+    x = jnp.asarray([3.0, 1, 2, 5, 4, 0]).reshape(1, 6, 1)
+    # Windows of 3 from 0, 2 and 4: the last one lacks a value behind it.
+    assert max_pool(x, 3, stride=2, padding="SAME").ravel().tolist() == [3, 5, 4]
+    # Windows of 3 from -1, 1, 3 and 5: one value lacks at each end.
+    x = jnp.append(x, -1.0).reshape(1, 7, 1)
+    assert max_pool(x, 3, stride=2, padding="SAME").ravel().tolist() == [3, 5, 5, 0]
+
+
+def test_negative_values_are_not_beaten_by_the_padding():
+    x = jnp.full((1, 3, 3, 1), -7.0)
+    assert (max_pool(x, 2, stride=2, padding="SAME") == -7).all()
+
+
+def test_equal_values_share_the_gradient():
+    gradient = jax.grad(lambda x: max_pool(x, 3, stride=2, padding="SAME").sum())(
+        jnp.zeros((1, 9, 9, 2))
+    )
+    assert gradient.sum() == pytest.approx(2 * 5 * 5)
+    assert (gradient >= 0).all()
+
+
+def test_an_unknown_padding_is_refused():
+    with pytest.raises(ValueError, match="'FULL'"):
+        max_pool(jnp.zeros((1, 4, 1)), 2, padding="FULL")
