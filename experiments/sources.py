@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +54,7 @@ class Source:
     @property
     def digest(self) -> str:
         """A hash of all tracks' ids and contents."""
-        text = "".join(f"{name}{digest}" for name, digest in sorted(self.digests.items()))
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return _digest(self.digests)
 
     def training(self, label: str) -> tuple[Recording, ...]:
         """The training recordings of one class."""
@@ -64,6 +63,48 @@ class Source:
     def clips(self, side: str, num_samples: int) -> Clips:
         """All clips of a side, end to end."""
         return cut_clips(self.sides[side], num_samples=num_samples, label_names=self.labels)
+
+
+@dataclass(frozen=True)
+class Music:
+    """Decoded recordings of a data set, not yet split.
+
+    Attributes
+    ----------
+    name : of the data set.
+    labels : the classes, sorted.
+    recordings : those that can be used.
+    quarantined : faulty tracks left out, with the reason.
+    skipped : ids of tracks too short for a clip, left out on request.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    recordings: tuple[Recording, ...]
+    quarantined: tuple[Quarantined, ...]
+    skipped: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """A hash of all tracks' ids and contents."""
+        return _digest({r.track.track_id: r.digest for r in self.recordings})
+
+    def split(self, config: DataConfig) -> Source:
+        """The recordings on the sides that ``config`` puts them on."""
+        split = split_tracks(
+            [recording.track for recording in self.recordings],
+            fractions=config.fractions,
+            seed=config.split_seed,
+            by=config.split,
+            lists=config.split_lists,
+        )
+        by_track = {recording.track: recording for recording in self.recordings}
+        sides = {
+            side: tuple(by_track[track] for track in getattr(split, side))
+            for side in ("train", "valid", "test")
+        }
+        labels = tuple(sorted({track.label for track in split.train}))
+        return Source(self.name, labels, sides, split, self.quarantined, self.skipped)
 
 
 def open_source(
@@ -75,7 +116,28 @@ def open_source(
     progress: Progress | None = None,
     cache_dir: Path | None = None,
 ) -> Source:
-    """Find, decode (once) and split the tracks of ``config``.
+    """Find, decode (once) and split the tracks of ``config``; as `read_music` and its split."""
+    music = read_music(
+        config,
+        sample_rate=sample_rate,
+        num_samples=num_samples,
+        channels=channels,
+        progress=progress,
+        cache_dir=cache_dir,
+    )
+    return music.split(config)
+
+
+def read_music(
+    config: DataConfig,
+    *,
+    sample_rate: int,
+    num_samples: int,
+    channels: int = 1,
+    progress: Progress | None = None,
+    cache_dir: Path | None = None,
+) -> Music:
+    """Find and decode (once) the tracks of ``config``.
 
     Parameters
     ----------
@@ -124,26 +186,18 @@ def open_source(
             f"no track of {', '.join(sorted(lost))} can be used (see the reasons above, or "
             "`wavegan doctor`): repair its files, or move the folder away"
         )
-    split = split_tracks(
-        [recording.track for recording in kept],
-        fractions=config.fractions,
-        seed=config.split_seed,
-        by=config.split,
-        lists=config.split_lists,
-    )
-    by_track = {recording.track: recording for recording in kept}
-    sides = {
-        side: tuple(by_track[track] for track in getattr(split, side))
-        for side in ("train", "valid", "test")
-    }
-    return Source(
+    return Music(
         name=root.resolve().name if config.root else "embedded",
-        labels=tuple(sorted({track.label for track in split.train})),
-        sides=sides,
-        split=split,
+        labels=tuple(sorted({recording.track.label for recording in kept})),
+        recordings=tuple(kept),
         quarantined=decoded.quarantined,
         skipped=tuple(recording.track.track_id for recording in short),
     )
+
+
+def _digest(digests: Mapping[str, str]) -> str:
+    text = "".join(f"{name}{digest}" for name, digest in sorted(digests.items()))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _too_short(short: Sequence[Recording], num_samples: int, sample_rate: int) -> str:
