@@ -6,41 +6,50 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from classifiers._windows import count_windows, cut_blocks, window_places
+
 
 def convolve(
     x: Float[Array, "n h w c"],
     kernel: Float[Array, "i j c d"],
     *,
+    stride: int = 1,
     padding: str,
     form: str | None = None,
 ) -> Float[Array, "n h2 w2 d"]:
-    """2-D cross-correlation of stride 1.
+    """2-D cross-correlation.
 
     Parameters
     ----------
     x : pictures, channel last.
     kernel : height, width, channels in, channels out.
-    padding : "VALID" or "SAME".
+    stride : along both axes.
+    padding : "VALID" or "SAME" (TensorFlow's: where it is odd there is more at the end).
     form : "direct" is XLA's 2-D convolution. "rows" lays the kernel's rows side by side as
-        channels and convolves along the width alone: the same sums, and many times faster
-        in XLA's gradients on a CPU. None takes "rows" on a CPU and "direct" elsewhere.
+        channels, and as many neighbours along the width as the stride, and convolves along the
+        width alone without a stride: the same sums, and many times faster in XLA's gradients
+        on a CPU. None takes "rows" on a CPU and "direct" elsewhere.
     """
     form = form or ("rows" if jax.default_backend() == "cpu" else "direct")
     if form == "direct":
-        axes = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=axes)
+        axes, strides = ("NHWC", "HWIO", "NHWC"), (stride, stride)
+        return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=axes)
     if form != "rows":
         raise ValueError(f'form is "rows", "direct" or None, not {form!r}')
     rows, columns, channels, width = kernel.shape
-    if padding == "SAME":
-        x = jnp.pad(x, ((0, 0), ((rows - 1) // 2, rows // 2), (0, 0), (0, 0)))
-    n, height = x.shape[0], x.shape[1] - rows + 1
-    shifted = jnp.concatenate([x[:, i : i + height] for i in range(rows)], axis=-1)
+    shape = [
+        count_windows(x.shape[1 + axis], kernel.shape[axis], stride, padding) for axis in (0, 1)
+    ]
+    lines = jnp.concatenate(window_places(x, 1, rows, stride, padding), -1)
+    lines = cut_blocks(lines, 2, columns, stride, padding)
+    taps = kernel.transpose(1, 0, 2, 3)
+    taps = jnp.pad(taps, ((0, -columns % stride), (0, 0), (0, 0), (0, 0)))
+    depth = stride * rows * channels
     lines = jax.lax.conv_general_dilated(
-        shifted.reshape(n * height, -1, rows * channels),
-        kernel.transpose(1, 0, 2, 3).reshape(columns, rows * channels, width),
+        lines.reshape(x.shape[0] * height, -1, depth),
+        taps.reshape(-1, depth, width),
         (1,),
-        padding,
+        "VALID",
         dimension_numbers=("NWC", "WIO", "NWC"),
     )
-    return lines.reshape(n, height, -1, width)
+    return lines.reshape(x.shape[0], height, -1, width)

@@ -17,8 +17,9 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from classifiers._recurrence import lstm_recurrence
+from classifiers._windows import count_windows
 from classifiers.convolution import convolve
-from classifiers.pooling import max_pool, pooled_size
+from classifiers.pooling import max_pool
 
 Shape = tuple[int, ...]
 _glorot = nnx.initializers.glorot_uniform()
@@ -89,7 +90,7 @@ class MaxPool(Layer):
         rngs: nnx.Rngs,
     ) -> None:
         *extents, channels = _ranked(input_shape, "time, channels", "height, width, channels")
-        pooled = [pooled_size(size, window, stride or window, padding) for size in extents]
+        pooled = [count_windows(size, window, stride or window, padding) for size in extents]
         if min(pooled) < 1:
             raise ValueError(f"an input of {input_shape} is smaller than its window of {window}")
         self.window = window

@@ -15,16 +15,18 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize(
     ("height", "width", "channels", "size"),
     [(6, 9, 3, 3), (7, 5, 2, 2), (9, 8, 1, 4), (4, 4, 2, 1)],
 )
-def test_rows_equal_the_direct_convolution(height, width, channels, size, padding):
+def test_rows_equal_the_direct_convolution(height, width, channels, size, stride, padding):
     x, kernel = normal(2, height, width, channels), normal(size, size, channels, 5, seed=1)
 
     @partial(jax.jit, static_argnums=2)
     def value_and_gradients(x, kernel, form):
-        y, pull = jax.vjp(lambda *a: convolve(*a, padding=padding, form=form), x, kernel)
+        function = partial(convolve, stride=stride, padding=padding, form=form)
+        y, pull = jax.vjp(function, x, kernel)
         return y, *pull(jnp.sin(y))
 
     rows, direct = (value_and_gradients(x, kernel, form) for form in ("rows", "direct"))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from classifiers.pooling import max_pool, pooled_size
+from classifiers.pooling import max_pool
 
 CASES = [(2, 2), (4, 4), (3, 2), (2, 1), (5, 2), (2, 3)]
 
@@ -36,7 +36,6 @@ def test_max_pooling_equals_reduce_window(extents, window, stride, padding):
     x = jnp.asarray(x.reshape(2, *extents, 3))
     y = ours(window, stride, padding, False, x)
     np.testing.assert_array_equal(y, theirs(window, stride, padding, False, x))
-    assert y.shape[1:-1] == tuple(pooled_size(each, window, stride, padding) for each in extents)
     np.testing.assert_allclose(
         ours(window, stride, padding, True, x), theirs(window, stride, padding, True, x), atol=1e-6
     )
