@@ -37,9 +37,7 @@ def convolve(
     if form != "rows":
         raise ValueError(f'form is "rows", "direct" or None, not {form!r}')
     rows, columns, channels, width = kernel.shape
-    shape = [
-        count_windows(x.shape[1 + axis], kernel.shape[axis], stride, padding) for axis in (0, 1)
-    ]
+    height = count_windows(x.shape[1], rows, stride, padding)
     lines = jnp.concatenate(window_places(x, 1, rows, stride, padding), -1)
     lines = cut_blocks(lines, 2, columns, stride, padding)
     taps = kernel.transpose(1, 0, 2, 3)
