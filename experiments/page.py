@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any
 
 from experiments.plots import spectrogram_colours
+from experiments.timeline import category_colours
 
 
 def fill_page(
@@ -43,6 +44,8 @@ def fill_page(
             for i, (name, body) in enumerate(parts.items())
         ),
         colours=spectrogram_colours(),
+        categories=category_colours(dark=False),
+        categories_dark=category_colours(dark=True),
         footer=escape(f"wavegan {version}"),
     )
 
@@ -65,6 +68,36 @@ def definitions(facts: Mapping[str, Any], without: Sequence[str] = ()) -> str:
         if name not in without and value is not None
     )
     return f"<dl>{rows}</dl>" if rows else ""
+
+
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: Collection[int] = ()
+) -> str:
+    """A table of HTML cells, the first of a row its head; ``words`` are columns of text."""
+    kinds = [' class="words"' if i in words else "" for i in range(len(heads))]
+    body = "".join(
+        f'<tr><th scope="row">{name}</th>'
+        + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds[1:], cells, strict=True))
+        + "</tr>"
+        for name, *cells in rows
+    )
+    head = "".join(
+        f'<th scope="col"{kind}>{escape(name)}</th>'
+        for kind, name in zip(kinds, heads, strict=True)
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def folded(parts: Mapping[str, str]) -> str:
+    """Parts that open when pressed, under names in HTML; one without content is left out."""
+    return "".join(
+        f"<details><summary>{name}</summary>{body}</details>"
+        for name, body in parts.items()
+        if body
+    )
 
 
 def counted(number: int, thing: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.listening import clip_row
-from experiments.page import counted, definitions, fill_page, tiles
+from experiments.page import counted, definitions, fill_page, folded, table, tiles
 from experiments.plots import spectrograms
 from experiments.runs import Run
 from experiments.trained import Trained, find_trained, names_of, source_of
@@ -159,7 +159,7 @@ def _overview(gans: Sequence[Trained], names: Sequence[str]) -> str:
         )
         for trained, name in zip(gans, names, strict=True)
     ]
-    return _table(heads, rows) + (
+    return table(heads, rows) + (
         '<p class="note">± standard error. Enough: since that step more training did not help.</p>'
     )
 
@@ -259,7 +259,7 @@ def _quality(trained: Trained, name: str) -> str:
     dotted = "the dotted line the step since which more training did not help."
     meanings = definitions(dict(metrics.values()))
     return (
-        _table(("metric", "best", "last"), rows)
+        table(("metric", "best", "last"), rows)
         + '<p class="note">± standard error. In the pictures: the band is one standard error, the '
         f"dot the best step{'.' if trained.enough is None else ', ' + dotted}</p>"
         + gan_figures(name, trained.rows, curves, enough_since=trained.enough)
@@ -311,11 +311,7 @@ def _settings(run: Path, gans: Sequence[Trained], names: Sequence[str]) -> str:
         "Tracks that each GAN heard": definitions({n: ids for n, ids in tracks.items() if ids}),
         "Machine and versions": definitions(_json(run, "environment.json")),
     }
-    return "".join(
-        f"<details><summary>{name}</summary>{body}</details>"
-        for name, body in parts.items()
-        if body
-    )
+    return folded(parts)
 
 
 def _json(run: Path, name: str) -> dict[str, Any]:
@@ -361,16 +357,3 @@ def _about(seconds: float) -> str:
 def _span(numbers: Sequence[int]) -> str:
     low, high = min(numbers), max(numbers)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of HTML cells, the first of a row its head."""
-    body = "".join(
-        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-        for name, *cells in rows
-    )
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )

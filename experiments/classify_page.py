@@ -1,0 +1,344 @@
+"""The report of a trained classifier: what it scored, on which split, and on which tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from experiments import forest
+from experiments.confusion import CAPTION, confusion_figure
+from experiments.forest import points
+from experiments.page import counted, definitions, fill_page, folded, table, tiles
+from experiments.scores import (
+    METRICS,
+    Record,
+    best_split,
+    chance,
+    joined,
+    leaking,
+    leaks_worth,
+    percent,
+    runs_of,
+    spread,
+    values,
+    whole_tracks,
+    wilson,
+)
+from experiments.training_curves import classifier_curves
+
+_SIDES = ("train", "valid", "test")
+
+
+def render_classification(results: Record, *, heard: str = "") -> str:
+    """The report page of `wavegan classify`.
+
+    Parameters
+    ----------
+    results : content of ``results.json``; what is missing is left out of the page.
+    heard : HTML of a section to listen to, as of `experiments.listening`.
+
+    Returns
+    -------
+    str
+        HTML with every picture and script inside; the same for the same arguments.
+    """
+    splits, data = results.get("splits", {}), results.get("data", {})
+    labels = data.get("labels", [])
+    recipe, name = results.get("recipe", "?"), data.get("name") or "unnamed data"
+    alone = bool(splits) and leaking(splits) == list(splits)
+    alarm = "" if whole_tracks(results) else _alarm(splits)
+    parts = {
+        "Accuracy": _accuracy(results),
+        "What is taken for what": _confusions(splits, labels),
+        "How it trained": classifier_curves({_titled(n): s for n, s in splits.items()}),
+        "Listen": heard,
+        "Track by track": _tracks(splits),
+        "Data, split and how to repeat it": _details(results),
+    }
+    return fill_page(
+        title=f"{recipe} on {name}",
+        banner=alarm if alone else "",
+        kicker=f"{name}, recipe {recipe}",
+        head=_head(results) + ("" if alone else alarm) + _facts(results),
+        parts=parts,
+        version=results.get("version", ""),
+    )
+
+
+# --- the answer ----------------------------------------------------------------------------------
+
+
+def _titled(split: str) -> str:
+    return f"{split} split"
+
+
+def _head(results: Record) -> str:
+    """The headline: what came out; below it, how sure that is and what was published."""
+    splits, labels = results.get("splits", {}), results.get("data", {}).get("labels", [])
+    name = best_split(splits)
+    if name is None:
+        errors = "; ".join(str(s["error"]) for s in splits.values() if s.get("error"))
+        headline = f"No run finished{f': {errors}' if errors else ''}."
+        return f'<div class="verdict"><h1>{escape(headline)}</h1>{_published(results)}</div>'
+    split = splits[name]
+    metric = "accuracy" if split.get("leaks") else "track_accuracy"
+    what = "clips" if split.get("leaks") else "tracks"
+    found = values(split, metric)
+    score = f"{100 * np.mean(found):.1f} %" if found else "An unknown share"
+    guess = chance(labels)
+    headline = f"{score} of test {what} right ({counted(len(runs_of(split)), 'seed')})"
+    headline += f", chance {100 * guess:.3g} %." if guess else "."
+    text = ""
+    tracks = _test_tracks(split)
+    if found and tracks and metric == "track_accuracy":
+        low, high = wilson(float(np.mean(found)), tracks)
+        text = (
+            f"With {counted(tracks, 'test track')} a seed, such a score stands for a true one of "
+            f"{100 * low:.0f} to {100 * high:.0f} % (95 % interval)."
+        )
+        text = f'<p class="lead">{escape(text)}</p>'
+    return f'<div class="verdict"><h1>{escape(headline)}</h1>{text}{_published(results)}</div>'
+
+
+def _published(results: Record) -> str:
+    published = results.get("published") or {}
+    share, note = published.get("accuracy"), str(published.get("note") or "").strip()
+    if share is None and not note:
+        return ""
+    figure = "Published: none." if share is None else f"Published: {percent(share, 2)}."
+    rest = f" {note[:1].upper()}{note[1:]}{'' if note[-1:] in '.!?' else '.'}" if note else ""
+    return f'<p class="lead"><strong>{figure}</strong>{escape(rest)}</p>'
+
+
+def _alarm(splits: Mapping[str, Record]) -> str:
+    leaks = leaking(splits)
+    if not leaks:
+        return ""
+    which = f"The {joined(leaks)} split leaks: "
+    which += "these figures are" if len(leaks) > 1 else "this figure is"
+    if len(leaks) < len(splits):
+        advice = "Quote the other split instead."
+    else:
+        advice = "For a figure that holds, run it again with --split track."
+    return (
+        f'<div class="alarm" role="alert"><strong>{escape(which)} too high.</strong> Chunks of one '
+        "track are on both sides, in training and in test, so the classifier is rewarded for "
+        f"recognising tracks, not genres. {advice}</div>"
+    )
+
+
+def _facts(results: Record) -> str:
+    splits, labels = results.get("splits", {}), results.get("data", {}).get("labels", [])
+    facts: dict[str, Any] = {}
+    for name, split in splits.items():
+        leaks = ", which leaks" if split.get("leaks") and not whole_tracks(results) else ""
+        for metric, what in (("track_accuracy", "tracks"), ("accuracy", "clips")):
+            if (found := values(split, metric)) and not (leaks and metric == "track_accuracy"):
+                facts[f"of test {what} right, {_titled(name)}{leaks}"] = percent(
+                    float(np.mean(found))
+                )
+    if (worth := leaks_worth(splits)) and not whole_tracks(results):
+        facts["points of clip accuracy that the leak is worth"] = points(float(np.mean(worth)))
+    published = (results.get("published") or {}).get("accuracy")
+    facts["published"] = percent(published, 2)
+    facts["right by guessing"] = f"{100 / len(labels):.3g} %" if labels else None
+    return tiles(facts)
+
+
+# --- accuracy ------------------------------------------------------------------------------------
+
+
+def _accuracy(results: Record) -> str:
+    splits = results.get("splits", {})
+    if not splits:
+        return ""
+    drawn = list(_drawn(results))
+    scale = forest.Scale.around([0.0, *(x for _, dots, ends, _ in drawn for x in (*dots, *ends))])
+    labels = results.get("data", {}).get("labels", [])
+    rows = [
+        forest.row(
+            escape(name) + f"<small>{escape(note)}</small>",
+            forest.interval(
+                scale,
+                mean=float(np.mean(dots)),
+                ends=(ends[0], ends[1]) if ends else None,
+                dots=dots if len(dots) > 1 else [],
+                reference=chance(labels),
+                kind="arm",
+                description=f"{escape(name)}, {escape(note)}: {spread(dots)} percent",
+            ),
+            f"{spread(dots)} %",
+        )
+        for name, dots, ends, note in drawn
+    ]
+    picture = (
+        '<p class="note">In percent: a pale dot is a seed, the full dot their mean, the dashed '
+        "line guessing. The bar is the 95 % interval that comes with so many test tracks "
+        "(Wilson); clips of a track rise and fall together and have none.</p>"
+        + forest.plot(rows, scale, signed=False)
+    )
+    heads = ("split", "seed", *METRICS.values(), "best step", "steps", "seconds")
+    return (picture if rows else "") + table(heads, _rows(splits)) + _coincide(results)
+
+
+def _drawn(
+    results: Record,
+) -> Iterator[tuple[str, list[float], list[float], str]]:
+    """Name, values of the seeds, ends of the interval and a note for each line."""
+    for name, split in results.get("splits", {}).items():
+        leaks = split.get("leaks") and not whole_tracks(results)
+        for metric, what in (("track_accuracy", "by track"), ("accuracy", "by clip")):
+            if found := values(split, metric):
+                tracks = _test_tracks(split) if metric == "track_accuracy" else 0
+                ends = list(wilson(float(np.mean(found)), tracks)) if tracks else []
+                note = f"{what}, too high: leaks" if leaks else what
+                yield _titled(name), found, ends, note
+    published = (results.get("published") or {}).get("accuracy")
+    if published is not None:
+        yield "published", [published], [], "see the note above"
+
+
+def _rows(splits: Mapping[str, Record]) -> Iterator[Sequence[str]]:
+    for name, split in splits.items():
+        title, runs = escape(_titled(name)), runs_of(split)
+        if not runs:
+            why = escape(str(split.get("error", "no run finished")))
+            yield (f'{title}<small class="failed">failed: {why}</small>', *[""] * 7)
+        for run in runs:
+            stopped = "<small>stopped early</small>" if run.get("stopped_early") else ""
+            yield (
+                title,
+                str(run.get("seed", "")),
+                *(percent(run.get(metric)) for metric in METRICS),
+                _whole(run.get("best_step")),
+                _whole(run.get("steps")) + stopped,
+                _whole(run.get("seconds")),
+            )
+        if len(runs) > 1:
+            cells = [f"<b>{spread(found)} %</b>" if (found := values(split, metric)) else ""
+                     for metric in METRICS]  # fmt: skip
+            yield (title, "<b>mean ± sd</b>", *cells, "", "", "")
+
+
+def _coincide(results: Record) -> str:
+    if not whole_tracks(results):
+        return ""
+    return (
+        '<p class="note">A clip is a whole track here: no split can put clips of one track on '
+        "both sides, so none leaks.</p>"
+    )
+
+
+def _confusions(splits: Mapping[str, Record], labels: Sequence[str]) -> str:
+    figures = []
+    for name, split in splits.items():
+        for key, what in (("track_confusion", "tracks"), ("confusion", "clips")):
+            counts = [np.asarray(run[key]) for run in runs_of(split) if run.get(key)]
+            if counts:
+                note = f"{what}, {counted(len(counts), 'seed')} together"
+                title = f"{_titled(name)}{', which leaks' * bool(split.get('leaks'))}"
+                figures.append(
+                    confusion_figure(title, note, labels, np.sum(counts, 0), numbers="counts")
+                )
+    if not figures:
+        return ""
+    return f'<p class="note">{CAPTION}</p><div class="grid">{"".join(figures)}</div>'
+
+
+# --- tracks --------------------------------------------------------------------------------------
+
+
+def _tracks(splits: Mapping[str, Record]) -> str:
+    """A table a split: wrong ones first, the surest of them at the top."""
+    parts = []
+    for name, split in splits.items():
+        rows = [
+            (row, run.get("seed", "")) for run in runs_of(split) for row in run.get("tracks") or []
+        ]
+        if not rows:
+            continue
+        rows.sort(key=lambda r: (_right(r[0]), -r[0].get("confidence", 0)))
+        wrong = sum(not _right(row) for row, _ in rows)
+        body = table(
+            ("track", "truth", "predicted", "confidence", "", "seed"),
+            [
+                (
+                    escape(str(row["track"])),
+                    escape(str(row["label"])),
+                    escape(str(row["predicted"])),
+                    percent(row.get("confidence"), 0),
+                    "right" if _right(row) else '<span class="failed">wrong</span>',
+                    str(seed),
+                )
+                for row, seed in rows
+            ],
+            words=(1, 2, 4),
+        )
+        title = f"{escape(_titled(name))}: {wrong} of {len(rows)} wrong"
+        parts.append(f'<h3>{title}</h3><div class="tall">{body}</div>')
+    if not parts:
+        return ""
+    return (
+        '<p class="note">A track is voted on by its clips: confidence is their mean probability '
+        "of the answer. Wrong ones first, the surest at the top; a row a track and seed.</p>"
+        + "".join(parts)
+    )
+
+
+def _right(row: Record) -> bool:
+    return bool(row.get("correct", row.get("label") == row.get("predicted")))
+
+
+# --- how it was made -----------------------------------------------------------------------------
+
+
+def _details(results: Record) -> str:
+    data, config = results.get("data", {}), results.get("config", {})
+    quarantined, skipped = data.get("quarantined") or [], data.get("skipped") or []
+    out = definitions({row.get("track", "?"): row.get("reason", "") for row in quarantined})
+    out += _ids(f"Too short for a clip: {len(skipped)}", skipped)
+    plain = {k: v for k, v in config.items() if not isinstance(v, Mapping)}
+    nested = {k: v for k, v in config.items() if isinstance(v, Mapping)}
+    settings = definitions(plain) + "".join(
+        f"<h3>{escape(k.replace('_', ' '))}</h3>{definitions(v)}" for k, v in nested.items()
+    )
+    parts = {
+        "Data": definitions(data, without=("quarantined", "skipped")),
+        f"Files left out: {len(quarantined) + len(skipped)}": out,
+        **{
+            f"{escape(_titled(name))}, seed {escape(str(run.get('seed', i)))}": _split(run)
+            for name, split in results.get("splits", {}).items()
+            for i, run in enumerate(runs_of(split))
+        },
+        "Settings": settings,
+        "Machine and versions": definitions(results.get("environment", {})),
+    }
+    command = results.get("command")
+    return (f"<pre><code>{escape(command)}</code></pre>" if command else "") + folded(parts)
+
+
+def _split(run: Record) -> str:
+    """How many clips each side has, and of which tracks."""
+    ids, clips = run.get("split") or {}, run.get("clips") or {}
+    facts = {f"{side} clips": clips.get(side) for side in _SIDES}
+    lists = (_ids(f"{side}: {counted(len(ids[side]), 'track')}", ids[side]) for side in _SIDES
+             if ids.get(side))  # fmt: skip
+    return definitions({"split_seed": run.get("split_seed")} | facts) + "".join(lists)
+
+
+def _ids(title: str, ids: Sequence[str]) -> str:
+    if not ids:
+        return ""
+    return f'<h3>{escape(title)}</h3><p class="ids">{escape(", ".join(map(str, ids)))}</p>'
+
+
+def _test_tracks(split: Record) -> int:
+    """Test tracks of a run: the fewest of them, where seeds differ."""
+    return min((len(run.get("tracks") or []) for run in runs_of(split)), default=0)
+
+
+def _whole(number: float | None) -> str:
+    return "" if number is None else f"{number:,.0f}"

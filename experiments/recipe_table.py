@@ -1,0 +1,202 @@
+"""The table of all recipes: published, with the leak, without it, and what the leak is worth."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from html import escape
+from importlib import metadata
+from statistics import mean
+
+from experiments.forest import points
+from experiments.page import fill_page, table
+from experiments.presets import RECIPES
+from experiments.scores import (
+    Record,
+    joined,
+    leaks_worth,
+    percent,
+    runs_of,
+    spread,
+    values,
+    whole_tracks,
+)
+
+_HEADS = ("recipe", "published", "chunk split, by clip", "track split, by clip",
+          "track split, by track", "leak, points", "steps", "seconds")  # fmt: skip
+_NOTE = "comparable?"
+_WIDTH = 100  # of the notes below the terminal's table
+
+
+def recipe_table_text(results: Sequence[Record]) -> str:
+    """The table for a terminal, its notes and reasons below it.
+
+    Parameters
+    ----------
+    results : the ``results.json`` of each recipe; one that failed has ``recipe`` and ``error``.
+    """
+    ordered = _ordered(results)
+    rows = [_HEADS, *(_cells(result) for result in ordered)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    indent = " " * (widths[0] + 2)
+    for result in ordered:
+        if note := _note(result):
+            name = _name(result).ljust(widths[0])
+            lines += ["", *textwrap.wrap(f"{name}  {note}", _WIDTH, subsequent_indent=indent)]
+    return "\n".join([*lines, "", *textwrap.wrap(_caption(ordered), _WIDTH), ""])
+
+
+def recipe_table_markdown(results: Sequence[Record]) -> str:
+    """The table as GitHub Markdown; ``results`` as for `recipe_table_text`."""
+    ordered = _ordered(results)
+    rows = [
+        (*_HEADS, _NOTE),
+        ("---", *["---:"] * (len(_HEADS) - 1), "---"),
+        *((*map(_marked, _cells(result)), _marked(_note(result))) for result in ordered),
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([*lines, "", _marked(_caption(ordered)), ""])
+
+
+def recipe_table_section(results: Sequence[Record]) -> str:
+    """The table as a part of a page; ``results`` as for `recipe_table_text`."""
+    ordered = _ordered(results)
+    rows = []
+    for result in ordered:
+        kind = ' class="failed"' if _error(result) else ""
+        note = f"<span{kind}>{escape(_note(result))}</span>"
+        rows.append((*map(escape, _cells(result)), note))
+    body = table((*_HEADS, _NOTE), rows, words=(len(_HEADS),))
+    return f'<div class="broad">{body}</div><p class="note">{escape(_caption(ordered))}</p>'
+
+
+def render_recipe_table(results: Sequence[Record]) -> str:
+    """The table as a page of its own; ``results`` as for `recipe_table_text`."""
+    ordered = _ordered(results)
+    worths = [mean(w) for r in ordered if (w := leaks_worth(_splits(r))) and not whole_tracks(r)]
+    failed = sum(bool(_error(result)) for result in ordered)
+    if worths:
+        headline = f"The leak is worth {points(mean(worths))} points of clip accuracy on average."
+        text = (
+            f"Over {len(worths)} recipes, from {points(min(worths))} to {points(max(worths))}: "
+            "what is gained when chunks of one track are in training and in test."
+        )
+    else:
+        headline, text = f"{len(ordered)} recipes.", "None ran on both splits."
+    if failed:
+        text += f" {failed} of {len(ordered)} recipes failed."
+    return fill_page(
+        title="All recipes",
+        kicker=f"All recipes on {_data(ordered)}",
+        head=f'<div class="verdict"><h1>{headline}</h1><p class="lead">{text}</p></div>',
+        parts={"Recipe by recipe": recipe_table_section(ordered)},
+        version=metadata.version("wavegan"),
+    )
+
+
+def _ordered(results: Sequence[Record]) -> list[Record]:
+    """In the order of the recipes; names that are none of them come last."""
+    order = {name: i for i, name in enumerate(RECIPES)}
+    return sorted(results, key=lambda result: order.get(_name(result), len(order)))
+
+
+def _cells(result: Record) -> tuple[str, ...]:
+    splits = _splits(result)
+    leak = "none: a clip is a whole track" if whole_tracks(result) else _leak(splits)
+    runs = [run for split in splits.values() for run in runs_of(split)]
+    steps = [run["steps"] for run in runs if run.get("steps") is not None]
+    epochs = [number for run in runs if (number := _epochs(result, run))]
+    seconds = [run["seconds"] for run in runs if run.get("seconds") is not None]
+    published = (result.get("published") or {}).get("accuracy")
+    return (
+        _name(result),
+        percent(published, 2) or "none",
+        _spread(splits.get("chunk"), "accuracy"),
+        _spread(splits.get("track"), "accuracy"),
+        _spread(splits.get("track"), "track_accuracy"),
+        leak,
+        (f"{mean(steps):,.0f}" if steps else "")
+        + (f" ({mean(epochs):,.3g} epochs)" if epochs else ""),
+        f"{mean(seconds):,.0f}" if seconds else "",
+    )
+
+
+def _epochs(result: Record, run: Record) -> float | None:
+    """How often a run has passed over its training clips."""
+    batch_size = result.get("config", {}).get("recipe", {}).get("fit", {}).get("batch_size")
+    clips = (run.get("clips") or {}).get("train")
+    if not batch_size or not clips or run.get("steps") is None:
+        return None
+    return run["steps"] / -(-clips // batch_size)
+
+
+def _spread(split: Record | None, metric: str) -> str:
+    if split is None:
+        return ""
+    found = values(split, metric)
+    return spread(found) if found else "failed"
+
+
+def _leak(splits: dict[str, Record]) -> str:
+    if not (worth := leaks_worth(splits)):
+        return ""
+    text = points(mean(worth))
+    return f"{text} ± {spread(worth).split(' ± ')[1]}" if len(worth) > 1 else text
+
+
+def _note(result: Record) -> str:
+    """Why the published figure can or can't be compared, and what failed."""
+    note = str((result.get("published") or {}).get("note") or "")
+    error = _error(result)
+    return "; ".join(text for text in (f"failed: {error}" if error else "", note) if text)
+
+
+def _error(result: Record) -> str:
+    """The reasons of what failed, empty where nothing did."""
+    splits = _splits(result)
+    reasons = [str(result["error"])] if result.get("error") else []
+    for name, split in splits.items():
+        if not runs_of(split):
+            reasons.append(f"{name} split: {split.get('error', 'no run finished')}")
+    return "; ".join(reasons) if reasons or splits else "no split ran"
+
+
+def _caption(ordered: Sequence[Record]) -> str:
+    counts = {len(runs_of(split)) for result in ordered for split in _splits(result).values()} - {0}
+    seeds = joined(map(str, sorted(counts))) if counts else "no"
+    tracks = {result.get("data", {}).get("tracks") for result in ordered} - {None}
+    music = f"{_data(ordered)}, {'/'.join(map(str, sorted(tracks)))} tracks" if tracks else ""
+    return (
+        f"{music or 'Unnamed data'}; percent, mean ± standard deviation over {seeds} seeds. Chunk "
+        "split: the published protocol, which leaks where chunks of one track are on both sides. "
+        "Track split: all clips of a track on one side. Leak: chunk minus track split in clip "
+        "accuracy, in points, paired by seed. Steps and seconds are of one training."
+    )
+
+
+def _data(ordered: Sequence[Record]) -> str:
+    names = dict.fromkeys(str(r["data"]["name"]) for r in ordered if r.get("data", {}).get("name"))
+    return joined(names) if names else "unnamed data"
+
+
+def _name(result: Record) -> str:
+    return str(result.get("recipe", "?"))
+
+
+def _splits(result: Record) -> dict[str, Record]:
+    return dict(result.get("splits") or {})
+
+
+def _marked(text: str) -> str:
+    """``text`` in a cell of a Markdown table: nothing in it is taken for Markdown or HTML."""
+    for sign in "\\|`*_[]<>":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())

@@ -1,0 +1,160 @@
+"""How probabilities run through a recording: a strip a label, on a page or in a PNG file.
+
+Each label has a strip of its own with its name beside it, so that nothing hangs on telling many
+colours apart; it is in full colour where its label is the answer, pale elsewhere.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+_PIECES = 120  # of a strip, at most
+_WIDTH, _HEIGHT = 960, 100  # of a strip's own coordinates
+_TICKS = 6  # on a time axis, at most
+_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds
+
+# Each has a contrast of at least 3 to the page, and neighbours differ in lightness or hue for
+# readers who see no red or green (after Okabe & Ito and Paul Tol).
+_LIGHT = ("#0072b2", "#c04e00", "#117733", "#aa4499", "#8a6d00", "#332288", "#cc5566", "#1f857b",
+          "#882255", "#5c646d")  # fmt: skip
+_DARK = ("#5cb8ee", "#f0913f", "#5fbf6a", "#e08ad8", "#e0c94f", "#a79bff", "#ff9aa6", "#55cfc0",
+         "#e07aa6", "#b4bcc4")  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Probabilities of the pieces of a recording.
+
+    Attributes
+    ----------
+    probabilities : (n, K) of each piece.
+    edges : (n + 1,) seconds; piece i lies between edge i and i + 1.
+    seconds : of the whole recording.
+    """
+
+    probabilities: Float[np.ndarray, "n k"]
+    edges: Float[np.ndarray, " n+1"]
+    seconds: float
+
+    @classmethod
+    def of(cls, file: Mapping[str, Any]) -> Timeline:
+        """The timeline of a file of a prediction; neighbours are averaged where it has many.
+
+        A clip counts from its start to the next one's.
+        """
+        probabilities = np.asarray(file["over_time"], float)
+        starts = np.asarray(file["times"], float)
+        edges = np.append(starts, starts[-1] + file["clip_seconds"])
+        together = -(-len(starts) // _PIECES)
+        first = np.arange(0, len(starts), together)
+        counts = np.diff(np.append(first, len(starts)))
+        means = np.add.reduceat(probabilities, first, axis=0) / counts[:, None]
+        edges = np.append(edges[first], edges[-1])
+        return cls(means, edges, float(max(file.get("seconds") or 0, edges[-1])))
+
+    @property
+    def ticks(self) -> dict[float, str]:
+        """Round times in seconds, and how they are written."""
+        step = next((s for s in _STEPS if self.seconds / s <= _TICKS), _STEPS[-1])
+        times = step * np.arange(int(self.seconds / step + 1e-9) + 1)
+        return {float(time): _clock(float(time), step) for time in times}
+
+
+def strip(timeline: Timeline, column: int, *, description: str) -> str:
+    """The probability of a label over time, as SVG that takes the width it is given.
+
+    Parameters
+    ----------
+    column : of the label.
+    description : the picture in words, already escaped.
+    """
+    values = timeline.probabilities[:, column]
+    answers = timeline.probabilities.argmax(1) == column
+    x = np.rint(timeline.edges / timeline.seconds * _WIDTH).astype(int)
+    paths = f'<path class="pale" d="{_steps(x, values)}"/>'
+    if answers.any():
+        paths += f'<path d="{_steps(x, np.where(answers, values, 0))}"/>'
+    return (
+        f'<svg class="strip" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" '
+        f'role="img" aria-label="{description}" style="color: var(--c{column % len(_LIGHT)})">'
+        f"{paths}</svg>"
+    )
+
+
+def ruler(timeline: Timeline) -> str:
+    """The time axis below the strips, as SVG."""
+    texts = "".join(
+        f'<text x="{100 * time / timeline.seconds:.4g}%" y="1em" '
+        f'style="text-anchor: {_anchor(time / timeline.seconds)}">{name}</text>'
+        for time, name in timeline.ticks.items()
+    )
+    return f'<svg class="ruler" aria-hidden="true">{texts}</svg>'
+
+
+def timeline_png(timeline: Timeline, rows: Mapping[int, str], *, title: str) -> bytes:
+    """The strips as a PNG file.
+
+    Parameters
+    ----------
+    rows : the columns to draw, from the top, and what stands beside each: its name.
+    title : plain text above.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    answers = timeline.probabilities.argmax(1)
+    plain: dict[str, Any] = {"parse_math": False}  # a name may hold a dollar sign
+    with mpl.rc_context({"font.size": 9}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for it
+        figure = Figure(figsize=(7, 0.9 + 0.33 * len(rows)), layout="constrained", dpi=160)
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(len(rows), sharex=True, sharey=True, squeeze=False)[:, 0]
+        for axis, (column, name) in zip(axes, rows.items(), strict=True):
+            values, colour = timeline.probabilities[:, column], _LIGHT[column % len(_LIGHT)]
+            shown = np.where(answers == column, values, 0.0)
+            axis.stairs(values, timeline.edges, fill=True, color=colour, alpha=0.35, lw=0)
+            axis.stairs(shown, timeline.edges, fill=True, color=colour, lw=0)
+            axis.set_ylabel(name, rotation=0, ha="right", va="center", **plain)
+            axis.set(ylim=(0, 1), xlim=(0, timeline.seconds), yticks=[], facecolor="#f5f6f7")
+            axis.spines[["top", "right", "left"]].set_visible(False)
+            axis.spines["bottom"].set_color("#d9dde1")
+            axis.tick_params(length=0)
+        axes[-1].set_xticks(list(timeline.ticks), list(timeline.ticks.values()))
+        axes[-1].set_xlabel("time (min:s)")
+        figure.suptitle(title, fontsize=11, **plain)
+        file = io.BytesIO()
+        figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def category_colours(*, dark: bool) -> str:
+    """The labels' colours as CSS variables, ``--c0`` onwards."""
+    return " ".join(f"--c{i}: {colour};" for i, colour in enumerate(_DARK if dark else _LIGHT))
+
+
+def _steps(x: np.ndarray, heights: np.ndarray) -> str:
+    """A path around bars between neighbours of ``x``."""
+    y = np.rint(_HEIGHT * (1 - heights)).astype(int)
+    bars = "".join(f"V{top}H{right}" for top, right in zip(y, x[1:], strict=True))
+    return f"M{x[0]} {_HEIGHT}{bars}V{_HEIGHT}z"
+
+
+def _anchor(share: float) -> str:
+    return "start" if share < 0.02 else "end" if share > 0.98 else "middle"
+
+
+def _clock(seconds: float, step: float) -> str:
+    if step < 1:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, hours = whole // 60 % 60, whole // 3600
+    head = f"{hours}:{minutes:02d}" if hours else str(minutes)
+    return f"{head}:{whole % 60:02d}"
