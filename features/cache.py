@@ -28,7 +28,7 @@ LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be
 _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it needs a new one
 _HEADER = 128  # bytes of an .npy header of version 1 for these arrays
 _PARSING = Lock()  # numpy parses headers by ast, which is not safe in threads of Python 3.11
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def decode_tracks(
                     on_progress(done, len(tracks), futures[future].track_id)
         except OSError as error:
             pool.shutdown(cancel_futures=True)
-            if error.errno in _NO_SPACE:
+            if error.errno in NO_SPACE:
                 raise _full(error, folder, tracks, sample_rate, channels) from error
             raise
         except BaseException:
