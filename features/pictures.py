@@ -1,4 +1,4 @@
-"""Spectrograms as coloured pictures: what the image classifiers look at."""
+"""Spectrograms of a fixed size: what the image classifiers look at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
-from features.spectra import log_mel
+from features.spectra import log_mel, mel_filters
 
 _SILENCE_DB = -100.0  # log_mel of digital silence at ref=1
 
@@ -64,6 +64,84 @@ def spectrogram_picture(
         fmax=fmax,
     )
     return _colour(decibels, _colours(cmap), size, top_db)
+
+
+def log_mel_picture(
+    y: Real[Array | np.ndarray, "*batch samples"],
+    *,
+    sample_rate: int | float,
+    size: tuple[int, int] = (80, 80),
+    n_fft: int = 2048,
+    top_db: int | float = 80.0,
+) -> Float[Array, "*batch {size[0]} {size[1]}"]:
+    """Log-mel spectrogram with a fixed number of frames, whatever the clip's length.
+
+    The hop is the longest whole number of samples at which ``size[0]`` frames, centred, still
+    lie within the clip.
+
+    Parameters
+    ----------
+    y : audio ``(..., L)``, floating point.
+    sample_rate : Hz.
+    size : frames and mel bands.
+    n_fft : samples in a frame; halved until a frame is at most a quarter of the clip.
+    top_db : bands further below the clip's loudest are raised to that.
+
+    Returns
+    -------
+    ``(..., frames, bands)`` float32 in dB relative to the clip's loudest band, from ``-top_db``
+    to 0; all ``-top_db`` for digital silence.
+
+    Raises
+    ------
+    TypeError
+        For audio of integers or complex numbers.
+    ValueError
+        For options that are not positive, an ``n_fft`` too small to fill each band, and a clip
+        that is too short, with the seconds it needs.
+    """
+    if not (min(size) > 0 and top_db > 0 and n_fft > 0):
+        raise ValueError(f"size={size}, top_db={top_db}, n_fft={n_fft}: all must be positive")
+    frames, n_mels = size
+    num_samples = y.shape[-1]
+    shortest = _smallest_n_fft(sample_rate, n_fft, n_mels)
+    needed = max(4 * shortest, frames)
+    if num_samples < needed:
+        raise ValueError(
+            f"the clip has {num_samples / sample_rate:.3f} s; a picture of {frames} frames and "
+            f"{n_mels} bands needs {needed / sample_rate:.3f} s ({needed} samples at "
+            f"{sample_rate} Hz): take longer clips or a smaller size"
+        )
+    while 4 * n_fft > num_samples:
+        n_fft //= 2
+    decibels = log_mel(
+        y,
+        sample_rate=sample_rate,
+        top_db=None,
+        n_fft=n_fft,
+        hop_length=num_samples // max(frames - 1, 1),
+        n_mels=n_mels,
+    )
+    return _below_loudest(decibels[..., :frames, :], top_db)
+
+
+def _smallest_n_fft(sample_rate: int | float, n_fft: int, n_mels: int) -> int:
+    """The last of ``n_fft``, its half, … at which no band is without a bin."""
+    fitting = None
+    while n_fft and mel_filters(sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels).any(1).all():
+        fitting, n_fft = n_fft, n_fft // 2
+    if fitting is None:
+        raise ValueError(
+            f"n_fft={n_fft} leaves some of {n_mels} bands empty at {sample_rate} Hz: "
+            "raise n_fft, or ask for fewer bands"
+        )
+    return fitting
+
+
+@partial(jax.jit, static_argnames="top_db")
+def _below_loudest(decibels: Array, top_db: float) -> Array:
+    loudest = decibels.max(axis=(-2, -1), keepdims=True)
+    return jnp.where(loudest > _SILENCE_DB, jnp.maximum(decibels - loudest, -top_db), -top_db)
 
 
 @partial(jax.jit, static_argnames=("size", "top_db"))

@@ -1,4 +1,4 @@
-"""Spectrogram pictures: where a tone is drawn, in which colours, and how they behave in JAX."""
+"""Pictures of sound: where a tone is drawn, in which colours, of which size, and under JAX."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import librosa
 import matplotlib
 import numpy as np
 import pytest
 import soundfile
 
-from features.pictures import spectrogram_picture
+from features.pictures import log_mel_picture, spectrogram_picture
 from features.spectra import log_mel
 
 RATE = 22050
@@ -94,3 +95,73 @@ def test_bad_options_are_named():
 def test_importing_loads_no_plotting():
     code = "import features.pictures, sys; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hop_length", "n_fft"),
+    [(2.0, 558, 2048), (0.5, 139, 2048), (0.3, 83, 1024), (0.1, 27, 512)],
+)
+def test_a_log_mel_picture_is_librosas_with_the_hop_that_fits(
+    gtzan_mini, seconds, hop_length, n_fft
+):
+    path = gtzan_mini / "pop/pop.00000.flac"
+    clip = soundfile.read(path, int(seconds * RATE), RATE, dtype="float32")[0]
+    mel = librosa.feature.melspectrogram(
+        y=clip, sr=RATE, n_fft=n_fft, hop_length=hop_length, n_mels=80
+    )
+    right = librosa.power_to_db(mel[:, :80], ref=np.max).T
+    np.testing.assert_allclose(log_mel_picture(clip, sample_rate=RATE), right, atol=1e-3)
+
+
+@pytest.mark.parametrize("num_samples", [2048, 2127, 6240, 6241, 9999, 66150])
+@pytest.mark.parametrize("size", [(80, 80), (31, 20)])
+def test_a_log_mel_picture_has_its_size_at_any_length(num_samples, size):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(num_samples).astype(np.float32)
+    picture = log_mel_picture(noise, sample_rate=RATE, size=size)
+    assert picture.shape == size
+    assert picture.max() == 0
+    assert picture.min() > -80  # noise fills all of it
+
+
+def test_a_log_mel_picture_is_relative_to_each_clips_own_loudest():
+    clips = np.stack([tone(440), 0.01 * tone(440), 0 * tone(440)]).reshape(3, 1, -1)
+    pictures = log_mel_picture(clips, sample_rate=RATE, top_db=50)
+    assert pictures.shape == (3, 1, 80, 80)
+    assert pictures.dtype == jnp.float32
+    np.testing.assert_allclose(pictures[0], pictures[1], atol=1e-2)
+    assert pictures[0].max() == 0
+    assert pictures[0].min() == -50
+    assert (pictures[2] == -50).all()
+    np.testing.assert_array_equal(pictures[0, 0, 40].argmax(), pictures[0, 0].max(0).argmax())
+
+
+def test_a_log_mel_picture_jits_maps_and_has_a_gradient():
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 5000)).astype(np.float32)
+
+    def draw(y):
+        return log_mel_picture(y, sample_rate=RATE, size=(20, 10))
+
+    plain = draw(noise)
+    np.testing.assert_allclose(jax.jit(jax.vmap(draw))(noise), plain, atol=1e-4)
+    gradient = jax.grad(lambda y: draw(y).sum())(jnp.asarray(noise).at[1].set(0))
+    assert jnp.isfinite(gradient).all()
+    assert gradient[0].any()
+
+
+def test_a_clip_too_short_for_a_log_mel_picture_gets_the_seconds_it_needs():
+    with pytest.raises(ValueError, match=r"0\.091 s; .*80 frames .*needs 0\.093 s \(2048 samples"):
+        log_mel_picture(tone(440)[:2000], sample_rate=RATE)
+    assert log_mel_picture(tone(440)[:2048], sample_rate=RATE).shape == (80, 80)
+    with pytest.raises(ValueError, match="5000 samples"):
+        log_mel_picture(tone(440)[:4999], sample_rate=RATE, size=(5000, 10))
+
+
+def test_bad_options_of_a_log_mel_picture_are_named():
+    with pytest.raises(ValueError, match=r"n_fft=256 leaves some of 80 bands empty at 22050 Hz"):
+        log_mel_picture(tone(440), sample_rate=RATE, n_fft=256)
+    with pytest.raises(ValueError, match=r"size=\(80, 0\)"):
+        log_mel_picture(tone(440), sample_rate=RATE, size=(80, 0))
+    with pytest.raises(ValueError, match="top_db=0"):
+        log_mel_picture(tone(440), sample_rate=RATE, top_db=0)
+    with pytest.raises(TypeError, match="int16"):
+        log_mel_picture(np.zeros(RATE, np.int16), sample_rate=RATE)
