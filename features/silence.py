@@ -98,7 +98,7 @@ def without_silence(
     """
     trimmed = []
     for done, recording in enumerate(recordings, 1):
-        how = f"{frame_length}-{top_db:g}" if by == "frames" else f"{threshold:g}"
+        how = f"{frame_length}-{float(top_db)}" if by == "frames" else f"{float(threshold)}"
         folder = Path(cache_dir) / _FORMAT if cache_dir else recording.path.parent
         path = folder / f"{recording.path.stem}-{by}{_VERSION}-{how}.npy"
         num_samples = _whole_entry(path, recording.channels)

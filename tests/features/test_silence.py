@@ -152,6 +152,9 @@ def test_entries_are_made_once_and_one_for_each_way(recordings, tmp_path):
     assert [without_silence(recordings, **way) for way in ways] == made
     assert entries(tmp_path / "cache") == before
     assert len({trimmed[0].num_samples for trimmed in made}) == len(ways)
+    (same, *_), (other, *_) = (without_silence(recordings, top_db=db) for db in (40, 40.0000001))
+    assert same == made[0][0]
+    assert other.path != same.path
 
 
 def test_an_entry_from_another_cache_is_as_good(recordings, tmp_path):
