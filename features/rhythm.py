@@ -112,8 +112,14 @@ def _autocorrelations(onsets: Array, win_length: int) -> Array:
         energy = lags[:, :1]
         return lags / jnp.where(energy > jnp.finfo(jnp.float32).tiny, energy, 1)
 
-    # some 2**14 windows at a time fit a CPU's memory and fill a GPU
-    clips = lax.map(of_clip, onsets.reshape(-1, frames), batch_size=max(1, 2**14 // frames))
+    def in_turn(clips: Array, *, windows: int) -> Array:
+        return lax.map(of_clip, clips, batch_size=max(1, windows // frames))
+
+    clips = lax.platform_dependent(
+        onsets.reshape(-1, frames),
+        cpu=partial(in_turn, windows=2**11),  # that fit the cache
+        default=partial(in_turn, windows=2**16),
+    )
     return clips.reshape(*onsets.shape[:-1], frames, win_length)
 
 
