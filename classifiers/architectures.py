@@ -1,94 +1,75 @@
-"""The classifiers by name. Each network is a function that lists its layers.
-
-A network's options (its widths) have the published values as defaults and exist so that
-demonstrations and tests can be small. ``create`` adds the last dense layer, one logit a class.
-"""
+"""The classifiers by name, and how one is made."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import jax
 from flax import nnx
 
-from classifiers.layers import (
-    LSTM,
-    Activation,
-    BatchNorm,
-    Build,
-    Chain,
-    Convolution2D,
-    Dense,
-    Flatten,
-    MaxPool,
+from classifiers import networks
+from classifiers.chain import Build, Chain, Layers, Shape
+from classifiers.layers import Dense
+
+_net3 = partial(networks.spectrogram_cnn, batch_norm=True)
+_cnn2 = partial(
+    networks.log_mel_cnn,
+    dense_sizes=(128,),
+    batch_norm=True,
+    conv_dropouts=(0.2, 0.1, 0.1),
+    dropout=0.5,
 )
-
-Layers = list[Build]
-
-relu = partial(Activation, function=jax.nn.relu)
-
-
-def conv(width: int, kernel_size: int, *, batch_norm: bool = False) -> Layers:
-    """Valid convolution and ReLU, with batch normalisation between them on request."""
-    convolution = partial(Convolution2D, width=width, kernel_size=kernel_size)
-    return [convolution, BatchNorm, relu] if batch_norm else [convolution, relu]
-
-
-def pool(window: int) -> Layers:
-    """Max pooling."""
-    return [partial(MaxPool, window=window)]
-
-
-def lstm(units: int, *, sequence: bool) -> Layers:
-    """LSTM that hands on every state (``sequence``) or the last one."""
-    return [partial(LSTM, units=units, sequence=sequence)]
-
-
-def dense(*widths: int) -> Layers:
-    """Dense layers, each with a ReLU."""
-    return [layer for width in widths for layer in (partial(Dense, width=width), relu)]
-
-
-def spectrogram_cnn(
-    *, conv_widths: Sequence[int] = (32, 64, 128, 256), dense_sizes: Sequence[int] = (256,)
-) -> Layers:
-    """``net3``: twice two batch-normalised 3×3 convolutions and a pooling, then dense layers.
-
-    Input (height, width, channels), published with 180×180×3 pictures with values in [0, 1].
-    """
-    _expect(4, conv_widths=conv_widths)
-    a, b, c, d = (conv(width, 3, batch_norm=True) for width in conv_widths)
-    return [*a, *b, *pool(2), *c, *d, *pool(2), Flatten, *dense(*dense_sizes)]
-
-
-def mfcc_lstm(
-    *, lstm_sizes: Sequence[int] = (512, 256), dense_sizes: Sequence[int] = (128, 64)
-) -> Layers:
-    """``net5`` and ``net6``: two LSTMs, the second one's last state, then dense layers.
-
-    Input (frames, coefficients), published with 40 MFCC of about a second.
-    """
-    _expect(2, lstm_sizes=lstm_sizes)
-    first, last = lstm_sizes
-    return [*lstm(first, sequence=True), *lstm(last, sequence=False), *dense(*dense_sizes)]
-
-
 _NETWORKS: dict[str, Callable[..., Layers]] = {
-    "net3": spectrogram_cnn,
-    "net5": mfcc_lstm,
-    "net6": mfcc_lstm,
+    "net1": networks.spectrogram_dense,
+    "net2": networks.spectrogram_cnn,
+    "net3": _net3,
+    "net4": _net3,
+    "net5": networks.mfcc_lstm,
+    "net6": networks.mfcc_lstm,
+    "cnn1": networks.log_mel_cnn,
+    "cnn2": _cnn2,
+    "parallel_cnn": networks.parallel_cnn,
+    "cnn_lstm": networks.cnn_lstm,
+    "cnn_bilstm": networks.cnn_bilstm,
+    "cnn_rnn": networks.cnn_rnn,
+    "final_eff": networks.final_eff,
+    "final_acc": networks.final_acc,
+    "cnn_rnn_tempo": networks.cnn_rnn_tempo,
+    "short_chunk_resnet": networks.short_chunk_resnet,
 }
 
 ARCHITECTURES: tuple[str, ...] = tuple(_NETWORKS)
 
 
+@dataclass(frozen=True)
+class Spec:
+    """What it takes to make a classifier again: the arguments of :func:`create`.
+
+    Attributes
+    ----------
+    name, input_shape, num_classes : as given.
+    options : every option of the network with its value, sorted by name.
+    """
+
+    name: str
+    input_shape: Shape
+    num_classes: int
+    options: tuple[tuple[str, Any], ...]
+
+
+class Classifier(Chain):
+    """A network that gives logits, and the ``spec`` that it was made from."""
+
+    spec: Spec
+
+
 def create(
     name: str, *, input_shape: Sequence[int], num_classes: int, rngs: nnx.Rngs, **options: Any
-) -> nnx.Module:
+) -> Classifier:
     """Build a classifier.
 
     Parameters
@@ -97,15 +78,15 @@ def create(
     input_shape : shape of one example, without the batch axis.
     num_classes : number of logits.
     rngs : draws the initial weights.
-    **options : sizes other than the published ones: ``conv_widths``, ``dense_sizes`` (net3);
-        ``lstm_sizes``, ``dense_sizes`` (net5, net6).
+    **options : sizes and rates other than the published ones; ``create(...).spec.options`` of
+        a network lists what it has.
 
     Returns
     -------
-    nnx.Module
+    Classifier
         Called as ``model(x (N, *input_shape), train=False, key=None)`` it gives logits
         (N, num_classes). ``train=True`` updates batch statistics and, where the network has
-        dropout, needs a ``key``.
+        dropout or noise, needs a ``key``. ``model.spec`` says how it was made.
 
     Raises
     ------
@@ -123,18 +104,22 @@ def create(
         raise ValueError(f"no architecture {name!r}: did you mean {' or '.join(near)}?")
     if num_classes < 2:
         raise ValueError(f"a classifier needs at least two classes, not num_classes={num_classes}")
-    known = tuple(inspect.signature(_NETWORKS[name]).parameters)
+    network, shape = _NETWORKS[name], tuple(input_shape)
+    known = {key: each.default for key, each in inspect.signature(network).parameters.items()}
     if unknown := set(options) - set(known):
-        raise ValueError(f"{name} has no option {', '.join(sorted(unknown))}; it has {known}")
-    layers: Layers = [*_NETWORKS[name](**options), partial(Dense, width=num_classes)]
+        raise ValueError(
+            f"{name} has no option {', '.join(sorted(unknown))}; it has {tuple(known)}"
+        )
+    resolved = {key: _frozen(value) for key, value in sorted((known | options).items())}
     try:
-        return Chain(tuple(input_shape), layers, rngs=rngs)
+        layers: list[Build] = [*network(**resolved), partial(Dense, width=num_classes)]
+        model = Classifier(shape, layers, rngs=rngs)
     except ValueError as error:
-        raise ValueError(f"{name} on an input of {tuple(input_shape)}: {error}") from None
+        raise ValueError(f"{name} on an input of {shape}: {error}") from None
+    model.spec = Spec(name, shape, num_classes, tuple(resolved.items()))
+    return model
 
 
-def _expect(count: int, **option: Sequence[int]) -> None:
-    """Raise ValueError unless the option has ``count`` sizes."""
-    ((name, sizes),) = option.items()
-    if len(sizes) != count:
-        raise ValueError(f"{name} is {count} sizes, not {tuple(sizes)}")
+def _frozen(value: Any) -> Any:
+    """``value`` with tuples for lists, so that it can be hashed."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value

@@ -1,150 +1,35 @@
-"""The layers that the classifiers are made of.
+"""The feed-forward layers of the classifiers.
 
-Each is built from the shape of its input without the batch axis, ``Layer(input_shape, ...,
-rngs=rngs)``, knows its ``output_shape``, and is called as ``layer(x, train=..., key=...)``;
-so a network is a list of layers, and :class:`Chain` strings them together.
-Kernels are Glorot uniform and biases zero.
+Kernels are Glorot uniform and biases zero, as in Keras, which the published figures came from.
+What a layer is and how it is built: :mod:`classifiers.chain`.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from classifiers._recurrence import lstm_recurrence
 from classifiers._windows import count_windows
+from classifiers.chain import Layer, Shape, along_last, expect_axes, expect_positive
 from classifiers.convolution import convolve
-from classifiers.pooling import max_pool
+from classifiers.pooling import max_pool, per_axis
 
-Shape = tuple[int, ...]
 _glorot = nnx.initializers.glorot_uniform()
-
-
-class Layer(nnx.Module):
-    """What every layer is: something with an ``output_shape`` (without the batch axis)."""
-
-    output_shape: Shape
-
-    @abstractmethod
-    def __call__(self, x: Array, *, train: bool = False, key: PRNGKeyArray | None = None) -> Array:
-        """What the layer makes of ``x`` (n, ...); ``key`` drives a dropout."""
-
-
-Build = Callable[..., Layer]  # a layer class, or a partial of one: (input_shape, rngs=rngs)
-
-
-class Convolution2D(Layer):
-    """Stride-1 convolution of (N, height, width, channels) pictures, with a bias.
-
-    ``kernel_size`` is a square's side; ``padding`` is "VALID" or "SAME".
-    """
-
-    def __init__(
-        self,
-        input_shape: Shape,
-        width: int,
-        kernel_size: int,
-        *,
-        padding: str = "VALID",
-        rngs: nnx.Rngs,
-    ) -> None:
-        height, columns, channels = _ranked(input_shape, "height, width, channels")
-        if padding == "VALID":
-            height, columns = height - kernel_size + 1, columns - kernel_size + 1
-        if min(height, columns) < 1:
-            raise ValueError(
-                f"a picture of {input_shape} is smaller than the {kernel_size}² kernel"
-            )
-        shape = (kernel_size, kernel_size, channels, width)
-        self.kernel = nnx.Param(_glorot(rngs.params(), shape))
-        self.bias = nnx.Param(jnp.zeros(width))
-        self.padding = padding
-        self.output_shape = (height, columns, width)
-
-    def __call__(
-        self, x: Float[Array, "n h w c"], *, train: bool = False, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n h2 w2 d"]:
-        y = convolve(x, self.kernel[...], padding=self.padding)
-        return y + _last(self.bias[...], y)
-
-
-class MaxPool(Layer):
-    """Largest value of each window of (N, time, channels) or (N, height, width, channels).
-
-    ``window`` and ``stride`` (by default the window) hold for every axis between the batch and
-    the channels; ``padding`` "VALID" drops what is left over at an end, "SAME" keeps it.
-    """
-
-    def __init__(
-        self,
-        input_shape: Shape,
-        window: int,
-        stride: int | None = None,
-        padding: str = "VALID",
-        *,
-        rngs: nnx.Rngs,
-    ) -> None:
-        *extents, channels = _ranked(input_shape, "time, channels", "height, width, channels")
-        pooled = [count_windows(size, window, stride or window, padding) for size in extents]
-        if min(pooled) < 1:
-            raise ValueError(f"an input of {input_shape} is smaller than its window of {window}")
-        self.window = window
-        self.stride = stride
-        self.padding = padding
-        self.output_shape = (*pooled, channels)
-
-    def __call__(
-        self,
-        x: Float[Array, "n *extents c"],
-        *,
-        train: bool = False,
-        key: PRNGKeyArray | None = None,
-    ) -> Float[Array, "n *pooled c"]:
-        return max_pool(x, self.window, stride=self.stride, padding=self.padding)
-
-
-class LSTM(Layer):
-    """Long short-term memory over (N, time, features): every state, or the last one.
-
-    Gates in the order input, forget, cell, output; orthogonal recurrent kernel; the forget
-    gate's bias starts at 1 (as Keras has it).
-
-    Parameters
-    ----------
-    input_shape : (time, features).
-    units : size of the state.
-    sequence : True gives (N, time, units), False the last state, (N, units).
-    """
-
-    def __init__(self, input_shape: Shape, units: int, *, sequence: bool, rngs: nnx.Rngs) -> None:
-        time, features = _ranked(input_shape, "time, features")
-        orthogonal = nnx.initializers.orthogonal()
-        self.kernel = nnx.Param(_glorot(rngs.params(), (features, 4 * units)))
-        self.recurrent = nnx.Param(orthogonal(rngs.params(), (units, 4 * units)))
-        self.bias = nnx.Param(jnp.zeros(4 * units).at[units : 2 * units].set(1.0))
-        self.sequence = sequence
-        self.output_shape = (time, units) if sequence else (units,)
-
-    def __call__(
-        self, x: Float[Array, "n t f"], *, train: bool = False, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n ..."]:
-        # Time first: each step of the scan then reads and writes one contiguous block.
-        gates = x.transpose(1, 0, 2) @ self.kernel[...]
-        gates = gates + _last(self.bias[...], gates)
-        states = lstm_recurrence(gates, self.recurrent[...])
-        return states.transpose(1, 0, 2) if self.sequence else states[-1]
 
 
 class Dense(Layer):
     """Affine map of (N, features) to (N, width)."""
 
     def __init__(self, input_shape: Shape, width: int, *, rngs: nnx.Rngs) -> None:
-        (features,) = _ranked(input_shape, "features")
+        expect_positive(width=width)
+        (features,) = expect_axes(input_shape, "features")
         self.kernel = nnx.Param(_glorot(rngs.params(), (features, width)))
         self.bias = nnx.Param(jnp.zeros(width))
         self.output_shape = (width,)
@@ -152,7 +37,133 @@ class Dense(Layer):
     def __call__(
         self, x: Float[Array, "n f"], *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "n g"]:
-        return x @ self.kernel[...] + _last(self.bias[...], x)
+        return x @ self.kernel[...] + along_last(self.bias[...], x)
+
+
+class _Convolution(Layer):
+    """Convolution with a bias.
+
+    Parameters
+    ----------
+    input_shape : the extents, then the channels.
+    width : channels of the output.
+    kernel_size : along every axis but the channels.
+    stride, padding : as :func:`classifiers.convolution.convolve` has them.
+    """
+
+    axes: ClassVar[str]
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        width: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: str = "VALID",
+        rngs: nnx.Rngs,
+    ) -> None:
+        expect_positive(width=width, kernel_size=kernel_size, stride=stride)
+        *extents, channels = expect_axes(input_shape, self.axes)
+        counts = [count_windows(size, kernel_size, stride, padding) for size in extents]
+        if min(counts) < 1:
+            raise ValueError(
+                f"an input of {input_shape} is smaller than the kernel's {kernel_size}"
+            )
+        shape = (*[kernel_size] * len(extents), channels, width)
+        self.kernel = nnx.Param(_glorot(rngs.params(), shape))
+        self.bias = nnx.Param(jnp.zeros(width))
+        self.stride = stride
+        self.padding = padding
+        self.output_shape = (*counts, width)
+
+    def __call__(
+        self,
+        x: Float[Array, "n *extents c"],
+        *,
+        train: bool = False,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "n *counts d"]:
+        # A sequence is a picture of one row.
+        kernel = self.kernel[...]
+        apply = partial(convolve, stride=self.stride, padding=self.padding)
+        y = apply(x[:, None], kernel[None])[:, 0] if x.ndim == 3 else apply(x, kernel)
+        return y + along_last(self.bias[...], y)
+
+
+class Convolution1D(_Convolution):
+    """Convolution of (N, time, channels) sequences, with a bias.
+
+    ``kernel_size`` is in frames; ``stride`` and ``padding`` ("VALID" or "SAME") are those of
+    :func:`classifiers.convolution.convolve`.
+    """
+
+    axes = "time, channels"
+
+
+class Convolution2D(_Convolution):
+    """Convolution of (N, height, width, channels) pictures, with a bias.
+
+    ``kernel_size`` is a square's side; ``stride`` and ``padding`` ("VALID" or "SAME") are those
+    of :func:`classifiers.convolution.convolve`.
+    """
+
+    axes = "height, width, channels"
+
+
+class MaxPool(Layer):
+    """Largest value of each window of (N, time, channels) or (N, height, width, channels).
+
+    ``window`` and ``stride`` (by default the window) hold for every axis between the batch and
+    the channels, or are tuples of one each. ``padding`` "VALID" drops what is left over at an
+    end, "SAME" keeps it.
+    """
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        window: int | tuple[int, ...],
+        stride: int | tuple[int, ...] | None = None,
+        padding: str = "VALID",
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        *extents, channels = expect_axes(input_shape, "time, channels", "height, width, channels")
+        self.window = per_axis(window, len(extents))
+        self.stride = self.window if stride is None else per_axis(stride, len(extents))
+        self.padding = padding
+        counts = [
+            count_windows(size, extent, step, padding)
+            for size, extent, step in zip(extents, self.window, self.stride, strict=True)
+        ]
+        if min(counts) < 1:
+            raise ValueError(f"an input of {input_shape} is smaller than the window {self.window}")
+        self.output_shape = (*counts, channels)
+
+    def __call__(
+        self,
+        x: Float[Array, "n *extents c"],
+        *,
+        train: bool = False,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "n *counts c"]:
+        return max_pool(x, self.window, stride=self.stride, padding=self.padding)
+
+
+class GlobalMaxPool(Layer):
+    """Largest value of each channel: (N, ..., channels) to (N, channels)."""
+
+    def __init__(self, input_shape: Shape, *, rngs: nnx.Rngs) -> None:
+        self.output_shape = input_shape[-1:]
+
+    def __call__(
+        self,
+        x: Float[Array, "n *extents c"],
+        *,
+        train: bool = False,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "n c"]:
+        return x.max(tuple(range(1, x.ndim - 1)))
 
 
 class BatchNorm(Layer):
@@ -190,13 +201,13 @@ class BatchNorm(Layer):
             kept = jnp.minimum(self.momentum, updates / (9 + updates))
             axes = tuple(range(x.ndim - 1))
             batch_mean = x.mean(axes)
-            batch_variance = jnp.square(x - _last(batch_mean, x)).mean(axes)
+            batch_variance = jnp.square(x - along_last(batch_mean, x)).mean(axes)
             self.mean[...] = kept * mean + (1 - kept) * batch_mean
             self.variance[...] = kept * variance + (1 - kept) * batch_variance
             self.updates[...] = updates
             mean, variance = batch_mean, batch_variance
         scale = self.scale[...] * jax.lax.rsqrt(variance + self.epsilon)
-        return x * _last(scale, x) + _last(self.bias[...] - mean * scale, x)
+        return x * along_last(scale, x) + along_last(self.bias[...] - mean * scale, x)
 
 
 class Dropout(Layer):
@@ -213,25 +224,25 @@ class Dropout(Layer):
     ) -> Float[Array, "n ..."]:
         if not train or self.rate == 0:
             return x
-        if key is None:
-            raise ValueError("dropout in training draws at random: call the model with key=...")
-        kept = jax.random.bernoulli(key, 1 - self.rate, x.shape)
+        kept = jax.random.bernoulli(_needed(key), 1 - self.rate, x.shape)
         return jnp.where(kept, x / (1 - self.rate), 0)
 
 
-class Flatten(Layer):
-    """(N, ...) to (N, features)."""
+class GaussianNoise(Layer):
+    """In training, normal noise of standard deviation ``sigma`` is added."""
 
-    def __init__(self, input_shape: Shape, *, rngs: nnx.Rngs) -> None:
-        size = 1
-        for extent in input_shape:
-            size *= extent
-        self.output_shape = (size,)
+    def __init__(self, input_shape: Shape, sigma: float, *, rngs: nnx.Rngs) -> None:
+        if not 0 <= sigma < math.inf:
+            raise ValueError(f"noise has a sigma of 0 or more, not {sigma}")
+        self.sigma = sigma
+        self.output_shape = input_shape
 
     def __call__(
         self, x: Float[Array, "n ..."], *, train: bool = False, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n f"]:
-        return x.reshape(len(x), -1)
+    ) -> Float[Array, "n ..."]:
+        if not train or self.sigma == 0:
+            return x
+        return x + self.sigma * jax.random.normal(_needed(key), x.shape, x.dtype)
 
 
 class Activation(Layer):
@@ -249,54 +260,57 @@ class Activation(Layer):
         return self.function(x)
 
 
-class Chain(Layer):
-    """Layers one after another.
+class Flatten(Layer):
+    """(N, ...) to (N, features)."""
 
-    Parameters
-    ----------
-    input_shape : of one example.
-    layers : each called with ``(input_shape, rngs=rngs)`` to build the layer: a layer class,
-        or ``functools.partial`` of one with its settings.
-
-    Raises
-    ------
-    ValueError
-        When a layer cannot take what the one before gives; names the layer by position.
-    """
-
-    def __init__(self, input_shape: Shape, layers: Iterable[Build], *, rngs: nnx.Rngs) -> None:
-        self.layers: nnx.List[Layer] = nnx.List()
-        self.input_shape = input_shape
-        self.output_shape = input_shape
-        for position, layer in enumerate(layers, 1):
-            try:
-                self.layers.append(layer(self.output_shape, rngs=rngs))
-            except ValueError as error:
-                name = getattr(layer, "func", layer).__name__
-                raise ValueError(f"layer {position}, {name}: {error}") from None
-            self.output_shape = self.layers[-1].output_shape
+    def __init__(self, input_shape: Shape, *, rngs: nnx.Rngs) -> None:
+        self.output_shape = (math.prod(input_shape),)
 
     def __call__(
         self, x: Float[Array, "n ..."], *, train: bool = False, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n ..."]:
-        if x.shape[1:] != self.input_shape:
-            raise ValueError(f"the network takes (N, *{self.input_shape}), not {x.shape}")
-        for position, layer in enumerate(self.layers):
-            part = None if key is None else jax.random.fold_in(key, position)
-            x = layer(x, train=train, key=part)
-        return x
+    ) -> Float[Array, "n f"]:
+        return x.reshape(len(x), -1)
 
 
-def _last(values: Array, x: Array) -> Array:
-    """A vector as an array that broadcasts along the last axis of ``x``."""
-    return values.reshape((1,) * (x.ndim - 1) + (-1,))
+class Frames(Layer):
+    """Pictures (N, time, bands, channels) as sequences (N, time, bands * channels)."""
+
+    def __init__(self, input_shape: Shape, *, rngs: nnx.Rngs) -> None:
+        time, bands, channels = expect_axes(input_shape, "time, bands, channels")
+        self.output_shape = (time, bands * channels)
+
+    def __call__(
+        self, x: Float[Array, "n t f c"], *, train: bool = False, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "n t g"]:
+        return x.reshape(*x.shape[:2], -1)
 
 
-def _ranked(input_shape: Shape, *axes: str) -> Shape:
-    """``input_shape``, or an error where its axes are none of those named in ``axes``."""
-    if len(input_shape) not in [len(names.split(", ")) for names in axes]:
-        wanted = " or ".join(f"({names})" for names in axes)
-        raise ValueError(f"needs an input of {wanted} without the batch axis, not {input_shape}")
-    if min(input_shape) < 1:
-        raise ValueError(f"has nothing to work on: its input would be {input_shape}")
-    return input_shape
+class Stream(Layer):
+    """Some of the features of (N, time, features), as pictures (N, time, some, 1).
+
+    The ``count`` last ones or, with ``rest``, all before those.
+    """
+
+    def __init__(
+        self, input_shape: Shape, count: int, *, rest: bool = False, rngs: nnx.Rngs
+    ) -> None:
+        time, features = expect_axes(input_shape, "time, features")
+        if not 0 < count < features:
+            raise ValueError(
+                f"splits features into two streams, the second one of {count}: "
+                f"it needs more than those, and the input is {input_shape}"
+            )
+        self.start, self.stop = (0, features - count) if rest else (features - count, features)
+        self.output_shape = (time, self.stop - self.start, 1)
+
+    def __call__(
+        self, x: Float[Array, "n t f"], *, train: bool = False, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "n t g 1"]:
+        return x[..., self.start : self.stop, None]
+
+
+def _needed(key: PRNGKeyArray | None) -> PRNGKeyArray:
+    """``key``, or a ValueError where there is none."""
+    if key is None:
+        raise ValueError("dropout and noise are random in training: call the model with key=...")
+    return key

@@ -1,52 +1,143 @@
-"""Networks as published: shapes and parameter counts worked out by hand."""
+"""Networks as published: shapes, and parameter counts worked out by hand."""
 
 import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
+from small_classifiers import SMALL
 
 from classifiers.architectures import ARCHITECTURES, create
 
-SMALL = {
-    "net3": {"conv_widths": (4, 4, 8, 8), "dense_sizes": (16,)},
-    "net5": {"lstm_sizes": (12, 8), "dense_sizes": (8, 8)},
-    "net6": {"lstm_sizes": (12, 8), "dense_sizes": (8, 8)},
-}
-SHAPES = {"net3": (16, 16, 3), "net5": (10, 5), "net6": (10, 5)}
+PUBLISHED = (  # the fifteen of the literature, in their order
+    "net1 net2 net3 net4 net5 net6 cnn1 cnn2 parallel_cnn cnn_lstm cnn_bilstm cnn_rnn final_eff "
+    "final_acc cnn_rnn_tempo"
+)
+DISTINCT = tuple(name for name in ARCHITECTURES if name not in ("net4", "net6"))
 
 
-def parameters(name, input_shape, num_classes):
-    """Sizes of the weights; nothing is allocated."""
-    model = nnx.eval_shape(
-        lambda: create(name, input_shape=input_shape, num_classes=num_classes, rngs=nnx.Rngs(0))
-    )
-    return sum(math.prod(p.shape) for p in jax.tree.leaves(nnx.state(model, nnx.Param)))
+def small(name, seed=0, **options):
+    shape, sizes = SMALL[name]
+    return create(name, input_shape=shape, num_classes=3, rngs=nnx.Rngs(seed), **sizes, **options)
 
 
-def test_net3_has_the_published_size():
-    convolutions = 27 * 32 + 32 + 288 * 64 + 64 + 576 * 128 + 128 + 1152 * 256 + 256
-    normalisations = 2 * (32 + 64 + 128 + 256)
-    dense = 42 * 42 * 256 * 256 + 256 + 256 * 10 + 10  # 180 → 178 → 176 → 88 → 86 → 84 → 42
-    total = convolutions + normalisations + dense
-    assert total == 115_997_706
-    assert parameters("net3", (180, 180, 3), 10) == total
+def test_all_published_systems_and_the_reference_are_there():
+    assert (*PUBLISHED.split(), "short_chunk_resnet") == ARCHITECTURES
 
 
-@pytest.mark.parametrize("name", ["net5", "net6"])
-def test_net5_has_the_published_size(name):
-    first = 4 * (40 * 512 + 512 * 512 + 512)
-    last = 4 * (512 * 256 + 256 * 256 + 256)
-    dense = 256 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10
-    assert first + last + dense == 1_961_802
-    assert parameters(name, (103, 40), 10) == first + last + dense
+def affine(inputs, outputs):
+    return inputs * outputs + outputs
+
+
+def conv(size, inputs, outputs):
+    return affine(size * size * inputs, outputs)
+
+
+def norm(width):
+    return 2 * width
+
+
+def lstm(features, units):
+    return 4 * affine(features + units, units)
+
+
+def conv4(normalised):
+    """180 → 178 → 176 → 88 → 86 → 84 → 42."""
+    convolutions = conv(3, 3, 32) + conv(3, 32, 64) + conv(3, 64, 128) + conv(3, 128, 256)
+    scales = norm(32 + 64 + 128 + 256) if normalised else 0
+    return convolutions + scales + affine(42 * 42 * 256, 256) + affine(256, 10)
+
+
+def net5():
+    return lstm(40, 512) + lstm(512, 256) + affine(256, 128) + affine(128, 64) + affine(64, 10)
+
+
+def cnn1(dense, normalised):
+    """130 → 128 → 64 → 62 → 31 → 30 → 15 frames; 128 → 126 → 63 → 61 → 31 → 30 → 15 bands."""
+    convolutions = conv(3, 1, 32) + conv(3, 32, 64) + conv(2, 64, 64)
+    scales = norm(32 + 64 + 64) if normalised else 0
+    return convolutions + scales + affine(15 * 15 * 64, dense) + affine(dense, 10)
+
+
+def four_blocks(width):
+    """80 → 78 → 39 → 37 → 19 → 17 → 9 → 8 → 4; so 4 * 4 * width features."""
+    return conv(3, 1, width) + 2 * conv(3, width, width) + conv(2, width, width) + 4 * norm(width)
+
+
+def final_head(features):
+    return affine(features, 128) + affine(128, 64) + affine(64, 10)
+
+
+def lstm_head():
+    return lstm(128, 32) + affine(32, 200) + affine(200, 10)
+
+
+def tempo():
+    """128 → 32 → 8 → 2 bands and 384 → 96 → 24 → 6 lags, 32 channels each."""
+    stream = conv(3, 1, 16) + conv(3, 16, 32) + conv(3, 32, 32) + norm(16 + 32 + 32)
+    return 2 * stream + lstm((2 + 6) * 32, 64) + affine(64, 64) + affine(64, 10)
+
+
+def resnet():
+    def block(inputs, outputs):
+        return 2 * conv(3, inputs, outputs) + conv(3, outputs, outputs) + 3 * norm(outputs)
+
+    narrow = block(1, 128) + block(128, 128)
+    wide = block(128, 256) + 3 * block(256, 256) + block(256, 512)
+    return norm(1) + narrow + wide + affine(512, 512) + norm(512) + affine(512, 10)
+
+
+PICTURE, LOG_MEL, SQUARE = (180, 180, 3), (130, 128, 1), (80, 80, 1)
+SIZES = {  # name: (input shape, parameters by layer, their sum worked out once more)
+    "net1": (PICTURE, affine(97_200, 128) + affine(128, 64) + affine(64, 10), 12_450_634),
+    "net2": (PICTURE, conv4(normalised=False), 115_996_746),
+    "net3": (PICTURE, conv4(normalised=True), 115_997_706),
+    "net4": (PICTURE, conv4(normalised=True), 115_997_706),
+    "net5": ((103, 40), net5(), 1_961_802),
+    "net6": ((103, 40), net5(), 1_961_802),
+    "cnn1": (LOG_MEL, cnn1(64, normalised=False), 957_578),
+    "cnn2": (LOG_MEL, cnn1(128, normalised=True), 1_880_202),
+    "parallel_cnn": (
+        SQUARE,
+        conv(8, 1, 3) + conv(4, 1, 4) + affine(20 * 20 * 3 + 40 * 40 * 4, 10),
+        76_273,
+    ),
+    # 80 → 77 → 38 → 36 → 18
+    "cnn_lstm": (SQUARE, conv(4, 1, 8) + conv(3, 8, 6) + lstm(18 * 6, 128) + lstm_head(), 151_136),
+    "cnn_rnn": (
+        (80, 80),
+        affine(4 * 80, 8) + affine(3 * 8, 6) + lstm(6, 128) + lstm_head(),
+        101_056,
+    ),
+    "cnn_bilstm": (
+        SQUARE,
+        conv(3, 1, 16) + conv(3, 16, 32) + norm(16 + 32)
+        + 2 * lstm(20 * 32, 128) + 2 * lstm(256, 64) + affine(128, 256) + affine(256, 10),
+        992_298,
+    ),
+    "final_eff": (SQUARE, four_blocks(32) + final_head(16 * 32), 97_770),
+    "final_acc": (SQUARE, four_blocks(32) + four_blocks(64) + final_head(16 * 96), 320_298),
+    "cnn_rnn_tempo": ((130, 128 + 384), tempo(), 115_402),
+    "short_chunk_resnet": (LOG_MEL, resnet(), 12_083_724),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_published_size(name):
+    shape, by_layer, total = SIZES[name]
+    model = nnx.eval_shape(  # nothing is allocated
+        lambda: create(name, input_shape=shape, num_classes=10, rngs=nnx.Rngs(0))
+    )
+    counted = sum(math.prod(p.shape) for p in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    assert counted == by_layer == total
+
+
+@pytest.mark.parametrize("name", DISTINCT)
 def test_every_architecture_gives_logits_and_has_gradients_everywhere(name):
-    model = create(name, input_shape=SHAPES[name], num_classes=3, rngs=nnx.Rngs(0), **SMALL[name])
-    x = jax.random.normal(jax.random.key(0), (8, *SHAPES[name]))
+    model = small(name)
+    x = jax.random.normal(jax.random.key(0), (8, *SMALL[name][0]))
     assert jax.eval_shape(model, x).shape == (8, 3)
     graph, params, rest = nnx.split(model, nnx.Param, ...)
 
@@ -59,35 +150,118 @@ def test_every_architecture_gives_logits_and_has_gradients_everywhere(name):
         assert (gradient != 0).any() or "bias" in str(path), path  # batch norm undoes a bias
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", ["net3", "cnn_bilstm"])
+def test_seeds_can_train_in_one_program(name):
+    """Logits, batch statistics and all: vmapped they are those of one model at a time."""
+    graph, first = nnx.split(small(name, seed=0))
+    states = (first, nnx.state(small(name, seed=1)))
+    x = jax.random.normal(jax.random.key(0), (2, 6, *SMALL[name][0]))
+    keys = jax.random.split(jax.random.key(1))
+
+    def forward(state, x, key):
+        model = nnx.merge(graph, state, copy=True)
+        return model(x, train=True, key=key), nnx.state(model)
+
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    together = jax.jit(jax.vmap(forward))(stacked, x, keys)
+    one = jax.jit(forward)
+    for seed, state in enumerate(states):
+        alone = one(state, x[seed], keys[seed])
+        for ours, theirs in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(ours[seed], theirs, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
 def test_the_seed_decides_the_weights(name):
     def weights(seed):
-        options = SMALL[name]
-        rngs = nnx.Rngs(seed)
-        model = create(name, input_shape=SHAPES[name], num_classes=3, rngs=rngs, **options)
-        return jax.tree.leaves(nnx.state(model, nnx.Param))
+        return jax.tree.leaves(nnx.state(small(name, seed), nnx.Param))
 
     assert all((a == b).all() for a, b in zip(weights(0), weights(0), strict=True))
     assert any((a != b).any() for a, b in zip(weights(0), weights(1), strict=True))
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_spec_makes_the_network_again(name):
+    def structure(model):
+        return nnx.split(model)[0]
+
+    def again(spec):
+        return create(
+            spec.name,
+            input_shape=spec.input_shape,
+            num_classes=spec.num_classes,
+            rngs=nnx.Rngs(0),
+            **dict(spec.options),
+        )
+
+    model = nnx.eval_shape(lambda: small(name))
+    copy = nnx.eval_shape(lambda: again(model.spec))
+    assert copy.spec == model.spec
+    assert hash(copy.spec) == hash(model.spec)
+    assert structure(copy) == structure(model)  # so that one compiled step serves both
+    assert hash(structure(copy)) == hash(structure(model))
+
+
+def test_the_spec_has_every_option():
+    model = create("net1", input_shape=[4, 4, 3], num_classes=3, rngs=nnx.Rngs(0), dense_sizes=[5])
+    assert model.spec.input_shape == (4, 4, 3)
+    assert model.spec.options == (("dense_sizes", (5,)),)
+    options = dict(small("cnn2").spec.options)
+    assert options["dropout"] == 0.5
+    assert options["conv_widths"] == (4, 4, 8)
+
+
+def test_the_reference_takes_short_and_narrow_inputs():
+    def logits(x):
+        shape = x.shape[1:]
+        rngs = nnx.Rngs(0)
+        model = create("short_chunk_resnet", input_shape=shape, num_classes=3, rngs=rngs, width=2)
+        return model(x)
+
+    assert jax.eval_shape(logits, jnp.zeros((2, 1, 3, 1))).shape == (2, 3)
+
+
+def test_tempo_has_its_own_stream():
+    """The tempogram's lags reach the logits, and so do the mel bands."""
+    model = small("cnn_rnn_tempo")
+    x = jax.random.normal(jax.random.key(0), (1, *SMALL["cnn_rnn_tempo"][0]))
+    gradient = jax.jit(jax.grad(lambda x: model(x).sum()))(x)
+    assert (jnp.abs(gradient).max((0, 1)) > 0).all()
+
+
 def test_a_misspelt_name_gets_the_nearest():
     with pytest.raises(ValueError, match=r"'nett5': did you mean .*net5"):
         create("nett5", input_shape=(9, 4), num_classes=3, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="net3 or net5 or net6"):
-        create("transformer", input_shape=(9, 4), num_classes=3, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"net1 or net2 or .* or short_chunk_resnet"):
+        create("xyz", input_shape=(9, 4), num_classes=3, rngs=nnx.Rngs(0))
 
 
-def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match=r"net5 has no option widths; it has .*lstm_sizes"):
-        create("net5", input_shape=(9, 4), num_classes=3, rngs=nnx.Rngs(0), widths=(1,))
-    with pytest.raises(ValueError, match=r"conv_widths.* 4 .*\(8, 8\)"):
-        create("net3", input_shape=(16, 16, 3), num_classes=3, rngs=nnx.Rngs(0), conv_widths=(8, 8))
+@pytest.mark.parametrize(
+    ("name", "shape", "options", "message"),
+    [
+        ("net5", (9, 4), {"widths": (1,)}, r"net5 has no option widths; it has .*lstm_sizes"),
+        ("net3", (16, 16, 3), {"conv_widths": (8, 8)}, r"conv_widths is 4 .*\(8, 8\)"),
+        ("cnn1", (20, 18, 1), {"conv_dropouts": (0.1,)}, r"conv_dropouts is 3 .*\(0.1,\)"),
+        ("net1", (8, 8, 3), {"dense_sizes": (0,)}, "layer 2, Dense: .*at least 1, not 0"),
+        ("net5", (9, 4), {"lstm_sizes": (-3,)}, "layer 1, LSTM: .*at least 1, not -3"),
+        ("net2", (16, 16, 3), {"conv_widths": (2, 0, 1, 1)}, "layer 3, Conv.*at least 1, not 0"),
+        ("cnn2", (20, 18, 1), {"dropout": 1.0}, r"Dropout: .*\[0, 1\), not 1.0"),
+        ("net3", (44, 40), {}, r"net3 on an input of \(44, 40\): layer 1, Convolution2D: needs"),
+        ("net3", (9, 20, 3), {}, r"\(9, 20, 3\): layer 8, Convolution2D: .*smaller"),
+        ("net6", (16384,), {}, r"layer 1, LSTM: .*\(time, features\)"),
+        ("net5", (80, 80, 1), {}, r"layer 1, LSTM: .*\(time, features\).* not \(80, 80, 1\)"),
+        ("cnn_rnn", (80, 80, 1), {}, r"layer 1, Convolution1D: .*\(time, channels\)"),
+        ("final_acc", (20, 80, 1), {}, "layer 1, Parallel: branch 1: layer .*, Convolution2D"),
+        ("cnn_rnn_tempo", (130, 128), {}, r"branch 1: layer 1, Stream: .*384.*\(130, 128\)"),
+    ],
+)
+def test_what_a_network_cannot_take_is_named(name, shape, options, message):
+    with pytest.raises(ValueError, match=message):
+        nnx.eval_shape(
+            lambda: create(name, input_shape=shape, num_classes=3, rngs=nnx.Rngs(0), **options)
+        )
+
+
+def test_one_class_is_refused():
     with pytest.raises(ValueError, match="num_classes=1"):
         create("net5", input_shape=(9, 4), num_classes=1, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match=r"net3 on an input of \(44, 40\): layer 1, Convolution2D"):
-        create("net3", input_shape=(44, 40), num_classes=3, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match=r"net3 .*\(9, 20, 3\): layer 8, Convolution2D"):
-        create("net3", input_shape=(9, 20, 3), num_classes=3, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match=r"net6 .*layer 1, LSTM: .*time, features"):
-        create("net6", input_shape=(16384,), num_classes=3, rngs=nnx.Rngs(0))

@@ -1,6 +1,4 @@
-"""Layers against PyTorch, Flax, and step-by-step NumPy."""
-
-from functools import partial
+"""Layers against PyTorch, Flax and sums by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -8,16 +6,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from classifiers._recurrence import _forward, lstm_recurrence
 from classifiers.layers import (
-    LSTM,
     BatchNorm,
-    Chain,
+    Convolution1D,
     Convolution2D,
     Dense,
     Dropout,
-    Flatten,
+    Frames,
+    GaussianNoise,
+    GlobalMaxPool,
     MaxPool,
+    Stream,
 )
 
 
@@ -25,68 +24,82 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
-
-
-def lstm_by_hand(x, kernel, recurrent, bias):
-    """Every state, one clip and one step at a time, in float64."""
-    units = recurrent.shape[0]
-    states = np.zeros((*x.shape[:2], units))
-    for n, clip in enumerate(x):
-        state, cell = np.zeros(units), np.zeros(units)
-        for t, frame in enumerate(clip):
-            i, f, g, o = np.split(frame @ kernel + state @ recurrent + bias, 4)
-            cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
-            state = sigmoid(o) * np.tanh(cell)
-            states[n, t] = state
-    return states
-
-
-def test_lstm_equals_the_recurrence_by_hand():
-    x = normal(3, 7, 4)
-    lstm = LSTM((7, 4), 5, sequence=True, rngs=nnx.Rngs(0))
-    expected = lstm_by_hand(
-        *(np.float64(a) for a in (x, lstm.kernel[...], lstm.recurrent[...], lstm.bias[...]))
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_1d_convolution_equals_sums_by_hand(stride, padding):
+    x, conv = (
+        normal(2, 9, 3),
+        Convolution1D((9, 3), 4, 4, stride=stride, padding=padding, rngs=nnx.Rngs(0)),
     )
-    np.testing.assert_allclose(lstm(jnp.asarray(x)), expected, atol=1e-6)
-    last = LSTM((7, 4), 5, sequence=False, rngs=nnx.Rngs(0))
-    np.testing.assert_allclose(last(jnp.asarray(x)), expected[:, -1], atol=1e-6)
+    conv.bias[...] = jnp.arange(4.0)
+    kernel = np.asarray(conv.kernel[...])
+    count = 9 if padding == "SAME" else 6
+    count = -(-count // stride)
+    lacking = max(0, (count - 1) * stride + 4 - 9) if padding == "SAME" else 0
+    padded = np.pad(x, ((0, 0), (lacking // 2, lacking - lacking // 2), (0, 0)))
+    expected = np.stack(
+        [
+            np.einsum("nkc,kcd->nd", padded[:, i * stride : i * stride + 4], kernel) + np.arange(4)
+            for i in range(count)
+        ],
+        axis=1,
+    )
+    np.testing.assert_allclose(conv(jnp.asarray(x)), expected, atol=1e-5)
+    assert conv.output_shape == expected.shape[1:]
 
 
-def test_lstm_gradients_equal_those_of_the_plain_scan():
-    gates, recurrent = jnp.asarray(normal(9, 3, 20)), jnp.asarray(normal(5, 20, seed=1)) / 2
-    weights = jnp.asarray(normal(9, 3, 5, seed=2))  # every step's output matters
-
-    def loss(function, gates, recurrent):
-        return (weights * function(gates, recurrent)).sum()
-
-    ours = jax.grad(partial(loss, lstm_recurrence), (0, 1))(gates, recurrent)
-    plain = jax.grad(partial(loss, lambda *a: _forward(*a)[0]), (0, 1))(gates, recurrent)
-    for a, b in zip(ours, plain, strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-6)
-
-
-def test_lstm_equals_pytorch():
+def test_2d_convolution_equals_pytorch():
     torch = pytest.importorskip("torch")
-    x, lstm = normal(3, 7, 4), LSTM((7, 4), 5, sequence=True, rngs=nnx.Rngs(0))
-    theirs = torch.nn.LSTM(4, 5, batch_first=True)
-    with torch.no_grad():
-        theirs.weight_ih_l0[:] = torch.tensor(np.asarray(lstm.kernel[...]).T)
-        theirs.weight_hh_l0[:] = torch.tensor(np.asarray(lstm.recurrent[...]).T)
-        theirs.bias_ih_l0[:] = torch.tensor(np.asarray(lstm.bias[...]))
-        theirs.bias_hh_l0[:] = 0
-        expected = theirs(torch.tensor(x))[0].numpy()
-    np.testing.assert_allclose(lstm(jnp.asarray(x)), expected, atol=1e-6)
+    x, conv = normal(2, 9, 8, 3), Convolution2D((9, 8, 3), 4, 3, stride=2, rngs=nnx.Rngs(0))
+    conv.bias[...] = jnp.arange(4.0)
+    expected = torch.nn.functional.conv2d(
+        torch.tensor(x.transpose(0, 3, 1, 2)),
+        torch.tensor(np.asarray(conv.kernel[...]).transpose(3, 2, 0, 1)),
+        torch.arange(4.0),
+        stride=2,
+    )
+    expected = expected.numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(conv(jnp.asarray(x)), expected, atol=1e-5)
+    assert conv.output_shape == expected.shape[1:]
 
 
-def test_lstm_starts_as_keras_does():
-    lstm = LSTM((7, 40), 16, sequence=True, rngs=nnx.Rngs(0))
-    recurrent = np.asarray(lstm.recurrent[...])
-    np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(16), atol=1e-5)
-    np.testing.assert_array_equal(lstm.bias[...], np.repeat([0.0, 1.0, 0.0, 0.0], 16))
-    limit = np.sqrt(6 / (40 + 64))
-    assert 0.95 * limit < np.abs(lstm.kernel[...]).max() <= limit
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_same_convolution_copes_with_less_than_its_kernel(stride):
+    conv = Convolution2D((1, 2, 3), 4, 3, stride=stride, padding="SAME", rngs=nnx.Rngs(0))
+    assert conv.output_shape == conv(jnp.zeros((2, 1, 2, 3))).shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "stride", "padding"),
+    [
+        ((7, 6, 2), 3, 2, "SAME"),
+        ((7, 6, 2), (2, 3), None, "VALID"),
+        ((1, 1, 2), 3, 2, "SAME"),
+        ((7, 2), 2, None, "VALID"),
+        ((7, 2), 3, 2, "SAME"),
+    ],
+)
+def test_a_pooling_knows_its_shape(shape, window, stride, padding):
+    layer = MaxPool(shape, window, stride, padding, rngs=nnx.Rngs(0))
+    assert layer.output_shape == layer(jnp.zeros((2, *shape))).shape[1:]
+
+
+def test_global_pooling_takes_the_largest_of_each_channel():
+    x = normal(2, 5, 4, 3)
+    layer = GlobalMaxPool((5, 4, 3), rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(layer(jnp.asarray(x)), x.reshape(2, 20, 3).max(1))
+    assert layer.output_shape == (3,)
+
+
+def test_kernels_start_as_keras_does():
+    """Glorot uniform: fans are the taps times the channels."""
+    kernel = np.asarray(Convolution2D((9, 9, 16), 32, 3, rngs=nnx.Rngs(0)).kernel[...])
+    limit = np.sqrt(6 / (9 * 16 + 9 * 32))
+    assert 0.99 * limit < np.abs(kernel).max() <= limit
+    assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.05)
+    layer = Dense((30,), 50, rngs=nnx.Rngs(0))
+    assert 0.95 * np.sqrt(6 / 80) < np.abs(layer.kernel[...]).max() <= np.sqrt(6 / 80)
+    np.testing.assert_array_equal(layer.bias[...], 0)
 
 
 def test_batch_norm_normalises_by_the_batch_in_training_only():
@@ -138,37 +151,31 @@ def test_dropout_drops_in_training_by_its_key():
         Dropout((3,), 1.0, rngs=nnx.Rngs(0))
 
 
-def test_a_chain_gives_each_dropout_its_own_key():
-    drop = partial(Dropout, rate=0.5)
-    chain = Chain((1000,), [drop, drop], rngs=nnx.Rngs(0))
-    y = chain(jnp.ones((1, 1000)), train=True, key=jax.random.key(0))
-    assert abs(float((y != 0).mean()) - 0.25) < 0.06  # one shared key would keep half
+def test_noise_is_added_in_training_only():
+    x, noise = jnp.full((100, 100), 2.0), GaussianNoise((100,), 0.05, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(noise(x), x)
+    added = noise(x, train=True, key=jax.random.key(0)) - 2
+    assert abs(float(added.mean())) < 0.002
+    assert float(added.std()) == pytest.approx(0.05, rel=0.05)
+    assert (added != noise(x, train=True, key=jax.random.key(1)) - 2).any()
+    with pytest.raises(ValueError, match="key="):
+        noise(x, train=True)
+    with pytest.raises(ValueError, match="sigma"):
+        GaussianNoise((3,), -0.1, rngs=nnx.Rngs(0))
 
 
-def test_a_chain_refuses_other_shapes():
-    chain = Chain((8, 6), [Flatten, partial(Dense, width=3)], rngs=nnx.Rngs(0))
-    assert chain.output_shape == (3,)
-    assert chain(jnp.zeros((2, 8, 6))).shape == (2, 3)
-    with pytest.raises(ValueError, match=r"8, 6.*2, 6, 8"):
-        chain(jnp.zeros((2, 6, 8)))
+def test_frames_keep_the_time():
+    x = jnp.asarray(normal(2, 5, 4, 3))
+    frames = Frames((5, 4, 3), rngs=nnx.Rngs(0))
+    assert frames.output_shape == (5, 12)
+    np.testing.assert_array_equal(frames(x)[:, 2], x[:, 2].reshape(2, 12))
 
 
-@pytest.mark.parametrize(
-    ("build", "shape", "message"),
-    [
-        (partial(Convolution2D, width=2, kernel_size=3), (2, 8, 1), "smaller than the 3² kernel"),
-        (partial(Convolution2D, width=2, kernel_size=3), (8, 8), "height, width, channels"),
-        (partial(MaxPool, window=4), (8, 3, 1), "smaller than its window of 4"),
-        (partial(LSTM, units=2, sequence=True), (8,), "time, features"),
-        (partial(LSTM, units=2, sequence=True), (0, 8), "nothing to work on"),
-        (partial(Dense, width=2), (8, 8), "features"),
-    ],
-)
-def test_shapes_that_do_not_fit_are_named(build, shape, message):
-    with pytest.raises(ValueError, match=f"layer 1, {build.func.__name__}: .*{message}"):
-        Chain(shape, [build], rngs=nnx.Rngs(0))
-
-
-def test_a_same_convolution_keeps_the_size():
-    conv = Convolution2D((5, 6, 2), 3, 4, padding="SAME", rngs=nnx.Rngs(0))
-    assert conv.output_shape == conv(jnp.zeros((2, 5, 6, 2))).shape[1:] == (5, 6, 3)
+def test_two_streams_are_all_features():
+    x = jnp.asarray(normal(2, 5, 7))
+    first, last = (Stream((5, 7), 3, rest=rest, rngs=nnx.Rngs(0)) for rest in (True, False))
+    assert (first.output_shape, last.output_shape) == ((5, 4, 1), (5, 3, 1))
+    np.testing.assert_array_equal(jnp.concatenate([first(x), last(x)], 2)[..., 0], x)
+    for count in (7, 0):
+        with pytest.raises(ValueError, match=rf"second one of {count}: .*\(5, 7\)"):
+            Stream((5, 7), count, rngs=nnx.Rngs(0))

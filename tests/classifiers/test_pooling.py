@@ -50,6 +50,15 @@ def test_same_padding_lacks_more_at_the_end():
     assert max_pool(x, 3, stride=2, padding="SAME").ravel().tolist() == [3, 5, 5, 0]
 
 
+def test_each_axis_may_have_its_own_window():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 8, 3)).astype(np.float32))
+    np.testing.assert_array_equal(
+        max_pool(x, (1, 4), padding="SAME"), x.reshape(2, 5, 2, 4, 3).max(3)
+    )
+    with pytest.raises(ValueError, match="2 axes"):
+        max_pool(x, (2,), padding="SAME")
+
+
 def test_negative_values_are_not_beaten_by_the_padding():
     x = jnp.full((1, 3, 3, 1), -7.0)
     assert (max_pool(x, 2, stride=2, padding="SAME") == -7).all()
