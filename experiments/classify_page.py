@@ -206,7 +206,8 @@ def _rows(splits: Mapping[str, Record]) -> Iterator[Sequence[str]]:
         title, runs = escape(_titled(name)), runs_of(split)
         if not runs:
             why = escape(str(split.get("error", "no run finished")))
-            yield (f'{title}<small class="failed">failed: {why}</small>', *[""] * 7)
+            failed = f'<small><span class="failed">failed: {why}</span></small>'
+            yield (title + failed, *[""] * 7)
         for run in runs:
             stopped = "<small>stopped early</small>" if run.get("stopped_early") else ""
             yield (
@@ -235,10 +236,11 @@ def _coincide(results: Record) -> str:
 def _confusions(splits: Mapping[str, Record], labels: Sequence[str]) -> str:
     figures = []
     for name, split in splits.items():
-        for key, what in (("track_confusion", "tracks"), ("confusion", "clips")):
+        kinds = {"track_confusion": "tracks", "confusion": "clips"}
+        for key in list(kinds)[bool(split.get("leaks")) :]:  # a leak's tracks are half in training
             counts = [np.asarray(run[key]) for run in runs_of(split) if run.get(key)]
             if counts:
-                note = f"{what}, {counted(len(counts), 'seed')} together"
+                note = f"{kinds[key]}, {counted(len(counts), 'seed')} together"
                 title = f"{_titled(name)}{', which leaks' * bool(split.get('leaks'))}"
                 figures.append(
                     confusion_figure(title, note, labels, np.sum(counts, 0), numbers="counts")
@@ -263,7 +265,7 @@ def _tracks(splits: Mapping[str, Record]) -> str:
         rows.sort(key=lambda r: (_right(r[0]), -r[0].get("confidence", 0)))
         wrong = sum(not _right(row) for row, _ in rows)
         body = table(
-            ("track", "truth", "predicted", "confidence", "", "seed"),
+            ("track", "truth", "predicted", "confidence", "answer", "seed"),
             [
                 (
                     escape(str(row["track"])),
@@ -277,7 +279,7 @@ def _tracks(splits: Mapping[str, Record]) -> str:
             ],
             words=(1, 2, 4),
         )
-        title = f"{escape(_titled(name))}: {wrong} of {len(rows)} wrong"
+        title = f"{escape(_titled(name))}: {wrong} of {len(rows)} answers wrong"
         parts.append(f'<h3>{title}</h3><div class="tall">{body}</div>')
     if not parts:
         return ""
@@ -298,7 +300,8 @@ def _right(row: Record) -> bool:
 def _details(results: Record) -> str:
     data, config = results.get("data", {}), results.get("config", {})
     quarantined, skipped = data.get("quarantined") or [], data.get("skipped") or []
-    out = definitions({row.get("track", "?"): row.get("reason", "") for row in quarantined})
+    faulty = {row.get("track", "?"): row.get("reason", "") for row in quarantined}
+    out = definitions(faulty, verbatim=True)
     out += _ids(f"Too short for a clip: {len(skipped)}", skipped)
     plain = {k: v for k, v in config.items() if not isinstance(v, Mapping)}
     nested = {k: v for k, v in config.items() if isinstance(v, Mapping)}

@@ -43,12 +43,12 @@ def confusion_figure(
         cells = []
         for j, count in enumerate(row):
             share = count / max(total, 1)
-            text = f"{100 * share:.0f}" if numbers == "percent" else f"{count:.0f}"
+            number = 100 * share if numbers == "percent" else count
             classes = " ".join(["right"] * (i == j) + ["deep"] * bool(share > 0.85))
             cells.append(
                 f'<td class="{classes}" style="--v:{share:.2f}" '
                 f'title="{name} taken for {names[j]}: {count:.0f} of {total:.0f}">'
-                f"{text if share >= 0.005 else ''}</td>"
+                f"{f'{number:.0f}' if number >= 0.5 else ''}</td>"
             )
         body.append(f'<tr><th scope="row" title="{name}">{name}</th>{"".join(cells)}</tr>')
     return (

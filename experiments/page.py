@@ -60,10 +60,16 @@ def tiles(facts: Mapping[str, Any]) -> str:
     return f'<div class="facts">{shown}</div>'
 
 
-def definitions(facts: Mapping[str, Any], without: Sequence[str] = ()) -> str:
-    """Names and values, one below the other; None is left out."""
+def definitions(
+    facts: Mapping[str, Any], without: Sequence[str] = (), *, verbatim: bool = False
+) -> str:
+    """Names and values, one below the other; None is left out.
+
+    Underscores of names become spaces, if not ``verbatim``: names of files and tracks keep them.
+    """
     rows = "".join(
-        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd>"
+        f"<dt>{escape(name if verbatim else name.replace('_', ' '))}</dt>"
+        f"<dd>{escape(_plain(value))}</dd>"
         for name, value in facts.items()
         if name not in without and value is not None
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.page import counted, definitions, fill_page, table
 from experiments.scores import Record, joined, percent
-from experiments.timeline import Timeline, ruler, strip, timeline_png
+from experiments.timeline import Timeline, colour, ruler, strip, timeline_png
 
 _SHOWN = 12  # labels with a strip, the most probable ones
 
@@ -39,7 +39,9 @@ def render_predictions(prediction: Record, *, heard: Mapping[str, str] | None = 
     parts = {
         "Files": _overview(files) if len(files) > 1 else "",
         "Over time": _over_time(files, labels, heard or {}),
-        "Files that were refused": definitions({row["file"]: row["reason"] for row in refused}),
+        "Files that were refused": definitions(
+            {row["file"]: row["reason"] for row in refused}, verbatim=True
+        ),
     }
     run = str(prediction.get("run", ""))
     return fill_page(
@@ -140,7 +142,8 @@ def _file(i: int, file: Record, labels: Sequence[str], heard: Mapping[str, str])
         rows.append(
             f'<li{kind}><span title="{name}">{name}</span>'
             f"{strip(timeline, column, description=told)}"
-            f'<span class="share"><i style="--v:{share:.3f}"></i>{percent(share)}</span></li>'
+            f'<span class="share"><i style="--v:{share:.3f};color:{colour(column)}"></i>'
+            f"{percent(share)}</span></li>"
         )
     rows.append(f'<li aria-hidden="true"><span></span>{ruler(timeline)}<span></span></li>')
     rest = ", ".join(f"{labels[c]} {percent(share)}" for c, share in ranked[_SHOWN:])

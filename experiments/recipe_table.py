@@ -9,7 +9,7 @@ from importlib import metadata
 from statistics import mean
 
 from experiments.forest import points
-from experiments.page import fill_page, table
+from experiments.page import counted, definitions, fill_page, table
 from experiments.presets import RECIPES
 from experiments.scores import (
     Record,
@@ -23,7 +23,10 @@ from experiments.scores import (
 )
 
 _HEADS = ("recipe", "published", "chunk split, by clip", "track split, by clip",
-          "track split, by track", "leak, points", "steps", "seconds")  # fmt: skip
+          "track split, by track", "leak, points", "steps", "epochs", "seconds")  # fmt: skip
+_NARROW = ("recipe", "published", "chunk, clip", "track, clip", "track, track", "leak", "steps",
+           "epochs", "seconds")  # fmt: skip
+_NO_LEAK = "none: a clip is a whole track"
 _NOTE = "comparable?"
 _WIDTH = 100  # of the notes below the terminal's table
 
@@ -36,7 +39,7 @@ def recipe_table_text(results: Sequence[Record]) -> str:
     results : the ``results.json`` of each recipe; one that failed has ``recipe`` and ``error``.
     """
     ordered = _ordered(results)
-    rows = [_HEADS, *(_cells(result) for result in ordered)]
+    rows = [_NARROW, *(_cells(result, no_leak="none: whole track") for result in ordered)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -46,11 +49,12 @@ def recipe_table_text(results: Sequence[Record]) -> str:
         for row in rows
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
+    lines.append("")
     indent = " " * (widths[0] + 2)
     for result in ordered:
         if note := _note(result):
             name = _name(result).ljust(widths[0])
-            lines += ["", *textwrap.wrap(f"{name}  {note}", _WIDTH, subsequent_indent=indent)]
+            lines += textwrap.wrap(f"{name}  {note}", _WIDTH, subsequent_indent=indent)
     return "\n".join([*lines, "", *textwrap.wrap(_caption(ordered), _WIDTH), ""])
 
 
@@ -71,11 +75,17 @@ def recipe_table_section(results: Sequence[Record]) -> str:
     ordered = _ordered(results)
     rows = []
     for result in ordered:
-        kind = ' class="failed"' if _error(result) else ""
-        note = f"<span{kind}>{escape(_note(result))}</span>"
-        rows.append((*map(escape, _cells(result)), note))
-    body = table((*_HEADS, _NOTE), rows, words=(len(_HEADS),))
-    return f'<div class="broad">{body}</div><p class="note">{escape(_caption(ordered))}</p>'
+        name, *cells = map(escape, _cells(result))
+        if error := _error(result):
+            name += f'<small><span class="failed">failed: {escape(error)}</span></small>'
+        rows.append((name, *cells))
+    body = table(_HEADS, rows)
+    body = body.replace(_NO_LEAK, "none<small>a clip is a whole track</small>")  # narrower
+    comparable = {_name(result): _comparable(result) or None for result in ordered}
+    notes = definitions(comparable, verbatim=True)
+    return f'<div class="broad">{body}</div><p class="note">{escape(_caption(ordered))}</p>' + (
+        f"<h3>Can the published figures be compared?</h3>{notes}" if notes else ""
+    )
 
 
 def render_recipe_table(results: Sequence[Record]) -> str:
@@ -86,13 +96,13 @@ def render_recipe_table(results: Sequence[Record]) -> str:
     if worths:
         headline = f"The leak is worth {points(mean(worths))} points of clip accuracy on average."
         text = (
-            f"Over {len(worths)} recipes, from {points(min(worths))} to {points(max(worths))}: "
+            f"Over {counted(len(worths), 'recipe')}, from {points(min(worths))} to {points(max(worths))}: "
             "what is gained when chunks of one track are in training and in test."
         )
     else:
-        headline, text = f"{len(ordered)} recipes.", "None ran on both splits."
+        headline, text = f"{counted(len(ordered), 'recipe')}.", "None ran on both splits."
     if failed:
-        text += f" {failed} of {len(ordered)} recipes failed."
+        text += f" {failed} of {counted(len(ordered), 'recipe')} failed."
     return fill_page(
         title="All recipes",
         kicker=f"All recipes on {_data(ordered)}",
@@ -108,10 +118,12 @@ def _ordered(results: Sequence[Record]) -> list[Record]:
     return sorted(results, key=lambda result: order.get(_name(result), len(order)))
 
 
-def _cells(result: Record) -> tuple[str, ...]:
+def _cells(result: Record, no_leak: str = _NO_LEAK) -> tuple[str, ...]:
     splits = _splits(result)
-    leak = "none: a clip is a whole track" if whole_tracks(result) else _leak(splits)
-    runs = [run for split in splits.values() for run in runs_of(split)]
+    leak = _leak(splits)
+    if whole_tracks(result):
+        leak, splits = no_leak, {"chunk": splits.get("track")} | splits
+    runs = [run for split in _splits(result).values() for run in runs_of(split)]
     steps = [run["steps"] for run in runs if run.get("steps") is not None]
     epochs = [number for run in runs if (number := _epochs(result, run))]
     seconds = [run["seconds"] for run in runs if run.get("seconds") is not None]
@@ -123,8 +135,8 @@ def _cells(result: Record) -> tuple[str, ...]:
         _spread(splits.get("track"), "accuracy"),
         _spread(splits.get("track"), "track_accuracy"),
         leak,
-        (f"{mean(steps):,.0f}" if steps else "")
-        + (f" ({mean(epochs):,.3g} epochs)" if epochs else ""),
+        f"{mean(steps):,.0f}" if steps else "",
+        f"{mean(epochs):,.3g}" if epochs else "",
         f"{mean(seconds):,.0f}" if seconds else "",
     )
 
@@ -152,11 +164,16 @@ def _leak(splits: dict[str, Record]) -> str:
     return f"{text} ± {spread(worth).split(' ± ')[1]}" if len(worth) > 1 else text
 
 
+def _comparable(result: Record) -> str:
+    """Why the published figure can or can't be compared."""
+    return str((result.get("published") or {}).get("note") or "")
+
+
 def _note(result: Record) -> str:
-    """Why the published figure can or can't be compared, and what failed."""
-    note = str((result.get("published") or {}).get("note") or "")
+    """What failed, and whether the published figure can be compared."""
     error = _error(result)
-    return "; ".join(text for text in (f"failed: {error}" if error else "", note) if text)
+    failed = [f"failed: {error}"] if error else []
+    return "; ".join([*failed, *filter(None, [_comparable(result)])])
 
 
 def _error(result: Record) -> str:
@@ -171,14 +188,18 @@ def _error(result: Record) -> str:
 
 def _caption(ordered: Sequence[Record]) -> str:
     counts = {len(runs_of(split)) for result in ordered for split in _splits(result).values()} - {0}
-    seeds = joined(map(str, sorted(counts))) if counts else "no"
+    seeds = (
+        f"{joined(map(str, sorted(counts)))} seed{'s' * (counts != {1})}" if counts else "0 seeds"
+    )
     tracks = {result.get("data", {}).get("tracks") for result in ordered} - {None}
-    music = f"{_data(ordered)}, {'/'.join(map(str, sorted(tracks)))} tracks" if tracks else ""
+    machines = {result.get("environment", {}).get("hardware") for result in ordered} - {None}
+    music = _data(ordered) + (f", {' or '.join(map(str, sorted(tracks)))} tracks" if tracks else "")
     return (
-        f"{music or 'Unnamed data'}; percent, mean ± standard deviation over {seeds} seeds. Chunk "
-        "split: the published protocol, which leaks where chunks of one track are on both sides. "
-        "Track split: all clips of a track on one side. Leak: chunk minus track split in clip "
-        "accuracy, in points, paired by seed. Steps and seconds are of one training."
+        f"Data: {music}. Percent, mean ± standard deviation over {seeds}. The chunk split leaks: "
+        "chunks of one track are in training and in test; in the track split all are on one side. "
+        "Leak: chunk minus track split in clip accuracy, in points, paired by seed. Steps, epochs "
+        "and seconds are of one training"
+        + (f", on {joined(sorted(machines))}." if machines else ".")
     )
 
 

@@ -83,7 +83,7 @@ def strip(timeline: Timeline, column: int, *, description: str) -> str:
         paths += f'<path d="{_steps(x, np.where(answers, values, 0))}"/>'
     return (
         f'<svg class="strip" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" '
-        f'role="img" aria-label="{description}" style="color: var(--c{column % len(_LIGHT)})">'
+        f'role="img" aria-label="{description}" style="color:{colour(column)}">'
         f"{paths}</svg>"
     )
 
@@ -112,27 +112,34 @@ def timeline_png(timeline: Timeline, rows: Mapping[int, str], *, title: str) -> 
 
     answers = timeline.probabilities.argmax(1)
     plain: dict[str, Any] = {"parse_math": False}  # a name may hold a dollar sign
+    bases = [-1.25 * i for i in range(len(rows))]
     with mpl.rc_context({"font.size": 9}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for it
         figure = Figure(figsize=(7, 0.9 + 0.33 * len(rows)), layout="constrained", dpi=160)
         FigureCanvasAgg(figure)
-        axes = figure.subplots(len(rows), sharex=True, sharey=True, squeeze=False)[:, 0]
-        for axis, (column, name) in zip(axes, rows.items(), strict=True):
-            values, colour = timeline.probabilities[:, column], _LIGHT[column % len(_LIGHT)]
-            shown = np.where(answers == column, values, 0.0)
-            axis.stairs(values, timeline.edges, fill=True, color=colour, alpha=0.35, lw=0)
-            axis.stairs(shown, timeline.edges, fill=True, color=colour, lw=0)
-            axis.set_ylabel(name, rotation=0, ha="right", va="center", **plain)
-            axis.set(ylim=(0, 1), xlim=(0, timeline.seconds), yticks=[], facecolor="#f5f6f7")
-            axis.spines[["top", "right", "left"]].set_visible(False)
-            axis.spines["bottom"].set_color("#d9dde1")
-            axis.tick_params(length=0)
-        axes[-1].set_xticks(list(timeline.ticks), list(timeline.ticks.values()))
-        axes[-1].set_xlabel("time (min:s)")
+        axis = figure.subplots()  # one for all strips: many take their time
+        for base, column in zip(bases, rows, strict=True):
+            values, painted = timeline.probabilities[:, column], _LIGHT[column % len(_LIGHT)]
+            axis.axhspan(base, base + 1, color="#f5f6f7", lw=0)
+            for heights, alpha in ((values, 0.35), (np.where(answers == column, values, 0), 1)):
+                axis.stairs(
+                    base + heights, timeline.edges, baseline=base, fill=True, color=painted,
+                    alpha=alpha, lw=0,
+                )  # fmt: skip
+        axis.set(xlim=(0, timeline.seconds), ylim=(bases[-1], 1), xlabel="time (min:s)")
+        axis.set_xticks(list(timeline.ticks), list(timeline.ticks.values()))
+        axis.set_yticks([base + 0.5 for base in bases], list(rows.values()), **plain)
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
         figure.suptitle(title, fontsize=11, **plain)
         file = io.BytesIO()
         figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
+
+
+def colour(column: int) -> str:
+    """The colour of a label as CSS; they come again after ten."""
+    return f"var(--c{column % len(_LIGHT)})"
 
 
 def category_colours(*, dark: bool) -> str:

@@ -13,8 +13,9 @@ def fake_run(labels, seed: int, level: float, *, tracks: int, clips: int, whole:
     votes = np.zeros_like(confusion)
     for i, label in enumerate(labels):
         for j in range(tracks):
-            chance = np.full(len(labels), (1 - level) / len(labels))
-            chance[i] += level
+            heard = i if rng.random() < 1.4 * level else rng.integers(len(labels))
+            chance = np.full(len(labels), 0.4 / len(labels))
+            chance[heard] += 0.6  # a track is mistaken for one other, as a whole
             counts = rng.multinomial(clips, chance)
             confusion[i] += counts
             shares = (counts + 0.2) / (counts + 0.2).sum()

@@ -1,0 +1,72 @@
+"""Numbers of runs, against those worked out by hand and by scipy."""
+
+import numpy as np
+import pytest
+from classify_results import fake_classification
+from scipy.stats import binomtest
+
+from experiments.scores import (
+    best_split,
+    chance,
+    joined,
+    leaks_worth,
+    percent,
+    spread,
+    whole_tracks,
+    wilson,
+)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 8), (13, 20), (8, 8), (165, 290)])
+def test_wilsons_interval_is_that_of_scipy(right, count):
+    expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    np.testing.assert_allclose(wilson(right / count, count), tuple(expected), atol=1e-4)
+
+
+def test_spreads_have_the_deviation_of_a_sample():
+    assert spread([0.5, 0.6, 0.7]) == "60.0 ± 10.0"
+    assert spread([0.5]) == "50.0"
+    assert spread([10, 14], unit=1) == "12 ± 3"
+    assert spread([]) == "not known"
+    assert (percent(0.5425), percent(0.5, 0), percent(None)) == ("54.2 %", "50 %", "")
+
+
+def splits(**accuracies) -> dict:
+    """Splits with runs of these accuracies, for seeds 0, 1, …; None for a seed that is missing."""
+    return {
+        name: {"leaks": name == "chunk",
+               "runs": [{"seed": i, "accuracy": a} for i, a in enumerate(values) if a is not None]}
+        for name, values in accuracies.items()
+    }  # fmt: skip
+
+
+def test_a_leak_is_worth_the_differences_of_the_same_seeds():
+    found = leaks_worth(splits(track=[0.5, 0.4, None], chunk=[0.75, 0.5, 0.9]))
+    np.testing.assert_allclose(found, [0.25, 0.1])
+    both = splits(group=[0.3], track=[0.5], chunk=[0.75])
+    assert leaks_worth(both) == [0.25]  # against the track split, where there is one
+    assert leaks_worth(splits(track=[0.5])) == leaks_worth(splits(chunk=[0.5])) == []
+    assert leaks_worth(splits(track=[], chunk=[0.5])) == leaks_worth({}) == []
+
+
+def test_the_best_split_is_one_that_ran_without_a_leak():
+    assert best_split(splits(chunk=[0.9], group=[0.5], track=[0.6])) == "track"
+    assert best_split(splits(chunk=[0.9], group=[0.5], track=[])) == "group"
+    assert best_split(splits(chunk=[0.9], track=[])) == "chunk"
+    assert best_split({}) is best_split(splits(track=[])) is None
+
+
+def test_whole_tracks_are_told_from_single_clips_of_longer_ones():
+    results = fake_classification(("a", "b"), clips=1, seeds=1)
+    assert whole_tracks(results)
+    results["data"]["tracks"] = 3  # the test happens to have one clip of each track
+    assert not whole_tracks(results)
+    assert not whole_tracks(fake_classification(("a", "b"), clips=3, seeds=1))
+    assert not whole_tracks({})
+
+
+def test_small_things():
+    assert joined(["a"]) == "a"
+    assert joined(["a", "b", "c"]) == "a, b and c"
+    assert chance(["a", "b"]) == 0.5
+    assert chance([]) is None
