@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import metadata
 from statistics import mean
@@ -95,9 +95,10 @@ def render_recipe_table(results: Sequence[Record]) -> str:
     failed = sum(bool(_error(result)) for result in ordered)
     if worths:
         headline = f"The leak is worth {points(mean(worths))} points of clip accuracy on average."
+        reach = f"from {points(min(worths))} to {points(max(worths))}"
         text = (
-            f"Over {counted(len(worths), 'recipe')}, from {points(min(worths))} to {points(max(worths))}: "
-            "what is gained when chunks of one track are in training and in test."
+            f"Over {counted(len(worths), 'recipe')}, {reach}: what is gained when chunks of one "
+            "track are in training and in test."
         )
     else:
         headline, text = f"{counted(len(ordered), 'recipe')}.", "None ran on both splits."
@@ -122,7 +123,7 @@ def _cells(result: Record, no_leak: str = _NO_LEAK) -> tuple[str, ...]:
     splits = _splits(result)
     leak = _leak(splits)
     if whole_tracks(result):
-        leak, splits = no_leak, {"chunk": splits.get("track")} | splits
+        leak, splits = no_leak, {"chunk": splits.get("track", {}), **splits}
     runs = [run for split in _splits(result).values() for run in runs_of(split)]
     steps = [run["steps"] for run in runs if run.get("steps") is not None]
     epochs = [number for run in runs if (number := _epochs(result, run))]
@@ -157,7 +158,7 @@ def _spread(split: Record | None, metric: str) -> str:
     return spread(found) if found else "failed"
 
 
-def _leak(splits: dict[str, Record]) -> str:
+def _leak(splits: Mapping[str, Record]) -> str:
     if not (worth := leaks_worth(splits)):
         return ""
     text = points(mean(worth))
@@ -212,8 +213,8 @@ def _name(result: Record) -> str:
     return str(result.get("recipe", "?"))
 
 
-def _splits(result: Record) -> dict[str, Record]:
-    return dict(result.get("splits") or {})
+def _splits(result: Record) -> Mapping[str, Record]:
+    return result.get("splits") or {}
 
 
 def _marked(text: str) -> str:
