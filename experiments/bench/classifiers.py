@@ -11,7 +11,8 @@ import numpy as np
 from flax import nnx
 
 from classifiers.architectures import create
-from classifiers.training import training_step
+from classifiers.fit_config import FitConfig
+from classifiers.step import training_step
 from experiments.bench import Row, interleaved, row
 
 NUM_CLASSES = 10
@@ -59,12 +60,13 @@ def cases(
 
 
 def _jax_step(model: nnx.Module, x: np.ndarray, y: np.ndarray) -> Callable[[], None]:
-    step, state = training_step(model, "adam", 1e-4)
-    key = jax.random.key(0)
+    step, state = training_step([model], FitConfig(steps=1))
+    inputs, targets = x[None], np.eye(NUM_CLASSES, dtype=np.float32)[y][None]
+    keys = jax.random.split(jax.random.key(0), 1)
 
     def run() -> None:
         nonlocal state
-        state, scores = step(state, x, y, 1, key)
+        state, scores = step(state, inputs, targets, 1, keys)
         jax.block_until_ready(scores)
         jax.block_until_ready(state)
 

@@ -1,43 +1,28 @@
-"""Whole small trainings: learning, early stopping, determinism, and what is refused."""
+"""Whole small trainings: learning, stopping, resuming, several at once, and what is refused."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from classifier_toys import SMALL, same, small, toy, weights
 
-from classifiers.architectures import ARCHITECTURES, create
-from classifiers.training import FitConfig, _batches, _compiled_step, fit, predict
-
-SMALL = {
-    "net3": ((16, 16, 3), {"conv_widths": (4, 4, 8, 8), "dense_sizes": (16,)}),
-    "net5": ((10, 5), {"lstm_sizes": (12, 8), "dense_sizes": (8, 8)}),
-    "net6": ((10, 5), {"lstm_sizes": (12, 8), "dense_sizes": (8, 8)}),
-}
+from classifiers.fit_config import FitConfig
+from classifiers.prediction import predict
+from classifiers.step import _compiled_step
+from classifiers.training import FitInterrupted, _batches, fit, fit_together
 
 
-def small(name="net5", seed=0):
-    shape, options = SMALL[name]
-    return create(name, input_shape=shape, num_classes=3, rngs=nnx.Rngs(seed), **options)
-
-
-def toy(name="net5", count=60, seed=0):
-    """Noise whose level in the first feature (or colour) tells the class."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    inputs = rng.normal(size=(count, *SMALL[name][0])).astype(np.float32)
-    inputs[..., 0] += (labels - 1).reshape(-1, *[1] * (inputs.ndim - 2)) * 1.5
-    return inputs, labels
-
-
-def weights(model):
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(model))]
-
-
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_learns(name):
+@pytest.mark.parametrize("name", SMALL)
+def test_networks_learn(name):
     model, train, valid = small(name), toy(name), toy(name, 30, seed=1)
     config = FitConfig(batch_size=20, steps=60, learning_rate=1e-2, eval_every=10)
     history = fit(model, train, valid, config, seed=0)
@@ -89,19 +74,21 @@ def test_the_seed_decides_the_result(name):
 
 
 def test_equal_networks_share_one_compiled_step():
-    config = FitConfig(batch_size=20, steps=2, learning_rate=3e-3)
+    config = FitConfig(batch_size=20, steps=2)
     fit(small(seed=0), toy(), None, config, seed=0)
-    graph = nnx.split(small(seed=1))[0]
     before = _compiled_step.cache_info().misses
-    fit(small(seed=1), toy(), None, config, seed=1)
+    fit(small(seed=1), toy(), None, replace(config, steps=3, learning_rate=1e-2), seed=1)
     assert _compiled_step.cache_info().misses == before
-    assert _compiled_step(graph, "adam", 3e-3)._cache_size() == 1
 
 
 @pytest.mark.parametrize(("count", "size"), [(10, 4), (3, 8), (5, 5)])
 def test_batches_are_full_and_use_every_clip_equally(count, size):
-    batches = _batches(count, size, seed=0)
-    drawn = np.concatenate([next(batches) for _ in range(count)])  # exactly ``size`` epochs
+    batches = _batches(count, size, [0, 1])
+    both = np.hstack([next(batches) for _ in range(count)])  # exactly ``size`` epochs
+    assert (both[0] != both[1]).any()
+    drawn, other = both
+    alone = _batches(count, size, [1])
+    np.testing.assert_array_equal(other, np.hstack([next(alone) for _ in range(count)])[0])
     assert len(drawn) == count * size
     for epoch in drawn.reshape(size, count):
         assert sorted(epoch) == list(range(count))
@@ -119,23 +106,6 @@ def test_inputs_may_be_a_memory_map_or_jax(tmp_path):
         results.append(weights(model))
     for other in results[1:]:
         assert all((a == b).all() for a, b in zip(results[0], other, strict=True))
-
-
-def test_predictions_do_not_depend_on_the_batch_size():
-    model, (inputs, _) = small("net3"), toy("net3", 50)
-    whole = predict(model, inputs)
-    assert whole.shape == (50, 3)
-    np.testing.assert_allclose(whole.sum(1), 1, atol=1e-6)
-    expected = jax.nn.softmax(jax.jit(model)(jnp.asarray(inputs)))
-    np.testing.assert_allclose(whole, expected, atol=1e-6)
-    for batch_size in (7, 64):
-        np.testing.assert_allclose(predict(model, inputs, batch_size=batch_size), whole, atol=1e-6)
-
-
-def test_prediction_leaves_the_model_alone():
-    model, before = small("net3"), weights(small("net3"))
-    predict(model, toy("net3")[0])
-    assert all((a == b).all() for a, b in zip(weights(model), before, strict=True))
 
 
 def test_logs_tell_the_step_often_and_the_scores_at_evaluations():
@@ -160,8 +130,8 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_model():
     inputs, labels = toy()
     inputs[17, 3, 2] = np.nan
     model, before = small(), weights(small())
-    first = next(step for step, batch in enumerate(_batches(60, 16, 0), 1) if 17 in batch)
-    with pytest.raises(FloatingPointError, match=f"training loss is nan at step {first}:.*scaled"):
+    first = next(step for step, batch in enumerate(_batches(60, 16, [0]), 1) if 17 in batch)
+    with pytest.raises(FloatingPointError, match=f"training loss is nan at step {first} .*scaled"):
         fit(model, (inputs, labels), None, FitConfig(16, steps=20), seed=0)
     assert all((a == b).all() for a, b in zip(weights(model), before, strict=True))
     with pytest.raises(FloatingPointError, match="validation loss is nan at step 4"):
@@ -183,26 +153,160 @@ def test_data_that_do_not_fit_are_refused():
         fit(small(), (inputs[:, 1:], labels), None, config, seed=0)
     with pytest.raises(ValueError, match="patience"):
         fit(small(), (inputs, labels), None, FitConfig(steps=1, patience=1), seed=0)
-    with pytest.raises(ValueError, match="no inputs"):
-        predict(small(), inputs[:0])
-    with pytest.raises(ValueError, match="batch_size"):
-        predict(small(), inputs, batch_size=0)
+    with pytest.raises(ValueError, match=r"valid inputs: .*10, 5.*not \(1, 10, 5, 1\)"):
+        fit(small(), (inputs, labels), (inputs[..., None], labels), config, seed=0)
+    with pytest.raises(ValueError, match="2 models and 1 seeds: give one seed a model"):
+        fit_together([small(), small()], (inputs, labels), None, config, seeds=[0])
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({}, "one of steps and epochs"),
-        ({"steps": 1, "epochs": 1}, "one of steps and epochs"),
-        ({"steps": 0}, "steps is at least 1, not 0"),
-        ({"steps": 1, "batch_size": 0}, "batch_size"),
-        ({"epochs": 1, "patience": 0}, "patience"),
-        ({"epochs": 1, "eval_every": -1}, "eval_every"),
-        ({"steps": 1, "learning_rate": 0.0}, "learning_rate"),
-        ({"steps": 1, "learning_rate": float("nan")}, "learning_rate"),
-        ({"steps": 1, "optimizer": "adamw"}, "'adamw'"),
-    ],
-)
-def test_a_configuration_that_makes_no_sense_is_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        FitConfig(**settings)
+@dataclass(frozen=True)
+class Noise:
+    level: float
+
+    def __call__(self, key, inputs, targets):
+        return inputs + self.level * jax.random.normal(key, inputs.shape), targets
+
+
+def test_augmentation_is_for_training_alone():
+    config = FitConfig(16, steps=8, learning_rate=1e-2)
+    plain, noisy, again = small(), small(), small()
+    fit(plain, toy(), None, config, seed=0)
+    loud = fit(noisy, toy(), toy(seed=1), config, seed=0, augment=Noise(5.0))
+    fit(again, toy(), toy(seed=1), config, seed=0, augment=Noise(5.0))
+    assert same(noisy, again)
+    assert not same(noisy, plain)
+    assert loud.best_step == 8
+    odds = predict(noisy, toy(seed=1)[0])[np.arange(60), toy()[1]]
+    assert loud.valid_loss[-1] == pytest.approx(-np.log(odds).mean(), rel=1e-5)
+
+
+RESUMED = FitConfig(8, steps=35, learning_rate=2e-2, eval_every=4, patience=6, schedule="cosine")
+
+
+def resumable(folder, **options):
+    """The fit that the tests of resuming interrupt: the model and its history."""
+    model = small("net3")
+    data = toy("net3", 24), toy("net3", 12, seed=1)
+    history = fit(model, *data, RESUMED, seed=5, augment=Noise(0.3), run_dir=folder, **options)
+    return model, history
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """That fit without an interruption."""
+    return resumable(None)
+
+
+@pytest.mark.parametrize("step", [3, 4, 17, 33])
+def test_a_fit_that_was_stopped_goes_on_as_if_it_had_not_been(step, tmp_path, whole):
+    asked = iter(range(1, 100))
+    with pytest.raises(FitInterrupted, match=f"at step {step} of 35; the same call goes on"):
+        resumable(tmp_path, should_stop=lambda: next(asked) == step)
+    logs = []
+    model, history = resumable(tmp_path, on_log=logs.append)
+    assert logs[0]["classifier/step"] > step
+    assert history == whole[1]
+    assert same(model, whole[0])
+    # The same call once more has nothing to do, and the state is not kept for it.
+    model, history = resumable(tmp_path, on_log=lambda _: pytest.fail("trained again"))
+    assert history == whole[1]
+    assert same(model, whole[0])
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size < 2 * sum(each.nbytes for each in weights(model)) + 10_000
+
+
+def test_a_killed_fit_goes_on_as_if_it_had_not_been(tmp_path, whole):
+    """Killed for good (SIGKILL), at any moment after the first evaluation."""
+    code = (
+        "import time, pathlib, test_training\n"
+        "def slowly(values):\n"
+        "    time.sleep(0.05)\n"
+        f"test_training.resumable(pathlib.Path({str(tmp_path)!r}), on_log=slowly)\n"
+    )
+    here = Path(__file__).parent
+    path = os.pathsep.join(map(str, (here, here.parent, here.parents[1])))
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "fit.safetensors").exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    model, history = resumable(tmp_path)
+    assert history == whole[1]
+    assert same(model, whole[0])
+
+
+def test_stopping_without_a_folder_loses_the_fit():
+    model = small()
+    with pytest.raises(FitInterrupted, match=r"at step 2 of 9; .*with a run_dir it would"):
+        fit(
+            model,
+            toy(),
+            None,
+            FitConfig(16, steps=9),
+            seed=0,
+            should_stop=iter([False, True]).__next__,
+        )
+    assert same(model, small())
+
+
+def test_stopping_after_the_last_step_is_an_end():
+    config = FitConfig(16, steps=2)
+    history = fit(small(), toy(), None, config, seed=0, should_stop=iter([False, True]).__next__)
+    assert history.num_steps == 2
+
+
+TOGETHER = FitConfig(8, steps=60, learning_rate=2e-2, eval_every=6, patience=2)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_seeds_at_once_come_to_what_each_comes_to_alone(name):
+    seeds = [3, 4, 5]
+    train, valid = toy(name, 24), toy(name, 30, seed=1)
+    config = FitConfig(8, steps=12, eval_every=6, optimizer="sgd", learning_rate=0.05)
+    models, alone = [small(name, seed) for seed in seeds], [small(name, seed) for seed in seeds]
+    histories = fit_together(models, train, valid, config, seeds=seeds, augment=Noise(0.1))
+    for seed, model, one, history in zip(seeds, models, alone, histories, strict=True):
+        expected = fit(one, train, valid, config, seed=seed, augment=Noise(0.1))
+        assert history.steps == expected.steps
+        np.testing.assert_allclose(history.train_loss, expected.train_loss, rtol=2e-3)
+        np.testing.assert_allclose(history.valid_loss, expected.valid_loss, rtol=2e-3)
+        for a, b in zip(weights(model), weights(one), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3)
+    assert len({history.train_loss[-1] for history in histories}) == 3
+
+
+def test_each_seed_stops_for_itself(tmp_path):
+    """Labels that only the training clips have: the seeds soon stop, at different steps."""
+    rng = np.random.default_rng(0)
+    train = rng.normal(size=(24, 10, 5)).astype(np.float32), rng.integers(0, 3, 24)
+    valid, seeds, logs = toy(count=30, seed=1), [0, 1, 2, 3], []
+
+    def together(folder, **options):
+        models = [small(seed=seed) for seed in seeds]
+        return models, fit_together(
+            models, train, valid, TOGETHER, seeds=seeds, run_dir=folder, **options
+        )
+
+    models, histories = together(None, on_log=logs.append)
+    assert len({history.num_steps for history in histories}) > 1
+    for seed, model, history in zip(seeds, models, histories, strict=True):
+        mine = [log for log in logs if log["classifier/seed"] == seed]
+        assert mine[-1]["classifier/step"] == history.num_steps == history.steps[-1]
+        assert [log["classifier/valid_loss"] for log in mine if "classifier/valid_loss" in log] == (
+            history.valid_loss
+        )
+        assert history.best_step == history.steps[int(np.argmin(history.valid_loss))]
+        best = -np.log(predict(model, valid[0])[np.arange(30), valid[1]]).mean()
+        assert best == pytest.approx(min(history.valid_loss), rel=1e-5)
+
+    first = min(history.num_steps for history in histories)
+    asked = iter(range(1, 100))
+    with pytest.raises(FitInterrupted):
+        together(tmp_path, should_stop=lambda: next(asked) == first + 1)
+    for (resumed, again), (model, history) in zip(
+        zip(*together(tmp_path), strict=True), zip(models, histories, strict=True), strict=True
+    ):
+        assert again == history
+        assert same(resumed, model)

@@ -1,0 +1,80 @@
+"""What a classifier says: probabilities, and how well they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from classifiers.step import each, split, stacked
+
+
+def predict(model: nnx.Module, inputs: Any, *, batch_size: int = 256) -> np.ndarray:
+    """Class probabilities (N, K), float32, of inputs (N, ...).
+
+    Batches are of equal size (the last one is padded), so that the network is compiled once.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is at least 1, not {batch_size}")
+    graph, params, rest = split(model)
+    (logits,) = logits_of(graph, stacked([(params, rest)]), 1, inputs, batch_size)
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return odds / odds.sum(1, keepdims=True)
+
+
+def logits_of(
+    graph: nnx.GraphDef, state: tuple, count: int, inputs: Any, batch_size: int
+) -> np.ndarray:
+    """Logits (S, N, K) of ``count`` networks, in batches that waste few rows on padding."""
+    clips = len(inputs)
+    if clips == 0:
+        raise ValueError("there are no inputs to predict")
+    even = -(-clips // -(-clips // batch_size))  # as many batches as it takes, equally full
+    size = min(batch_size, -(-even // 16) * 16)
+    forward = compiled_logits(graph, count)
+    starts = range(0, clips, size)
+    batches = (np.minimum(np.arange(start, start + size), clips - 1) for start in starts)
+    parts = [np.asarray(forward(state, gather(inputs, batch))) for batch in batches]
+    return np.concatenate(parts, 1)[:, :clips]
+
+
+def score(
+    graph: nnx.GraphDef,
+    state: tuple,
+    count: int,
+    pair: tuple[Any, np.ndarray],
+    batch_size: int,
+) -> np.ndarray:
+    """Mean cross-entropy and accuracy, (S, 2), of each network on inputs and labels."""
+    inputs, labels = pair
+    logits = logits_of(graph, state, count, inputs, batch_size).astype(np.float64)
+    shifted = logits - logits.max(2, keepdims=True)
+    true = np.take_along_axis(shifted, labels[None, :, None], 2)[..., 0]
+    loss = np.log(np.exp(shifted).sum(2)) - true
+    return np.stack([loss.mean(1), (logits.argmax(2) == labels).mean(1)], 1)
+
+
+@lru_cache(maxsize=32)
+def compiled_logits(graph: nnx.GraphDef, count: int) -> Callable:
+    """Logits (S, n, K) of ``count`` networks with a stacked state, all of the same inputs."""
+
+    def one(state: tuple, x: Array) -> Array:
+        return nnx.merge(graph, *state)(x, train=False)
+
+    return jax.jit(each(one, count, shared=(1,)))
+
+
+def gather(inputs: Any, index: np.ndarray) -> Any:
+    """The clips of a whole index array, float32, (\\*index.shape, ...).
+
+    Those of a JAX array stay on its device.
+    """
+    clips = inputs[index.reshape(-1)]
+    array = jnp.asarray if isinstance(clips, jax.Array) else np.asarray
+    return array(clips, np.float32).reshape(*index.shape, *clips.shape[1:])

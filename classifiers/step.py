@@ -1,0 +1,185 @@
+"""The one compiled step of training.
+
+Arrays have a leading axis of networks: several are trained in one program, each as if alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+
+from classifiers.fit_config import FitConfig, learning_rates
+
+State = Any  # nnx.State, a tree of arrays
+Augment = Callable[[Array, Array, Array], tuple[Array, Array]]  # key, inputs, targets
+Step = Callable[[tuple, Any, Any, int, Array], tuple[tuple, Array]]
+
+
+def split(model: nnx.Module) -> tuple[nnx.GraphDef, State, State]:
+    """The network's structure, its weights, and the rest (batch statistics)."""
+    graph, params, *rest = nnx.split(model, nnx.Param, ...)
+    return graph, params, rest[0]
+
+
+@jax.jit
+def stacked(trees: Sequence[Any]) -> Any:
+    """Trees of arrays as one, with a leading axis; its memory is its own."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@jax.jit
+def member_of(tree: Any, i: int | Array) -> Any:
+    """Number ``i`` of what :func:`stacked` made."""
+    return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+def each(function: Callable, count: int, shared: tuple[int, ...] = ()) -> Callable:
+    """``function`` of arrays with a leading axis of ``count``, save the ``shared`` arguments."""
+
+    def mapped(*arguments: Any) -> Any:
+        if count > 1:
+            axes = [None if i in shared else 0 for i in range(len(arguments))]
+            return jax.vmap(function, in_axes=axes)(*arguments)
+        # Not mapped: a mapped convolution is a grouped one, slow on a CPU.
+        alone = (
+            argument if i in shared else jax.tree.map(lambda leaf: leaf[0], argument)
+            for i, argument in enumerate(arguments)
+        )
+        return jax.tree.map(lambda leaf: leaf[None], function(*alone))
+
+    return mapped
+
+
+def training_step(
+    models: Sequence[nnx.Module], config: FitConfig, *, augment: Augment | None = None
+) -> tuple[Step, tuple[State, State, Any]]:
+    """The compiled step that :func:`classifiers.fit` repeats, and the state it starts from.
+
+    ``step(state, inputs (S, n, ...), targets (S, n, K), number, keys (S,))`` is step ``number``
+    (from 1) of S networks. It gives the next state and each batch's mean loss and accuracy,
+    (S, 2), and takes the memory of the state it is given, which is a copy of the models':
+    they themselves stay as they are.
+
+    Parameters
+    ----------
+    models : of one architecture.
+    config : in numbers (``FitConfig.resolved``).
+    augment : ``augment(key, inputs (n, ...), targets (n, K)) -> (inputs, targets)``, hashable,
+        part of the compiled step.
+    """
+    graphs, states = [], []
+    optimizer = _optimizer(_rule(config))
+    for model in models:
+        graph, params, rest = split(model)
+        graphs.append(graph)
+        states.append((params, rest, optimizer.init(params)))
+    if any(graph != graphs[0] for graph in graphs[1:]):
+        raise ValueError("the models are not of one architecture: create all with the same options")
+    compiled = _compiled_step(graphs[0], _rule(config), augment, len(models))
+    rates = learning_rates(config)
+    weights = None if config.class_weights is None else jnp.asarray(config.class_weights)
+
+    def step(
+        state: tuple, inputs: Any, targets: Any, number: int, keys: Array
+    ) -> tuple[tuple, Array]:
+        return compiled(state, inputs, targets, keys, number, rates[number - 1], weights)
+
+    return step, stacked(states)
+
+
+def _rule(config: FitConfig) -> FitConfig:
+    """What of a configuration the program depends on; the learning rate is an argument."""
+    names = ("optimizer", "momentum", "weight_decay", "label_smoothing", "compute_dtype")
+    return FitConfig(steps=1, **{name: getattr(config, name) for name in names})
+
+
+@lru_cache(maxsize=32)
+def _compiled_step(
+    graph: nnx.GraphDef, rule: FitConfig, augment: Augment | None, count: int
+) -> Callable:
+    """One step of ``count`` networks, compiled; cached, so that equal networks share it."""
+    one = each(partial(_step, graph, rule, augment), count, shared=(4, 5, 6))
+    return jax.jit(one, donate_argnums=0)
+
+
+def _step(
+    graph: nnx.GraphDef,
+    rule: FitConfig,
+    augment: Augment | None,
+    state: tuple,
+    inputs: Array,
+    targets: Array,
+    key: Array,
+    number: Array,
+    rate: Array,
+    weights: Array | None,
+) -> tuple[tuple, Array]:
+    params, rest, memory = state
+    if augment is not None:  # steps count from 1: the key of 0 is free
+        inputs, targets = augment(
+            jax.random.fold_in(jax.random.fold_in(key, 0), number), inputs, targets
+        )
+    key = jax.random.fold_in(key, number)
+
+    def loss(params: State) -> tuple[Array, tuple[Array, State]]:
+        model = nnx.merge(graph, _cast(params, rule.compute_dtype), rest, copy=True)
+        logits = model(inputs.astype(rule.compute_dtype), train=True, key=key).astype("float32")
+        right = (logits.argmax(-1) == targets.argmax(-1)).mean()
+        mean = cross_entropy(logits, targets, weights, smoothing=rule.label_smoothing)
+        return mean, (right, jax.tree.map(_like, split(model)[2], rest))
+
+    (mean, (right, rest)), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+    changes, memory = _optimizer(rule).update(gradients, memory, params)
+    params = jax.tree.map(lambda value, change: value - rate * change, params, changes)
+    return (params, rest, memory), jnp.stack([mean, right])
+
+
+def cross_entropy(
+    logits: Array, targets: Array, weights: Array | None = None, *, smoothing: float = 0.0
+) -> Array:
+    """Mean over n clips of - Σ_k weight_k · target_k · log p_k.
+
+    Parameters
+    ----------
+    logits, targets : (n, K); a target's shares add up to one.
+    weights : (K,); None is one for each class.
+    smoothing : share of each target that is spread evenly over the classes.
+    """
+    if smoothing:
+        targets = (1 - smoothing) * targets + smoothing / targets.shape[-1]
+    if weights is not None:
+        targets = targets * weights[None]
+    costs = jax.nn.logsumexp(logits, axis=-1, keepdims=True) - logits
+    return (targets * costs).sum(-1).mean()
+
+
+def _optimizer(rule: FitConfig) -> optax.GradientTransformation:
+    """What is taken off the weights, before it is multiplied with the learning rate."""
+    scales = {
+        "adam": lambda: optax.scale_by_adam(eps=1e-7),
+        "rmsprop": lambda: optax.scale_by_rms(decay=0.9, eps=1e-7),
+        "sgd": lambda: optax.trace(rule.momentum) if rule.momentum else optax.identity(),
+    }
+    scale = scales[rule.optimizer]()
+    if not rule.weight_decay:
+        return scale
+    return optax.chain(scale, optax.add_decayed_weights(rule.weight_decay, mask=_kernels))
+
+
+def _kernels(params: State) -> Any:
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def _cast(params: State, dtype: str) -> State:
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+
+
+def _like(new: Array, old: Array) -> Array:
+    return new if new.dtype == old.dtype else new.astype(old.dtype)

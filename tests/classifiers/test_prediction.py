@@ -1,0 +1,56 @@
+"""Probabilities do not depend on how they are computed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from classifier_toys import same, small, toy
+
+from classifiers.prediction import gather, predict, score
+from classifiers.step import split, stacked
+
+
+def test_predictions_do_not_depend_on_the_batch_size():
+    model, (inputs, _) = small("net3"), toy("net3", 50)
+    whole = predict(model, inputs)
+    assert whole.shape == (50, 3)
+    np.testing.assert_allclose(whole.sum(1), 1, atol=1e-6)
+    expected = jax.nn.softmax(jax.jit(model)(jnp.asarray(inputs)))
+    np.testing.assert_allclose(whole, expected, atol=1e-6)
+    for batch_size in (7, 64):
+        np.testing.assert_allclose(predict(model, inputs, batch_size=batch_size), whole, atol=1e-6)
+
+
+def test_prediction_leaves_the_model_alone():
+    model = small("net3")
+    predict(model, toy("net3")[0])
+    assert same(model, small("net3"))
+
+
+def test_what_cannot_be_predicted_is_refused():
+    with pytest.raises(ValueError, match="no inputs"):
+        predict(small(), toy()[0][:0])
+    with pytest.raises(ValueError, match="batch_size"):
+        predict(small(), toy()[0], batch_size=0)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_scores_of_several_networks(count):
+    models, (inputs, labels) = [small(seed=i) for i in range(count)], toy(count=20)
+    graph = split(models[0])[0]
+    state = stacked([split(model)[1:] for model in models])
+    found = score(graph, state, count, (inputs, labels), 8)
+    for model, (loss, accuracy) in zip(models, found, strict=True):
+        probabilities = predict(model, inputs).astype(np.float64)
+        assert loss == pytest.approx(-np.log(probabilities[np.arange(20), labels]).mean())
+        assert accuracy == (probabilities.argmax(1) == labels).mean()
+
+
+def test_clips_are_gathered_where_they_lie():
+    clips = np.arange(12).reshape(6, 2)
+    index = np.array([[5, 0, 1], [1, 1, 2]])
+    for inputs, kind in ((clips, np.ndarray), (jnp.asarray(clips), jax.Array)):
+        found = gather(inputs, index)
+        assert isinstance(found, kind)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, clips[index])
