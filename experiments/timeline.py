@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 _PIECES = 120  # of a strip, at most
 _WIDTH, _HEIGHT = 960, 100  # of a strip's own coordinates
-_TICKS = 6  # on a time axis, at most
+_TICKS = 4  # steps on a time axis, at most: it may be on a phone
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds
 
 # Each has a contrast of at least 3 to the page, and neighbours differ in lightness or hue for

@@ -47,7 +47,7 @@ def test_the_headline_is_of_clips_where_all_leaks():
 def test_a_leak_is_announced_loudly_and_only_where_there_is_one(page):
     assert len(page.all("div", "alarm")) == 1
     assert page.text.index("of test tracks right") < page.text.index(ALARM)  # of the other split
-    assert "Quote the other split instead." in page.text
+    assert "Quote the track split instead." in page.text
     whole = check_page(render_classification(fake_classification(("a", "b"), clips=1, seeds=1)))
     held = check_page(render_classification(changed(track={})))
     assert whole.all("div", "alarm") == held.all("div", "alarm") == []
@@ -163,10 +163,20 @@ def test_what_is_missing_is_left_out(found, words):
 
 def test_a_failed_split_stays_beside_one_that_ran():
     found = changed(track={"track_accuracy": 0.5})
-    found["splits"]["chunk"] = {"leaks": True, "runs": [], "error": "loss is nan at step 3"}
+    failed = {"runs": [], "error": "loss is nan at step 3"}
+    found["splits"]["chunk"] = failed | {"leaks": True}
     page = check_page(render_classification(found))
     assert "50.0 % of test tracks right" in page.text
     assert ["chunk splitfailed: loss is nan at step 3", *[""] * 7] in page.rows
+
+
+def test_a_figure_is_not_passed_off_as_sound_where_the_sound_split_failed():
+    found = changed(chunk={"accuracy": 0.75})
+    found["splits"]["track"] = {"leaks": False, "runs": [], "error": "too few tracks"}
+    text = check_page(render_classification(found)).text
+    assert "75.0 % of test clips right" in text
+    assert "run it again with --split track" in text
+    assert text.index(ALARM) < text.index("75.0 % of test clips")
 
 
 def test_the_same_results_give_the_same_page_and_stay_as_they_are(results):
