@@ -11,12 +11,14 @@ import numpy as np
 from experiments import forest
 from experiments.confusion import CAPTION, confusion_figure
 from experiments.forest import points
-from experiments.page import counted, definitions, fill_page, folded, table, tiles
+from experiments.page import counted, fill_page, table, tiles
+from experiments.provenance import provenance
 from experiments.scores import (
     METRICS,
     Record,
     best_split,
     chance,
+    comparable,
     joined,
     leaking,
     leaks_worth,
@@ -28,8 +30,6 @@ from experiments.scores import (
     wilson,
 )
 from experiments.training_curves import classifier_curves
-
-_SIDES = ("train", "valid", "test")
 
 
 def render_classification(results: Record, *, heard: str = "") -> str:
@@ -56,7 +56,7 @@ def render_classification(results: Record, *, heard: str = "") -> str:
         "How it trained": classifier_curves({_titled(n): s for n, s in splits.items()}),
         "Listen": heard,
         "Track by track": _tracks(splits),
-        "Data, split and how to repeat it": _details(results),
+        "Data, split and how to repeat it": provenance(results),
     }
     return fill_page(
         title=f"{recipe} on {name}",
@@ -104,13 +104,12 @@ def _head(results: Record) -> str:
 
 
 def _published(results: Record) -> str:
-    published = results.get("published") or {}
-    share, note = published.get("accuracy"), str(published.get("note") or "").strip()
-    if share is None and not note:
+    if not (published := results.get("published")):
         return ""
-    figure = "Published: none." if share is None else f"Published: {percent(share, 2)}."
+    share, note = published.get("accuracy"), comparable(results)
+    figure = "none" if share is None else percent(share, 2)
     rest = f" {note[:1].upper()}{note[1:]}{'' if note[-1:] in '.!?' else '.'}" if note else ""
-    return f'<p class="lead"><strong>{figure}</strong>{escape(rest)}</p>'
+    return f'<p class="lead"><strong>Published: {figure}.</strong>{escape(rest)}</p>'
 
 
 def _alarm(splits: Mapping[str, Record]) -> str:
@@ -295,48 +294,7 @@ def _right(row: Record) -> bool:
     return bool(row.get("correct", row.get("label") == row.get("predicted")))
 
 
-# --- how it was made -----------------------------------------------------------------------------
-
-
-def _details(results: Record) -> str:
-    data, config = results.get("data", {}), results.get("config", {})
-    quarantined, skipped = data.get("quarantined") or [], data.get("skipped") or []
-    faulty = {row.get("track", "?"): row.get("reason", "") for row in quarantined}
-    out = definitions(faulty, verbatim=True)
-    out += _ids(f"Too short for a clip: {len(skipped)}", skipped)
-    plain = {k: v for k, v in config.items() if not isinstance(v, Mapping)}
-    nested = {k: v for k, v in config.items() if isinstance(v, Mapping)}
-    settings = definitions(plain) + "".join(
-        f"<h3>{escape(k.replace('_', ' '))}</h3>{definitions(v)}" for k, v in nested.items()
-    )
-    parts = {
-        "Data": definitions(data, without=("quarantined", "skipped")),
-        f"Files left out: {len(quarantined) + len(skipped)}": out,
-        **{
-            f"{escape(_titled(name))}, seed {escape(str(run.get('seed', i)))}": _split(run)
-            for name, split in results.get("splits", {}).items()
-            for i, run in enumerate(runs_of(split))
-        },
-        "Settings": settings,
-        "Machine and versions": definitions(results.get("environment", {})),
-    }
-    command = results.get("command")
-    return (f"<pre><code>{escape(command)}</code></pre>" if command else "") + folded(parts)
-
-
-def _split(run: Record) -> str:
-    """How many clips each side has, and of which tracks."""
-    ids, clips = run.get("split") or {}, run.get("clips") or {}
-    facts = {f"{side} clips": clips.get(side) for side in _SIDES}
-    lists = (_ids(f"{side}: {counted(len(ids[side]), 'track')}", ids[side]) for side in _SIDES
-             if ids.get(side))  # fmt: skip
-    return definitions({"split_seed": run.get("split_seed")} | facts) + "".join(lists)
-
-
-def _ids(title: str, ids: Sequence[str]) -> str:
-    if not ids:
-        return ""
-    return f'<h3>{escape(title)}</h3><p class="ids">{escape(", ".join(map(str, ids)))}</p>'
+# --- numbers --------------------------------------------------------------------------------------
 
 
 def _test_tracks(split: Record) -> int:

@@ -13,6 +13,7 @@ from experiments.page import counted, definitions, fill_page, table
 from experiments.presets import RECIPES
 from experiments.scores import (
     Record,
+    comparable,
     joined,
     leaks_worth,
     percent,
@@ -81,8 +82,9 @@ def recipe_table_section(results: Sequence[Record]) -> str:
         rows.append((name, *cells))
     body = table(_HEADS, rows)
     body = body.replace(_NO_LEAK, "none<small>a clip is a whole track</small>")  # narrower
-    comparable = {_name(result): _comparable(result) or None for result in ordered}
-    notes = definitions(comparable, verbatim=True)
+    notes = definitions(
+        {_name(result): comparable(result) or None for result in ordered}, verbatim=True
+    )
     return f'<div class="broad">{body}</div><p class="note">{escape(_caption(ordered))}</p>' + (
         f"<h3>Can the published figures be compared?</h3>{notes}" if notes else ""
     )
@@ -165,16 +167,11 @@ def _leak(splits: Mapping[str, Record]) -> str:
     return f"{text} ± {spread(worth).split(' ± ')[1]}" if len(worth) > 1 else text
 
 
-def _comparable(result: Record) -> str:
-    """Why the published figure can or can't be compared."""
-    return str((result.get("published") or {}).get("note") or "")
-
-
 def _note(result: Record) -> str:
     """What failed, and whether the published figure can be compared."""
     error = _error(result)
     failed = [f"failed: {error}"] if error else []
-    return "; ".join([*failed, *filter(None, [_comparable(result)])])
+    return "; ".join([*failed, *filter(None, [comparable(result)])])
 
 
 def _error(result: Record) -> str:
@@ -198,8 +195,8 @@ def _caption(ordered: Sequence[Record]) -> str:
     return (
         f"Data: {music}. Percent, mean ± standard deviation over {seeds}. The chunk split leaks: "
         "chunks of one track are in training and in test; in the track split all are on one side. "
-        "Leak: chunk minus track split in clip accuracy, in points, paired by seed. Steps, epochs "
-        "and seconds are of one training"
+        "Leak: chunk minus track split in clip accuracy, in points, paired by seed. Published "
+        "figures come of their authors' own data. Steps, epochs and seconds are of one training"
         + (f", on {joined(sorted(machines))}." if machines else ".")
     )
 

@@ -79,6 +79,18 @@ def leaks_worth(splits: Mapping[str, Record]) -> list[float]:
     return [high[seed] - low[seed] for seed in high if seed in low]
 
 
+def comparable(results: Record) -> str:
+    """What the published figure is worth, and which split of the results it compares with."""
+    published = results.get("published") or {}
+    note = str(published.get("note") or "").strip()
+    if published.get("accuracy") is None:
+        return "" if note == "none" else note.removeprefix("none; ")
+    protocol = results.get("config", {}).get("recipe", {}).get("split")
+    if not protocol or (protocol == "chunk" and whole_tracks(results)):
+        return note
+    return "; ".join(filter(None, [note, f"compare it with the {protocol} split only"]))
+
+
 def chance(labels: Sequence[Any]) -> float | None:
     """Share that guessing gets right; None without labels."""
     return 1 / len(labels) if labels else None

@@ -34,7 +34,7 @@ def test_the_headline_says_what_came_out_of_the_split_that_holds(results, page):
     found = [run["track_accuracy"] for run in results["splits"]["track"]["runs"]]
     share = f"{100 * np.mean(found):.1f} %"
     assert f"{share} of test tracks right (3 seeds), chance 33.3 %." in page.text
-    assert "Published: 79.54 %. Chunks of a track on both sides: only the chunk split" in page.text
+    assert "Published: 79.54 %. Chunks of a track on both sides; compare it with" in page.text
 
 
 def test_the_headline_is_of_clips_where_all_leaks():
@@ -154,7 +154,9 @@ def test_hostile_names_stay_text():
         ({"splits": {"track": {"runs": [{"accuracy": 0.5}]}}}, "An unknown share of test tracks"),
         ({"splits": {"track": {"runs": [{"track_accuracy": 0.5}]}}}, "50.0 % of test tracks right"),
         ({"published": {"accuracy": None, "note": "none; a demo"}, "data": {"labels": ["a"]}},
-         "Published: none."),
+         "Published: none. A demo."),
+        ({"published": {"accuracy": None, "note": "none"}}, "Published: none."),
+        ({"published": {"accuracy": 0.5, "note": "50 epochs."}}, "Published: 50.00 %. 50 epochs."),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_left_out(found, words):

@@ -47,7 +47,7 @@ def test_a_row_says_what_was_published_and_what_came_out():
         "400",
         "200",  # 112 training clips are two batches of 64
         "61",
-        "chunks of a track on both sides: only the chunk split can be compared",
+        "chunks of a track on both sides; compare it with the chunk split only",
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 from experiments.scores import (
     best_split,
     chance,
+    comparable,
     joined,
     leaks_worth,
     percent,
@@ -63,6 +64,24 @@ def test_whole_tracks_are_told_from_single_clips_of_longer_ones():
     assert not whole_tracks(results)
     assert not whole_tracks(fake_classification(("a", "b"), clips=3, seeds=1))
     assert not whole_tracks({})
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "note", "protocol", "expected"),
+    [
+        (0.5, "one seed", "chunk", "one seed; compare it with the chunk split only"),
+        (0.5, "", "track", "compare it with the track split only"),
+        (0.5, "one seed", None, "one seed"),
+        (None, "none", "chunk", ""),
+        (None, "none; a demo", "track", "a demo"),
+    ],
+)
+def test_published_figures_compare_with_the_split_of_their_protocol(
+    accuracy, note, protocol, expected
+):
+    results = {"published": {"accuracy": accuracy, "note": note},
+               "config": {"recipe": {"split": protocol}}}  # fmt: skip
+    assert comparable(results) == expected
 
 
 def test_small_things():
