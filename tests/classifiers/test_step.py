@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from classifier_toys import SMALL, same, small, toy
 from flax import nnx
+from small_classifiers import SMALL as EVERY
 
+from classifiers.architectures import ARCHITECTURES, create
 from classifiers.fit_config import FitConfig
 from classifiers.step import (
     _compiled_step,
+    _optimizer,
     _rule,
     cross_entropy,
     each,
@@ -146,6 +149,30 @@ def test_bfloat16_computes_about_the_same_and_keeps_float32(name):
         assert a.dtype == b.dtype != jnp.bfloat16
     for a, b in zip(jax.tree.leaves(exact[:2]), jax.tree.leaves(rough[:2]), strict=True):
         np.testing.assert_allclose(a, b, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_is_traced_in_bfloat16_and_several_at_once(name):
+    shape, options = EVERY[name]
+    rule = _rule(FitConfig(steps=1, compute_dtype="bfloat16"))
+
+    def initial():
+        model = create(name, input_shape=shape, num_classes=3, rngs=nnx.Rngs(0), **options)
+        params, rest = split(model)[1:]
+        return stacked([(params, rest, _optimizer(rule).init(params))] * 2)
+
+    graph = split(
+        nnx.eval_shape(
+            lambda: create(name, input_shape=shape, num_classes=3, rngs=nnx.Rngs(0), **options)
+        )
+    )[0]
+    state = jax.eval_shape(initial)
+    inputs, targets = np.zeros((2, 4, *shape), np.float32), np.zeros((2, 4, 3), np.float32)
+    step, keys = _compiled_step(graph, rule, None, 2), jax.random.split(jax.random.key(0), 2)
+    after, scores = jax.eval_shape(step, state, inputs, targets, keys, 1, np.float32(0.1), None)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), (after, scores)) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), (state, jax.ShapeDtypeStruct((2, 2), np.float32))
+    )
 
 
 def test_bfloat16_is_what_the_network_sees(line):

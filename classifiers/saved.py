@@ -1,0 +1,136 @@
+"""A trained classifier as one file that is safe to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from classifiers.architectures import Classifier, create
+from features.files import replacing
+
+VERSION = 1  # of the format; another one is refused
+_KEY = "classifier"  # of the header's metadata: a JSON object of version, spec and metadata
+
+
+def save(model: nnx.Module, path: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a classifier to one ``.safetensors`` file, whole or not at all.
+
+    It holds every weight and batch statistic under its readable name (``layers.0.kernel``),
+    what :func:`classifiers.create` made the network from, and ``metadata``: no pickle, nothing
+    that runs.
+
+    Parameters
+    ----------
+    model : from :func:`classifiers.create`.
+    path : to write to; its suffix is ``.safetensors``.
+    metadata : what else the file should say, as JSON: labels, sample_rate, ….
+
+    Raises
+    ------
+    ValueError
+        A model that ``create`` did not make, another suffix, or metadata that JSON cannot hold.
+    OSError
+        The file system refuses, a full disk for one.
+    """
+    from safetensors.numpy import save as serialized
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: the name of a saved classifier ends in .safetensors")
+    if not isinstance(model, Classifier):
+        raise ValueError(
+            f"{path}: the classifier cannot be made again from a file, since it has no spec: "
+            "make it with classifiers.create"
+        )
+    about = {"version": VERSION, "spec": asdict(model.spec), "metadata": dict(metadata or {})}
+    try:
+        header = {_KEY: json.dumps(about, allow_nan=False)}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: metadata must be fit for JSON: {error}") from None
+    # Contiguous, since safetensors writes an array's buffer as it lies in memory.
+    arrays = {name: np.asarray(each[...], order="C") for name, each in _variables(model).items()}
+    content = serialized(arrays, metadata=header)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load(path: str | Path) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier that `save` wrote to ``path``, and the metadata given there.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is something else, cut short, of another version, of an architecture that
+        this version has not, or its variables are not those of its architecture.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is no safetensors file, or cut short ({error}): save the classifier again"
+        ) from None
+    model, metadata = _described(path, header)
+    _fill(path, model, arrays)
+    return model, metadata
+
+
+def _described(path: Path, header: Mapping[str, str]) -> tuple[Classifier, dict[str, Any]]:
+    """The network of a file's header, without weights, and the metadata."""
+    if _KEY not in header:
+        raise ValueError(f"{path} holds no classifier: classifiers.save did not write it")
+    try:
+        about = json.loads(header[_KEY])
+        version = about["version"]
+        if version == VERSION:
+            spec = dict(about["spec"])
+            options = dict(spec.pop("options"))
+            model = nnx.eval_shape(lambda: create(**spec, rngs=nnx.Rngs(0), **options))
+            return model, dict(about["metadata"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} describes no classifier that this version knows: {error}"
+        ) from None
+    raise ValueError(
+        f"{path} is of format version {version}, this is version {VERSION}: read it with the "
+        "version of wavegan that wrote it"
+    )
+
+
+def _fill(path: Path, model: Classifier, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put ``arrays`` into the variables of the same names, each of which there must be."""
+    variables = _variables(model)
+    for problem, names in (
+        ("is missing", variables.keys() - arrays.keys()),
+        (f"has no place in {model.spec.name}", arrays.keys() - variables.keys()),
+    ):
+        if names:
+            raise ValueError(f"{path}: the variable {min(names)} {problem}")
+    for name, variable in variables.items():
+        found, needed = arrays[name], variable.get_value()
+        if (found.shape, found.dtype) != (needed.shape, needed.dtype):
+            raise ValueError(
+                f"{path}: the variable {name} is {found.dtype} {found.shape}, "
+                f"{model.spec.name} needs {needed.dtype} {needed.shape}"
+            )
+        variable.set_value(jnp.asarray(found))
+
+
+def _variables(model: nnx.Module) -> dict[str, nnx.Variable]:
+    """Every variable, batch statistics among them, by its name."""
+    return {".".join(map(str, place)): v for place, v in nnx.to_flat_state(nnx.state(model))}
