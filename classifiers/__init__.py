@@ -1,17 +1,26 @@
 """Genre classifiers: published architectures, their training, and metrics."""
 
-from classifiers.architectures import ARCHITECTURES, create
+from classifiers.architectures import ARCHITECTURES, Spec, create
+from classifiers.fit_config import FitConfig
+from classifiers.history import History
 from classifiers.metrics import Report, evaluate, vote_by_track
-from classifiers.training import FitConfig, History, fit, predict
+from classifiers.prediction import predict
+from classifiers.saved import load, save
+from classifiers.training import FitInterrupted, fit, fit_together
 
 __all__ = [
     "ARCHITECTURES",
     "FitConfig",
+    "FitInterrupted",
     "History",
     "Report",
+    "Spec",
     "create",
     "evaluate",
     "fit",
+    "fit_together",
+    "load",
     "predict",
+    "save",
     "vote_by_track",
 ]

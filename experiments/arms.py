@@ -2,92 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from features import Standardizer
+from features import Rows
 
+# What joins the real clips in each arm, each as many as there are generated clips.
+ARMS: Mapping[str, tuple[str, ...]] = {
+    "real": (),
+    "real-oversampled": ("repeated",),
+    "real+classical": ("classical",),
+    "real+synthetic": ("synthetic",),
+    "real+classical+synthetic": ("classical", "synthetic"),
+}
 
-class Rows:
-    """Rows of several arrays under one index, standardised as they are read.
-
-    Parameters
-    ----------
-    parts : arrays (N_i, ...) of one shape, memory-mapped ones too.
-    index : row of the parts laid end to end for each row here; None takes all.
-    scaler : applied to what is read.
-    """
-
-    def __init__(
-        self,
-        parts: Sequence[np.ndarray | Rows],
-        index: np.ndarray | None = None,
-        scaler: Standardizer | None = None,
-    ):
-        self._parts = tuple(parts)
-        self._ends = np.cumsum([len(part) for part in parts])
-        self._index = np.arange(self._ends[-1]) if index is None else index
-        self._scaler = scaler
-        self.shape: tuple[int, ...] = (len(self._index), *self._parts[0].shape[1:])
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def __getitem__(self, rows) -> np.ndarray:
-        rows = self._index[rows]
-        part = np.searchsorted(self._ends, rows, side="right")
-        out = np.empty((len(rows), *self.shape[1:]), np.float32)
-        for i in np.unique(part):
-            here = part == i
-            out[here] = self._parts[i][rows[here] - (self._ends[i] - len(self._parts[i]))]
-        return np.asarray(self._scaler.apply(out)) if self._scaler else out
+# Beside the first arm, what an arm is held against where both are there: what else the same
+# number of further clips, or of training steps, would have brought.
+_CONTROLS: Mapping[str, tuple[str, ...]] = {
+    "real+classical": ("real-oversampled",),
+    "real+synthetic": ("real-oversampled", "real+classical"),
+    "real+classical+synthetic": ("real+classical",),
+}
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Features (N, ...) and labels (N,) that a classifier trains on."""
+    """What a classifier trains on.
+
+    Attributes
+    ----------
+    features, labels : (N, ...) and (N,).
+    key : tells these examples from others.
+    """
 
     features: np.ndarray | Rows
     labels: np.ndarray
+    key: str
 
 
-Training = tuple[list[np.ndarray | Rows], np.ndarray, np.ndarray]  # parts, index, labels
+def joined(parts: Sequence[Examples]) -> Examples:
+    """Several examples as one, in their order."""
+    return Examples(
+        Rows([part.features for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        " + ".join(part.key for part in parts),
+    )
 
 
-@dataclass(frozen=True)
-class Arm:
-    """``build`` lays out the training set from real and synthetic examples.
+def repeated(labels: np.ndarray, counts: Mapping[int, int]) -> Iterator[np.ndarray]:
+    """Rows of ``labels`` (N,) that are ``counts[label]`` of each label, spread evenly over them.
 
-    ``synthetic`` says whether the arm depends on the generated clips themselves.
+    Yields
+    ------
+    Rows in which none comes twice; most labels are in the first of them, and in further ones
+    where more of a label is asked for than there is.
     """
-
-    build: Callable[[Examples, Examples], Training]
-    synthetic: bool
-
-
-def _real(real: Examples, synthetic: Examples) -> Training:
-    return [real.features], np.arange(len(real.labels)), real.labels
-
-
-def _oversampled(real: Examples, synthetic: Examples) -> Training:
-    """The real clips repeated, class by class, to the number that the augmented arm has."""
-    extra = [
-        np.resize(np.flatnonzero(real.labels == label), int((synthetic.labels == label).sum()))
-        for label in np.unique(synthetic.labels)
-    ]
-    index = np.concatenate([np.arange(len(real.labels)), *extra])
-    return [real.features], index, real.labels[index]
+    rows = {label: np.flatnonzero(labels == label) for label in counts}
+    done = dict.fromkeys(counts, 0)
+    while done != counts:
+        taken = {n: rows[n][: counts[n] - done[n]] for n in counts}
+        done = {n: done[n] + len(taken[n]) for n in counts}
+        yield np.concatenate(list(taken.values()))
 
 
-def _augmented(real: Examples, synthetic: Examples) -> Training:
-    labels = np.concatenate([real.labels, synthetic.labels])
-    return [real.features, synthetic.features], np.arange(len(labels)), labels
-
-
-ARMS: Mapping[str, Arm] = {
-    "real": Arm(_real, synthetic=False),
-    "real-oversampled": Arm(_oversampled, synthetic=False),
-    "real+synthetic": Arm(_augmented, synthetic=True),
-}
+def pairs(arms: Sequence[str]) -> list[tuple[str, str]]:
+    """Each difference to be estimated: an arm, and the one that it is held against."""
+    baseline, *others = arms
+    against_first = [(arm, baseline) for arm in others]
+    controls = [(arm, control) for arm in others for control in _CONTROLS.get(arm, ())]
+    return against_first + [pair for pair in controls if pair[1] in others]

@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import signal
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import jax
 
-from experiments import cli_generate, cli_study
+from experiments import cli_classify, cli_generate, cli_study
 from experiments.cli_gan import add_gan_options, with_gan_options
-from experiments.presets import RECIPES, Recipe
+from experiments.cli_runs import (
+    add_data_options,
+    add_recipe_options,
+    data_of,
+    new_run,
+    recipe_of,
+    stop_on_signals,
+)
 from experiments.progress import Progress, duration
-from experiments.settings import ARM_NAMES, SPLITS, CompareConfig, DataConfig, as_dict
+from experiments.settings import ARM_NAMES, DEFAULT_ARMS, CompareConfig, as_dict
 from features.cache import default_cache_dir
 from wavegan.memory import OutOfDeviceMemory
 from wavegan.run_folder import CheckpointError
@@ -63,25 +68,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from experiments.compare import compare
 
-    recipe = _recipe(options)
+    recipe = with_gan_options(recipe_of(options), options)
     config = CompareConfig(
         recipe=recipe,
-        data=_data(options),
+        data=data_of(options),
         seeds=options.seeds,
         gan_seeds=options.gan_seeds,
         steps=options.steps,
         synthetic_ratio=options.synthetic_ratio,
         arms=tuple(options.arms.split(",")),
+        augment=options.augment,
         at_once=options.at_once,
     )
-    out = options.out or _new_run(f"compare-{recipe.name}")
+    out = options.out or new_run(f"compare-{recipe.name}")
     print(f"run folder: {out} (resume with --out {out})", file=sys.stderr)
     results = compare(
         config,
         out,
         command=options.command_line,
         progress=Progress(),
-        should_stop=_stop_on_signals(),
+        should_stop=stop_on_signals(),
     )
     _print_results(results)
     print(f"\nreport: {out / 'report.html'}")
@@ -96,7 +102,8 @@ def _train(options: argparse.Namespace) -> int:
     from wavegan.distributed import first
 
     alone = _joined(options)
-    recipe, data, progress = _recipe(options), _data(options), Progress(quiet=not alone)
+    recipe, data = with_gan_options(recipe_of(options), options), data_of(options)
+    progress = Progress(quiet=not alone)
     settings = recipe.gan_train
     if not settings.inspect_every:
         settings = replace(settings, inspect_every=max(1, settings.steps // INSPECTIONS))
@@ -108,7 +115,7 @@ def _train(options: argparse.Namespace) -> int:
         channels=recipe.gan.channels,
         progress=progress,
     )
-    out = options.out or _new_run("train")
+    out = options.out or new_run("train")
     progress.say(f"run folder: {out} (resume with --out {out})")
     fixed = {"recipe": recipe.name, "data": source.digest, "split": as_dict(data)}
     with Run(out).working({"recipe": as_dict(recipe), "data": as_dict(data)}, fixed) as run:
@@ -119,7 +126,7 @@ def _train(options: argparse.Namespace) -> int:
                 recipe,
                 seeds=options.gan_seeds,
                 progress=progress,
-                should_stop=_stop_on_signals(),
+                should_stop=stop_on_signals(),
                 at_once=options.at_once,
                 watching=Watching(options.quality, options.judge, options.tensorboard),
             )
@@ -184,53 +191,6 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _recipe(options: argparse.Namespace) -> Recipe:
-    """The named recipe with the options that were given put into it."""
-    if options.recipe not in RECIPES:
-        import difflib
-
-        near = difflib.get_close_matches(options.recipe, RECIPES, n=2) or list(RECIPES)
-        raise ValueError(f"--recipe {options.recipe}: there is none; try {', '.join(near)}")
-    clip = {"sample_rate": options.sample_rate, "num_samples": options.num_samples}
-    return with_gan_options(replace(RECIPES[options.recipe], **_given(clip)), options)
-
-
-def _given(values: dict) -> dict:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _data(options: argparse.Namespace) -> DataConfig:
-    return DataConfig(
-        root=options.data,
-        split=options.split,
-        fractions=options.fractions,
-        split_seed=options.split_seed,
-        split_lists=options.split_lists,
-        artist_index=options.artist_index,
-        skip_short=options.skip_short,
-    )
-
-
-def _new_run(name: str) -> Path:
-    return Path("runs") / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{name}"
-
-
-def _stop_on_signals():
-    """A question whether Ctrl-C or SIGTERM came; the second one stops at once."""
-    came = False
-
-    def handle(number: int, frame: object) -> None:
-        nonlocal came
-        if came:
-            raise KeyboardInterrupt
-        came = True
-        print("\nstopping after this step, saving (again: stop at once)", file=sys.stderr)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
-    return lambda: came
-
-
 def _print_results(results: dict) -> None:
     """The table and the verdicts."""
     print(f"\n{'arm':<20}{'runs':>5}{'track accuracy':>16}{'clip accuracy':>15}{'macro-F1':>10}")
@@ -254,16 +214,6 @@ def _print_results(results: dict) -> None:
     print(f"\nthis session took {duration(results['environment']['session_seconds'])}")
 
 
-def _fractions(text: str) -> tuple[float, float, float]:
-    try:
-        train, valid, test = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"three numbers with commas for train, valid and test, as 0.7,0.2,0.1; found {text!r}"
-        ) from None
-    return train, valid, test
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="wavegan",
@@ -280,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     compare = command("compare", _compare, "baseline against augmented, end to end: the main job")
     train = command("train", _train, "train one GAN a genre, or one for all")
     for added in (compare, train):
-        _add_data_options(added)
+        add_recipe_options(add_data_options(added))
         add_gan_options(added)
     add = compare.add_argument_group("comparison").add_argument
     add("--seeds", type=int, default=3, help="paired runs of each arm (default 3)")
@@ -291,7 +241,8 @@ def _parser() -> argparse.ArgumentParser:
         default=1.0,
         help="generated for each real clip (default 1)",
     )
-    add("--arms", default=",".join(ARM_NAMES), help="with commas; the first is the baseline")
+    arms = f"of {', '.join(ARM_NAMES)}, with commas; the first is the baseline"
+    add("--arms", default=",".join(DEFAULT_ARMS), help=arms)
 
     add = train.add_argument_group("what is watched").add_argument
     add(
@@ -320,7 +271,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--process", type=int, metavar="I", help="which one this is, from 0")
 
     cli_generate.add_commands(command)
-    cli_study.add_command(command, _add_split_options, _data, _stop_on_signals)
+    cli_study.add_command(command)
+    cli_classify.add_commands(command)
 
     report = command(
         "report", _report, "write the page of a training run, find that of a comparison"
@@ -335,24 +287,3 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", type=Path, help="write the rows to this file, too")
     bench.add_argument("--repeats", type=int, default=5, help="of each timing (default 5)")
     return parser
-
-
-def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    add = _add_split_options(parser).add_argument
-    add("--recipe", default="demo", help=f"{', '.join(RECIPES)} (default demo)")
-    add("--sample-rate", type=int, help="Hz (default: the recipe's)")
-    add("--num-samples", type=int, help="of a clip (default: the recipe's)")
-
-
-def _add_split_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    group = parser.add_argument_group("data")
-    add = group.add_argument
-    add("--data", help="folder of class folders (default: the embedded synthetic genres)")
-    add("--out", type=Path, help="run folder (default runs/<date>-<name>); resumes what is there")
-    add("--split", default="track", help=f"{', '.join(SPLITS)} (default track)")
-    add("--fractions", type=_fractions, default=(0.7, 0.2, 0.1), metavar="TRAIN,VALID,TEST")
-    add("--split-seed", type=int, default=0)
-    add("--split-lists", help="folder of the gtzan-filtered lists (train_filtered.txt, …)")
-    add("--artist-index", help="file that names each GTZAN track's artist")
-    add("--skip-short", action="store_true", help="leave out tracks shorter than a clip")
-    return group

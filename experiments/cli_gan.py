@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import re
-import types
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
+from experiments.cli_options import add_settings, given_settings
 from experiments.presets import Recipe
 from experiments.variants import GAN_PRESETS
 from wavegan import AUGMENTATIONS, LOSSES, TrainConfig, WaveGANConfig
@@ -42,8 +39,7 @@ def add_gan_options(parser: argparse.ArgumentParser) -> None:
         help="GANs trained in one program (default: all on an accelerator, 1 on a CPU)",
     )
     for config in _CONFIGS.values():
-        for name, kind, about in _settings(config):
-            _add(group, f"--gan-{name.replace('_', '-')}", kind, about)
+        add_settings(group, config, "gan", without=_ELSEWHERE, names=_NAMES)
 
 
 def with_gan_options(recipe: Recipe, options: argparse.Namespace) -> Recipe:
@@ -57,35 +53,8 @@ def with_gan_options(recipe: Recipe, options: argparse.Namespace) -> Recipe:
         )
     given: dict[str, Any] = {}
     for part, config in _CONFIGS.items():
-        values = {name: getattr(options, f"gan_{name}") for name, _, _ in _settings(config)}
-        values = {name: value for name, value in values.items() if value is not None}
+        values = given_settings(options, config, "gan", without=_ELSEWHERE)
         given[part] = replace(getattr(recipe, part), **values)
     if options.conditional is not None:
         given["conditional"] = options.conditional
     return replace(recipe, **given)
-
-
-def _settings(config: type) -> Iterator[tuple[str, Any, str]]:
-    """Name, type and a line about each setting, as its class documents it."""
-    sections = re.split(r"\n +(?:Attributes|Raises)\n +-+\n", config.__doc__ or "")
-    entries = re.findall(r"^ {4}(\w[\w, ]*) : (.+(?:\n {8}.+)*)", sections[1], re.MULTILINE)
-    about = {name: text for names, text in entries for name in names.split(", ")}
-    for name, kind in get_type_hints(config).items():
-        if name in {field.name for field in dataclasses.fields(config)} - _ELSEWHERE:
-            text = " ".join(about[name].split()).rstrip(".")
-            yield name, kind, f"{text} ({', '.join(_NAMES[name])})" if name in _NAMES else text
-
-
-def _add(group: Any, flag: str, kind: Any, about: str) -> None:
-    about = about.replace("%", "%%")
-    if kind is bool:
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=about)
-    elif kind == tuple[str, ...]:
-        group.add_argument(flag, type=_names, metavar="A,B,…", help=about)
-    else:
-        kinds = [k for k in get_args(kind) if k is not types.NoneType] or [kind]
-        group.add_argument(flag, type=kinds[0], metavar=kinds[0].__name__.upper(), help=about)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in text.split(",") if name)

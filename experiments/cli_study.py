@@ -6,24 +6,15 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from experiments.cli_runs import add_data_options, data_of, stop_on_signals
 from experiments.progress import Progress
-from experiments.settings import DataConfig
 from experiments.variants import VARIANTS, StudyConfig
 
 
-def add_command(
-    command: Callable[..., argparse.ArgumentParser],
-    add_split_options: Callable[[argparse.ArgumentParser], object],
-    data: Callable[[argparse.Namespace], DataConfig],
-    stop_on_signals: Callable[[], Callable[[], bool]],
-) -> None:
-    """Add the command; the rest is what commands that train share."""
-
-    def run(options: argparse.Namespace) -> int:
-        return _study(options, data(options), stop_on_signals)
-
-    parser = command("study", run, "ways to train a GAN on little data, at equal wall time")
-    add_split_options(parser)
+def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = command("study", _study, "ways to train a GAN on little data, at equal wall time")
+    add_data_options(parser)
     add = parser.add_argument_group("study").add_argument
     add("--seconds", type=float, default=60.0, help="of training of each run (default 60)")
     add("--seeds", type=int, default=3, help="runs of each variant (default 3)")
@@ -38,11 +29,7 @@ def add_command(
     add("--json", type=Path, help="write the results to this file, too")
 
 
-def _study(
-    options: argparse.Namespace,
-    data: DataConfig,
-    stop_on_signals: Callable[[], Callable[[], bool]],
-) -> int:
+def _study(options: argparse.Namespace) -> int:
     from experiments.study import study
     from experiments.study_table import study_table
     from features.files import write_json
@@ -50,7 +37,7 @@ def _study(
     if options.out is None:
         raise ValueError("--out is missing: a study takes long, and the same --out resumes it")
     config = StudyConfig(
-        data=data,
+        data=data_of(options),
         seconds=options.seconds,
         seeds=options.seeds,
         variants=tuple(options.variants.split(",")) if options.variants else tuple(VARIANTS),

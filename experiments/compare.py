@@ -3,49 +3,44 @@
     tracks → split → a GAN a genre (training tracks alone) → clips → features
            → one classifier an arm and seed → paired differences → results.json, report.html
 
-Each stage is kept in the run folder under a key of all that went into it.
+Features come from the cache; every other stage is kept in the run folder under a key of all that
+went into it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flax import nnx
-from numpy.lib.format import write_array_header_1_0
 
-from classifiers import FitConfig, create, fit, predict
-from experiments.arms import ARMS, Examples, Rows
+from classifiers import FitConfig, FitInterrupted, create, fit, predict
+from experiments.arms import ARMS, Examples, joined, repeated
 from experiments.gan_training import train_gans
-from experiments.gans import Gan, refuse_leaks, sample_gan
-from experiments.inputs import Input
+from experiments.gans import Gan, gan_seed, refuse_leaks, sample_gan
+from experiments.inputs import Augmented
+from experiments.listening import augmentation_section
 from experiments.progress import Progress
 from experiments.report import render_report
 from experiments.results import Outcome, record, summarise
 from experiments.runs import Run, environment
 from experiments.settings import CompareConfig, as_dict
 from experiments.sources import Source, open_source
-from features import Clips, Standardizer
+from features import Clips, Rows, Standardizer, extract, fingerprint
+from features.augmentation import FeatureAugmentation
 from features.files import replacing, write_json, write_text
 from wavegan import TrainingInterrupted
 
 SHOWN_CLIPS = 12  # real and generated ones of each genre in the report
-_BATCH = 64  # clips whose features are computed at a time
-
-
-@dataclass(frozen=True)
-class Side:
-    """One side of the split as the classifiers see it."""
-
-    clips: Clips
-    features: np.ndarray
-    key: str  # of the stage that made the features
+SHOWN_AUGMENTED = 3  # training clips whose augmented versions the report has
 
 
 def compare(
@@ -84,241 +79,243 @@ def compare(
     )
     fixed = {"recipe": recipe.name, "data": source.digest, "split": as_dict(config.data)}
     with Run(out).working(as_dict(config), fixed) as run:
-        gans = train_gans(
-            run,
-            source,
-            recipe,
-            seeds=config.gan_seeds,
-            progress=progress,
-            should_stop=should_stop,
-            at_once=config.at_once,
-        )
-        sides = {
-            side: _side(run, source.clips(side, recipe.num_samples), recipe.input, side, progress)
-            for side in ("train", "valid", "test")
-        }
-        clips = {name: side.clips for name, side in sides.items()}
-        counts = _synthetic_counts(clips["train"], config.synthetic_ratio)
-        synthetic = [
-            _synthetic_side(
-                run, [g for g in gans if g.seed == seed], counts, source, config, progress
+        gans: list[Gan] = []
+        if any("synthetic" in ARMS[arm] for arm in config.arms):
+            gans = train_gans(
+                run,
+                source,
+                recipe,
+                seeds=config.gan_seeds,
+                progress=progress,
+                should_stop=should_stop,
+                at_once=config.at_once,
             )
-            for seed in range(config.gan_seeds)
-        ]
+        held_out = {r.digest for side in ("valid", "test") for r in source.sides[side]}
+        for gan in gans:
+            refuse_leaks(gan, held_out)
+        comparison = Comparison(run, config, source, gans, progress, should_stop)
         arms: dict[str, list[Outcome]] = {}
         failed: dict[str, str] = {}
         for arm in config.arms:
             try:
-                arms[arm] = _run_arm(run, arm, config, sides, synthetic, progress, should_stop)
+                arms[arm] = [comparison.outcome(arm, seed) for seed in range(config.seeds)]
             except FloatingPointError as error:  # a failed arm stays in the report
                 failed[arm] = str(error)
                 progress.say(f"{arm} failed: {error}")
-        results = summarise(config, source, clips, gans, sum(counts.values()), arms)
+        results = summarise(
+            config, source, comparison.clips, gans, sum(comparison.counts.values()), arms
+        )
         results["arms"] |= {arm: {"runs": [], "error": error} for arm, error in failed.items()}
         results["command"] = command
         results["environment"] = environment() | {
             "session_seconds": round(time.monotonic() - started, 1)
         }
         write_json(run.path / "results.json", results)
-        write_text(run.path / "report.html", _report(run, results, source, config, gans, counts))
+        write_text(run.path / "report.html", comparison.report(results))
     return results
 
 
-def _side(run: Run, clips: Clips, make: Input, name: str, progress: Progress) -> Side:
-    """Features of clips, kept as a stage."""
-    rows = zip(clips.digests, clips.starts, clips.labels, strict=True)
-    text = "".join(f"{digest}:{start}:{clips.label_names[label]};" for digest, start, label in rows)
-    inputs = {
-        "clips": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
-        "sample_rate": clips.sample_rate,
-        "num_samples": clips.num_samples,
-        "input": {"type": type(make).__name__, **as_dict(make)},
-    }
+@dataclass(frozen=True)
+class Comparison:
+    """What all arms of a comparison share."""
 
-    def build(folder: Path) -> None:
-        _write_features(folder, clips.audio, clips.sample_rate, make, f"features {name}", progress)
+    run: Run
+    config: CompareConfig
+    source: Source
+    gans: Sequence[Gan]
+    progress: Progress
+    should_stop: Callable[[], bool] | None
 
-    folder = run.stage(f"features-{name}", inputs, build)
-    return Side(clips, np.load(folder / "features.npy", mmap_mode="r"), folder.name)
+    @cached_property
+    def clips(self) -> dict[str, Clips]:
+        """The real clips of each side of the split."""
+        num_samples = self.config.recipe.num_samples
+        return {side: self.source.clips(side, num_samples) for side in ("train", "valid", "test")}
 
-
-def _write_features(
-    folder: Path, audio: Any, sample_rate: int, make: Input, task: str, progress: Progress
-) -> None:
-    """``features.npy`` in ``folder``, computed in batches of one shape."""
-    count = len(audio)
-
-    def batch(start: int) -> np.ndarray:
-        rows = np.arange(start, start + _BATCH) % count  # the last batch wraps around
-        return np.asarray(make(np.asarray(audio[rows], np.float32), sample_rate))
-
-    first = batch(0)
-    header = {"descr": "<f4", "fortran_order": False, "shape": (count, *first.shape[1:])}
-    with replacing(folder / "features.npy") as temporary, temporary.open("wb") as file:
-        write_array_header_1_0(file, header)
-        for start in range(0, count, _BATCH):
-            values = batch(start) if start else first
-            file.write(values[: count - start].astype("<f4", copy=False).tobytes())
-            progress.update(task, min(start + _BATCH, count), count, unit="clip")
-
-
-def _synthetic_counts(train: Clips, ratio: float) -> dict[int, int]:
-    """Generated clips for each label: ``ratio`` times its real training clips."""
-    return {
-        int(label): max(1, round(ratio * int((train.labels == label).sum())))
-        for label in np.unique(train.labels)
-    }
-
-
-def _synthetic_side(
-    run: Run,
-    gans: Sequence[Gan],
-    counts: dict[int, int],
-    source: Source,
-    config: CompareConfig,
-    progress: Progress,
-) -> tuple[Examples, str]:
-    """Features and labels of all genres' generated clips, and a key of what they are."""
-    held_out = {r.digest for side in ("valid", "test") for r in source.sides[side]}
-    make, sample_rate = config.recipe.input, config.recipe.sample_rate
-    features, labels, keys = [], [], []
-    for label, count in counts.items():
-        name = source.labels[label]
-        gan = next(g for g in gans if name in g.labels)
-        refuse_leaks(gan, held_out)
-        audio = sample_gan(run, gan, count, name)
-
-        def build(folder: Path, audio=audio, name=name) -> None:
-            scaled = _Float(audio)
-            _write_features(
-                folder, scaled, sample_rate, make, f"features of generated {name}", progress
-            )
-
-        inputs = {
-            "gan": gan.folder.name,
-            "label": name,
-            "count": count,
-            "input": {"type": type(make).__name__, **as_dict(make)},
+    @cached_property
+    def counts(self) -> dict[int, int]:
+        """Generated clips for each label: ``synthetic_ratio`` times its real training clips."""
+        labels, ratio = self.clips["train"].labels, self.config.synthetic_ratio
+        return {
+            int(label): max(1, round(ratio * int((labels == label).sum())))
+            for label in np.unique(labels)
         }
-        folder = run.stage(f"features-{name}-{gan.seed}", inputs, build)
-        features.append(np.load(folder / "features.npy", mmap_mode="r"))
-        labels.append(np.full(count, label, np.int32))
-        keys.append(folder.name)
-    return Examples(Rows(features), np.concatenate(labels)), "+".join(keys)
 
+    @cached_property
+    def real(self) -> dict[str, Examples]:
+        """The real examples of each side."""
+        return {side: self._examples(clips, side) for side, clips in self.clips.items()}
 
-class _Float:
-    """int16 clips read as float32 in [-1, 1]."""
+    def _examples(self, clips: Clips, name: str, make: Any = None) -> Examples:
+        """Features of clips, those of the recipe or of ``make``."""
+        make = make or self.config.recipe.input
+        rows = zip(clips.digests, clips.starts, clips.labels, strict=True)
+        text = "".join(f"{digest}:{start}:{label};" for digest, start, label in rows)
+        content = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        key = f"{content} {clips.sample_rate} {clips.num_samples} {fingerprint(make)}"
+        return Examples(self._features(clips, make, f"features {name}"), clips.labels, key)
 
-    def __init__(self, audio: np.ndarray):
-        self._audio = audio
-
-    def __len__(self) -> int:
-        return len(self._audio)
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        return self._audio[rows] / np.float32(32768)
-
-
-def _run_arm(
-    run: Run,
-    arm: str,
-    config: CompareConfig,
-    sides: dict[str, Side],
-    synthetic: Sequence[tuple[Examples, str]],
-    progress: Progress,
-    should_stop: Callable[[], bool] | None = None,
-) -> list[Outcome]:
-    """The record and the test probabilities of each paired run of an arm."""
-    recipe = config.recipe
-    train, valid, test = (sides[side] for side in ("train", "valid", "test"))
-    budget = config.steps or _steps(recipe.fit, len(train.clips))
-    # Every arm is evaluated as often: an epoch of the real clips, whatever its own size.
-    eval_every = recipe.fit.eval_every or -(-len(train.clips) // recipe.fit.batch_size)
-    settings = replace(recipe.fit, steps=budget, epochs=None, patience=None, eval_every=eval_every)
-    scaler = Standardizer.fit(train.features) if recipe.input.standardize else None
-    num_classes = len(train.clips.label_names)
-    runs = []
-    for seed in range(config.seeds):
-        gan_seed = seed % config.gan_seeds
-        examples, synthetic_key = synthetic[gan_seed]
-        parts, index, labels = ARMS[arm].build(
-            Examples(train.features, train.clips.labels), examples
+    def _features(self, clips: Clips | np.ndarray, make: Any, task: str) -> Rows:
+        return extract(
+            clips,
+            make,
+            sample_rate=self.config.recipe.sample_rate,
+            on_progress=lambda done, total: self.progress.update(task, done, total, unit="clip"),
         )
 
-        def build(folder: Path, parts=parts, index=index, labels=labels, seed=seed) -> None:
-            model = create(
-                recipe.architecture,
-                input_shape=train.features.shape[1:],
-                num_classes=num_classes,
-                rngs=nnx.Rngs(seed),
-                **recipe.options,
+    def training(self, arm: str, seed: int) -> Examples:
+        """What an arm trains on in a run."""
+        makers = {
+            "repeated": self._repeated,
+            "classical": lambda: self._classical(seed),
+            "synthetic": lambda: self.synthetic[seed % self.config.gan_seeds],
+        }
+        extra = [examples for name in ARMS[arm] for examples in makers[name]()]
+        return joined([self.real["train"], *extra])
+
+    def _repeated(self) -> list[Examples]:
+        """The real clips repeated, class by class, as often as there are generated ones."""
+        real = self.real["train"]
+        index = np.concatenate(list(repeated(real.labels, self.counts)))
+        return [Examples(Rows([real.features], index), real.labels[index], f"{self.counts}")]
+
+    def _classical(self, seed: int) -> list[Examples]:
+        """Altered copies of the clips that `_repeated` repeats, drawn anew for each run."""
+        waveform, _ = self.config.augmentations
+        if waveform is None:
+            return []
+        train, task = self.clips["train"], f"altered copies, {seed + 1}/{self.config.seeds}"
+        return [
+            self._examples(
+                train.select(rows),
+                task,
+                Augmented(self.config.recipe.input, waveform, gan_seed(seed, i)),
             )
+            for i, rows in enumerate(repeated(train.labels, self.counts))
+        ]
 
-            def on_log(metrics: dict[str, float]) -> None:
-                if should_stop is not None and should_stop():
-                    raise TrainingInterrupted(f"stopped in {arm}, run {seed + 1}")
-                run.append_metrics({"arm": arm, "seed": seed} | metrics)
-                note = f"loss {metrics['classifier/loss']:.3f}"
-                progress.update(
-                    f"{arm} {seed + 1}/{config.seeds}",
-                    int(metrics["classifier/step"]),
-                    budget,
-                    note,
-                )
+    @cached_property
+    def synthetic(self) -> list[list[Examples]]:
+        """Every genre's generated clips, of the GANs of each seed."""
+        return [self._synthetic(seed) for seed in range(self.config.gan_seeds)]
 
-            history = fit(
-                model,
-                (Rows(parts, index, scaler), labels),
-                (Rows([valid.features], scaler=scaler), valid.clips.labels),
-                settings,
-                seed=seed,
-                on_log=on_log,
-            )
-            with replacing(folder / "probabilities.npy") as temporary:
-                np.save(temporary, predict(model, Rows([test.features], scaler=scaler)))
-            write_json(folder / "history.json", history.to_dict())
+    def _synthetic(self, seed: int) -> list[Examples]:
+        recipe, examples = self.config.recipe, []
+        for label, count in self.counts.items():
+            name = self.source.labels[label]
+            gan = next(g for g in self.gans if g.seed == seed and name in g.labels)
+            audio = sample_gan(self.run, gan, count, name)
+            features = self._features(audio, recipe.input, f"features of generated {name}")
+            key = f"{gan.folder.name} {name} {count} {fingerprint(recipe.input)}"
+            examples.append(Examples(features, np.full(count, label, np.int32), key))
+        return examples
 
+    def outcome(self, arm: str, seed: int) -> Outcome:
+        """The record and the test probabilities of a run of an arm."""
+        recipe, real = self.config.recipe, self.real
+        clips = len(self.clips["train"])
+        # Every arm has the same steps, and is evaluated as often: an epoch of the real clips.
+        settings = replace(
+            recipe.fit,
+            steps=self.config.steps or _steps(recipe.fit, clips),
+            epochs=None,
+            patience=None,
+            eval_every=recipe.fit.eval_every or -(-clips // recipe.fit.batch_size),
+        )
+        train = self.training(arm, seed)
+        augment = self.config.augmentations[1] if "classical" in ARMS[arm] else None
         inputs = {
             "arm": arm,
             "architecture": recipe.architecture,
             "options": dict(recipe.options),
             "fit": as_dict(settings),
             "seed": seed,
-            "features": [sides[side].key for side in ("train", "valid", "test")],
-            "synthetic": synthetic_key if ARMS[arm].synthetic else len(labels),
+            "train": train.key,
+            "augment": augment and as_dict(augment),
+            "valid": real["valid"].key,
+            "test": real["test"].key,
         }
-        folder = run.stage(f"classifier-{arm}-{seed}", json.loads(json.dumps(inputs)), build)
+
+        def build(folder: Path) -> None:
+            self._train(folder, arm, seed, train, settings, augment)
+
+        folder = self.run.stage(f"classifier-{arm}-{seed}", json.loads(json.dumps(inputs)), build)
         probabilities = np.load(folder / "probabilities.npy")
         history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-        runs.append((record(seed, gan_seed, probabilities, test.clips, history), probabilities))
-    return runs
+        gans = seed % self.config.gan_seeds
+        return record(seed, gans, probabilities, self.clips["test"], history), probabilities
+
+    def _train(
+        self,
+        folder: Path,
+        arm: str,
+        seed: int,
+        train: Examples,
+        settings: FitConfig,
+        augment: FeatureAugmentation | None,
+    ) -> None:
+        """Fit and test a classifier into ``folder``."""
+        recipe, real = self.config.recipe, self.real
+        scaler = Standardizer.fit(real["train"].features) if recipe.input.standardize else None
+        model = create(
+            recipe.architecture,
+            input_shape=train.features.shape[1:],
+            num_classes=len(self.source.labels),
+            rngs=nnx.Rngs(seed),
+            **recipe.options,
+        )
+        task = f"{arm} {seed + 1}/{self.config.seeds}"
+
+        def on_log(metrics: dict[str, float]) -> None:
+            self.run.append_metrics({"arm": arm, "seed": seed} | metrics)
+            done, total = (int(metrics[f"classifier/{n}"]) for n in ("step", "total_steps"))
+            self.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
+
+        try:
+            history = fit(
+                model,
+                (Rows([train.features], scaler=scaler), train.labels),
+                (Rows([real["valid"].features], scaler=scaler), real["valid"].labels),
+                settings,
+                seed=seed,
+                on_log=on_log,
+                augment=augment,
+                run_dir=folder / "fit",
+                should_stop=self.should_stop,
+            )
+        except FitInterrupted as stopped:
+            raise TrainingInterrupted(f"stopped in {arm}, run {seed + 1}") from stopped
+        with replacing(folder / "probabilities.npy") as temporary:
+            np.save(temporary, predict(model, Rows([real["test"].features], scaler=scaler)))
+        write_json(folder / "history.json", history.to_dict())
+        shutil.rmtree(folder / "fit")  # only needed to resume
+
+    def report(self, results: dict[str, Any]) -> str:
+        """The page: results, and clips to listen to."""
+        train = self.clips["train"]
+        clips, curves = {}, {}
+        for label, name in enumerate(self.source.labels):
+            real = np.flatnonzero(train.labels == label)
+            shown = np.random.default_rng(label).permutation(real)[:SHOWN_CLIPS]
+            clips[name] = {"real": train.audio[np.sort(shown)]}
+            for gan in (g for g in self.gans if g.seed == 0 and name in g.labels):
+                generated = sample_gan(self.run, gan, self.counts[label], name)[:SHOWN_CLIPS]
+                clips[name]["generated"] = np.asarray(generated, np.float32) / 32768
+                curves[name] = gan.curves()
+        return render_report(
+            results, clips=clips, gan_curves=curves, augmented=self._augmented(clips)
+        )
+
+    def _augmented(self, clips: dict[str, dict[str, np.ndarray]]) -> str:
+        """The section on altered copies, where an arm had them."""
+        waveform, _ = self.config.augmentations
+        if waveform is None or not any("classical" in ARMS[arm] for arm in self.config.arms):
+            return ""
+        titles = list(clips)[:SHOWN_AUGMENTED]
+        audio = np.stack([clips[title]["real"][0] for title in titles])
+        return augmentation_section(audio, self.config.recipe.sample_rate, waveform, titles=titles)
 
 
 def _steps(settings: FitConfig, clips: int) -> int:
     """The recipe's budget over ``clips`` training clips."""
     return settings.steps or (settings.epochs or 1) * -(-clips // settings.batch_size)
-
-
-def _report(
-    run: Run,
-    results: dict[str, Any],
-    source: Source,
-    config: CompareConfig,
-    gans: Sequence[Gan],
-    counts: dict[int, int],
-) -> str:
-    """The page: results, and clips to listen to."""
-    train = source.clips("train", config.recipe.num_samples)
-    clips, curves = {}, {}
-    for label, name in enumerate(source.labels):
-        gan = next(g for g in gans if name in g.labels)
-        real = np.flatnonzero(train.labels == label)
-        shown = np.random.default_rng(label).permutation(real)[:SHOWN_CLIPS]
-        generated = sample_gan(run, gan, counts[label], name)[:SHOWN_CLIPS]
-        clips[name] = {
-            "real": train.audio[np.sort(shown)],
-            "generated": np.asarray(generated, np.float32) / 32768,
-        }
-        curves[name] = gan.curves()
-    return render_report(results, clips=clips, gan_curves=curves)

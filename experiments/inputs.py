@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from features.pictures import spectrogram_picture
+from features.augmentation import WaveformAugmentation
+from features.pictures import log_mel_picture, spectrogram_picture
+from features.rhythm import tempogram
 from features.spectra import log_mel, mfcc
 
 
@@ -28,7 +31,7 @@ class Mfcc:
     htk: bool = True
     standardize: ClassVar[bool] = True
 
-    def __call__(self, audio: np.ndarray, sample_rate: int) -> Array:
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Features (N, T, n_mfcc)."""
         return mfcc(
             audio.mean(-1),
@@ -50,7 +53,7 @@ class LogMel:
     hop_length: int = 512
     standardize: ClassVar[bool] = True
 
-    def __call__(self, audio: np.ndarray, sample_rate: int) -> Array:
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Pictures (N, T, n_mels, 1)."""
         return log_mel(
             audio.mean(-1),
@@ -74,10 +77,8 @@ class LogMelPicture:
     sequence: bool = False
     standardize: ClassVar[bool] = True
 
-    def __call__(self, audio: np.ndarray, sample_rate: int) -> Array:
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Pictures (N, frames, n_mels, 1), or sequences without the last axis."""
-        from features.pictures import log_mel_picture
-
         pictures = log_mel_picture(
             audio.mean(-1),
             sample_rate=sample_rate,
@@ -97,13 +98,20 @@ class LogMelTempogram:
     win_length: int = 128
     standardize: ClassVar[bool] = True
 
-    def __call__(self, audio: np.ndarray, sample_rate: int) -> Array:
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Features (N, T, n_mels + win_length)."""
-        from features.rhythm import tempogram
-
-        mono, shared = audio.mean(-1), {"sample_rate": sample_rate, "hop_length": self.hop_length}
-        bands = log_mel(mono, n_mels=self.n_mels, n_fft=self.n_fft, **shared)
-        return jnp.concatenate([bands, tempogram(mono, win_length=self.win_length, **shared)], -1)
+        mono, hop_length = audio.mean(-1), self.hop_length
+        bands = log_mel(
+            mono,
+            sample_rate=sample_rate,
+            n_mels=self.n_mels,
+            n_fft=self.n_fft,
+            hop_length=hop_length,
+        )
+        lags = tempogram(
+            mono, sample_rate=sample_rate, hop_length=hop_length, win_length=self.win_length
+        )
+        return jnp.concatenate([bands, lags], -1)
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ class Picture:
     n_mels: int = 128
     standardize: ClassVar[bool] = False
 
-    def __call__(self, audio: np.ndarray, sample_rate: int) -> Array:
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Pictures (N, height, width, 3)."""
         return spectrogram_picture(
             audio.mean(-1),
@@ -130,6 +138,26 @@ class Picture:
 
 
 Input = Mfcc | LogMel | LogMelPicture | LogMelTempogram | Picture
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """An input of altered clips.
+
+    What is drawn for a clip follows from the seed and from the clip's own samples, so that it is
+    the same in whatever batch the clip is.
+    """
+
+    input: Input
+    augmentation: WaveformAugmentation
+    seed: int
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Features (N, ...) of one altered copy of each clip."""
+        samples = jnp.asarray(audio, jnp.float32)
+        marks = jax.lax.bitcast_convert_type(samples, jnp.uint32).sum((1, 2), dtype=jnp.uint32)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(self.seed), marks)
+        return self.input(self.augmentation(keys, samples, sample_rate), sample_rate)
 
 
 def from_dict(values: Mapping[str, Any]) -> Input:

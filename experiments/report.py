@@ -21,11 +21,8 @@ from experiments.training_curves import classifier_curves, gan_curves_section
 Record = Mapping[str, Any]  # an object of results.json
 
 _METRICS = {"track_accuracy": "track accuracy", "accuracy": "clip accuracy", "macro_f1": "macro-F1"}
-_OPENINGS = {
-    "benefit": "The GAN's clips helped",
-    "harm": "The GAN's clips did harm",
-    "": "No evidence that the GAN's clips helped",
-}
+_OPENINGS = {"benefit": "{} helped", "harm": "{} did harm", "": "No evidence that {} helped"}
+_SUBJECTS = {"real+synthetic": "the GAN's clips", "real+classical": "altered copies"}
 _TRACK_LISTS = ("train", "valid", "test")
 
 
@@ -34,6 +31,7 @@ def render_report(
     *,
     clips: Mapping[str, Mapping[str, np.ndarray]],
     gan_curves: Mapping[str, Sequence[Mapping[str, float]]],
+    augmented: str = "",
 ) -> str:
     """The report page of a comparison.
 
@@ -43,6 +41,7 @@ def render_report(
     clips : for each label ``"real"`` and ``"generated"`` audio, (n, L, C) in [-1, 1], at
         ``results["data"]["sample_rate"]`` Hz.
     gan_curves : for each label the lines of its GAN's ``metrics.jsonl``.
+    augmented : HTML of the altered clips to listen to, where an arm trained on such.
 
     Returns
     -------
@@ -65,11 +64,12 @@ def render_report(
         "How the classifiers trained": classifier_curves(arms),
         "How the GANs trained": gan_curves_section(gan_curves),
         "Listen": listening_section(clips, data["sample_rate"]) if clips else "",
+        "What classical augmentation does": augmented,
         "Data, split and how to repeat it": _details(results),
     }
     name = data.get("name") or "Unnamed data"
     return fill_page(
-        title=f"{name}: did the GAN's clips help?",
+        title=f"{name}: did {_subject(_question(results))} help?",
         banner=_leak_banner(results.get("split", {})),
         kicker=f"{name}, recipe {results.get('recipe', '?')}, {_seeds(arms)}",
         head=_verdict(results),
@@ -82,11 +82,12 @@ def render_report(
 
 
 def _question(results: Record) -> Record | None:
-    """The difference that the page is about: synthetic clips against none, by track."""
+    """The difference that the page is about: by track, of synthetic clips where there are any."""
     return min(
-        (d for d in results.get("differences", []) if "synthetic" in d["arm"]),
+        (d for d in results.get("differences", []) if "+" in d["arm"]),
         key=lambda d: (
             d["arm"] != "real+synthetic",
+            "synthetic" not in d["arm"],
             d["against"] != "real",
             d["metric"] != "track_accuracy",
         ),
@@ -94,16 +95,23 @@ def _question(results: Record) -> Record | None:
     )
 
 
+def _subject(question: Record | None) -> str:
+    """What the page asks about."""
+    arm = question["arm"] if question else "real+synthetic"
+    return _SUBJECTS.get(arm, f"what {arm} adds")
+
+
 def _verdict(results: Record) -> str:
     found = _question(results)
     if found is None:
         failed = [name for name, arm in results.get("arms", {}).items() if not arm.get("runs")]
-        why = f"no run finished in {', '.join(failed)}" if failed else "no arm had generated clips"
+        why = f"no run finished in {', '.join(failed)}" if failed else "no arm had further clips"
         return f'<div class="verdict"><h1>No verdict: {escape(why)}.</h1></div>'
     kind, metric = _kind(found), found["metric"]
+    opening = _OPENINGS[kind].format(_subject(found))
     headline = (
-        f"{_OPENINGS[kind]}: {_METRICS.get(metric, metric)} changed by {points(found['mean'])} "
-        f"points (95 % interval {_ends(found)})."
+        f"{opening[0].upper()}{opening[1:]}: {_METRICS.get(metric, metric)} changed by "
+        f"{points(found['mean'])} points (95 % interval {_ends(found)})."
     )
     text = f"{found['arm']} against {found['against']}, with the same number of training steps."
     for other in results["differences"]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from classifiers import evaluate, vote_by_track
 from experiments import statistics
+from experiments.arms import pairs
 from experiments.gans import Gan
 from experiments.runs import environment
 from experiments.settings import CompareConfig, as_dict
@@ -54,7 +57,6 @@ def summarise(
 ) -> dict[str, Any]:
     """What ``results.json`` holds, but for how it was made."""
     recipe, test = config.recipe, clips["test"]
-    baseline, *others = config.arms
     predicted = {
         arm: (
             np.stack([p.argmax(1) for _, p in runs]),
@@ -69,12 +71,10 @@ def summarise(
     cluster = np.array(  # whole artists where the split keeps them whole
         [unit[i].group if source.split.by == "group" else i for i in test.track_ids]
     )
-    pairs = [(arm, baseline) for arm in others]
-    if "real+synthetic" in others and "real-oversampled" in others:
-        pairs.append(("real+synthetic", "real-oversampled"))
-    pairs = [pair for pair in pairs if predicted.keys() >= set(pair)]
     differences, per_label = [], []
-    for arm, against in pairs:
+    for arm, against in pairs(config.arms):
+        if not predicted.keys() >= {arm, against}:  # one of them failed
+            continue
         (clips_a, tracks_a), (clips_b, tracks_b) = predicted[arm], predicted[against]
         by_track = (track_truth, tracks_a, tracks_b, cluster[first])
         by_clip = (test.labels, clips_a, clips_b, cluster)
@@ -143,4 +143,53 @@ def summarise(
         "arms": {arm: {"runs": [record for record, _ in runs]} for arm, runs in arms.items()},
         "differences": differences,
         "per_label": per_label,
+    }
+
+
+def classifier_record(
+    folder: Path, clips: Clips, sides: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """The figures of one run of `wavegan classify`, from its stage.
+
+    Parameters
+    ----------
+    clips : of all sides.
+    sides : the rows of the clips on each.
+    """
+    probabilities = np.load(folder / "probabilities.npy")
+    history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    test = clips.select(sides["test"])
+    by_clip = evaluate(probabilities, test.labels)
+    names, votes = vote_by_track(probabilities, test.track_ids)
+    _, truth = _votes(probabilities, test)
+    by_track = evaluate(votes, truth)
+    tracks = [
+        {
+            "track": str(name),
+            "label": clips.label_names[label],
+            "predicted": clips.label_names[int(vote.argmax())],
+            "confidence": float(vote.max()),
+            "probabilities": [float(p) for p in vote],
+            "clips": int((test.track_ids == name).sum()),
+            "correct": bool(vote.argmax() == label),
+        }
+        for name, vote, label in zip(names, votes, truth, strict=True)
+    ]
+    return {
+        "steps": history["num_steps"],
+        "best_step": history["best_step"],
+        "stopped_early": history["stopped_early"],
+        "accuracy": by_clip.accuracy,
+        "track_accuracy": by_track.accuracy,
+        "macro_f1": by_clip.macro_f1,
+        "confusion": np.asarray(by_clip.confusion).tolist(),
+        "track_confusion": np.asarray(by_track.confusion).tolist(),
+        "history": history,
+        "seconds": history["seconds"],
+        "clips": {side: len(index) for side, index in sides.items()},
+        "split": {
+            side: sorted({str(name) for name in clips.track_ids[index]})
+            for side, index in sides.items()
+        },
+        "tracks": tracks,
     }

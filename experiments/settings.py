@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.presets import Recipe
+from features.augmentation import (
+    FeatureAugmentation,
+    WaveformAugmentation,
+    parse_augmentations,
+)
 from features.splits import check_fractions
 
-ARM_NAMES = ("real", "real-oversampled", "real+synthetic")
+DEFAULT_ARMS = ("real", "real-oversampled", "real+synthetic")
+ARM_NAMES = (*DEFAULT_ARMS, "real+classical", "real+classical+synthetic")
 SPLITS = ("track", "group", "gtzan-filtered")
+CLASSIFY_SPLITS = ("chunk", *SPLITS)
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,9 @@ class CompareConfig:
     steps : optimiser steps of every run; None follows the recipe's epochs over the real clips.
     synthetic_ratio : generated clips for each real training clip, genre by genre.
     arms : of `ARM_NAMES`; the first is what the others are held against.
+    augment : of the classical arms, as `features.augmentation.parse_augmentations` takes it:
+        those of the waveform make the altered copies, those of features alter the batches.
+        None is all of the waveform.
     at_once : GANs trained in one program; None is all on an accelerator, one on a CPU.
     """
 
@@ -66,7 +76,8 @@ class CompareConfig:
     gan_seeds: int = 1
     steps: int | None = None
     synthetic_ratio: float = 1.0
-    arms: tuple[str, ...] = ARM_NAMES
+    arms: tuple[str, ...] = DEFAULT_ARMS
+    augment: str | None = None
     at_once: int | None = None
 
     def __post_init__(self):
@@ -90,6 +101,66 @@ class CompareConfig:
             raise ValueError(f"--at-once must be at least 1, found {self.at_once}")
         if not self.synthetic_ratio > 0:
             raise ValueError(f"--synthetic-ratio must be positive, found {self.synthetic_ratio}")
+        classical = any("classical" in arm for arm in self.arms)
+        if self.augment is not None and not classical:
+            raise ValueError(
+                f"--augment {self.augment} is for the arm real+classical: name it in --arms"
+            )
+        if classical and self.augmentations == (None, None):
+            raise ValueError("--augment none leaves the arm real+classical as real: drop the arm")
+
+    @property
+    def augmentations(self) -> tuple[WaveformAugmentation | None, FeatureAugmentation | None]:
+        """Those of the classical arms: of their copies, and of their batches."""
+        if self.augment is None:
+            return WaveformAugmentation(), None
+        return parse_augmentations(self.augment)
+
+
+@dataclass(frozen=True)
+class ClassifyConfig:
+    """Training and testing one recipe.
+
+    Attributes
+    ----------
+    recipe : classifier, features, clip and training.
+    data : tracks and fractions; its ``split`` is each of ``splits`` in turn.
+    splits : of `CLASSIFY_SPLITS`.
+    seeds : runs of each split; run i has classifier seed i and split seed ``split_seed`` + i.
+    one_split : every run on the sides of ``split_seed``.
+    generated : run folder of GANs whose clips, as many as real ones of each class, are added
+        to the training side.
+    augment : names as `features.augmentation.parse_augmentations` takes them: those of the
+        waveform make an altered copy of each training clip, those of features alter batches.
+    """
+
+    recipe: Recipe
+    data: DataConfig = DataConfig()
+    splits: tuple[str, ...] = ("track",)
+    seeds: int = 3
+    one_split: bool = False
+    generated: str | None = None
+    augment: str = "none"
+
+    def __post_init__(self):
+        parse_augmentations(self.augment)
+        if not self.splits or (unknown := set(self.splits) - set(CLASSIFY_SPLITS)):
+            raise ValueError(
+                f"--split takes {', '.join(CLASSIFY_SPLITS)}, with commas for several; found "
+                f"{', '.join(sorted(unknown)) if self.splits else 'none'}"
+            )
+        if self.seeds < 1:
+            raise ValueError(f"--seeds must be at least 1, found {self.seeds}")
+        if self.data.fractions[1] == 0 and self.recipe.fit.patience is not None:
+            raise ValueError(
+                f"{self.recipe.name} stops early (--fit-patience {self.recipe.fit.patience}), "
+                "which needs a validation side: give --fractions a middle value above 0"
+            )
+
+    def sides(self, split: str, seed: int) -> DataConfig:
+        """The data of run ``seed`` on ``split``, which is none of chunks."""
+        shift = 0 if self.one_split else seed
+        return replace(self.data, split=split, split_seed=self.data.split_seed + shift)
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -1,12 +1,20 @@
-"""Audio in, arrays out: files, data sets, splits, spectra."""
+"""Audio in, arrays out: files, data sets, splits, spectra, augmentation."""
 
+from features._fingerprint import fingerprint
 from features.audio import AudioError, load_audio, save_audio
 from features.cache import Decoded, Quarantined, Recording, decode_tracks
 from features.clips import Clips, concatenate_clips, cut_clips, load_clips
 from features.dataset import Track, scan_tracks
+from features.feature_cache import extract
+from features.pictures import log_mel_picture, spectrogram_picture
+from features.rhythm import onset_strength, tempogram
+from features.rows import Rows
 from features.scaling import Standardizer
+from features.silence import remove_silence, without_silence
 from features.spectra import delta, log_mel, mel_spectrogram, mfcc
 from features.splits import LeakError, LeakWarning, Split, check_disjoint, split_clips, split_tracks
+from features.tonal import chroma, spectral_contrast
+from features.waveform import rms, zero_crossing_rate
 
 __all__ = [
     "AudioError",
@@ -16,21 +24,34 @@ __all__ = [
     "LeakWarning",
     "Quarantined",
     "Recording",
+    "Rows",
     "Split",
     "Standardizer",
     "Track",
     "check_disjoint",
+    "chroma",
     "concatenate_clips",
     "cut_clips",
     "decode_tracks",
     "delta",
+    "extract",
+    "fingerprint",
     "load_audio",
     "load_clips",
     "log_mel",
+    "log_mel_picture",
     "mel_spectrogram",
     "mfcc",
+    "onset_strength",
+    "remove_silence",
+    "rms",
     "save_audio",
     "scan_tracks",
+    "spectral_contrast",
+    "spectrogram_picture",
     "split_clips",
     "split_tracks",
+    "tempogram",
+    "without_silence",
+    "zero_crossing_rate",
 ]

@@ -26,6 +26,12 @@ def write_music(root: Path, *, tracks: int = 5, seconds: float = 1.0) -> Path:
 
 
 @pytest.fixture(scope="session")
+def render():
+    """The function that writes such music: ``render(folder, tracks=5, seconds=1.0)``."""
+    return write_music
+
+
+@pytest.fixture(scope="session")
 def music(tmp_path_factory) -> Path:
     """3 genres of 5 tracks of a second, 4 kHz."""
     return write_music(tmp_path_factory.mktemp("data") / "music")

@@ -1,53 +1,55 @@
 import numpy as np
 import pytest
 
-from experiments.arms import ARMS, Examples, Rows
-from features import Standardizer
+from experiments.arms import ARMS, Examples, joined, pairs, repeated
+from experiments.settings import ARM_NAMES, DEFAULT_ARMS
 
-REAL = Examples(np.arange(10.0, dtype=np.float32)[:, None], np.repeat([0, 1], [6, 4]))
-SYNTHETIC = Examples(100 + np.arange(5.0, dtype=np.float32)[:, None], np.repeat([0, 1], [3, 2]))
-
-
-def built(arm: str) -> tuple[np.ndarray, np.ndarray]:
-    parts, index, labels = ARMS[arm].build(REAL, SYNTHETIC)
-    rows = Rows(parts, index)
-    assert len(rows) == len(labels)
-    return rows[np.arange(len(rows))][:, 0], labels
+LABELS = np.repeat([0, 1], [6, 4])
 
 
-def test_real_is_the_real_clips():
-    values, labels = built("real")
-    np.testing.assert_array_equal(values, REAL.features[:, 0])
-    np.testing.assert_array_equal(labels, REAL.labels)
+def test_every_arm_has_a_name_on_the_command_line():
+    assert set(ARMS) == set(ARM_NAMES)
+    assert set(DEFAULT_ARMS) <= set(ARM_NAMES)
 
 
-def test_oversampled_has_the_counts_of_the_augmented_arm_and_real_clips_alone():
-    values, labels = built("real-oversampled")
-    _, augmented = built("real+synthetic")
-    np.testing.assert_array_equal(np.bincount(labels), np.bincount(augmented))
-    assert set(values) == set(REAL.features[:, 0])
-    np.testing.assert_array_equal(labels, np.where(values < 6, 0, 1))
+def test_repeated_rows_have_the_counts_and_come_once_a_round():
+    rounds = list(repeated(LABELS, {0: 3, 1: 9}))
+    rows = np.concatenate(rounds)
+    np.testing.assert_array_equal(np.bincount(LABELS[rows]), [3, 9])
+    assert all(len(set(part)) == len(part) for part in rounds)
+    np.testing.assert_array_equal(np.bincount(rows), [1, 1, 1, 0, 0, 0, 3, 2, 2, 2])
 
 
-def test_augmented_adds_the_synthetic_clips_with_their_labels():
-    values, labels = built("real+synthetic")
-    assert sorted(values) == sorted([*REAL.features[:, 0], *SYNTHETIC.features[:, 0]])
-    np.testing.assert_array_equal(labels[values >= 100], SYNTHETIC.labels)
+def test_as_many_as_there_are_is_each_once():
+    (rows,) = repeated(LABELS, {0: 6, 1: 4})
+    np.testing.assert_array_equal(rows, np.arange(10))
 
 
-def test_rows_gather_across_parts_and_scale():
-    parts = [np.float32([[1, 2], [3, 4]]), np.float32([[5, 6]])]
-    scaler = Standardizer(mean=np.array([1.0, 2.0]), std=np.array([2.0, 4.0]))
-    rows = Rows(parts, np.array([2, 0, 1, 2]), scaler)
-    assert rows.shape == (4, 2)
-    np.testing.assert_allclose(rows[np.array([0, 3, 1])], [[2, 1], [2, 1], [0, 0]])
+def test_joined_examples_keep_their_labels_and_their_keys():
+    real = Examples(np.arange(10.0, dtype=np.float32)[:, None], LABELS, "real")
+    more = Examples(np.float32([[100], [101]]), np.array([1, 0]), "more")
+    both = joined([real, more])
+    np.testing.assert_array_equal(both.features[np.array([11, 3])], [[101], [3]])
+    np.testing.assert_array_equal(both.labels, [*LABELS, 1, 0])
+    assert both.key == joined([real, more]).key != joined([more, real]).key
 
 
-def test_rows_of_rows():
-    inner = Rows([np.float32([[1], [2]]), np.float32([[3]])])
-    assert Rows([inner, np.float32([[9]])])[np.array([3, 2, 0])].tolist() == [[9], [3], [1]]
+def test_arms_are_held_against_the_first_and_against_their_controls():
+    assert pairs(DEFAULT_ARMS) == [
+        ("real-oversampled", "real"),
+        ("real+synthetic", "real"),
+        ("real+synthetic", "real-oversampled"),
+    ]
+    assert pairs(("real", "real+classical", "real+synthetic", "real+classical+synthetic"))[3:] == [
+        ("real+synthetic", "real+classical"),
+        ("real+classical+synthetic", "real+classical"),
+    ]
+    assert pairs(("real-oversampled", "real+classical")) == [("real+classical", "real-oversampled")]
 
 
-def test_a_row_that_is_not_there():
-    with pytest.raises(IndexError):
-        Rows([np.float32([[1]])])[np.array([1])]
+@pytest.mark.parametrize("counts", [{0: 1}, {1: 50}])
+def test_labels_that_are_not_asked_for_are_left_out(counts):
+    ((label, count),) = counts.items()
+    rows = np.concatenate(list(repeated(LABELS, counts)))
+    assert len(rows) == count
+    assert set(LABELS[rows]) == {label}

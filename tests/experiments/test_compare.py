@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.compare import compare
+from experiments.compare import Comparison, compare
 from experiments.gans import Gan, find_gans, refuse_leaks
+from experiments.progress import Progress
+from experiments.runs import Run
 from experiments.sources import open_source
 from features import LeakError, load_audio, save_audio
 from wavegan import TrainingInterrupted
@@ -112,15 +114,20 @@ def test_an_interrupted_run_ends_as_the_whole_one(finished, small_config, tmp_pa
     assert outcome(compare(small_config, tmp_path / "run")) == outcome(results)
 
 
+def altered_test_tracks(music: Path, root: Path, results: dict) -> Path:
+    """The data with other audio in the test tracks."""
+    shutil.copytree(music, root)
+    for name in results["split"]["test"]:
+        path = root / name.split(".")[0] / f"{name}.wav"
+        audio, rate = load_audio(path)
+        save_audio(path, audio[::-1] * 0.5, rate)
+    return root
+
+
 def test_training_never_sees_a_test_track(finished, small_config, music, tmp_path):
     """Other audio in the test tracks changes no GAN and no classifier's training."""
     _, results = finished
-    other = tmp_path / "music"
-    shutil.copytree(music, other)
-    for name in results["split"]["test"]:
-        path = other / name.split(".")[0] / f"{name}.wav"
-        audio, rate = load_audio(path)
-        save_audio(path, audio[::-1] * 0.5, rate)
+    other = altered_test_tracks(music, tmp_path / "music", results)
     config = replace(small_config, data=replace(small_config.data, root=str(other)))
     changed = compare(config, tmp_path / "run")
     assert changed["split"]["train"] == results["split"]["train"]
@@ -224,3 +231,97 @@ def test_one_conditional_gan_augments_every_class(small_config, tmp_path):
     assert clips.keys() == {"drone", "march", "techno"}
     assert not np.array_equal(clips["drone"][:1], clips["march"][:1])
     assert len(results["arms"]["real+synthetic"]["runs"]) == 1
+
+
+CLASSICAL = ("real", "real-oversampled", "real+classical", "real+classical+synthetic")
+
+
+@pytest.fixture(scope="module")
+def classical(finished, small_config, tmp_path_factory):
+    """A comparison with altered copies, of the same GANs: its configuration, folder, results."""
+    config = replace(small_config, arms=CLASSICAL, augment="noise,gain,mixup", seeds=2)
+    out = tmp_path_factory.mktemp("runs") / "classical"
+    shutil.copytree(finished[0], out)
+    return config, out, compare(config, out)
+
+
+def examples(config, out, arm, seed=0):
+    """What an arm trained on in a run: features and labels, from the run's own stages."""
+    source = open_source(
+        config.data, sample_rate=config.recipe.sample_rate, num_samples=config.recipe.num_samples
+    )
+    comparison = Comparison(Run(out), config, source, find_gans(out), Progress(quiet=True), None)
+    return comparison.training(arm, seed)
+
+
+def test_altered_copies_are_as_many_as_generated_clips(classical):
+    config, out, results = classical
+    real = examples(config, out, "real")
+    repeated = examples(config, out, "real-oversampled")
+    altered = examples(config, out, "real+classical")
+    both = examples(config, out, "real+classical+synthetic")
+    np.testing.assert_array_equal(repeated.labels, altered.labels)
+    copies = np.bincount(altered.labels) - np.bincount(real.labels)
+    assert copies.sum() == results["gan"]["synthetic"]
+    np.testing.assert_array_equal(np.bincount(both.labels) - np.bincount(altered.labels), copies)
+    # the copy of each clip is that clip's, altered
+    originals, changed = np.asarray(repeated.features), np.asarray(altered.features)
+    np.testing.assert_array_equal(originals[: len(real.labels)], changed[: len(real.labels)])
+    moved = np.abs(originals - changed)[len(real.labels) :].max((1, 2))
+    assert (moved > 0).all()
+    other = np.asarray(examples(config, out, "real+classical", seed=1).features)
+    assert np.abs(other - changed)[len(real.labels) :].max((1, 2)).min() > 0
+
+
+def test_further_copies_of_a_clip_are_drawn_anew(classical):
+    config, out, _ = classical
+    twice = replace(config, synthetic_ratio=2.0)
+    altered = np.asarray(examples(twice, out, "real+classical").features)
+    real, first, second = np.split(altered, 3)
+    assert (np.abs(first - real).max((1, 2)) > 0).all()
+    assert (np.abs(first - second).max((1, 2)) > 0).all()
+
+
+def test_differences_say_what_the_copies_add(classical):
+    _, out, results = classical
+    pairs = {(d["arm"], d["against"]) for d in results["differences"]}
+    assert {
+        ("real+classical", "real"),
+        ("real+classical", "real-oversampled"),
+        ("real+classical+synthetic", "real+classical"),
+    } <= pairs
+    page = (out / "report.html").read_text()
+    assert "What classical augmentation does" in page
+    assert "noise, 10 dB below" in page
+
+
+def test_augmentation_is_of_the_classical_arms_alone(classical, finished, small_config):
+    _, _, results = classical
+    _, without = finished
+    for arm in ("real", "real-oversampled"):
+        assert results["arms"][arm] == without["arms"][arm]
+
+
+def test_test_audio_changes_no_altered_copy(classical, music, tmp_path):
+    config, _, results = classical
+    other = altered_test_tracks(music, tmp_path / "music", results)
+    arms = ("real", "real+classical")  # no arm needs a GAN
+    config = replace(config, arms=arms, data=replace(config.data, root=str(other)))
+    changed = compare(config, tmp_path / "run")
+    assert changed["gan"]["stages"] == []
+    for arm in arms:
+        for run, original in zip(
+            changed["arms"][arm]["runs"], results["arms"][arm]["runs"], strict=True
+        ):
+            assert run["history"] == original["history"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "altered copies" in page
+
+
+def test_augment_asks_for_an_arm(small_config):
+    with pytest.raises(ValueError, match="real\\+classical: name it in --arms"):
+        replace(small_config, augment="noise")
+    with pytest.raises(ValueError, match="--augment none"):
+        replace(small_config, augment="none", arms=CLASSICAL)
+    with pytest.raises(ValueError, match="is it noise"):
+        replace(small_config, augment="nois", arms=CLASSICAL)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from experiments.listening import listening_section
+from experiments.listening import augmentation_section, listening_section
+from features.augmentation import WaveformAugmentation
 
 
 def _content(html: str, kind: str) -> list[bytes]:
@@ -45,3 +46,22 @@ def test_clips_that_are_no_sound_are_refused():
     audio[1, 5] = np.nan
     with pytest.raises(ValueError, match="generated clips of 'b' hold NaN or Inf"):
         listening_section({"b": {"real": audio[:1], "generated": audio}}, 8000)
+
+
+def test_every_augmentation_can_be_heard():
+    rng = np.random.default_rng(0)
+    audio = (0.2 * rng.normal(size=(2, 4000, 1))).astype(np.float32)
+    augmentation = WaveformAugmentation(("noise", "gain", "pitch", "polarity"), gain_db=(-6, 3))
+    html = augmentation_section(audio, 8000, augmentation, titles=["a<b", "c"])
+    sounds = [sf.read(io.BytesIO(sound))[0] for sound in _content(html, "audio/flac")]
+    assert len(sounds) == len(_content(html, "image/png")) == 2 * 5
+    for clip, (original, noisy, quiet, high, turned) in zip(
+        audio[..., 0], (sounds[:5], sounds[5:]), strict=True
+    ):
+        np.testing.assert_allclose(original, clip, atol=2e-5)
+        np.testing.assert_allclose(turned, -clip, atol=5e-5)
+        np.testing.assert_allclose(quiet, clip * 10 ** (-6 / 20), atol=2e-5)
+        assert 10 * np.log10((clip**2).mean() / ((noisy - clip) ** 2).mean()) > 8
+        assert np.abs(high - clip).max() > 0.1
+    for words in ("noise, 10 dB below", "gain \N{MINUS SIGN}6 dB", "pitch +2 semitones", "a&lt;b, as it is"):
+        assert words in html

@@ -1,25 +1,19 @@
 """The examples of wavegan/README.md run, in order and in one session; its commands parse."""
 
-import io
 import re
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from flax import nnx
+from page_examples import ExamplePage
 
-from experiments.cli import _parser
 from wavegan import Discriminator, Generator, WaveGANConfig
 from wavegan.reference import _variables
 
-PAGE = Path(__file__).parents[2] / "wavegan" / "README.md"
-TEXT = PAGE.read_text(encoding="utf-8")
-# Each Python block, with the output that a block of text right after it promises.
-BLOCKS = list(re.finditer(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", TEXT, flags=re.DOTALL))
-COMMANDS = re.findall(r"^wavegan ((?:[^\n\\]|\\\n)+)$", TEXT, flags=re.MULTILINE)
+PAGE = ExamplePage(Path(__file__).parents[2] / "wavegan" / "README.md")
 
 
 @pytest.fixture
@@ -45,15 +39,7 @@ def test_the_examples_run(tmp_path, monkeypatch, played):
     pytest.importorskip("tensorboardX")
     monkeypatch.chdir(tmp_path)
     write_reference("reference.npz")
-    names: dict = {}
-    for block in BLOCKS:
-        code, promised = block.groups()
-        line = TEXT.count("\n", 0, block.start(1))
-        printed = io.StringIO()
-        with redirect_stdout(printed):
-            exec(compile("\n" * line + code, str(PAGE), "exec"), names)
-        if promised is not None:
-            assert printed.getvalue() == promised
+    names = PAGE.run()
     ((clip, rate),) = played
     assert clip.shape == (256,)
     assert rate == 8000
@@ -64,20 +50,18 @@ def test_the_examples_run(tmp_path, monkeypatch, played):
 
 
 def test_the_first_example_has_ten_lines():
-    assert len(BLOCKS[1][1].strip().splitlines()) <= 10
-    assert "Audio(" in BLOCKS[1][1]
+    assert len(PAGE.blocks[1][1].strip().splitlines()) <= 10
+    assert "Audio(" in PAGE.blocks[1][1]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", PAGE.commands)
 def test_commands_parse(command):
-    arguments = command.replace("\\\n", " ").split("#")[0].split()
-    options = _parser().parse_args(arguments)
-    assert callable(options.function)
+    assert callable(PAGE.parse(command).function)
 
 
 def test_every_command_is_seen():
-    assert len(COMMANDS) >= 15
-    assert len(COMMANDS) == len(re.findall(r"^wavegan ", TEXT, flags=re.MULTILINE))
-    assert {c.split()[0] for c in COMMANDS} >= {
+    assert len(PAGE.commands) >= 15
+    assert len(PAGE.commands) == len(re.findall(r"^wavegan ", PAGE.text, flags=re.MULTILINE))
+    assert {c.split()[0] for c in PAGE.commands} >= {
         "train", "generate", "interpolate", "export", "report", "study", "bench"
     }  # fmt: skip

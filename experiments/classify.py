@@ -1,0 +1,324 @@
+"""Training and testing one recipe, on one split or several.
+
+    tracks → clips → features (once) → split → one classifier a seed → results.json, report.html
+
+Each classifier is kept in the run folder under a key of all that went into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from classifiers import FitInterrupted, create, fit, predict, save
+from experiments.classify_page import render_classification
+from experiments.csv_tables import write_tracks_csv
+from experiments.gans import Gan, find_gans, refuse_leaks, sample_gan
+from experiments.inputs import Augmented
+from experiments.predict import describe
+from experiments.progress import Progress
+from experiments.results import classifier_record
+from experiments.runs import Run, environment
+from experiments.segments import cut_recordings
+from experiments.settings import ClassifyConfig, as_dict
+from experiments.sources import Music, read_music
+from features import (
+    Clips,
+    LeakWarning,
+    Rows,
+    Standardizer,
+    check_disjoint,
+    extract,
+    fingerprint,
+    split_clips,
+)
+from features.augmentation import parse_augmentations
+from features.files import replacing, write_json, write_text
+from wavegan import TrainingInterrupted
+
+SIDES = ("train", "valid", "test")
+Sides = dict[str, np.ndarray]  # rows of the clips on each side
+
+
+def classify(
+    config: ClassifyConfig,
+    out: str | Path,
+    *,
+    command: str = "",
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
+    """Train and test a recipe, or what is left of it, in the folder ``out``; return its results.
+
+    Parameters
+    ----------
+    command : the line that a reader types to do the same, for the report.
+    progress, should_stop : as in `experiments.compare.compare`.
+
+    Raises
+    ------
+    ValueError
+        For settings and data that can't be used, before any training.
+    LeakError
+        Where generated clips come of a GAN that saw a validation or test track.
+    FloatingPointError
+        For a training that diverged.
+    TrainingInterrupted
+        Where ``should_stop`` said so; the same call goes on.
+    """
+    started = time.monotonic()
+    progress = progress or Progress(quiet=True)
+    recipe = config.recipe
+    music = read_music(
+        config.data,
+        sample_rate=recipe.sample_rate,
+        num_samples=1 if recipe.per_track or recipe.silence else recipe.num_samples,
+        progress=progress,
+    )
+    clips = cut_recordings(
+        recipe,
+        music.recordings,
+        labels=music.labels,
+        skip_short=config.data.skip_short,
+        progress=progress,
+    )
+    sides = {  # of every run, before any training
+        (split, seed): _sides(config, music, clips, split, seed)
+        for split in config.splits
+        for seed in range(config.seeds)
+    }
+    fixed = {"recipe": recipe.name, "data": music.digest}
+    with Run(out).working(as_dict(config), fixed) as run:
+        features = extract(
+            clips,
+            recipe.input,
+            on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
+        )
+        job = _Job(run, config, clips, features, progress, should_stop)
+        splits: dict[str, Any] = {}
+        for split in config.splits:
+            runs = [job.run_one(split, seed, sides[split, seed]) for seed in range(config.seeds)]
+            splits[split] = {"leaks": split == "chunk", "runs": runs}
+        results = {
+            "recipe": recipe.name,
+            "version": environment()["versions"]["wavegan"],
+            "command": command,
+            "config": as_dict(config),
+            "published": {"accuracy": recipe.published, "note": _note(config)},
+            "data": {
+                "name": music.name,
+                "labels": list(music.labels),
+                "tracks": len(set(clips.track_ids)),
+                "sample_rate": recipe.sample_rate,
+                "num_samples": clips.num_samples,
+                "clip_seconds": clips.num_samples / recipe.sample_rate,
+                "hash": music.digest,
+                "quarantined": [
+                    {"track": q.track.track_id, "reason": q.reason} for q in music.quarantined
+                ],
+                "skipped": [*music.skipped, *clips.skipped],
+            },
+            "splits": splits,
+            "environment": environment()
+            | {"session_seconds": round(time.monotonic() - started, 1)},
+        }
+        write_json(run.path / "results.json", results)
+        write_tracks_csv(run.path / "tracks.csv", results)
+        write_text(run.path / "report.html", render_classification(results))
+    return results
+
+
+def _note(config: ClassifyConfig) -> str:
+    """What the published figure is worth, and what is missing here for repeating it."""
+    missing = config.recipe.synthetic and config.generated is None
+    return config.recipe.note + ("; here real clips alone, no --generated" if missing else "")
+
+
+def _sides(
+    config: ClassifyConfig, music: Music, clips: Clips, split: str, seed: int
+) -> dict[str, np.ndarray]:
+    """The clips of each side; no track is on two of them but for the split of chunks."""
+    if split == "chunk":
+        data = config.sides("track", seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LeakWarning)  # the results say so
+            parts = split_clips(clips, fractions=data.fractions, seed=data.split_seed)
+        row = {key: i for i, key in enumerate(zip(clips.track_ids, clips.starts, strict=True))}
+        return {
+            side: np.array(
+                [
+                    row[key]
+                    for part in [getattr(parts, side)]
+                    for key in zip(part.track_ids, part.starts, strict=True)
+                ],
+                int,
+            )
+            for side in SIDES
+        }
+    tracks = music.split(config.sides(split, seed)).split
+    check_disjoint(tracks, groups=split == "group")
+    ids = {side: [track.track_id for track in getattr(tracks, side)] for side in SIDES}
+    return {side: np.flatnonzero(np.isin(clips.track_ids, ids[side])) for side in SIDES}
+
+
+@dataclass(frozen=True)
+class _Added:
+    """Training examples beside the real clips: generated ones, or altered copies."""
+
+    features: Rows
+    labels: np.ndarray
+    key: str
+    altered: bool = False
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the runs of one recipe share."""
+
+    run: Run
+    config: ClassifyConfig
+    clips: Clips
+    features: Rows
+    progress: Progress
+    should_stop: Callable[[], bool] | None
+
+    def run_one(self, split: str, seed: int, sides: Sides) -> dict[str, Any]:
+        """Train and test one classifier; the record of it."""
+        recipe, clips = self.config.recipe, self.clips
+        added = [*self._generated(split, seed, sides), *self._altered(seed, sides)]
+
+        def build(folder: Path) -> None:
+            self._train(folder, split, seed, sides, added)
+
+        rows = {
+            side: [f"{clips.digests[i]}:{clips.starts[i]}:{clips.labels[i]}" for i in index]
+            for side, index in sides.items()
+        }
+        inputs = {
+            "architecture": recipe.architecture,
+            "options": dict(recipe.options),
+            "fit": as_dict(recipe.fit),
+            "seed": seed,
+            "input": fingerprint(recipe.input),
+            "clip": [recipe.sample_rate, clips.num_samples, recipe.silence],
+            "rows": hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest(),
+            "generated": [more.key for more in added if not more.altered],
+            "augment": self.config.augment,
+        }
+        name = f"classifier-{split}-{seed}"
+        folder = self.run.stage(name, json.loads(json.dumps(inputs)), build)
+        return classifier_record(folder, clips, sides) | {
+            "seed": seed,
+            "split_seed": self.config.sides("track", seed).split_seed,
+            "classifier": f"stages/{folder.name}/classifier.safetensors",
+        }
+
+    def _train(
+        self, folder: Path, split: str, seed: int, sides: Sides, added: Sequence[_Added]
+    ) -> None:
+        """Fit and test a classifier into ``folder``."""
+        started = time.monotonic()
+        recipe, clips = self.config.recipe, self.clips
+        real = Rows([self.features], sides["train"])
+        scaler = Standardizer.fit(real) if recipe.input.standardize else None
+        train = Rows([real, *(more.features for more in added)], scaler=scaler)
+        labels = np.concatenate([clips.labels[sides["train"]], *(more.labels for more in added)])
+        valid, test = (Rows([self.features], sides[side], scaler) for side in ("valid", "test"))
+        model = create(
+            recipe.architecture,
+            input_shape=self.features.shape[1:],
+            num_classes=len(clips.label_names),
+            rngs=nnx.Rngs(seed),
+            **recipe.options,
+        )
+        task = f"{recipe.name}, {split} split, {seed + 1}/{self.config.seeds}"
+
+        def on_log(metrics: dict[str, float]) -> None:
+            self.run.append_metrics({"split": split, "seed": seed} | metrics)
+            done, total = (int(metrics[f"classifier/{n}"]) for n in ("step", "total_steps"))
+            self.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
+
+        try:
+            history = fit(
+                model,
+                (train, labels),
+                (valid, clips.labels[sides["valid"]]) if len(valid) else None,
+                recipe.fit,
+                seed=seed,
+                on_log=on_log,
+                augment=parse_augmentations(self.config.augment)[1],
+                run_dir=folder / "fit",
+                should_stop=self.should_stop,
+            )
+        except FitInterrupted as stopped:
+            raise TrainingInterrupted(f"stopped in {task}") from stopped
+        with replacing(folder / "probabilities.npy") as temporary:
+            np.save(temporary, predict(model, test))
+        about = describe(recipe, clips, sides["train"], scaler, split=split, seed=seed)
+        save(model, folder / "classifier.safetensors", metadata=about)
+        seconds = round(time.monotonic() - started, 2)
+        write_json(folder / "history.json", history.to_dict() | {"seconds": seconds})
+        shutil.rmtree(folder / "fit")  # only needed to resume
+
+    def _altered(self, seed: int, sides: Sides) -> list[_Added]:
+        """An altered copy of each training clip, where the waveform is to be augmented."""
+        waveform, _ = parse_augmentations(self.config.augment)
+        if waveform is None:
+            return []
+        make = Augmented(self.config.recipe.input, waveform, seed)
+        clips = self.clips.select(sides["train"])
+        features = extract(clips, make, on_progress=self._on_features("augmented features"))
+        return [_Added(features, clips.labels, fingerprint(make), altered=True)]
+
+    def _on_features(self, task: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.progress.update(task, done, total, unit="clip")
+
+    def _generated(self, split: str, seed: int, sides: Sides) -> list[_Added]:
+        """Generated clips, as many as real ones of each class, where a run of GANs is given."""
+        if self.config.generated is None:
+            return []
+        clips, gans = self.clips, find_gans(Path(self.config.generated))
+        held_out = {str(d) for side in ("valid", "test") for d in clips.digests[sides[side]]}
+        return [
+            self._of_gan(gans, label, int(count), seed, () if split == "chunk" else held_out)
+            for label, count in enumerate(
+                np.bincount(clips.labels[sides["train"]], minlength=len(clips.label_names))
+            )
+        ]
+
+    def _of_gan(
+        self, gans: Sequence[Gan], label: int, count: int, seed: int, held_out: Collection[str]
+    ) -> _Added:
+        """``count`` clips of a class, of a GAN that saw nothing of what is held out."""
+        recipe, given = self.config.recipe, f"--generated {self.config.generated}"
+        name = self.clips.label_names[label]
+        fitting = [gan for gan in gans if name in gan.labels]
+        if not fitting:
+            known = ", ".join(label for gan in gans for label in gan.labels)
+            raise ValueError(f"{given} has no GAN of {name!r}, only of {known}")
+        gan = fitting[seed % len(fitting)]
+        refuse_leaks(gan, held_out)
+        rate, length = gan.provenance.get("sample_rate"), gan.generator()[0].config.num_samples
+        if (rate, length) != (self.clips.sample_rate, self.clips.num_samples):
+            raise ValueError(
+                f"{given}: clips of {length} samples at {rate} Hz; {recipe.name} takes "
+                f"{self.clips.num_samples} at {self.clips.sample_rate} Hz: train GANs with "
+                f"--recipe {recipe.name}"
+            )
+        audio = sample_gan(self.run, gan, count, name)
+        task = f"features of generated {name}"
+        features = extract(
+            audio, recipe.input, sample_rate=rate, on_progress=self._on_features(task)
+        )
+        key = f"{gan.folder.name}:{name}:{count}"
+        return _Added(features, np.full(count, label, np.int32), key)

@@ -1,0 +1,182 @@
+"""One recipe trained and tested: its records, its leaks, and how it goes on after a stop."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from classifiers import load
+from experiments.classify import classify
+from experiments.settings import ClassifyConfig, DataConfig
+from features import LeakError
+from wavegan import TrainingInterrupted
+
+SPLITS = ("chunk", "track")
+
+
+@pytest.fixture(scope="module")
+def config(music, small_recipe):
+    data = DataConfig(str(music), fractions=(0.4, 0.2, 0.4))
+    return ClassifyConfig(small_recipe, data, splits=SPLITS, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    """A finished run: its folder and its results."""
+    out = tmp_path_factory.mktemp("runs") / "small"
+    return out, classify(config, out, command="wavegan classify …")
+
+
+def test_what_a_run_folder_holds(finished):
+    out, results = finished
+    assert {"config.json", "environment.json", "metrics.jsonl", "report.html", "tracks.csv"} <= {
+        file.name for file in out.iterdir()
+    }
+    assert json.loads((out / "results.json").read_text())["splits"] == results["splits"]
+    rows = (out / "tracks.csv").read_text().splitlines()
+    tested = sum(len(r["tracks"]) for s in results["splits"].values() for r in s["runs"])
+    assert len(rows) == 1 + tested
+    assert not list(out.glob("stages/*/fit"))
+
+
+def test_a_track_is_on_one_side_of_an_honest_split(finished):
+    _, results = finished
+    assert results["splits"]["chunk"]["leaks"]
+    assert not results["splits"]["track"]["leaks"]
+    for run in results["splits"]["track"]["runs"]:
+        sides = [set(run["split"][side]) for side in ("train", "valid", "test")]
+        assert sum(map(len, sides)) == len(set.union(*sides)) == 15
+    shared = results["splits"]["chunk"]["runs"][0]["split"]
+    assert set(shared["train"]) & set(shared["test"])
+
+
+def test_each_seed_has_its_own_split_unless_one_is_asked_for(finished, config, tmp_path):
+    tests = [run["split"]["test"] for run in finished[1]["splits"]["track"]["runs"]]
+    assert tests[0] != tests[1]
+    one = replace(config, splits=("track",), one_split=True)
+    runs = classify(one, tmp_path / "one")["splits"]["track"]["runs"]
+    assert runs[0]["split"] == runs[1]["split"]
+    assert runs[0]["confusion"] == finished[1]["splits"]["track"]["runs"][0]["confusion"]
+
+
+def test_figures_agree_with_the_predictions_kept(finished):
+    out, results = finished
+    for run in results["splits"]["track"]["runs"]:
+        probabilities = np.load((out / run["classifier"]).with_name("probabilities.npy"))
+        confusion = np.array(run["confusion"])
+        assert confusion.sum() == len(probabilities) == run["clips"]["test"]
+        assert run["accuracy"] == pytest.approx(confusion.trace() / confusion.sum())
+        right = [track["correct"] for track in run["tracks"]]
+        assert run["track_accuracy"] == pytest.approx(np.mean(right))
+        assert sum(track["clips"] for track in run["tracks"]) == len(probabilities)
+
+
+def test_the_classifier_kept_says_what_it_has_heard(finished):
+    out, results = finished
+    run = results["splits"]["track"]["runs"][1]
+    _, about = load(out / run["classifier"])
+    assert about["labels"] == ["drone", "march", "techno"]
+    assert set(about["tracks"]) == set(run["split"]["train"])
+
+
+def test_other_test_audio_changes_no_training(music, render, config, finished, tmp_path):
+    """Training sees nothing of the test side: not through a scaler, not through early stopping."""
+    root = tmp_path / "other"
+    shutil.copytree(music, root)
+    one = replace(config, splits=("track",), seeds=1)
+    tested = finished[1]["splits"]["track"]["runs"][0]["split"]["test"]
+    render(tmp_path / "fresh", tracks=5 + len(tested))
+    for i, track in enumerate(tested):
+        genre = track.split(".")[0]
+        fresh = tmp_path / "fresh" / genre / f"{genre}.{5 + i:05d}.wav"
+        shutil.copy(fresh, root / genre / f"{track}.wav")
+    other = classify(replace(one, data=replace(one.data, root=str(root))), tmp_path / "run")
+    here, there = (r["splits"]["track"]["runs"][0] for r in (finished[1], other))
+    assert here["split"]["train"] == there["split"]["train"]
+    for name in ("train_loss", "valid_loss"):
+        assert here["history"][name] == there["history"][name]
+
+
+def test_stopped_and_resumed_it_comes_to_the_same(finished, config, tmp_path):
+    asked = 0
+
+    def stop_once() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 2
+
+    one = replace(config, splits=("track",))
+    with pytest.raises(TrainingInterrupted, match=r"small, track split, 1/2"):
+        classify(one, tmp_path / "run", should_stop=stop_once)
+    resumed = classify(one, tmp_path / "run")
+    for here, there in zip(
+        finished[1]["splits"]["track"]["runs"], resumed["splits"]["track"]["runs"], strict=True
+    ):
+        assert here["tracks"] == there["tracks"]
+        assert here["history"]["train_loss"] == there["history"]["train_loss"]
+
+
+def test_only_what_changed_is_done_again(config, tmp_path):
+    one = replace(config, splits=("track",), seeds=1)
+    classify(one, tmp_path / "run")
+    stage = next((tmp_path / "run" / "stages").glob("classifier-track-0-*"))
+    before = stage.stat().st_mtime_ns
+    classify(replace(one, seeds=2), tmp_path / "run")
+    assert stage.stat().st_mtime_ns == before
+    assert len(list((tmp_path / "run" / "stages").glob("classifier-*"))) == 2
+
+
+def test_generated_clips_only_of_gans_that_saw_no_held_out_track(
+    small_gans, config, tmp_path_factory
+):
+    folder = tmp_path_factory.mktemp("generated")
+    one = replace(config, splits=("track",), seeds=1, generated=str(small_gans))
+    results = classify(one, folder / "right")
+    assert results["splits"]["track"]["runs"][0]["track_accuracy"] >= 0
+    stage = json.loads(next((folder / "right" / "stages").glob("cl*/stage.json")).read_text())
+    assert len(stage["inputs"]["generated"]) == 3
+    other = replace(one, data=replace(one.data, split_seed=3))
+    with pytest.raises(LeakError, match=r"trained on tracks of the validation or test side"):
+        classify(other, folder / "leak")
+    longer = replace(one, recipe=replace(one.recipe, num_samples=2048))
+    with pytest.raises(ValueError, match=r"clips of 1024 samples at 4000 Hz; small takes 2048"):
+        classify(longer, folder / "length")
+
+
+@pytest.fixture(scope="module")
+def small_gans(music, small_recipe, tmp_path_factory):
+    """A run of GANs on the training side of the split of seed 0."""
+    from experiments.gan_training import train_gans
+    from experiments.progress import Progress
+    from experiments.runs import Run
+    from experiments.sources import open_source
+
+    data = DataConfig(str(music), fractions=(0.4, 0.2, 0.4))
+    source = open_source(data, sample_rate=4000, num_samples=1024)
+    out = tmp_path_factory.mktemp("gans") / "run"
+    with Run(out).working({}, {}) as run:
+        train_gans(run, source, small_recipe, seeds=1, progress=Progress(quiet=True))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"splits": ("tracks",)}, "--split takes chunk, track.*found tracks"),
+        ({"splits": ()}, "found none"),
+        ({"seeds": 0}, "--seeds must be at least 1"),
+    ],
+)
+def test_settings_that_mean_nothing(config, change, said):
+    with pytest.raises(ValueError, match=said):
+        replace(config, **change)
+
+
+def test_patience_needs_a_validation_side(config):
+    recipe = replace(config.recipe, fit=replace(config.recipe.fit, patience=2))
+    data = replace(config.data, fractions=(0.6, 0.0, 0.4))
+    with pytest.raises(ValueError, match=r"stops early.*middle value above 0"):
+        replace(config, recipe=recipe, data=data)
+    replace(config, data=data)  # a fixed length of training needs none

@@ -1,0 +1,105 @@
+"""The commands classify, predict and recipes, as they are typed."""
+
+import json
+
+import pytest
+
+from experiments.cli import main
+from experiments.presets import RECIPES
+
+
+def fails(capsys, *arguments: str) -> str:
+    """The one line of a command that has to fail."""
+    assert main(list(arguments)) == 2
+    said = capsys.readouterr().err.strip()
+    assert "Traceback" not in said
+    return said.splitlines()[-1]
+
+
+QUICK = ["--fractions", "0.4,0.2,0.4", "--seeds", "1", "--sample-rate", "4000",
+         "--num-samples", "1024", "--fit-epochs", "1"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def classified(music, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "demo"
+    command = ["classify", "--recipe", "demo", "--data", str(music), *QUICK, "--out", str(out)]
+    assert main([*command, "--split", "chunk,track"]) == 0
+    return out
+
+
+def test_classify_says_what_came_out_and_where_it_is(classified, music, capsys):
+    command = ["classify", "--recipe", "demo", "--data", str(music), *QUICK]
+    assert main([*command, "--split", "chunk,track", "--out", str(classified)]) == 0
+    said = capsys.readouterr().out
+    assert "leaks: clips of a track on both sides" in said
+    assert str(classified / "report.html") in said
+    assert json.loads((classified / "results.json").read_text())["recipe"] == "demo"
+
+
+def test_settings_of_the_training_are_options(classified):
+    config = json.loads((classified / "config.json").read_text())
+    assert config["recipe"]["fit"]["epochs"] == 1
+    assert config["recipe"]["fit"]["batch_size"] == RECIPES["demo"].fit.batch_size
+
+
+def test_predict(classified, music, tmp_path, capsys):
+    out = tmp_path / "said"
+    files = [str(music / "drone"), str(music / "march" / "march.00000.wav")]
+    assert main(["predict", str(classified), *files, "--out", str(out), "--labelled"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("drone.0000") >= 5
+    assert "of 6 right" in said
+    assert {f.name for f in out.iterdir()} >= {"predictions.html", "predictions.csv"}
+
+
+def test_predict_with_something_refused_ends_in_1(classified, music, tmp_path, capsys):
+    (tmp_path / "broken.wav").write_bytes(b"nothing")
+    files = [str(tmp_path / "broken.wav"), str(music / "drone")]
+    assert main(["predict", str(classified), *files, "--out", str(tmp_path / "out")]) == 1
+    assert "refused" in capsys.readouterr().out
+
+
+def test_recipes_lists_all_and_shows_one(capsys):
+    assert main(["recipes"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in RECIPES)
+    assert main(["recipes", "net5"]) == 0
+    said = capsys.readouterr().out
+    assert "wavegan classify --recipe net5 --data DIR --split chunk" in said
+    assert "0.7954" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--recipe", "nett5"], "try net5"),
+        (["--recipe", "cnn1,cn2"], "try cnn2"),
+        (["--recipe", "net5", "--split", "tracks"], "--split takes chunk, track"),
+        (["--recipe", "net5", "--fit-optimizer", "adm"], "adam"),
+        (["--recipe", "net5", "--fractions", "0.8,0,0.2"], "--fit-patience 5"),
+        (["--recipe", "all", "--num-samples", "4096"], "--num-samples belongs to one recipe"),
+    ],
+)
+def test_what_is_refused(arguments, expected, music, tmp_path, capsys):
+    command = ["classify", "--data", str(music), "--out", str(tmp_path / "run"), *arguments]
+    assert expected in fails(capsys, *command)
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_of_an_unknown_name(capsys):
+    assert "try net1" in fails(capsys, "recipes", "net11")
+
+
+def test_a_table_of_several_recipes(render, tmp_path, capsys):
+    out, music = tmp_path / "all", render(tmp_path / "music", seconds=1.6)
+    command = ["classify", "--recipe", "cnn_rnn,cnn1,net1", "--data", str(music), "--seeds", "1",
+               "--fractions", "0.4,0.2,0.4", "--fit-steps", "1", "--out", str(out)]  # fmt: skip
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "cnn_rnn" in said
+    found = {r["recipe"]: r for r in json.loads((out / "results.json").read_text())["recipes"]}
+    assert set(found["cnn_rnn"]["splits"]) == {"chunk", "track"}
+    assert set(found["net1"]["splits"]) == {"track"}
+    assert "shorter than a clip of 3.00 s" in found["cnn1"]["error"]
+    assert "cnn1" in (out / "table.md").read_text()
