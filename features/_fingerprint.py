@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
+import dis
 import hashlib
 import json
 import secrets
@@ -17,6 +17,7 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ import jaxlib
 import numpy as np
 
 _PACKAGE = Path(__file__).parent
+_OURS = {"features", "wavegan", "classifiers", "experiments"}  # one version has many texts
 _STARTED = time.time()
 _UNSURE = secrets.token_hex(16)  # stands for code that no later process can be sure to have
 _INSTALLED = (
@@ -53,7 +55,7 @@ def fingerprint(make: Any) -> str:
     what = _described(make, modules, type(make).__name__)
     content = {
         "make": what,
-        "code": _code(modules, own={"features", _top(getattr(make, "__module__", ""))}),
+        "code": _code(modules, own=_OURS | {_top(getattr(make, "__module__", ""))}),
         "versions": [jax.__version__, jaxlib.__version__],
         "platform": jax.default_backend(),
         "precision": [
@@ -136,9 +138,11 @@ def _file(name: str) -> str | None:
 
 @cache
 def _version(package: str) -> str:
-    with suppress(metadata.PackageNotFoundError):
+    try:
         return metadata.version(package)
-    return ""
+    except metadata.PackageNotFoundError:  # distributed under another name
+        names = metadata.packages_distributions().get(package, [])
+        return " ".join(f"{name} {metadata.version(name)}" for name in sorted(set(names)))
 
 
 def _text(name: str, path: Path) -> tuple[str, set[str]]:
@@ -148,26 +152,35 @@ def _text(name: str, path: Path) -> tuple[str, set[str]]:
     for this process alone.
     """
     spec = getattr(sys.modules.get(name), "__spec__", None)
-    if name not in _texts or _texts[name][0] is not spec:
+    if spec is None or name not in _texts or _texts[name][0] is not spec:
         late = _UNSURE if path.stat().st_mtime >= _STARTED else ""
         text = path.read_bytes()
         _texts[name] = (spec, _hash(text + late.encode()), _imports(name, path, text))
     return _texts[name][1:]
 
 
+@cache
 def _imports(name: str, path: Path, text: bytes) -> set[str]:
-    """All that the text imports, inside functions too; some are names in a module, not modules."""
-    if path.suffix != ".py":
+    """All that the text imports, inside functions too; some are names in a module, not modules.
+
+    Read off the byte code, since the parser of `ast` is not safe in threads of Python 3.11.
+    """
+    try:
+        codes = [compile(text, path, "exec", dont_inherit=True)]
+    except (SyntaxError, ValueError):  # compiled, or in the middle of an edit
         return set()
-    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1]
-            base = ".".join([*(above if node.level else []), *filter(None, [node.module])])
-            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    for code in codes:
+        codes += [const for const in code.co_consts if isinstance(const, CodeType)]
+        if dis.opmap["IMPORT_NAME"] not in code.co_code[::2]:
+            continue
+        steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
+        for level, names, step in zip(steps, steps[1:], steps[2:], strict=False):
+            if step.opname == "IMPORT_NAME":
+                above = package[: len(package) - level.argval + 1] if level.argval else []
+                base = ".".join([*above, *filter(None, [step.argval])])
+                found |= {base} | {f"{base}.{part}" for part in names.argval or ()}
     return found
 
 

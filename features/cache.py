@@ -27,7 +27,7 @@ SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
 LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another
 _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it needs a new one
 _HEADER = 128  # bytes of an .npy header of version 1 for these arrays
-_PARSING = Lock()  # numpy parses headers by ast, which is not safe in threads of Python 3.11
+PARSING = Lock()  # ast, and so numpy's parser of headers, is not safe in threads of Python 3.11
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -218,7 +218,7 @@ def _write_header(file: BinaryIO, num_samples: int, channels: int) -> None:
 
 def _whole_entry(path: Path, channels: int) -> int | None:
     """Number of samples of a cache entry; None where it is missing, cut short or something else."""
-    with suppress(OSError, ValueError), _PARSING:
+    with suppress(OSError, ValueError), PARSING:
         found = np.lib.format.open_memmap(path, mode="r")
         if (found.dtype, found.shape[1:], found.offset) == (np.int16, (channels,), _HEADER):
             return len(found) or None

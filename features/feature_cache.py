@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.lib.format import open_memmap, write_array_header_1_0
 
 from features._fingerprint import fingerprint
-from features.cache import NO_SPACE, Recording, default_cache_dir
+from features.cache import NO_SPACE, PARSING, Recording, default_cache_dir
 from features.clips import Clips, LazyAudio
 from features.files import replacing
 from features.rows import Rows
@@ -33,6 +34,7 @@ _FORMAT = "features-v1"  # a folder's name: a change of what is stored below it 
 _BATCH = 64  # clips in a batch, fewer where they are long
 _BATCH_SAMPLES = 2**22
 _MOST_FILES = 64  # that a set of clips is read from: each keeps a file open
+_DAY = 86400  # seconds
 _CLIP = np.dtype([("source", "S32"), ("start", "<i8")])
 _IN_MEMORY = -1  # instead of a start: the source is the hash of the clip's own samples
 
@@ -96,11 +98,10 @@ def extract(
     if missing := sorted(first, key=first.__getitem__):
         rows = np.array([first[key] for key in missing])
         path = _write(folder, missing, _batches(audio, rows, make, rate, workers or 2, on_progress))
-        part = open_memmap(path, mode="r")
+        part = _mapped(path)
         found |= {key: (path, part, row) for row, key in enumerate(missing)}
+        _prune(root, bound, keep={path for path, _, _ in found.values()})
     parts = {path: part for path, part, _ in found.values()}
-    if bound is not None:
-        _prune(root, bound, keep=parts)
     ends = np.cumsum([0, *(len(part) for part in parts.values())])
     offsets = dict(zip(parts, ends[:-1], strict=True))
     return Rows(
@@ -223,7 +224,7 @@ def _write(folder: Path, keys: list[Key], batches: Iterator[np.ndarray]) -> Path
 def _lookup(folder: Path, wanted: set[Key]) -> dict[Key, Place]:
     """Where wanted clips are stored; what is damaged is removed."""
     found: dict[Key, Place] = {}
-    files = _files(folder, "*.npy")
+    files = _files(folder, "[!.]*.npy")
     for path, _ in sorted(files, key=lambda file: file[1].st_size, reverse=True):
         try:
             part, clips, checksum = _read(path)
@@ -243,13 +244,18 @@ def _lookup(folder: Path, wanted: set[Key]) -> dict[Key, Place]:
 
 
 def _read(path: Path) -> tuple[np.ndarray, bytes, int]:
-    part = open_memmap(path, mode="r")
+    part = _mapped(path)
     with path.open("rb") as file:
         file.seek(part.offset + part.nbytes)
         clips, checksum = file.read(len(part) * _CLIP.itemsize), file.read()
     if part.dtype != np.float32 or len(clips) < len(part) * _CLIP.itemsize or len(checksum) != 4:
         raise ValueError(f"{path}: damaged")
     return part, clips, int.from_bytes(checksum, "little")
+
+
+def _mapped(path: Path) -> np.memmap:
+    with PARSING:
+        return open_memmap(path, mode="r")
 
 
 def _check(path: Path, part: np.ndarray, clips: bytes, checksum: int) -> None:
@@ -270,31 +276,34 @@ def _state(path: Path) -> tuple[int, ...]:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def _bound() -> float | None:
+def _bound() -> float:
     """Bytes that features may take."""
-    text = os.environ.get("WAVEGAN_CACHE_GB")
+    text = os.environ.get("WAVEGAN_CACHE_GB") or "inf"
     try:
-        return 1e9 * float(text) if text else None
+        return 1e9 * float(text)
     except ValueError:
         raise ValueError(f"WAVEGAN_CACHE_GB={text!r}: give a number of gigabytes") from None
 
 
-def _prune(root: Path, bound: float, keep: Iterable[Path]) -> None:
-    """Remove what is beyond ``bound`` bytes, longest unused first, but nothing of ``keep``."""
+def _prune(root: Path, bound: float, keep: set[Path]) -> None:
+    """Remove what is beyond ``bound`` bytes, longest unused first, but nothing of ``keep``.
+
+    What killed processes left half-written goes after a day.
+    """
     total = 0
     for path, stat in sorted(_files(root, "*/*.npy"), key=lambda f: f[1].st_mtime, reverse=True):
+        left = path.name.startswith(".")
         total += stat.st_size
-        if total > bound and path not in keep:
+        if path not in keep and (time.time() - stat.st_mtime > _DAY if left else total > bound):
             total -= stat.st_size
             with suppress(OSError):
                 path.unlink()
 
 
 def _files(folder: Path, pattern: str) -> list[tuple[Path, os.stat_result]]:
-    """Finished files; another process may remove some meanwhile."""
+    """Files and their state; another process may remove some meanwhile."""
     found = []
     for path in folder.glob(pattern):
         with suppress(OSError):
-            if not path.name.startswith("."):
-                found.append((path, path.stat()))
+            found.append((path, path.stat()))
     return found

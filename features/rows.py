@@ -44,6 +44,7 @@ class Rows:
             raise ValueError(f"parts have rows of shapes {sorted(shapes)}; give parts of one shape")
         self._parts = tuple(parts)
         self._ends = np.cumsum([len(part) for part in parts])
+        self._starts = self._ends - [len(part) for part in parts]
         every = np.arange(self._ends[-1])
         self._index = every if index is None else every[index]
         self._scaler = scaler
@@ -60,10 +61,14 @@ class Rows:
         wanted = self._index[index]
         rows = wanted.ravel()
         part = np.searchsorted(self._ends, rows, side="right")
-        out = np.empty((len(rows), *self.shape[1:]), np.float32)
-        for i in np.unique(part):
-            here = part == i
-            out[here] = self._parts[i][rows[here] - (self._ends[i] - len(self._parts[i]))]
+        rows = rows - self._starts[part]
+        if len(self._parts) == 1:  # read straight into the result, without a copy
+            out = np.asarray(self._parts[0][rows], np.float32)
+        else:
+            out = np.empty((len(rows), *self.shape[1:]), np.float32)
+            for i in np.unique(part):
+                here = part == i
+                out[here] = self._parts[i][rows[here]]
         out = out.reshape(*wanted.shape, *self.shape[1:])
         return np.asarray(self._scaler.apply(out)) if self._scaler else out
 
