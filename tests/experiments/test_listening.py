@@ -63,5 +63,10 @@ def test_every_augmentation_can_be_heard():
         np.testing.assert_allclose(quiet, clip * 10 ** (-6 / 20), atol=2e-5)
         assert 10 * np.log10((clip**2).mean() / ((noisy - clip) ** 2).mean()) > 8
         assert np.abs(high - clip).max() > 0.1
-    for words in ("noise, 10 dB below", "gain \N{MINUS SIGN}6 dB", "pitch +2 semitones", "a&lt;b, as it is"):
+    for words in (
+        "noise, 10 dB below",
+        "gain \N{MINUS SIGN}6 dB",
+        "pitch +2 semitones",
+        "a&lt;b, as it is",
+    ):
         assert words in html
