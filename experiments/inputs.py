@@ -34,7 +34,7 @@ class Mfcc:
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Features (N, T, n_mfcc)."""
         return mfcc(
-            audio.mean(-1),
+            _mono(audio),
             sample_rate=sample_rate,
             n_mfcc=self.n_mfcc,
             n_fft=self.n_fft,
@@ -56,7 +56,7 @@ class LogMel:
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Pictures (N, T, n_mels, 1)."""
         return log_mel(
-            audio.mean(-1),
+            _mono(audio),
             sample_rate=sample_rate,
             n_mels=self.n_mels,
             n_fft=self.n_fft,
@@ -80,7 +80,7 @@ class LogMelPicture:
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Pictures (N, frames, n_mels, 1), or sequences without the last axis."""
         pictures = log_mel_picture(
-            audio.mean(-1),
+            _mono(audio),
             sample_rate=sample_rate,
             size=(self.frames, self.n_mels),
             n_fft=self.n_fft,
@@ -100,7 +100,7 @@ class LogMelTempogram:
 
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Features (N, T, n_mels + win_length)."""
-        mono, hop_length = audio.mean(-1), self.hop_length
+        mono, hop_length = _mono(audio), self.hop_length
         bands = log_mel(
             mono,
             sample_rate=sample_rate,
@@ -128,7 +128,7 @@ class Picture:
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Pictures (N, height, width, 3)."""
         return spectrogram_picture(
-            audio.mean(-1),
+            _mono(audio),
             sample_rate=sample_rate,
             size=(self.height, self.width),
             n_fft=self.n_fft,
@@ -158,6 +158,10 @@ class Augmented:
         marks = jax.lax.bitcast_convert_type(samples, jnp.uint32).sum((1, 2), dtype=jnp.uint32)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(self.seed), marks)
         return self.input(self.augmentation(keys, samples, sample_rate), sample_rate)
+
+
+def _mono(audio: np.ndarray | Array) -> np.ndarray | Array:
+    return audio[..., 0] if audio.shape[-1] == 1 else audio.mean(-1)
 
 
 def from_dict(values: Mapping[str, Any]) -> Input:
