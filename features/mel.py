@@ -1,0 +1,113 @@
+"""The mel scale and its filters, with librosa's numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class MelOptions:
+    """The options of a mel spectrogram, checked; hashable, so that they key the compilation."""
+
+    sample_rate: int | float
+    n_fft: int
+    hop_length: int
+    n_mels: int
+    fmin: int | float
+    fmax: int | float | None
+    power: int | float
+    center: bool
+    htk: bool
+    norm: str | int | float | None
+
+    def __post_init__(self) -> None:
+        for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "power"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
+        nyquist = self.sample_rate / 2
+        if not 0 <= self.fmin < self.top <= nyquist:
+            raise ValueError(
+                f"fmin={self.fmin}, fmax={self.fmax} is no frequency range at sample_rate="
+                f"{self.sample_rate}: 0 <= fmin < fmax <= {nyquist} Hz (half the rate) is; "
+                "fmax=None takes all"
+            )
+        if isinstance(self.norm, str) and self.norm != "slaney":
+            raise ValueError(f"norm is {self.norm!r}; 'slaney', None or a number is accepted")
+        if isinstance(self.norm, (int, float)) and self.norm < 0 and self.norm != -inf:
+            raise ValueError(f"norm is {self.norm}; the order of a norm must be 0 or more")
+
+    @property
+    def top(self) -> float:
+        return self.sample_rate / 2 if self.fmax is None else self.fmax
+
+
+def mel_filters(
+    *,
+    sample_rate: int | float,
+    n_fft: int,
+    n_mels: int = 128,
+    fmin: int | float = 0.0,
+    fmax: int | float | None = None,
+    htk: bool = False,
+    norm: str | int | float | None = "slaney",
+) -> Float[np.ndarray, "{n_mels} bins"]:
+    """Triangular filters on the mel scale, as ``librosa.filters.mel``, in float64.
+
+    Returns
+    -------
+    ``(n_mels, 1 + n_fft // 2)``: multiplied with a spectrum, gives the mel bands.
+    """
+    return filters_of(MelOptions(sample_rate, n_fft, 1, n_mels, fmin, fmax, 2.0, True, htk, norm))
+
+
+@lru_cache(maxsize=64)
+def filters_of(options: MelOptions) -> np.ndarray:
+    bottom, top = _mel(np.array([options.fmin, options.top]), options.htk)
+    edges = _hertz(np.linspace(bottom, top, options.n_mels + 2), options.htk)
+    bins = np.arange(1 + options.n_fft // 2) * options.sample_rate / options.n_fft
+    below, middle, above = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (bins - below) / (middle - below), (above - bins) / (above - middle)
+    filters = np.maximum(0, np.minimum(rising, falling))
+    if isinstance(options.norm, str):
+        return filters * (2 / (above - below))
+    if options.norm is None:
+        return filters
+    size = np.linalg.norm(filters, ord=options.norm, axis=1, keepdims=True)
+    return filters / np.where(size > 0, size, 1)
+
+
+def filter_parts(options: MelOptions) -> list[tuple[slice, np.ndarray]]:
+    """The filters of neighbouring bands with the bins that they cover: (bins, float32 (k, m)).
+
+    A band covers few bins, so that the products of the parts are several times cheaper than one
+    with all filters.
+    """
+    parts = []
+    for first in range(0, options.n_mels, 32):
+        filters = filters_of(options)[first : first + 32]
+        covered = np.flatnonzero(filters.any(0))
+        bins = slice(covered[0], covered[-1] + 1) if len(covered) else slice(0, 1)
+        parts.append((bins, filters[:, bins].T.astype(np.float32)))
+    return parts
+
+
+# Slaney's scale: linear below 1 kHz (15 mels), 27 mels for each factor of 6.4 above.
+def _mel(hertz: np.ndarray, htk: bool) -> np.ndarray:
+    if htk:
+        return 2595 * np.log10(1 + hertz / 700)
+    return np.where(
+        hertz < 1000,
+        hertz * 3 / 200,
+        15 + 27 * np.log(np.maximum(hertz, 1000) / 1000) / np.log(6.4),
+    )
+
+
+def _hertz(mel: np.ndarray, htk: bool) -> np.ndarray:
+    if htk:
+        return 700 * (10 ** (mel / 2595) - 1)
+    return np.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((mel - 15) / 27))
