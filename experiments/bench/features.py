@@ -1,4 +1,4 @@
-"""Speed of the features against librosa on the same cores: 64 clips of a second."""
+"""Speed of the features against librosa on the same cores: of arrays, and of files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RATE, _CLIPS = 22050, 64
 
 
 def cases(*, repeats: int = 7, hardware: str = "") -> list[dict[str, Any]]:
-    """Time MFCC (20) and log-mel (128) at n_fft 2048, hop 512.
+    """Time MFCC (20) and log-mel (128) at n_fft 2048, hop 512: 64 clips of a second, then files.
 
     Parameters
     ----------
@@ -27,9 +27,11 @@ def cases(*, repeats: int = 7, hardware: str = "") -> list[dict[str, Any]]:
     Returns
     -------
     One row a case and peer: ``case``, ``peer``, ``ours_seconds``, ``peer_seconds`` (for all
-    64 clips), ``ratio`` (peer over ours) and ``hardware``.
+    clips), ``ratio`` (peer over ours) and ``hardware``.
     """
     import librosa
+
+    from experiments.bench._feature_files import file_cases
 
     noise = 0.1 * np.random.default_rng(0).standard_normal((_CLIPS, _RATE))
     clips = noise.astype(np.float32)
@@ -51,7 +53,7 @@ def cases(*, repeats: int = 7, hardware: str = "") -> list[dict[str, Any]]:
         mine = seconds.pop("ours")
         case = f"{name}, {_CLIPS} x 1 s"
         rows += [row(case, peer, mine, time, hardware) for peer, time in seconds.items()]
-    return rows
+    return rows + file_cases(repeats=repeats, hardware=hardware)
 
 
 def _run(ours: Callable[..., jax.Array], clips: np.ndarray) -> None:
