@@ -5,7 +5,7 @@ Arrays have a leading axis of networks: several are trained in one program, each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -74,6 +74,8 @@ def training_step(
     augment : ``augment(key, inputs (n, ...), targets (n, K)) -> (inputs, targets)``, hashable,
         part of the compiled step.
     """
+    if not isinstance(augment, Hashable):
+        raise ValueError(f"augment is a function or a frozen dataclass, hashable, not {augment!r}")
     graphs, states = [], []
     optimizer = _optimizer(_rule(config))
     for model in models:

@@ -24,7 +24,7 @@ from classifiers.training import FitInterrupted, _batches, fit, fit_together
 @pytest.mark.parametrize("name", SMALL)
 def test_networks_learn(name):
     model, train, valid = small(name), toy(name), toy(name, 30, seed=1)
-    config = FitConfig(batch_size=20, steps=60, learning_rate=1e-2, eval_every=10)
+    config = FitConfig(batch_size=16, steps=60, learning_rate=1e-2, eval_every=10)
     history = fit(model, train, valid, config, seed=0)
     assert history.steps == [10, 20, 30, 40, 50, 60]
     assert history.train_loss[-1] < 0.5 * history.train_loss[0]
@@ -39,7 +39,7 @@ def test_networks_learn(name):
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
 def test_every_optimizer_lowers_the_loss(optimizer):
     rate = 0.3 if optimizer == "sgd" else 1e-2
-    config = FitConfig(batch_size=20, steps=60, learning_rate=rate, optimizer=optimizer)
+    config = FitConfig(batch_size=16, steps=60, learning_rate=rate, optimizer=optimizer)
     history = fit(small(), toy(), None, config, seed=0)
     assert history.train_loss[-1] < 0.8 * history.train_loss[0]
 
@@ -74,7 +74,7 @@ def test_the_seed_decides_the_result(name):
 
 
 def test_equal_networks_share_one_compiled_step():
-    config = FitConfig(batch_size=20, steps=2)
+    config = FitConfig(batch_size=16, steps=2)
     fit(small(seed=0), toy(), None, config, seed=0)
     before = _compiled_step.cache_info().misses
     fit(small(seed=1), toy(), None, replace(config, steps=3, learning_rate=1e-2), seed=1)
@@ -110,7 +110,7 @@ def test_inputs_may_be_a_memory_map_or_jax(tmp_path):
 
 def test_logs_tell_the_step_often_and_the_scores_at_evaluations():
     logs = []
-    config = FitConfig(batch_size=20, steps=25, eval_every=15)
+    config = FitConfig(batch_size=16, steps=25, eval_every=15)
     history = fit(small(), toy(), toy(seed=1), config, seed=0, on_log=logs.append)
     assert [log["classifier/step"] for log in logs] == [10, 15, 20, 25]
     assert all(log["classifier/total_steps"] == 25 for log in logs)
@@ -167,12 +167,18 @@ class Noise:
         return inputs + self.level * jax.random.normal(key, inputs.shape), targets
 
 
+NOISE = Noise(0.3)
+# Few different programs, since compiling them takes most of the time of these tests; and an
+# optimizer whose steps are not much changed by rounding.
+MOVED = FitConfig(8, steps=8, learning_rate=0.05, optimizer="sgd", momentum=0.9)
+
+
 def test_augmentation_is_for_training_alone():
-    config = FitConfig(16, steps=8, learning_rate=1e-2)
+    config = MOVED
     plain, noisy, again = small(), small(), small()
     fit(plain, toy(), None, config, seed=0)
-    loud = fit(noisy, toy(), toy(seed=1), config, seed=0, augment=Noise(5.0))
-    fit(again, toy(), toy(seed=1), config, seed=0, augment=Noise(5.0))
+    loud = fit(noisy, toy(), toy(seed=1), config, seed=0, augment=NOISE)
+    fit(again, toy(), toy(seed=1), config, seed=0, augment=NOISE)
     assert same(noisy, again)
     assert not same(noisy, plain)
     assert loud.best_step == 8
@@ -180,14 +186,14 @@ def test_augmentation_is_for_training_alone():
     assert loud.valid_loss[-1] == pytest.approx(-np.log(odds).mean(), rel=1e-5)
 
 
-RESUMED = FitConfig(8, steps=35, learning_rate=2e-2, eval_every=4, patience=6, schedule="cosine")
+RESUMED = replace(MOVED, steps=35, eval_every=4, patience=6, schedule="cosine")
 
 
 def resumable(folder, **options):
     """The fit that the tests of resuming interrupt: the model and its history."""
     model = small("net3")
     data = toy("net3", 24), toy("net3", 12, seed=1)
-    history = fit(model, *data, RESUMED, seed=5, augment=Noise(0.3), run_dir=folder, **options)
+    history = fit(model, *data, RESUMED, seed=5, augment=NOISE, run_dir=folder, **options)
     return model, history
 
 
@@ -257,18 +263,15 @@ def test_stopping_after_the_last_step_is_an_end():
     assert history.num_steps == 2
 
 
-TOGETHER = FitConfig(8, steps=60, learning_rate=2e-2, eval_every=6, patience=2)
-
-
 @pytest.mark.parametrize("name", SMALL)
 def test_seeds_at_once_come_to_what_each_comes_to_alone(name):
     seeds = [3, 4, 5]
-    train, valid = toy(name, 24), toy(name, 30, seed=1)
-    config = FitConfig(8, steps=12, eval_every=6, optimizer="sgd", learning_rate=0.05)
+    train, valid = toy(name, 24), toy(name, 12, seed=1)
+    config = replace(MOVED, steps=12, eval_every=6)
     models, alone = [small(name, seed) for seed in seeds], [small(name, seed) for seed in seeds]
-    histories = fit_together(models, train, valid, config, seeds=seeds, augment=Noise(0.1))
+    histories = fit_together(models, train, valid, config, seeds=seeds, augment=NOISE)
     for seed, model, one, history in zip(seeds, models, alone, histories, strict=True):
-        expected = fit(one, train, valid, config, seed=seed, augment=Noise(0.1))
+        expected = fit(one, train, valid, config, seed=seed, augment=NOISE)
         assert history.steps == expected.steps
         np.testing.assert_allclose(history.train_loss, expected.train_loss, rtol=2e-3)
         np.testing.assert_allclose(history.valid_loss, expected.valid_loss, rtol=2e-3)
@@ -281,12 +284,13 @@ def test_each_seed_stops_for_itself(tmp_path):
     """Labels that only the training clips have: the seeds soon stop, at different steps."""
     rng = np.random.default_rng(0)
     train = rng.normal(size=(24, 10, 5)).astype(np.float32), rng.integers(0, 3, 24)
-    valid, seeds, logs = toy(count=30, seed=1), [0, 1, 2, 3], []
+    valid, seeds, logs = toy(count=12, seed=1), [0, 1, 2], []
+    config = replace(MOVED, steps=90, learning_rate=0.3, eval_every=6, patience=2)
 
     def together(folder, **options):
         models = [small(seed=seed) for seed in seeds]
         return models, fit_together(
-            models, train, valid, TOGETHER, seeds=seeds, run_dir=folder, **options
+            models, train, valid, config, seeds=seeds, augment=NOISE, run_dir=folder, **options
         )
 
     models, histories = together(None, on_log=logs.append)
@@ -298,7 +302,7 @@ def test_each_seed_stops_for_itself(tmp_path):
             history.valid_loss
         )
         assert history.best_step == history.steps[int(np.argmin(history.valid_loss))]
-        best = -np.log(predict(model, valid[0])[np.arange(30), valid[1]]).mean()
+        best = -np.log(predict(model, valid[0])[np.arange(12), valid[1]]).mean()
         assert best == pytest.approx(min(history.valid_loss), rel=1e-5)
 
     first = min(history.num_steps for history in histories)
