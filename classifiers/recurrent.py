@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from classifiers._recurrence import lstm_recurrence
-from classifiers.chain import Layer, Shape, along_last, expect_axes, expect_positive
+from classifiers.chain import Layer, Shape, expect_axes, expect_positive
 
 
 class LSTM(Layer):
@@ -36,10 +36,8 @@ class LSTM(Layer):
     def __call__(
         self, x: Float[Array, "n t f"], *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "n ..."]:
-        # Time first: each step of the scan then reads and writes one contiguous block.
-        gates = x.transpose(1, 0, 2) @ self.kernel[...]
-        gates = gates + along_last(self.bias[...], gates)
-        states = lstm_recurrence(gates, self.recurrent[...])
+        weights = (self.kernel[...], self.recurrent[...], self.bias[...])
+        states = lstm_recurrence(x.transpose(1, 0, 2), *weights)
         return states.transpose(1, 0, 2) if self.sequence else states[-1]
 
 

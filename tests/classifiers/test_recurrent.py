@@ -46,16 +46,30 @@ def test_lstm_equals_the_recurrence_by_hand():
 
 
 def test_lstm_gradients_equal_those_of_the_plain_scan():
-    gates, recurrent = jnp.asarray(normal(9, 3, 20)), jnp.asarray(normal(5, 20, seed=1)) / 2
-    weights = jnp.asarray(normal(9, 3, 5, seed=2))  # every step's output matters
+    shapes = [(9, 3, 4), (4, 20), (5, 20), (20,)]
+    inputs = [jnp.asarray(normal(*shape, seed=i)) / 2 for i, shape in enumerate(shapes)]
+    weights = jnp.asarray(normal(9, 3, 5, seed=4))  # every step's output matters
 
-    def loss(function, gates, recurrent):
-        return (weights * function(gates, recurrent)).sum()
+    def loss(function, *inputs):
+        return (weights * function(*inputs)).sum()
 
-    ours = jax.grad(partial(loss, lstm_recurrence), (0, 1))(gates, recurrent)
-    plain = jax.grad(partial(loss, lambda *a: _forward(*a)[0]), (0, 1))(gates, recurrent)
+    ours = jax.grad(partial(loss, lstm_recurrence), (0, 1, 2, 3))(*inputs)
+    plain = jax.grad(partial(loss, lambda *a: _forward(*a)[0]), (0, 1, 2, 3))(*inputs)
     for a, b in zip(ours, plain, strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-6)
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+def test_lstm_gradients_equal_pytorch():
+    torch = pytest.importorskip("torch")
+    x, weights = normal(3, 7, 4), normal(3, 7, 5, seed=1)
+    lstm = LSTM((7, 4), 5, sequence=True, rngs=nnx.Rngs(0))
+    theirs = torch.nn.LSTM(4, 5, batch_first=True)
+    to_pytorch(torch, lstm, theirs, "l0")
+    (theirs(torch.tensor(x))[0] * torch.tensor(weights)).sum().backward()
+    found = nnx.grad(lambda lstm: (lstm(jnp.asarray(x)) * weights).sum())(lstm)
+    expected = [theirs.weight_ih_l0.grad.T, theirs.weight_hh_l0.grad.T, theirs.bias_ih_l0.grad]
+    for ours, grad in zip((found.kernel, found.recurrent, found.bias), expected, strict=True):
+        np.testing.assert_allclose(ours[...], grad, atol=3e-6)
 
 
 def to_pytorch(torch, lstm, theirs, suffix):
