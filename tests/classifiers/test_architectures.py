@@ -15,12 +15,13 @@ PUBLISHED = (  # the fifteen of the literature, in their order
     "net1 net2 net3 net4 net5 net6 cnn1 cnn2 parallel_cnn cnn_lstm cnn_bilstm cnn_rnn final_eff "
     "final_acc cnn_rnn_tempo"
 )
-DISTINCT = tuple(name for name in ARCHITECTURES if name not in ("net4", "net6"))
+# Networks whose layers are all in another one, which stands for them where time is long.
+LARGER = {"net2": "net3", "net4": "net3", "net6": "net5", "cnn1": "cnn2", "final_eff": "final_acc"}
 
 
 def small(name, seed=0, **options):
-    shape, sizes = SMALL[name]
-    return create(name, input_shape=shape, num_classes=3, rngs=nnx.Rngs(seed), **sizes, **options)
+    (shape, sizes), rngs = SMALL[name], nnx.Rngs(jax.random.key(seed))
+    return create(name, input_shape=shape, num_classes=3, rngs=rngs, **sizes, **options)
 
 
 def test_all_published_systems_and_the_reference_are_there():
@@ -134,32 +135,49 @@ def test_the_published_size(name):
     assert counted == by_layer == total
 
 
-@pytest.mark.parametrize("name", DISTINCT)
-def test_every_architecture_gives_logits_and_has_gradients_everywhere(name):
-    model = small(name)
-    x = jax.random.normal(jax.random.key(0), (8, *SMALL[name][0]))
-    assert jax.eval_shape(model, x).shape == (8, 3)
-    graph, params, rest = nnx.split(model, nnx.Param, ...)
+def drawn(name, seed=0):
+    """A small network as (graph, params, rest), with NumPy's weights: its own compile slowly."""
+    rng = np.random.default_rng(seed)
+    graph, params, rest = nnx.split(nnx.eval_shape(lambda: small(name)), nnx.Param, ...)
+    params = jax.tree.map(lambda p: jnp.asarray(rng.normal(0, 0.3, p.shape), jnp.float32), params)
+    return graph, params, jax.tree.map(lambda p: jnp.asarray(np.ones(p.shape, np.float32)), rest)
+
+
+def inputs(name, *count):
+    return jnp.asarray(np.random.default_rng(1).normal(size=(*count, *SMALL[name][0])), jnp.float32)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_gives_logits(name):
+    graph, params, rest = drawn(name)
+    logits = jax.eval_shape(nnx.merge(graph, params, rest), inputs(name, 8))
+    assert logits.shape == (8, 3)
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in LARGER])
+def test_every_weight_has_a_gradient(name):
+    graph, params, rest = drawn(name)
+    x = inputs(name, 8)
 
     def loss(params):
         logits = nnx.merge(graph, params, rest, copy=True)(x, train=True, key=jax.random.key(1))
         return jnp.square(logits - 1).sum()
 
     for path, gradient in jax.tree_util.tree_leaves_with_path(jax.jit(jax.grad(loss))(params)):
-        assert jnp.isfinite(gradient).all(), path
-        assert (gradient != 0).any() or "bias" in str(path), path  # batch norm undoes a bias
+        assert np.isfinite(gradient).all(), path
+        assert np.any(gradient) or "bias" in str(path), path  # batch norm undoes a bias
 
 
-@pytest.mark.parametrize("name", ["net3", "cnn_bilstm"])
-def test_seeds_can_train_in_one_program(name):
+def test_seeds_can_train_in_one_program():
     """Logits, batch statistics and all: vmapped they are those of one model at a time."""
-    graph, first = nnx.split(small(name, seed=0))
-    states = (first, nnx.state(small(name, seed=1)))
-    x = jax.random.normal(jax.random.key(0), (2, 6, *SMALL[name][0]))
+    name = "cnn_bilstm"
+    graph, *_ = drawn(name)
+    states = [drawn(name, seed)[1:] for seed in range(2)]
+    x = inputs(name, 2, 6)
     keys = jax.random.split(jax.random.key(1))
 
     def forward(state, x, key):
-        model = nnx.merge(graph, state, copy=True)
+        model = nnx.merge(graph, *state, copy=True)
         return model(x, train=True, key=key), nnx.state(model)
 
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
@@ -171,7 +189,7 @@ def test_seeds_can_train_in_one_program(name):
             np.testing.assert_allclose(ours[seed], theirs, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", DISTINCT)
+@pytest.mark.parametrize("name", ["parallel_cnn", "net5"])
 def test_the_seed_decides_the_weights(name):
     def weights(seed):
         return jax.tree.leaves(nnx.state(small(name, seed), nnx.Param))
@@ -221,12 +239,11 @@ def test_the_reference_takes_short_and_narrow_inputs():
     assert jax.eval_shape(logits, jnp.zeros((2, 1, 3, 1))).shape == (2, 3)
 
 
-def test_tempo_has_its_own_stream():
-    """The tempogram's lags reach the logits, and so do the mel bands."""
-    model = small("cnn_rnn_tempo")
-    x = jax.random.normal(jax.random.key(0), (1, *SMALL["cnn_rnn_tempo"][0]))
-    gradient = jax.jit(jax.grad(lambda x: model(x).sum()))(x)
-    assert (jnp.abs(gradient).max((0, 1)) > 0).all()
+def test_both_streams_of_tempo_reach_the_logits():
+    graph, params, rest = drawn("cnn_rnn_tempo")
+    x = inputs("cnn_rnn_tempo", 1)
+    gradient = jax.jit(jax.grad(lambda x: nnx.merge(graph, params, rest, copy=True)(x).sum()))(x)
+    assert np.any(gradient, (0, 1)).all()
 
 
 def test_a_misspelt_name_gets_the_nearest():
