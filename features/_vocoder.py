@@ -9,7 +9,7 @@ own phases, which keeps it sharp and the sound as loud as it was.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -130,21 +130,17 @@ def _resampled(
 ) -> Float[Array, " {length}"]:
     """``length`` samples, ``step`` parts of a sample apart, from sample ``_HALF`` on.
 
-    Read by a windowed sinc, at positions in whole parts of a sample: in float32 they would
-    jitter audibly.
+    Positions are whole parts of a sample: in float32 they would jitter audibly.
     """
     coarse, fine = np.divmod(np.arange(length, dtype=np.int32), _PARTS)
-    place = coarse * step + fine * step // _PARTS + _HALF
-    fraction = (fine * step % _PARTS).astype(jnp.float32)[None] / _PARTS
-    taps = np.arange(1 - _HALF, _HALF + 1)[:, None]
-    distance = taps - fraction
-    # sin(π(k - f)) = ∓sin(πf), and the cosine of a difference: one of each for all taps
-    sign = np.where(taps % 2 == 0, -1, 1).astype(np.float32)
-    sinc = jnp.where(
-        jnp.abs(distance) < 1e-6,
-        1,
-        sign * jnp.sin(np.pi * fraction) / (np.pi * jnp.where(distance == 0, 1, distance)),
-    )
-    turn, tap_turn = np.pi / _HALF * fraction, (np.pi / _HALF * taps).astype(np.float32)
-    cosine = np.cos(tap_turn) * jnp.cos(turn) + np.sin(tap_turn) * jnp.sin(turn)
-    return (audio[place[None] + taps] * sinc * (0.5 + 0.5 * cosine)).sum(0)
+    place = coarse * step + fine * step // _PARTS + 1
+    read = jax.vmap(lambda start: lax.dynamic_slice(audio, (start,), (2 * _HALF,)))(place)
+    return (read * jnp.asarray(_windowed_sincs())[fine * step % _PARTS]).sum(1)
+
+
+@lru_cache
+def _windowed_sincs() -> Float[np.ndarray, "parts taps"]:
+    """The weights of the samples around a position, for each part of a sample."""
+    distance = np.arange(1 - _HALF, _HALF + 1)[None] - np.arange(_PARTS)[:, None] / _PARTS
+    window = 0.5 + 0.5 * np.cos(np.pi * distance / _HALF)
+    return (np.sinc(distance) * window).astype(np.float32)
