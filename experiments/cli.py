@@ -242,7 +242,17 @@ def _parser() -> argparse.ArgumentParser:
         help="generated for each real clip (default 1)",
     )
     arms = f"of {', '.join(ARM_NAMES)}, with commas; the first is the baseline"
-    add("--arms", default=",".join(DEFAULT_ARMS), help=arms)
+    add(
+        "--arms",
+        default=",".join(DEFAULT_ARMS),
+        help=f"with commas, of {', '.join(ARM_NAMES)}; the first is the baseline",
+    )
+    add(
+        "--augment",
+        metavar="A,B,…",
+        help=f"of the classical arms: {', '.join(AUGMENTATIONS)}, or all "
+        "(default: all of the waveform)",
+    )
 
     add = train.add_argument_group("what is watched").add_argument
     add(

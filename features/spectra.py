@@ -16,11 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Real
 
-from features._frames import frames_of as _frames  # noqa: F401 (for the other features)
 from features._frames import over_frames, power, power_in_double
-from features._frames import spectrum as _spectrum  # noqa: F401
-from features._frames import spectrum_in_double as _spectrum_in_double  # noqa: F401
-from features._frames import window as _window  # noqa: F401
 from features.mel import MelOptions, filter_parts, mel_filters  # noqa: F401
 
 _AMIN = 1e-10  # the smallest mel power that decibels tell apart, as in librosa.power_to_db

@@ -11,7 +11,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Real
 
-from features.spectra import _decibels, _frames, _spectrum, _spectrum_in_double
+from features._frames import over_frames, power, power_in_double
+from features.spectra import _decibels
 from features.waveform import checked_audio
 
 _A0 = 27.5  # Hz
@@ -139,36 +140,13 @@ def _contrast(
 def _over_spectra(
     measure: Callable[[Array], Array], y: Array, n_fft: int, hop_length: int, center: bool
 ) -> Array:
-    """``measure`` of the power spectra (t, bins), (t, F), in parts of a bounded size: (..., T, F).
+    """``measure`` of the power spectra (t, bins), (t, F), of all frames: (..., T, F)."""
 
-    On a CPU what fits the cache is several times faster than the whole.
-    """
-    margin = n_fft // 2 if center else 0
-    frames = 1 + (y.shape[-1] + 2 * margin - n_fft) // hop_length
+    def of_frames(frames: Array, double: bool) -> Array:
+        (energy,) = (power_in_double if double else power)(frames, (slice(None),))
+        return measure(energy)
 
-    def of_segment(segment: Array, *, double: bool) -> Array:
-        windows = _frames(segment, n_fft, hop_length)
-        spectrum = (_spectrum_in_double if double else _spectrum)(windows)
-        return measure(spectrum.real**2 + spectrum.imag**2)
-
-    def blockwise(y: Array, *, block: int, double: bool) -> Array:
-        parts = -(-frames * n_fft // block)  # of a clip, of about `block` samples in frames
-        each = -(-frames // parts)  # frames in a part
-        length = (each - 1) * hop_length + n_fft
-        right = (parts - 1) * each * hop_length + length - margin - y.shape[-1]
-        padded = lax.pad(y, jnp.float32(0), [(0, 0, 0), (margin, right, 0)])
-        segments = _frames(padded, length, each * hop_length).reshape(-1, length)
-        at_once = max(1, block // (each * n_fft))
-        found = lax.map(partial(of_segment, double=double), segments, batch_size=at_once)
-        return found.reshape(y.shape[0], parts * each, -1)[:, :frames]
-
-    found = lax.platform_dependent(
-        y.reshape(-1, y.shape[-1]),
-        cpu=partial(blockwise, block=2**19, double=True),
-        tpu=partial(blockwise, block=2**26, double=False),  # which has no float64
-        default=partial(blockwise, block=2**26, double=True),
-    )
-    return found.reshape(*y.shape[:-1], *found.shape[1:])
+    return over_frames(of_frames, y, n_fft=n_fft, hop_length=hop_length, center=center)
 
 
 @lru_cache(maxsize=64)

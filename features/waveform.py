@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
-from features.spectra import _frames
+from features._frames import frames_of
 
 _SILENT = 1e-10  # a sample no larger is zero, as in librosa.zero_crossings
 
@@ -95,7 +95,7 @@ def _rms(y: Array, frame_length: int, hop_length: int, center: bool) -> Array:
     y = _with_margins(y, frame_length, center, "constant")
     step = gcd(frame_length, hop_length)  # frames share their sums over so many samples
     energy = (y[..., : y.shape[-1] // step * step] ** 2).reshape(*y.shape[:-1], -1, step).sum(-1)
-    frames = _frames(energy, frame_length // step, hop_length // step)
+    frames = frames_of(energy, frame_length // step, hop_length // step)
     power = jnp.sum(frames, axis=-1, keepdims=True) / frame_length
     sounds = power > 0  # the detour keeps the gradient finite where there is silence
     return jnp.where(sounds, jnp.sqrt(jnp.where(sounds, power, 1)), 0)
