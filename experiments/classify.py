@@ -25,6 +25,7 @@ from experiments.classify_page import render_classification
 from experiments.csv_tables import write_tracks_csv
 from experiments.gans import Gan, find_gans, refuse_leaks, sample_gan
 from experiments.inputs import Augmented
+from experiments.listening import augmentation_section
 from experiments.predict import describe
 from experiments.progress import Progress
 from experiments.results import classifier_record
@@ -47,6 +48,7 @@ from features.files import replacing, write_json, write_text
 from wavegan import TrainingInterrupted
 
 SIDES = ("train", "valid", "test")
+HEARD = 3  # clips in the report, where there is augmentation to hear
 Sides = dict[str, np.ndarray]  # rows of the clips on each side
 
 
@@ -134,8 +136,20 @@ def classify(
         }
         write_json(run.path / "results.json", results)
         write_tracks_csv(run.path / "tracks.csv", results)
-        write_text(run.path / "report.html", render_classification(results))
+        page = render_classification(results, heard=_heard(config, clips))
+        write_text(run.path / "report.html", page)
     return results
+
+
+def _heard(config: ClassifyConfig, clips: Clips) -> str:
+    """A clip of each of some classes as the waveform's augmentations alter it, as HTML."""
+    waveform, _ = parse_augmentations(config.augment)
+    if waveform is None:
+        return ""
+    first = [int(np.argmax(clips.labels == label)) for label in range(len(clips.label_names))]
+    shown = np.sort(first[:HEARD])
+    titles = [clips.label_names[clips.labels[i]] for i in shown]
+    return augmentation_section(clips.audio[shown], clips.sample_rate, waveform, titles=titles)
 
 
 def _note(config: ClassifyConfig) -> str:

@@ -24,6 +24,7 @@ from experiments.cli_runs import (
 )
 from experiments.progress import Progress, duration
 from experiments.settings import ARM_NAMES, DEFAULT_ARMS, CompareConfig, as_dict
+from features.augmentation import AUGMENTATIONS
 from features.cache import default_cache_dir
 from wavegan.memory import OutOfDeviceMemory
 from wavegan.run_folder import CheckpointError
@@ -241,7 +242,6 @@ def _parser() -> argparse.ArgumentParser:
         default=1.0,
         help="generated for each real clip (default 1)",
     )
-    arms = f"of {', '.join(ARM_NAMES)}, with commas; the first is the baseline"
     add(
         "--arms",
         default=",".join(DEFAULT_ARMS),

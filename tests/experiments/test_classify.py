@@ -145,6 +145,19 @@ def test_generated_clips_only_of_gans_that_saw_no_held_out_track(
         classify(longer, folder / "length")
 
 
+def test_augmented_copies_are_of_training_clips_and_are_heard(config, finished, tmp_path):
+    one = replace(config, splits=("track",), seeds=1, augment="noise,polarity,mixup")
+    results = classify(one, tmp_path / "run")
+    run, plain = (r["splits"]["track"]["runs"][0] for r in (results, finished[1]))
+    assert run["clips"] == plain["clips"]  # of the data set; a copy of each is trained on as well
+    assert run["steps"] > plain["steps"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "noise, 10 dB below" in page
+    assert "audio/flac" in page
+    with pytest.raises(ValueError, match=r"no augmentation 'nois': is it noise"):
+        replace(config, augment="nois")
+
+
 @pytest.fixture(scope="module")
 def small_gans(music, small_recipe, tmp_path_factory):
     """A run of GANs on the training side of the split of seed 0."""
