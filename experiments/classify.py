@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -18,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flax import nnx
 
-from classifiers import FitInterrupted, create, fit, predict, save
+from classifiers import save
 from experiments.classify_page import render_classification
 from experiments.csv_tables import write_tracks_csv
+from experiments.fitting import fit_classifier
 from experiments.gans import Gan, find_gans, refuse_leaks, sample_gan
 from experiments.inputs import Augmented
 from experiments.listening import augmentation_section
@@ -44,8 +43,7 @@ from features import (
     split_clips,
 )
 from features.augmentation import parse_augmentations
-from features.files import replacing, write_json, write_text
-from wavegan import TrainingInterrupted
+from features.files import write_json, write_text
 
 SIDES = ("train", "valid", "test")
 HEARD = 3  # clips in the report, where there is augmentation to hear
@@ -241,48 +239,29 @@ class _Job:
         self, folder: Path, split: str, seed: int, sides: Sides, added: Sequence[_Added]
     ) -> None:
         """Fit and test a classifier into ``folder``."""
-        started = time.monotonic()
         recipe, clips = self.config.recipe, self.clips
-        real = Rows([self.features], sides["train"])
-        scaler = Standardizer.fit(real) if recipe.input.standardize else None
-        train = Rows([real, *(more.features for more in added)], scaler=scaler)
+        rows = {side: Rows([self.features], index) for side, index in sides.items()}
+        scaler = Standardizer.fit(rows["train"]) if recipe.input.standardize else None
         labels = np.concatenate([clips.labels[sides["train"]], *(more.labels for more in added)])
-        valid, test = (Rows([self.features], sides[side], scaler) for side in ("valid", "test"))
-        model = create(
-            recipe.architecture,
-            input_shape=self.features.shape[1:],
+        model = fit_classifier(
+            self.run,
+            folder,
+            recipe,
+            recipe.fit,
+            train=(Rows([rows["train"], *(more.features for more in added)]), labels),
+            valid=(rows["valid"], clips.labels[sides["valid"]]) if len(sides["valid"]) else None,
+            test=rows["test"],
+            scaler=scaler,
             num_classes=len(clips.label_names),
-            rngs=nnx.Rngs(seed),
-            **recipe.options,
+            seed=seed,
+            task=f"{recipe.name}, {split} split, {seed + 1}/{self.config.seeds}",
+            about={"split": split, "seed": seed},
+            progress=self.progress,
+            augment=parse_augmentations(self.config.augment)[1],
+            should_stop=self.should_stop,
         )
-        task = f"{recipe.name}, {split} split, {seed + 1}/{self.config.seeds}"
-
-        def on_log(metrics: dict[str, float]) -> None:
-            self.run.append_metrics({"split": split, "seed": seed} | metrics)
-            done, total = (int(metrics[f"classifier/{n}"]) for n in ("step", "total_steps"))
-            self.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
-
-        try:
-            history = fit(
-                model,
-                (train, labels),
-                (valid, clips.labels[sides["valid"]]) if len(valid) else None,
-                recipe.fit,
-                seed=seed,
-                on_log=on_log,
-                augment=parse_augmentations(self.config.augment)[1],
-                run_dir=folder / "fit",
-                should_stop=self.should_stop,
-            )
-        except FitInterrupted as stopped:
-            raise TrainingInterrupted(f"stopped in {task}") from stopped
-        with replacing(folder / "probabilities.npy") as temporary:
-            np.save(temporary, predict(model, test))
         about = describe(recipe, clips, sides["train"], scaler, split=split, seed=seed)
         save(model, folder / "classifier.safetensors", metadata=about)
-        seconds = round(time.monotonic() - started, 2)
-        write_json(folder / "history.json", history.to_dict() | {"seconds": seconds})
-        shutil.rmtree(folder / "fit")  # only needed to resume
 
     def _altered(self, seed: int, sides: Sides) -> list[_Added]:
         """An altered copy of each training clip, where the waveform is to be augmented."""

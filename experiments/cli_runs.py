@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments.presets import RECIPES, Recipe
 from experiments.settings import SPLITS, DataConfig
+from features.silence import SILENCES
 
 
 def add_data_options(
@@ -58,6 +59,11 @@ def add_recipe_options(group: Any, *, default: str = "demo") -> None:
     add("--recipe", default=default, help=f"{', '.join(RECIPES)} (default {default})")
     add("--sample-rate", type=int, help="Hz (default: the recipe's)")
     add("--num-samples", type=int, help="of a clip (default: the recipe's)")
+    add(
+        "--silence",
+        choices=("none", *SILENCES),
+        help="taken out of each track before it is cut (default: the recipe's)",
+    )
 
 
 def data_of(options: argparse.Namespace) -> DataConfig:
@@ -76,7 +82,9 @@ def data_of(options: argparse.Namespace) -> DataConfig:
 def recipe_of(options: argparse.Namespace) -> Recipe:
     """The named recipe with the options that were given put into it."""
     clip = {"sample_rate": options.sample_rate, "num_samples": options.num_samples}
-    given = {name: value for name, value in clip.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in clip.items() if value is not None}
+    if options.silence is not None:
+        given["silence"] = None if options.silence == "none" else options.silence
     return replace(find_recipe(options.recipe), **given)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flax import nnx
 
-from classifiers import FitConfig, FitInterrupted, create, fit, predict
+from classifiers import FitConfig
 from experiments.arms import ARMS, Examples, joined, repeated
+from experiments.fitting import fit_classifier
 from experiments.gan_training import train_gans
 from experiments.gans import Gan, gan_seed, refuse_leaks, sample_gan
 from experiments.inputs import Augmented
@@ -36,8 +35,7 @@ from experiments.settings import CompareConfig, as_dict
 from experiments.sources import Source, open_source
 from features import Clips, Rows, Standardizer, extract, fingerprint
 from features.augmentation import FeatureAugmentation
-from features.files import replacing, write_json, write_text
-from wavegan import TrainingInterrupted
+from features.files import write_json, write_text
 
 SHOWN_CLIPS = 12  # real and generated ones of each genre in the report
 SHOWN_AUGMENTED = 3  # training clips whose augmented versions the report has
@@ -70,6 +68,11 @@ def compare(
     started = time.monotonic()
     progress = progress or Progress(quiet=True)
     recipe = config.recipe
+    if recipe.silence is not None:
+        raise ValueError(
+            f"{recipe.name} takes silence out of its tracks, and generated clips, all of one "
+            "length, can't be treated alike: give --silence none"
+        )
     source = open_source(
         config.data,
         sample_rate=recipe.sample_rate,
@@ -256,39 +259,23 @@ class Comparison:
     ) -> None:
         """Fit and test a classifier into ``folder``."""
         recipe, real = self.config.recipe, self.real
-        scaler = Standardizer.fit(real["train"].features) if recipe.input.standardize else None
-        model = create(
-            recipe.architecture,
-            input_shape=train.features.shape[1:],
+        fit_classifier(
+            self.run,
+            folder,
+            recipe,
+            settings,
+            train=(train.features, train.labels),
+            valid=(real["valid"].features, real["valid"].labels),
+            test=real["test"].features,
+            scaler=Standardizer.fit(real["train"].features) if recipe.input.standardize else None,
             num_classes=len(self.source.labels),
-            rngs=nnx.Rngs(seed),
-            **recipe.options,
+            seed=seed,
+            task=f"{arm} {seed + 1}/{self.config.seeds}",
+            about={"arm": arm, "seed": seed},
+            progress=self.progress,
+            augment=augment,
+            should_stop=self.should_stop,
         )
-        task = f"{arm} {seed + 1}/{self.config.seeds}"
-
-        def on_log(metrics: dict[str, float]) -> None:
-            self.run.append_metrics({"arm": arm, "seed": seed} | metrics)
-            done, total = (int(metrics[f"classifier/{n}"]) for n in ("step", "total_steps"))
-            self.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
-
-        try:
-            history = fit(
-                model,
-                (Rows([train.features], scaler=scaler), train.labels),
-                (Rows([real["valid"].features], scaler=scaler), real["valid"].labels),
-                settings,
-                seed=seed,
-                on_log=on_log,
-                augment=augment,
-                run_dir=folder / "fit",
-                should_stop=self.should_stop,
-            )
-        except FitInterrupted as stopped:
-            raise TrainingInterrupted(f"stopped in {arm}, run {seed + 1}") from stopped
-        with replacing(folder / "probabilities.npy") as temporary:
-            np.save(temporary, predict(model, Rows([real["test"].features], scaler=scaler)))
-        write_json(folder / "history.json", history.to_dict())
-        shutil.rmtree(folder / "fit")  # only needed to resume
 
     def report(self, results: dict[str, Any]) -> str:
         """The page: results, and clips to listen to."""

@@ -158,6 +158,7 @@ def classifier_record(
     """
     probabilities = np.load(folder / "probabilities.npy")
     history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    timing = json.loads((folder / "timing.json").read_text(encoding="utf-8"))
     test = clips.select(sides["test"])
     by_clip = evaluate(probabilities, test.labels)
     names, votes = vote_by_track(probabilities, test.track_ids)
@@ -185,7 +186,7 @@ def classifier_record(
         "confusion": np.asarray(by_clip.confusion).tolist(),
         "track_confusion": np.asarray(by_track.confusion).tolist(),
         "history": history,
-        "seconds": history["seconds"],
+        "seconds": timing["seconds"],
         "clips": {side: len(index) for side, index in sides.items()},
         "split": {
             side: sorted({str(name) for name in clips.track_ids[index]})

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Real
 from features.cache import _FORMAT, Recording, _whole_entry, _write_header
 from features.files import replacing
 
+SILENCES: tuple[str, ...] = ("frames", "samples")  # what `remove_silence` takes out
 TOP_DB = 40.0  # dB below the loudest frame: the quietest that counts as sound
 THRESHOLD = 0.3  # times the mean magnitude: the largest sample that counts as silence
 FRAME_LENGTH = 512  # samples
@@ -50,7 +51,7 @@ def remove_silence(
     ValueError
         For an unknown ``by``, and options that are not positive.
     """
-    if by not in ("frames", "samples"):
+    if by not in SILENCES:
         raise ValueError(f"by={by!r}: use 'frames', or 'samples' for the published net5")
     if not (frame_length > 0 and top_db > 0 and threshold > 0):
         raise ValueError(f"{frame_length=}, {top_db=}, {threshold=}: all must be positive")
