@@ -195,6 +195,7 @@ class BatchNorm(Layer):
     def __call__(
         self, x: Float[Array, "n ..."], *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "n ..."]:
+        dtype, x = x.dtype, x.astype(jnp.float32)  # moments need the digits
         mean, variance = self.mean[...], self.variance[...]
         if train:
             updates = self.updates[...] + 1
@@ -207,7 +208,8 @@ class BatchNorm(Layer):
             self.updates[...] = updates
             mean, variance = batch_mean, batch_variance
         scale = self.scale[...] * jax.lax.rsqrt(variance + self.epsilon)
-        return x * along_last(scale, x) + along_last(self.bias[...] - mean * scale, x)
+        y = x * along_last(scale, x) + along_last(self.bias[...] - mean * scale, x)
+        return y.astype(dtype)
 
 
 class Dropout(Layer):

@@ -10,12 +10,13 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from features.files import write_json
 
 Row = dict[str, Any]
+_PAUSE = 0.05  # seconds: a library's threads go on spinning for some after its last call
 
 
 def run_benchmark(what: str, *, repeats: int, json_file: Path | None) -> list[Row]:
@@ -41,6 +42,7 @@ def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for turn in range(repeats + 1):
         for name, job in jobs.items():
+            sleep(_PAUSE)
             start = perf_counter()
             job()
             if turn:

@@ -179,3 +179,15 @@ def test_two_streams_are_all_features():
     for count in (7, 0):
         with pytest.raises(ValueError, match=rf"second one of {count}: .*\(5, 7\)"):
             Stream((5, 7), count, rngs=nnx.Rngs(0))
+
+
+def test_batch_norm_measures_halved_numbers_in_full():
+    """Moments of many bfloat16 values near 100: their own sum would have two digits."""
+    x = (100 + jax.random.normal(jax.random.key(0), (4096, 3))).astype(jnp.bfloat16)
+    layer = BatchNorm((3,), rngs=nnx.Rngs(0))
+    y = layer(x, train=True)
+    exact = np.asarray(x, np.float64)
+    assert y.dtype == jnp.bfloat16
+    # the first update keeps a tenth of what it starts from, 0 and 1
+    np.testing.assert_allclose(layer.mean[...], 0.9 * exact.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(layer.variance[...], 0.1 + 0.9 * exact.var(0), rtol=1e-3)
