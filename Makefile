@@ -23,7 +23,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint .ci/constraints.txt torch
+	$(BIN)/pip install --quiet --constraint .ci/constraints.txt torch tensorflow
 	$(BIN)/wavegan bench gan
 	$(BIN)/wavegan bench features
 	$(BIN)/wavegan bench classifiers
