@@ -26,6 +26,7 @@ from experiments.gans import Gan, find_gans, refuse_leaks, sample_gan
 from experiments.inputs import Augmented
 from experiments.listening import augmentation_section
 from experiments.predict import describe
+from experiments.presets import Recipe, recorded_search
 from experiments.progress import Progress
 from experiments.results import classifier_record
 from experiments.runs import Run, environment
@@ -34,6 +35,7 @@ from experiments.settings import ClassifyConfig, as_dict
 from experiments.sources import Music, read_music
 from features import (
     Clips,
+    LeakError,
     LeakWarning,
     Rows,
     Standardizer,
@@ -82,7 +84,7 @@ def classify(
     music = read_music(
         config.data,
         sample_rate=recipe.sample_rate,
-        num_samples=1 if recipe.per_track or recipe.silence else recipe.num_samples,
+        num_samples=1,  # which tracks are too short shows when they are cut
         progress=progress,
     )
     clips = cut_recordings(
@@ -92,6 +94,10 @@ def classify(
         skip_short=config.data.skip_short,
         progress=progress,
     )
+    found = len(music.recordings)
+    music = music.only(set(clips.track_ids.tolist()))
+    if left := found - len(music.recordings):
+        progress.say(f"left out: {left} tracks shorter than a clip")
     sides = {  # of every run, before any training
         (split, seed): _sides(config, music, clips, split, seed)
         for split in config.splits
@@ -126,7 +132,7 @@ def classify(
                 "quarantined": [
                     {"track": q.track.track_id, "reason": q.reason} for q in music.quarantined
                 ],
-                "skipped": [*music.skipped, *clips.skipped],
+                "skipped": list(music.skipped),
             },
             "splits": splits,
             "environment": environment()
@@ -177,10 +183,26 @@ def _sides(
             )
             for side in SIDES
         }
-    tracks = music.split(config.sides(split, seed)).split
+    data = config.sides(split, seed)
+    tracks = music.split(data).split
     check_disjoint(tracks, groups=split == "group")
+    _refuse_searched(config.recipe, clips, {t.track_id for t in tracks.test}, data.split_seed)
     ids = {side: [track.track_id for track in getattr(tracks, side)] for side in SIDES}
     return {side: np.flatnonzero(np.isin(clips.track_ids, ids[side])) for side in SIDES}
+
+
+def _refuse_searched(recipe: Recipe, clips: Clips, test: set[str], split_seed: int) -> None:
+    """Make sure that no test track was seen by the search that found the recipe's sizes."""
+    if recipe.search is None:
+        return
+    seen = set(recorded_search(recipe.search)["best"]["tracks"].values())
+    pairs = zip(clips.track_ids, clips.digests, strict=True)
+    if both := sorted({str(name) for name, digest in pairs if name in test and digest in seen}):
+        raise LeakError(
+            f"the search that found the sizes of {recipe.name} saw {len(both)} test tracks of "
+            f"split seed {split_seed} ({', '.join(both[:5])}): test on splits that it left out, or "
+            "search again with `wavegan search` on this data and give its file with --sizes"
+        )
 
 
 @dataclass(frozen=True)

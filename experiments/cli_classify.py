@@ -51,6 +51,11 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="A,B,…",
         help=f"of training clips: {', '.join(AUGMENTATIONS)}, or all (default none)",
     )
+    add(
+        "--sizes",
+        metavar="FILE",
+        help="sizes and training from the search.json of `wavegan search`",
+    )
     fit = classify.add_argument_group("training (default: the recipe's)")
     add_settings(fit, FitConfig, "fit")
 
@@ -128,6 +133,8 @@ def _recipe(options: argparse.Namespace, name: str) -> Recipe:
     """A recipe with what was asked of its clips and its training."""
     find_recipe(name)
     recipe = recipe_of(argparse.Namespace(**{**vars(options), "recipe": name}))
+    if getattr(options, "sizes", None):
+        recipe = recipe.searched(options.sizes)
     given = given_settings(options, FitConfig, "fit")
     if "epochs" in given and "steps" not in given:
         given["steps"] = None

@@ -5,8 +5,11 @@ Each says what it is, the command that runs it, how long that takes, and what to
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from classifiers import FitConfig
@@ -36,6 +39,8 @@ class Recipe:
     takes : how long one training takes, and on what.
     gan, gan_train : the GAN of a comparison; its ``num_samples`` follows the recipe's.
     conditional : one GAN for all classes, not one a class.
+    search : what `recorded_search` reads, where a search found the sizes: tracks that it saw
+        are no test tracks.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Recipe:
     gan: WaveGANConfig = WaveGANConfig()
     gan_train: TrainConfig = TrainConfig()
     conditional: bool = False
+    search: str | None = None
 
     @property
     def clip_gan(self) -> WaveGANConfig:
@@ -72,6 +78,32 @@ class Recipe:
     def command(self) -> str:
         """The command of the published protocol."""
         return f"wavegan classify --recipe {self.name} --data DIR --split {self.split}"
+
+    def searched(self, search: str) -> Recipe:
+        """The recipe with the sizes and the training that a search found, see `recorded_search`."""
+        best = recorded_search(search)["best"]
+        fit = replace(self.fit, **best["fit"])
+        return replace(self, options=best["options"], fit=fit, search=search)
+
+
+def recorded_search(name: str) -> dict[str, Any]:
+    """What `wavegan search` wrote: of a recipe, by its name, or a ``search.json`` by its path.
+
+    Raises
+    ------
+    ValueError
+        For a file that is none.
+    """
+    kept = files("experiments").joinpath("searches", f"{name}.json")
+    file = kept if kept.is_file() else Path(name)
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        record["best"]["options"], record["best"]["fit"], record["best"]["tracks"]
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{name} is no search.json that `wavegan search` wrote ({error!r})"
+        ) from None
+    return record
 
 
 @dataclass(frozen=True)

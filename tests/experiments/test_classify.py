@@ -10,7 +10,7 @@ import pytest
 from classifiers import load
 from experiments.classify import classify
 from experiments.settings import ClassifyConfig, DataConfig
-from features import LeakError
+from features import LeakError, load_audio, save_audio
 from wavegan import TrainingInterrupted
 
 SPLITS = ("chunk", "track")
@@ -128,6 +128,31 @@ def test_only_what_changed_is_done_again(config, tmp_path):
     assert len(list((tmp_path / "run" / "stages").glob("classifier-*"))) == 2
 
 
+@pytest.mark.parametrize("per_track", [None, 2])
+def test_only_tracks_that_have_clips_are_split(music, config, tmp_path, per_track):
+    """Silence taken out can leave a track too short for a clip: it is on no side of a split."""
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    for name in ("drone.00000", "drone.00001"):
+        audio, rate = load_audio(root / "drone" / f"{name}.wav")
+        audio[500:] = 0
+        save_audio(root / "drone" / f"{name}.wav", audio, rate)
+    recipe = replace(config.recipe, silence="frames", per_track=per_track)
+    data = replace(config.data, root=str(root), skip_short=True)
+    one = replace(config, recipe=recipe, data=data, splits=("track",), seeds=1)
+    results = classify(one, tmp_path / "run")
+    assert results["data"]["skipped"] == ["drone.00000", "drone.00001"]
+    split = results["splits"]["track"]["runs"][0]["split"]
+    assert sum(map(len, split.values())) == 13
+    for side in split.values():
+        assert {name.split(".")[0] for name in side} == {"drone", "march", "techno"}
+    save_audio(root / "drone" / "drone.00002.wav", audio, rate)
+    (root / "drone" / "drone.00003.wav").unlink()
+    (root / "drone" / "drone.00004.wav").unlink()
+    with pytest.raises(ValueError, match=r"every track of drone is too short"):
+        classify(one, tmp_path / "lost")
+
+
 def test_generated_clips_only_of_gans_that_saw_no_held_out_track(
     small_gans, config, tmp_path_factory
 ):
@@ -172,6 +197,33 @@ def small_gans(music, small_recipe, tmp_path_factory):
     with Run(out).working({}, {}) as run:
         train_gans(run, source, small_recipe, seeds=1, progress=Progress(quiet=True))
     return out
+
+
+def test_sizes_found_on_test_tracks_are_refused(config, finished, tmp_path):
+    """A search is training, too."""
+    out, results = finished
+    run = results["splits"]["track"]["runs"][0]
+    digests = load(out / run["classifier"])[1]["tracks"]
+    one = replace(config, splits=("track",), seeds=1)
+
+    def with_search_over(tracks: dict) -> ClassifyConfig:
+        best = {"options": {"lstm_sizes": [6, 4]}, "fit": {"learning_rate": 0.02}, "tracks": tracks}
+        file = tmp_path / "search.json"
+        file.write_text(json.dumps({"best": best}))
+        return replace(one, recipe=one.recipe.searched(str(file)))
+
+    classify(with_search_over(digests), tmp_path / "clean")
+    fit = json.loads((tmp_path / "clean" / "config.json").read_text())["recipe"]["fit"]
+    assert fit["learning_rate"] == 0.02
+    other = results["splits"]["track"]["runs"][1]["split"]["test"]
+    (tmp_path / "leak").mkdir()
+    leaking = replace(with_search_over(digests), seeds=2)
+    assert set(other) & set(digests)
+    with pytest.raises(LeakError, match=r"sizes of small saw \d test tracks of split seed 1"):
+        classify(leaking, tmp_path / "leak")
+    assert not list((tmp_path / "leak").iterdir())
+    with pytest.raises(ValueError, match=r"none.json is no search.json"):
+        one.recipe.searched(str(tmp_path / "none.json"))
 
 
 @pytest.mark.parametrize(
