@@ -11,6 +11,7 @@ from flax import nnx
 from classifiers import create
 from experiments.presets import Recipe
 from experiments.progress import Progress
+from experiments.sources import too_short
 from features import Clips, Recording, cut_clips
 from features.silence import without_silence
 
@@ -50,11 +51,17 @@ def cut_recordings(
             f"has {recipe.per_track} of them"
         )
     check_input(recipe, num_samples, len(labels))
+    short = [r for r in recordings if r.num_samples < num_samples]
+    if short and (len(short) == len(recordings) or not skip_short):
+        advice = "choose a smaller --num-samples, or leave them out with --skip-short"
+        if recipe.silence is not None:
+            advice += " (these are lengths without silence, which --silence none keeps)"
+        raise ValueError(too_short(short, num_samples, recipe.sample_rate, advice))
     clips = cut_clips(
         recordings,
         num_samples=num_samples,
         label_names=labels,
-        on_short="skip" if skip_short else "raise",
+        on_short="skip",
     )
     if recipe.per_track is None:
         return clips

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.progress import Progress
@@ -88,6 +88,18 @@ class Music:
     def digest(self) -> str:
         """A hash of all tracks' ids and contents."""
         return _digest({r.track.track_id: r.digest for r in self.recordings})
+
+    def only(self, track_ids: Collection[str]) -> Music:
+        """These tracks; the others are skipped. A ValueError where a class has none of them."""
+        kept = tuple(r for r in self.recordings if r.track.track_id in track_ids)
+        if lost := set(self.labels) - {r.track.label for r in kept}:
+            raise ValueError(
+                f"every track of {', '.join(sorted(lost))} is too short: choose a smaller "
+                "--num-samples, or move the folder away"
+            )
+        ids = (r.track.track_id for r in self.recordings)
+        skipped = tuple(track_id for track_id in ids if track_id not in track_ids)
+        return replace(self, recordings=kept, skipped=self.skipped + skipped)
 
     def split(self, config: DataConfig) -> Source:
         """The recordings on the sides that ``config`` puts them on."""
@@ -178,7 +190,11 @@ def read_music(
     for recording in decoded.recordings:
         (kept if recording.num_samples >= num_samples else short).append(recording)
     if short and not config.skip_short:
-        raise ValueError(_too_short(short, num_samples, sample_rate))
+        advice = (
+            "leave them out with --skip-short, choose a smaller --num-samples, or, where only GANs "
+            "are trained, fill them up with --gan-pad-end"
+        )
+        raise ValueError(too_short(short, num_samples, sample_rate, advice))
     if short:
         progress.say(f"left out: {len(short)} tracks shorter than a clip")
     if lost := {track.label for track in tracks} - {r.track.label for r in kept}:
@@ -200,13 +216,13 @@ def _digest(digests: Mapping[str, str]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _too_short(short: Sequence[Recording], num_samples: int, sample_rate: int) -> str:
+def too_short(short: Sequence[Recording], num_samples: int, sample_rate: int, advice: str) -> str:
+    """What is wrong with recordings that hold no clip, and what can be done."""
     shown = ", ".join(
         f"{r.track.path.name} ({r.num_samples / sample_rate:.2f} s)" for r in short[:5]
     )
     return (
         f"{len(short)} tracks are shorter than a clip of {num_samples / sample_rate:.2f} s "
         f"({num_samples} samples at {sample_rate} Hz): {shown}{' …' if len(short) > 5 else ''}; "
-        "leave them out with --skip-short, choose a smaller --num-samples, or, where only GANs are "
-        "trained, fill them up with --gan-pad-end"
+        f"{advice}"
     )

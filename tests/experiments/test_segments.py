@@ -76,6 +76,16 @@ def test_one_short_track_does_not_shorten_all(per_track, recordings):
     assert clips.num_samples == 2000
 
 
+def test_tracks_too_short_for_a_clip(small_recipe, recordings):
+    longer = replace(small_recipe, num_samples=RATE, silence="frames")
+    said = r"1 tracks are shorter than a clip of 1.00 s.*short.wav.*--skip-short.*without silence"
+    with pytest.raises(ValueError, match=said):
+        cut_recordings(longer, recordings, skip_short=False, **QUIET)
+    assert "short" not in cut_recordings(longer, recordings, skip_short=True, **QUIET).track_ids
+    with pytest.raises(ValueError, match=r"4 tracks are shorter than a clip of 5.00 s"):
+        cut_recordings(replace(longer, num_samples=5 * RATE), recordings, skip_short=True, **QUIET)
+
+
 @pytest.mark.parametrize("by", ["samples", "frames"])
 def test_silence_is_taken_out_first(small_recipe, whole, by):
     clips = cut_recordings(replace(small_recipe, silence=by), whole, skip_short=False, **QUIET)
