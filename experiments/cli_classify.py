@@ -152,7 +152,9 @@ def _for(options: argparse.Namespace, recipe: Recipe) -> argparse.Namespace:
 def _predict(options: argparse.Namespace) -> int:
     from experiments.predict import predict_files
 
-    out = options.out or options.run.with_name(f"{options.run.stem}-predictions")
+    run = options.run if options.run.name else options.run.resolve()  # "." has no name
+    name = run.name.removesuffix(".safetensors")
+    out = options.out or run.with_name(f"{name}-predictions")
     result = predict_files(
         options.run,
         options.files,

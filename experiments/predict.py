@@ -126,7 +126,10 @@ def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Class
         return Classifier.read(run)
     if not run.is_dir():
         raise ValueError(f"RUN {run}: no such folder or file")
-    splits = Run(run).read_json("results.json").get("splits")
+    results = Run(run).read_json("results.json")
+    splits = results.get("splits")
+    if recipes := [str(run / found["recipe"]) for found in results.get("recipes", [])]:
+        raise ValueError(f"RUN {run} is a run of several recipes: give one of {', '.join(recipes)}")
     if not splits:
         raise ValueError(f"RUN {run} is no run of `wavegan classify`: it has no classifiers")
     if split is None:
@@ -197,15 +200,21 @@ def predict_files(
 def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
     audio, _ = load_audio(file, sample_rate=rate)
-    audio = classifier.heard(audio)
-    over_time = classifier(audio)
+    heard = classifier.heard(audio)
+    seconds, left = len(audio) / rate, len(heard) / rate
+    if left < classifier.clip_seconds <= seconds:
+        raise ValueError(
+            f"of {seconds:.2f} s only {left:.2f} s are not silent; the clips of "
+            f"{classifier.about['recipe']} have {classifier.clip_seconds:.2f} s"
+        )
+    over_time = classifier(heard)
     mean = over_time.mean(0)
     predicted = classifier.labels[int(mean.argmax())]
     own_rate = sf.info(file).samplerate
     found = {
         "file": str(file),
-        "seconds": len(audio) / rate,
-        "silence_out": classifier.about["silence"],
+        "seconds": seconds,
+        "heard_seconds": left,
         "sample_rate": rate,
         "resampled_from": None if own_rate == rate else own_rate,
         "predicted": predicted,

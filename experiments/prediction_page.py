@@ -159,7 +159,10 @@ def _file(i: int, file: Record, labels: Sequence[str], heard: Mapping[str, str])
 def _about(file: Record) -> str:
     """Length, clips and rate of a file in a sentence or two."""
     clips = counted(len(file["over_time"]), "clip")
-    text = f"{_length(file.get('seconds'))}, {clips} of {file['clip_seconds']:.3g} s."
+    text = _length(seconds := file.get("seconds"))
+    if (heard := file.get("heard_seconds", seconds)) != seconds:
+        text += f", {_length(heard)} without silence (times are of these)"
+    text += f", {clips} of {file['clip_seconds']:.3g} s."
     if "label" in file:
         text += f" In truth {file['label']}: {'right' if file.get('correct') else 'wrong'}."
     if file.get("resampled_from"):

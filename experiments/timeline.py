@@ -36,7 +36,7 @@ class Timeline:
     ----------
     probabilities : (n, K) of each piece.
     edges : (n + 1,) seconds; piece i lies between edge i and i + 1.
-    seconds : of the whole recording.
+    seconds : of the whole recording, or what was heard of it where silence was taken out.
     """
 
     probabilities: Float[np.ndarray, "n k"]
@@ -57,7 +57,8 @@ class Timeline:
         counts = np.diff(np.append(first, len(starts)))
         means = np.add.reduceat(probabilities, first, axis=0) / counts[:, None]
         edges = np.append(edges[first], edges[-1])
-        return cls(means, edges, float(max(file.get("seconds") or 0, edges[-1])))
+        seconds = file.get("heard_seconds") or file.get("seconds") or 0
+        return cls(means, edges, float(max(seconds, edges[-1])))
 
     @property
     def ticks(self) -> dict[float, str]:

@@ -53,6 +53,12 @@ def test_predict(classified, music, tmp_path, capsys):
     assert {f.name for f in out.iterdir()} >= {"predictions.html", "predictions.csv"}
 
 
+def test_predictions_of_the_folder_one_is_in(classified, music, monkeypatch):
+    monkeypatch.chdir(classified)
+    assert main(["predict", ".", str(music / "drone" / "drone.00000.wav")]) == 0
+    assert (classified.parent / f"{classified.name}-predictions" / "predictions.csv").exists()
+
+
 def test_predict_with_something_refused_ends_in_1(classified, music, tmp_path, capsys):
     (tmp_path / "broken.wav").write_bytes(b"nothing")
     files = [str(tmp_path / "broken.wav"), str(music / "drone")]

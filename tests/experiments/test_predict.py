@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from classifiers import predict
+from classifiers import predict, save
 from experiments.classify import classify
 from experiments.predict import Classifier, find_classifier, predict_files
 from experiments.settings import ClassifyConfig, DataConfig
@@ -115,6 +115,30 @@ def test_silence_is_taken_out_as_in_training(run, music):
     quiet = Classifier(classifier.path, classifier.model, about).heard(audio)
     np.testing.assert_array_equal(quiet, remove_silence(audio, by="samples"))
     assert len(quiet) < len(classifier.heard(audio)) == len(audio)
+
+
+def test_silence_is_no_part_of_a_length(run, music, tmp_path):
+    """A file's length is its own; where too little of it sounds, the reason says that."""
+    classifier = find_classifier(run)
+    mine = tmp_path / "mine.safetensors"
+    save(classifier.model, mine, metadata=classifier.about | {"silence": "frames"})
+    audio, rate = load_audio(music / "drone" / "drone.00000.wav")
+    still = np.zeros((2 * rate, 1), np.float32)
+    save_audio(tmp_path / "some.wav", np.concatenate([audio, still]), rate)
+    save_audio(tmp_path / "none.wav", still, rate)
+    files = [tmp_path / "some.wav", tmp_path / "none.wav"]
+    result = predict_files(mine, files, tmp_path / "out")
+    (found,) = result["files"]
+    assert found["seconds"] == 3.0
+    assert found["clip_seconds"] <= found["heard_seconds"] <= 1.1
+    assert "3.0 s, 1." in (tmp_path / "out" / "predictions.html").read_text()
+    assert "of 2.00 s only 0.00 s are not silent" in result["refused"][0]["reason"]
+
+
+def test_a_run_of_several_recipes_names_them(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({"recipes": [{"recipe": "net5"}]}))
+    with pytest.raises(ValueError, match=r"several recipes: give one of .*/net5"):
+        find_classifier(tmp_path)
 
 
 def test_a_run_of_another_command(tmp_path):
