@@ -144,7 +144,15 @@ def search(
     scaler = Standardizer.fit(Rows([features], rows[0]))
     train, judge = ((Rows([features], r, scaler), clips.labels[r]) for r in rows)
 
-    fixed = {"recipe": recipe.name, "data": music.digest, "seed": config.seed}
+    fixed = {  # trials of other settings do not compare
+        "recipe": recipe.name,
+        "data": music.digest,
+        "split": as_dict(config.data),
+        "held_out_seeds": config.held_out_seeds,
+        "clip": [recipe.sample_rate, recipe.num_samples, recipe.silence],
+        "fit": as_dict(recipe.fit),
+        "seed": config.seed,
+    }
     with Run(out).working(as_dict(config), fixed) as run:
         study = _study(run.path / "trials.log")
         while (number := len(_ended(study))) < config.trials:
@@ -153,7 +161,7 @@ def search(
             task = f"trial {number + 1} of {config.trials}"
             with _telling(study, trial, task):
                 _try(config, trial, {**recipe.options, **options}, settings, train, judge,
-                     task, progress, should_stop)  # fmt: skip
+                     len(music.labels), task, progress, should_stop)  # fmt: skip
         digests = {r.track.track_id: r.digest for r in kept.recordings}
         result = {
             "recipe": recipe.name,
@@ -225,6 +233,7 @@ def _try(
     settings: dict[str, Any],
     train: tuple[Rows, np.ndarray],
     judge: tuple[Rows, np.ndarray],
+    num_classes: int,
     task: str,
     progress: Progress,
     should_stop: Callable[[], bool] | None,
@@ -236,7 +245,7 @@ def _try(
     model = create(
         recipe.architecture,
         input_shape=train[0].shape[1:],
-        num_classes=int(judge[1].max()) + 1,
+        num_classes=num_classes,
         rngs=nnx.Rngs(config.seed),
         **options,
     )

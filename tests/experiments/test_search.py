@@ -98,6 +98,17 @@ def test_more_trials_go_on(found, config, tmp_path):
     assert timeless(more["trials"]) == timeless(found["trials"])
 
 
+def test_trials_of_other_settings_are_not_mixed(config, tmp_path):
+    search(replace(config, trials=1), tmp_path / "run")
+    longer = replace(config.recipe, fit=replace(config.recipe.fit, epochs=3))
+    for change, said in (
+        ({"recipe": longer}, "holds another run .fit: "),
+        ({"held_out_seeds": 1}, "held_out_seeds: 2 there, 1 here"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            search(replace(config, **change), tmp_path / "run")
+
+
 def test_what_is_refused(config):
     with pytest.raises(ValueError, match=r"--recipe net5: its sizes are published"):
         SearchConfig(RECIPES["net5"])
