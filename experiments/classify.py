@@ -96,6 +96,8 @@ def classify(
     )
     found = len(music.recordings)
     music = music.only(set(clips.track_ids.tolist()))
+    if "group" in config.splits:
+        music.say_groups(progress)
     if left := found - len(music.recordings):
         progress.say(f"left out: {left} tracks shorter than a clip")
     sides = {  # of every run, before any training
@@ -114,7 +116,8 @@ def classify(
         splits: dict[str, Any] = {}
         for split in config.splits:
             runs = [job.run_one(split, seed, sides[split, seed]) for seed in range(config.seeds)]
-            splits[split] = {"leaks": split == "chunk", "runs": runs}
+            leaks = split == "chunk" and recipe.per_track != 1  # a clip that is a track is whole
+            splits[split] = {"leaks": leaks, "runs": runs}
         results = {
             "recipe": recipe.name,
             "version": environment()["versions"]["wavegan"],

@@ -48,6 +48,11 @@ class DataConfig:
             )
         if self.split not in SPLITS:
             raise ValueError(f"--split must be one of {', '.join(SPLITS)}; found {self.split!r}")
+        if self.split == "gtzan-filtered" and self.split_lists is None:
+            raise ValueError(
+                "--split gtzan-filtered takes its sides from lists: give --split-lists, the folder "
+                "of train_filtered.txt, valid_filtered.txt and test_filtered.txt"
+            )
         check_fractions(self.fractions)
 
 
@@ -149,6 +154,8 @@ class ClassifyConfig:
                 f"--split takes {', '.join(CLASSIFY_SPLITS)}, with commas for several; found "
                 f"{', '.join(sorted(unknown)) if self.splits else 'none'}"
             )
+        for split in set(self.splits) - {"chunk"}:
+            self.sides(split, 0)  # which checks its options
         if self.seeds < 1:
             raise ValueError(f"--seeds must be at least 1, found {self.seeds}")
         if self.data.fractions[1] == 0 and self.recipe.fit.patience is not None:

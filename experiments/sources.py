@@ -101,6 +101,14 @@ class Music:
         skipped = tuple(track_id for track_id in ids if track_id not in track_ids)
         return replace(self, recordings=kept, skipped=self.skipped + skipped)
 
+    def say_groups(self, progress: Progress) -> None:
+        """Say it where nothing is known to keep together but each track."""
+        if all(r.track.group == r.track.track_id for r in self.recordings):
+            progress.say(
+                "--split group: no artist or speaker is known, so that each track is a group of "
+                "its own, as with --split track; --artist-index names GTZAN's artists"
+            )
+
     def split(self, config: DataConfig) -> Source:
         """The recordings on the sides that ``config`` puts them on."""
         split = split_tracks(
@@ -137,6 +145,8 @@ def open_source(
         progress=progress,
         cache_dir=cache_dir,
     )
+    if config.split == "group" and progress is not None:
+        music.say_groups(progress)
     return music.split(config)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from classifiers import load
 from experiments.classify import classify
+from experiments.progress import Progress
 from experiments.settings import ClassifyConfig, DataConfig
 from features import LeakError, load_audio, save_audio
 from wavegan import TrainingInterrupted
@@ -50,6 +51,20 @@ def test_a_track_is_on_one_side_of_an_honest_split(finished):
         assert sum(map(len, sides)) == len(set.union(*sides)) == 15
     shared = results["splits"]["chunk"]["runs"][0]["split"]
     assert set(shared["train"]) & set(shared["test"])
+
+
+def test_a_clip_that_is_its_whole_track_cannot_leak(config, tmp_path):
+    recipe = replace(config.recipe, per_track=1)
+    results = classify(replace(config, recipe=recipe, splits=("chunk",), seeds=1), tmp_path / "run")
+    sides = results["splits"]["chunk"]["runs"][0]["split"]
+    assert len(set.union(*map(set, sides.values()))) == sum(map(len, sides.values()))
+    assert not results["splits"]["chunk"]["leaks"]
+
+
+def test_groups_that_nothing_is_known_of_are_announced(config, tmp_path, capsys):
+    one = replace(config, splits=("group",), seeds=1)
+    classify(one, tmp_path / "run", progress=Progress())
+    assert "no artist or speaker is known" in capsys.readouterr().err
 
 
 def test_each_seed_has_its_own_split_unless_one_is_asked_for(finished, config, tmp_path):
@@ -232,6 +247,7 @@ def test_sizes_found_on_test_tracks_are_refused(config, finished, tmp_path):
         ({"splits": ("tracks",)}, "--split takes chunk, track.*found tracks"),
         ({"splits": ()}, "found none"),
         ({"seeds": 0}, "--seeds must be at least 1"),
+        ({"splits": ("track", "gtzan-filtered")}, "--split gtzan-filtered.*give --split-lists"),
     ],
 )
 def test_settings_that_mean_nothing(config, change, said):
