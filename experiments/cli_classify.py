@@ -165,18 +165,25 @@ def _predict(options: argparse.Namespace) -> int:
         progress=Progress(),
     )
     for found in result["files"]:
-        note = ""
-        if found["resampled_from"]:
-            note = f"  (resampled from {found['resampled_from']} to {found['sample_rate']} Hz)"
+        notes = []
         if options.labelled:
-            note = ("  right" if found["correct"] else f"  wrong: {found['label']}") + note
+            notes.append("right" if found["correct"] else f"wrong: {found['label']}")
+        if found["trained_on"]:
+            notes.append("trained on")
+        if found["resampled_from"]:
+            rates = f"{found['resampled_from']} to {found['sample_rate']} Hz"
+            notes.append(f"resampled from {rates}")
+        note = f"  ({', '.join(notes)})" if notes else ""
         print(f"{found['confidence']:6.1%}  {found['predicted']:<12}  {found['file']}{note}")
     for refused in result["refused"]:
         print(f"refused  {refused['file']}: {refused['reason']}")
     if options.labelled:
-        right = sum(found["correct"] for found in result["files"])
-        count = len(result["files"])
-        print(f"{right} of {count} right ({right / count:.1%})")
+        fresh = [found for found in result["files"] if not found["trained_on"]]
+        known = len(result["files"]) - len(fresh)
+        right = sum(found["correct"] for found in fresh)
+        share = f" ({right / len(fresh):.1%})" if fresh else ""
+        beside = f"; {known} more it was trained on do not count" if known else ""
+        print(f"{right} of {len(fresh)} right{share}{beside}")
     print(f"\npictures: {out / 'predictions.html'}, table: {out / 'predictions.csv'}")
     return 1 if result["refused"] else 0
 

@@ -12,8 +12,8 @@ from features.files import replacing
 Record = Mapping[str, Any]
 
 _TRACK = ("track", "label", "predicted", "confidence", "correct")
-_FILE = ("file", "seconds", "sample_rate", "resampled_from", "label", "predicted", "confidence",
-         "correct")  # fmt: skip
+_FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "label", "predicted",
+         "confidence", "correct")  # fmt: skip
 
 
 def write_tracks_csv(path: str | Path, results: Record) -> None:
@@ -49,8 +49,9 @@ def write_predictions_csv(path: str | Path, prediction: Record) -> None:
     Notes
     -----
     The columns are file, seconds, sample_rate, resampled_from (Hz, empty where it was not),
-    label (empty where it is not known), predicted, confidence, correct, refused (why, empty where
-    it was not), and then the probability of each label under ``p_`` and its name.
+    trained_on (whether the file is one that the classifier was trained on), label (empty where it
+    is not known), predicted, confidence, correct, refused (why, empty where it was not), and then
+    the probability of each label under ``p_`` and its name.
     """
     rows: list[Sequence[Any]] = [
         (*(row.get(column) for column in _FILE), "", *_shares(row))

@@ -21,6 +21,7 @@ from experiments.progress import Progress
 from experiments.runs import Run
 from experiments.settings import as_dict
 from features import AudioError, Clips, Standardizer, load_audio
+from features.cache import file_digest
 from features.dataset import SUFFIXES, gtzan_name
 from features.files import replacing, write_json, write_text
 from features.silence import remove_silence
@@ -68,7 +69,7 @@ class Classifier:
     def read(path: Path) -> Classifier:
         """The classifier in a file that `wavegan classify` wrote."""
         model, about = classifiers.load(path)
-        if missing := {"labels", "sample_rate", "num_samples", "input"} - about.keys():
+        if missing := {"labels", "sample_rate", "num_samples", "input", "tracks"} - about.keys():
             raise ValueError(
                 f"{path} does not say its {', '.join(sorted(missing))}: give a classifier that "
                 "`wavegan classify` wrote"
@@ -213,6 +214,7 @@ def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[st
     own_rate = sf.info(file).samplerate
     found = {
         "file": str(file),
+        "trained_on": file_digest(file) in classifier.about["tracks"].values(),
         "seconds": seconds,
         "heard_seconds": left,
         "sample_rate": rate,

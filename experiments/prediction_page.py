@@ -165,6 +165,8 @@ def _about(file: Record) -> str:
     text += f", {clips} of {file['clip_seconds']:.3g} s."
     if "label" in file:
         text += f" In truth {file['label']}: {'right' if file.get('correct') else 'wrong'}."
+    if file.get("trained_on"):
+        text += " The classifier was trained on this file: its answer proves nothing."
     if file.get("resampled_from"):
         text += f" Resampled from {file['resampled_from']:,} to {file['sample_rate']:,} Hz, "
         text += "the rate that the classifier was trained at."

@@ -97,6 +97,12 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavegan"
 
 
+def file_digest(path: Path) -> str:
+    """The hash by which tracks are told apart: of a file's content, 32 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+
+
 def decode_tracks(
     tracks: Iterable[Track],
     *,
@@ -273,8 +279,7 @@ class _Index:
         entry = self.known.get(key)
         if isinstance(entry, list) and len(entry) == 4 and entry[:3] == state:
             return entry[3]
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+        digest = file_digest(source)
         self.added[key] = [*state, digest]
         return digest
 

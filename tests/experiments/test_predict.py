@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,7 +61,9 @@ def test_a_folder_held_against_its_labels(run, music, tmp_path):
     result = predict_files(run, [music], tmp_path, labelled=True)
     assert len(result["files"]) == 15
     assert json.loads((tmp_path / "predictions.json").read_text()) == result
+    seen = find_classifier(run).about["tracks"]
     for found in result["files"]:
+        assert found["trained_on"] == (Path(found["file"]).stem in seen)
         assert found["label"] == found["file"].split("/")[-2]
         assert found["correct"] == (found["label"] == found["predicted"])
     with (tmp_path / "predictions.csv").open() as file:
