@@ -38,8 +38,8 @@ def test_refused_files_stay_with_their_reason(tmp_path):
     prediction["files"][0] |= {"label": "jazz", "correct": False}
     write_predictions_csv(tmp_path / "p.csv", prediction)
     first, second, refused = read(tmp_path / "p.csv")
-    assert list(first) == ["file", "seconds", "sample_rate", "resampled_from", "trained_on", "label",
-                           "predicted", "confidence", "correct", "refused", "p_blues", "p_jazz"]  # fmt: skip
+    columns = "file seconds sample_rate resampled_from trained_on label predicted confidence "
+    assert list(first) == [*(columns + "correct refused").split(), "p_blues", "p_jazz"]
     assert (first["resampled_from"], second["resampled_from"]) == ("44100", "")
     assert (first["label"], first["correct"]) == ("jazz", "False")
     assert (second["label"], second["correct"], second["refused"]) == ("", "", "")
