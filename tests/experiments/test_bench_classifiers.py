@@ -1,0 +1,55 @@
+"""The classifier benchmark: peers of the same size, and its rows, at toy sizes."""
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from classifiers.architectures import create
+from experiments.bench import _classifier_peers as peers
+from experiments.bench import classifiers as bench
+
+
+def count(build):
+    """Weights of a network, without computing them."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(nnx.eval_shape(build), nnx.Param)))
+
+
+def ours(name, shape):
+    return count(lambda: create(name, input_shape=shape, num_classes=10, rngs=nnx.Rngs(0)))
+
+
+@pytest.mark.parametrize(("name", "network"), [("net2", "FlaxCNN"), ("net5", "FlaxLSTM")])
+def test_flax_peers_have_the_networks_weights(name, network):
+    shape = {"net2": (28, 24, 3), "net5": (6, 5)}[name]
+    assert count(lambda: getattr(peers, network)(shape, 10)) == ours(name, shape)
+
+
+@pytest.mark.parametrize("name", ["final_acc", "cnn2"])
+def test_keras_peers_have_the_networks_weights(name):
+    keras = pytest.importorskip("keras")
+    shape = bench.CASES[name].shape
+    network = {"cnn2": peers._keras_cnn2, "final_acc": peers._keras_final_acc}[name]
+    inputs = keras.Input(shape)
+    theirs = keras.Model(inputs, keras.layers.Dense(10)(network(keras.layers, inputs)))
+    found = sum(np.prod(v.shape) for v in theirs.trainable_variables)
+    assert found == ours(name, shape)
+
+
+def test_rows_of_a_small_case(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(bench, "CASES", {"net5": bench.Case((3, 4), 2, 4, ("PyTorch",))})
+    (row,) = bench.cases(repeats=1, hardware="here", names=("net5",))
+    assert row["case"] == "net5 training epoch, 4 of 3x4 in batches of 2"
+    assert row["peer"] == "PyTorch"
+    assert row["hardware"] == "here"
+    assert row["ratio"] == row["peer_seconds"] / row["ours_seconds"]
+
+
+def test_a_missing_peer_is_said(monkeypatch, capsys):
+    def missing(*args, **options):
+        raise ImportError("No module named 'keras'")
+
+    monkeypatch.setattr(peers, "keras_epoch", missing)
+    assert bench.cases(repeats=1, names=("cnn2",)) == []
+    assert "cnn2: no rows of Keras" in capsys.readouterr().out
