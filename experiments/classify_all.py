@@ -14,7 +14,7 @@ from experiments.recipe_table import (
     recipe_table_text,
     render_recipe_table,
 )
-from experiments.runs import environment
+from experiments.runs import Run, environment
 from experiments.settings import ClassifyConfig
 from features.files import write_json, write_text
 
@@ -55,6 +55,15 @@ def classify_all(
         found.append(results)
         _write(out, found, command)
     return recipe_table_text(found)
+
+
+def gather_recipes(out: Path) -> list[dict[str, Any]]:
+    """Write the table of the recipes that have been run in folders in ``out``; their results."""
+    runs = sorted(out.glob("*/results.json"))
+    read = [Run(file.parent).read_json("results.json") for file in runs]
+    if found := [results for results in read if "splits" in results]:
+        _write(out, found, "")
+    return found
 
 
 def _write(out: Path, found: Sequence[dict[str, Any]], command: str) -> None:

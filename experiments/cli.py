@@ -158,16 +158,20 @@ def _joined(options: argparse.Namespace) -> bool:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from experiments.classify_all import gather_recipes
+    from experiments.recipe_table import recipe_table_text
     from experiments.runs import Run
     from experiments.training_page import write_training_page
 
     run, page = options.run, options.run / "report.html"
-    known = (run / "config.json").exists()
-    if known and "arms" in Run(run).read_json("config.json"):  # a comparison
+    config = Run(run).read_json("config.json") if (run / "config.json").exists() else {}
+    if command := "compare" if "arms" in config else "classify" if "splits" in config else None:
         if not page.exists():
             raise ValueError(
-                f"{run} has no report.html: finish its run with the same `wavegan compare`"
+                f"{run} has no report.html: finish its run with the same `wavegan {command}`"
             )
+    elif recipes := gather_recipes(run):
+        print(recipe_table_text(recipes))
     else:
         page = write_training_page(run)
     print(page)
@@ -285,7 +289,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_classify.add_commands(command)
 
     report = command(
-        "report", _report, "write the page of a training run, find that of a comparison"
+        "report", _report, "write the page of a training run or of recipes, find that of another"
     )
     report.add_argument("run", type=Path, metavar="RUN")
 

@@ -110,3 +110,12 @@ def test_a_table_of_several_recipes(render, tmp_path, capsys):
     assert set(found["net1"]["splits"]) == {"track"}
     assert "shorter than a clip of 3.00 s" in found["cnn1"]["error"]
     assert "cnn1" in (out / "table.md").read_text()
+    (out / "table.md").unlink()
+    assert main(["report", str(out)]) == 0  # gathers what was run
+    assert "cnn_rnn" in capsys.readouterr().out
+    assert "net1" in (out / "table.md").read_text()
+
+
+def test_report_finds_the_page(classified, capsys):
+    assert main(["report", str(classified)]) == 0
+    assert capsys.readouterr().out.strip() == str(classified / "report.html")
