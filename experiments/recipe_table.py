@@ -139,9 +139,17 @@ def _cells(result: Record, no_leak: str = _NO_LEAK) -> tuple[str, ...]:
         _spread(splits.get("track"), "track_accuracy"),
         leak,
         f"{mean(steps):,.0f}" if steps else "",
-        f"{mean(epochs):,.3g}" if epochs else "",
+        f"{mean(epochs):,.3g}{_shortened(result)}" if epochs else "",
         f"{mean(seconds):,.0f}" if seconds else "",
     )
+
+
+def _shortened(result: Record) -> str:
+    """Of how many, where fewer epochs were asked for than the recipe has."""
+    asked = result.get("config", {}).get("recipe", {}).get("fit", {}).get("epochs")
+    recipe = RECIPES.get(_name(result))
+    own = recipe.fit.epochs if recipe else None
+    return f" of {own}" if asked and own and asked < own else ""
 
 
 def _epochs(result: Record, run: Record) -> float | None:

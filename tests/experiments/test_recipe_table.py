@@ -51,6 +51,13 @@ def test_a_row_says_what_was_published_and_what_came_out():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("epochs", "said"), [(20, " of 40"), (40, ""), (None, "")])
+def test_fewer_epochs_than_the_recipe_has_are_owned_up_to(epochs, said):
+    found = result("cnn2")
+    found["config"]["recipe"]["fit"]["epochs"] = epochs
+    assert markdown([found])[2][7] == f"200{said}"
+
+
 def test_all_three_forms_hold_the_same_numbers():
     results = [result("net5"), result("cnn1", (0.5, 0.5), (0.5, 0.75))]
     page = Page(recipe_table_section(results))
