@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,8 @@ def classify(
         for split in config.splits
         for seed in range(config.seeds)
     }
+    for (split, seed), rows in sides.items():
+        _gans(config, clips, split, seed, rows)
     fixed = {"recipe": recipe.name, "data": music.digest}
     with Run(out).working(as_dict(config), fixed) as run:
         features = extract(
@@ -208,6 +210,37 @@ def _refuse_searched(recipe: Recipe, clips: Clips, test: set[str], split_seed: i
         )
 
 
+def _gans(config: ClassifyConfig, clips: Clips, split: str, seed: int, sides: Sides) -> list[Gan]:
+    """The GAN of each class of a run, if any are given; it saw nothing of what is held out."""
+    if config.generated is None:
+        return []
+    given, gans, chosen = f"--generated {config.generated}", find_gans(Path(config.generated)), []
+    held_out = {str(d) for side in ("valid", "test") for d in clips.digests[sides[side]]}
+    for name in clips.label_names:
+        fitting = [gan for gan in gans if name in gan.labels]
+        if not fitting:
+            known = ", ".join(label for gan in gans for label in gan.labels)
+            raise ValueError(f"{given} has no GAN of {name!r}, only of {known}")
+        gan = fitting[seed % len(fitting)]
+        try:
+            refuse_leaks(gan, () if split == "chunk" else held_out)
+        except LeakError as error:
+            if config.one_split or seed == 0:
+                raise
+            raise LeakError(
+                f"{error}; run {seed} has a split of its own: with --one-split all have the first's"
+            ) from None
+        rate, length = gan.provenance.get("sample_rate"), gan.generator()[0].config.num_samples
+        if (rate, length) != (clips.sample_rate, clips.num_samples):
+            raise ValueError(
+                f"{given}: clips of {length} samples at {rate} Hz; {config.recipe.name} takes "
+                f"{clips.num_samples} at {clips.sample_rate} Hz: train GANs with "
+                f"--recipe {config.recipe.name}"
+            )
+        chosen.append(gan)
+    return chosen
+
+
 @dataclass(frozen=True)
 class _Added:
     """Training examples beside the real clips: generated ones, or altered copies."""
@@ -305,34 +338,15 @@ class _Job:
         """Generated clips, as many as real ones of each class, where a run of GANs is given."""
         if self.config.generated is None:
             return []
-        clips, gans = self.clips, find_gans(Path(self.config.generated))
-        held_out = {str(d) for side in ("valid", "test") for d in clips.digests[sides[side]]}
-        return [
-            self._of_gan(gans, label, int(count), seed, () if split == "chunk" else held_out)
-            for label, count in enumerate(
-                np.bincount(clips.labels[sides["train"]], minlength=len(clips.label_names))
-            )
-        ]
+        names = self.clips.label_names
+        counts = np.bincount(self.clips.labels[sides["train"]], minlength=len(names))
+        gans = _gans(self.config, self.clips, split, seed, sides)
+        return [self._of_gan(gan, i, int(counts[i])) for i, gan in enumerate(gans)]
 
-    def _of_gan(
-        self, gans: Sequence[Gan], label: int, count: int, seed: int, held_out: Collection[str]
-    ) -> _Added:
-        """``count`` clips of a class, of a GAN that saw nothing of what is held out."""
-        recipe, given = self.config.recipe, f"--generated {self.config.generated}"
+    def _of_gan(self, gan: Gan, label: int, count: int) -> _Added:
+        """``count`` clips of a class."""
+        recipe, rate = self.config.recipe, self.clips.sample_rate
         name = self.clips.label_names[label]
-        fitting = [gan for gan in gans if name in gan.labels]
-        if not fitting:
-            known = ", ".join(label for gan in gans for label in gan.labels)
-            raise ValueError(f"{given} has no GAN of {name!r}, only of {known}")
-        gan = fitting[seed % len(fitting)]
-        refuse_leaks(gan, held_out)
-        rate, length = gan.provenance.get("sample_rate"), gan.generator()[0].config.num_samples
-        if (rate, length) != (self.clips.sample_rate, self.clips.num_samples):
-            raise ValueError(
-                f"{given}: clips of {length} samples at {rate} Hz; {recipe.name} takes "
-                f"{self.clips.num_samples} at {self.clips.sample_rate} Hz: train GANs with "
-                f"--recipe {recipe.name}"
-            )
         audio = sample_gan(self.run, gan, count, name)
         task = f"features of generated {name}"
         features = extract(

@@ -180,6 +180,9 @@ def test_generated_clips_only_of_gans_that_saw_no_held_out_track(
     other = replace(one, data=replace(one.data, split_seed=3))
     with pytest.raises(LeakError, match=r"trained on tracks of the validation or test side"):
         classify(other, folder / "leak")
+    with pytest.raises(LeakError, match=r"run 1 has a split of its own: with --one-split"):
+        classify(replace(one, seeds=2), folder / "second")
+    assert not (folder / "second").exists()  # nothing was trained
     longer = replace(one, recipe=replace(one.recipe, num_samples=2048))
     with pytest.raises(ValueError, match=r"clips of 1024 samples at 4000 Hz; small takes 2048"):
         classify(longer, folder / "length")
