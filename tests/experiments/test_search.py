@@ -9,7 +9,7 @@ from flax import nnx
 from classifiers import create
 from experiments import search as searching
 from experiments.inputs import LogMelTempogram
-from experiments.presets import RECIPES
+from experiments.presets import RECIPES, recorded_search
 from experiments.search import SearchConfig, search
 from experiments.settings import DataConfig
 from features import scan_tracks, split_tracks
@@ -136,3 +136,20 @@ def test_sizes_to_try_make_networks():
             **options,
         )
     )
+
+
+def test_the_recorded_search_is_what_the_recipe_has():
+    record, recipe = recorded_search("cnn_rnn_tempo"), RECIPES["cnn_rnn_tempo"]
+    whole = [trial for trial in record["trials"] if "valid_loss" in trial]
+    assert record["best"]["valid_loss"] == min(trial["valid_loss"] for trial in whole)
+    assert recipe.fit.learning_rate == record["best"]["fit"]["learning_rate"]
+    assert recipe.options == record["best"]["options"]
+    assert not set(record["held_out"]) & set(record["best"]["tracks"])
+
+
+def test_the_recorded_search_saw_no_test_track_of_the_first_three_splits(gtzan_mini):
+    recipe, seen = RECIPES["cnn_rnn_tempo"], set(recorded_search("cnn_rnn_tempo")["best"]["tracks"])
+    tracks = scan_tracks(gtzan_mini)
+    for seed in range(3):
+        test = split_tracks(tracks, fractions=recipe.fractions, seed=seed).test
+        assert not {track.track_id for track in test} & seen
