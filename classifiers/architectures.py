@@ -104,6 +104,10 @@ def create(
         raise ValueError(f"no architecture {name!r}: did you mean {' or '.join(near)}?")
     if num_classes < 2:
         raise ValueError(f"a classifier needs at least two classes, not num_classes={num_classes}")
+    if not isinstance(input_shape, Sequence):
+        raise ValueError(
+            f"{name}: input_shape is the shape of one example, as (44, 40), not {input_shape!r}"
+        )
     network, shape = _NETWORKS[name], tuple(input_shape)
     known = {key: each.default for key, each in inspect.signature(network).parameters.items()}
     if unknown := set(options) - set(known):
@@ -116,6 +120,9 @@ def create(
         model = Classifier(shape, layers, rngs=rngs)
     except ValueError as error:
         raise ValueError(f"{name} on an input of {shape}: {error}") from None
+    except TypeError as error:
+        shown = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise ValueError(f"{name} takes no {shown}: {error}") from error
     model.spec = Spec(name, shape, num_classes, tuple(resolved.items()))
     return model
 

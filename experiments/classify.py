@@ -26,13 +26,12 @@ from experiments.gans import Gan, find_gans, refuse_leaks, sample_gan
 from experiments.inputs import Augmented
 from experiments.listening import augmentation_section
 from experiments.predict import describe
-from experiments.presets import Recipe, recorded_search
 from experiments.progress import Progress
 from experiments.results import classifier_record
 from experiments.runs import Run, environment
 from experiments.segments import cut_recordings
 from experiments.settings import ClassifyConfig, as_dict
-from experiments.sources import Music, read_music
+from experiments.sources import Music, read_music, refuse_searched
 from features import (
     Clips,
     LeakError,
@@ -189,25 +188,12 @@ def _sides(
             for side in SIDES
         }
     data = config.sides(split, seed)
-    tracks = music.split(data).split
+    source = music.split(data)
+    tracks = source.split
     check_disjoint(tracks, groups=split == "group")
-    _refuse_searched(config.recipe, clips, {t.track_id for t in tracks.test}, data.split_seed)
+    refuse_searched(config.recipe, source, data.split_seed)
     ids = {side: [track.track_id for track in getattr(tracks, side)] for side in SIDES}
     return {side: np.flatnonzero(np.isin(clips.track_ids, ids[side])) for side in SIDES}
-
-
-def _refuse_searched(recipe: Recipe, clips: Clips, test: set[str], split_seed: int) -> None:
-    """Make sure that no test track was seen by the search that found the recipe's sizes."""
-    if recipe.search is None:
-        return
-    seen = set(recorded_search(recipe.search)["best"]["tracks"].values())
-    pairs = zip(clips.track_ids, clips.digests, strict=True)
-    if both := sorted({str(name) for name, digest in pairs if name in test and digest in seen}):
-        raise LeakError(
-            f"the search that found the sizes of {recipe.name} saw {len(both)} test tracks of "
-            f"split seed {split_seed} ({', '.join(both[:5])}): test on splits that it left out, or "
-            "search again with `wavegan search` on this data and give its file with --sizes"
-        )
 
 
 def _gans(config: ClassifyConfig, clips: Clips, split: str, seed: int, sides: Sides) -> list[Gan]:
@@ -284,6 +270,7 @@ class _Job:
             "rows": hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest(),
             "generated": [more.key for more in added if not more.altered],
             "augment": self.config.augment,
+            "labels": list(clips.label_names),
         }
         name = f"classifier-{split}-{seed}"
         folder = self.run.stage(name, json.loads(json.dumps(inputs)), build)

@@ -59,8 +59,18 @@ def _add(group: Any, flag: str, kind: Any, about: str) -> None:
         group.add_argument(flag, type=_names, metavar="A,B,…", help=about)
     else:
         kinds = [k for k in get_args(kind) if k is not types.NoneType] or [kind]
+        if tuple[float, ...] in kinds:
+            group.add_argument(flag, type=_word_or_numbers, metavar="WORD|A,B,…", help=about)
+            return
         group.add_argument(flag, type=kinds[0], metavar=kinds[0].__name__.upper(), help=about)
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
+
+
+def _word_or_numbers(text: str) -> str | tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return text

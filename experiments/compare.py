@@ -32,7 +32,7 @@ from experiments.report import render_report
 from experiments.results import Outcome, record, summarise
 from experiments.runs import Run, environment
 from experiments.settings import CompareConfig, as_dict
-from experiments.sources import Source, open_source
+from experiments.sources import Source, open_source, refuse_searched
 from features import Clips, Rows, Standardizer, extract, fingerprint
 from features.augmentation import FeatureAugmentation
 from features.files import write_json, write_text
@@ -80,6 +80,7 @@ def compare(
         channels=recipe.clip_gan.channels,
         progress=progress,
     )
+    refuse_searched(recipe, source, config.data.split_seed)
     fixed = {"recipe": recipe.name, "data": source.digest, "split": as_dict(config.data)}
     with Run(out).working(as_dict(config), fixed) as run:
         gans: list[Gan] = []

@@ -293,7 +293,13 @@ def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def _best(study: optuna.Study, recipe: Recipe, digests: Mapping[str, str]) -> dict[str, Any]:
     import optuna
 
-    best = study.best_trial
+    try:
+        best = study.best_trial
+    except ValueError:
+        raise ValueError(
+            "no trial came to its end, all were cut off or diverged: look at the data with "
+            "`wavegan doctor`, or ask for more --trials"
+        ) from None
     options, settings = SPACES[recipe.name](optuna.trial.FixedTrial(best.params))
     return {
         "options": {**recipe.options, **options},

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import soundfile as sf
+
+from experiments.presets import Recipe, recorded_search
 from experiments.progress import Progress
 from experiments.settings import DataConfig
 from features import (
     Clips,
+    LeakError,
     Quarantined,
     Recording,
     Split,
@@ -195,6 +200,8 @@ def read_music(
     )
     for entry in decoded.quarantined:
         progress.say(f"left out: {entry.track.path.name}: {entry.reason}")
+    if told := _resampled(decoded.recordings, sample_rate):
+        progress.say(told)
     kept: list[Recording] = []
     short: list[Recording] = []
     for recording in decoded.recordings:
@@ -219,6 +226,33 @@ def read_music(
         quarantined=decoded.quarantined,
         skipped=tuple(recording.track.track_id for recording in short),
     )
+
+
+def refuse_searched(recipe: Recipe, source: Source, split_seed: int) -> None:
+    """Make sure that no test track was seen by the search that found the recipe's sizes.
+
+    Raises
+    ------
+    LeakError
+        Naming the tracks.
+    """
+    if recipe.search is None:
+        return
+    seen = set(recorded_search(recipe.search)["best"]["tracks"].values())
+    if both := [r.track.track_id for r in source.sides["test"] if r.digest in seen]:
+        raise LeakError(
+            f"the search that found the sizes of {recipe.name} saw {len(both)} test tracks of "
+            f"split seed {split_seed} ({', '.join(both[:5])}): test on splits that it left out, or "
+            "search again with `wavegan search` on this data and give its file with --sizes"
+        )
+
+
+def _resampled(recordings: Sequence[Recording], sample_rate: int) -> str:
+    """What is to be said of files at other rates than ``sample_rate``; empty without any."""
+    rates = Counter(sf.info(recording.track.path).samplerate for recording in recordings)
+    others = {rate: count for rate, count in sorted(rates.items()) if rate != sample_rate}
+    told = ", ".join(f"{count} of {rate} Hz" for rate, count in others.items())
+    return f"resampled to {sample_rate} Hz: {told}" if told else ""
 
 
 def _digest(digests: Mapping[str, str]) -> str:

@@ -247,7 +247,7 @@ def _whole_groups(
     if not best[1]:
         raise ValueError(
             f"no way found to put the {len(sizes)} groups on {len(used)} sides with every class on "
-            "each; use by='track', other fractions, or more groups a class"
+            "each; split by track (--split track), or use other fractions, or more groups a class"
         )
     sides: list[list[int]] = [[], [], []]
     for group, indices in members.items():
@@ -261,7 +261,8 @@ def _require_groups(labels: list[str], sizes: dict[str, np.ndarray], needed: int
         if len(groups) < needed:
             raise ValueError(
                 f"class {label!r} has {len(groups)} group(s) ({', '.join(groups)}), {needed} are "
-                "needed for one on each side; use by='track', or add other artists or speakers"
+                "needed for one on each side; split by track (--split track), or add other artists "
+                "or speakers"
             )
 
 
@@ -285,6 +286,7 @@ def _listed(tracks: list[Track], lists: str | Path | None) -> list[list[int]]:
             if not any(tracks[i].label == label for i in side):
                 raise ValueError(
                     f"class {label!r} has none of its tracks in {Path(lists) / name}_filtered.txt, "
-                    "one is needed; use by='track' for a part of GTZAN or another data set"
+                    "one is needed; split by track (--split track) for a part of GTZAN or another "
+                    "data set"
                 )
     return sides

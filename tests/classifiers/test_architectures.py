@@ -282,3 +282,8 @@ def test_what_a_network_cannot_take_is_named(name, shape, options, message):
 def test_one_class_is_refused():
     with pytest.raises(ValueError, match="num_classes=1"):
         create("net5", input_shape=(9, 4), num_classes=1, rngs=nnx.Rngs(0))
+
+
+def test_what_is_no_list_of_sizes_is_named():
+    with pytest.raises(ValueError, match=r"net5 takes no lstm_sizes=3"):
+        create("net5", input_shape=(9, 4), num_classes=3, rngs=nnx.Rngs(0), lstm_sizes=3)

@@ -44,6 +44,15 @@ def test_settings_of_the_training_are_options(classified):
     assert config["recipe"]["fit"]["batch_size"] == RECIPES["demo"].fit.batch_size
 
 
+def test_resampled_tracks_are_told_of(music, tmp_path, capsys):
+    command = ["classify", "--recipe", "demo", "--data", str(music), *QUICK, "--num-samples", "900"]
+    command += ["--sample-rate", "3000", "--fit-class-weights", "1,2,0.5"]
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    assert "resampled to 3000 Hz: 15 of 4000 Hz" in capsys.readouterr().err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["recipe"]["fit"]["class_weights"] == [1.0, 2.0, 0.5]
+
+
 def test_predict(classified, music, tmp_path, capsys):
     out = tmp_path / "said"
     files = [str(music / "drone"), str(music / "march" / "march.00000.wav")]

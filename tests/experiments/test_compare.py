@@ -325,3 +325,14 @@ def test_augment_asks_for_an_arm(small_config):
         replace(small_config, augment="none", arms=CLASSICAL)
     with pytest.raises(ValueError, match="is it noise"):
         replace(small_config, augment="nois", arms=CLASSICAL)
+
+
+def test_sizes_found_on_test_tracks_are_refused(small_config, tmp_path):
+    source = open_source(small_config.data, sample_rate=4000, num_samples=1024)
+    seen = {r.track.track_id: r.digest for r in source.sides["test"][:1]}
+    best = {"options": {"lstm_sizes": [6, 4]}, "fit": {}, "tracks": seen}
+    (tmp_path / "search.json").write_text(json.dumps({"best": best}))
+    recipe = small_config.recipe.searched(str(tmp_path / "search.json"))
+    with pytest.raises(LeakError, match=r"sizes of small saw 1 test tracks of split seed 0"):
+        compare(replace(small_config, recipe=recipe), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
