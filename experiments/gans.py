@@ -98,8 +98,9 @@ def find_gans(path: Path) -> list[Gan]:
     if (path / "checkpoints").is_dir():
         return [_opened(path)]
     begun = sorted((path / "stages").glob("gan-*.part"))
+    free = path if begun or not (path / "config.json").exists() else "NEW"  # no other run's folder
     raise ValueError(
-        f"RUN {path} holds no finished GAN: make one with `wavegan train --out {path}`"
+        f"RUN {path} holds no finished GAN: make one with `wavegan train --out {free}`"
         + (f", or name one that is not finished: {', '.join(map(str, begun))}" if begun else "")
     )
 

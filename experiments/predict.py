@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,6 +192,7 @@ def predict_files(
     write_json(out / "predictions.json", result)
     write_predictions_csv(out / "predictions.csv", result)
     write_text(out / "predictions.html", render_predictions(result))
+    shutil.rmtree(out / "pictures", ignore_errors=True)  # of an earlier prediction
     for number, found in enumerate(predictions, 1):
         name = f"{number:04d}-{Path(found['file']).stem}.png"
         with replacing(out / "pictures" / name) as temporary:

@@ -104,6 +104,13 @@ def test_what_is_not_there(run, tmp_path):
         find_classifier(tmp_path / "norun")
 
 
+def test_pictures_are_those_of_the_last_prediction(run, music, tmp_path):
+    for name in ("drone.00000", "drone.00001"):
+        predict_files(run, [music / "drone" / f"{name}.wav"], tmp_path)
+        (picture,) = (tmp_path / "pictures").iterdir()
+        assert name in picture.name
+
+
 def test_labels_that_the_classifier_has_not(run, music, tmp_path):
     audio, rate = load_audio(music / "drone" / "drone.00000.wav")
     save_audio(tmp_path / "polka" / "x.wav", audio, rate)
