@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import numpy as np
 
 from experiments import forest
+from experiments.confusion import CAPTION, confusion_figure
 from experiments.forest import points
 from experiments.listening import listening_section
-from experiments.page import counted, definitions, fill_page, tiles
+from experiments.page import counted, definitions, fill_page, folded, tiles
+from experiments.provenance import id_list
+from experiments.scores import METRICS, Record, runs_of, spread, wilson
+from experiments.scores import values as values_of
 from experiments.training_curves import classifier_curves, gan_curves_section
 
-Record = Mapping[str, Any]  # an object of results.json
-
-_METRICS = {"track_accuracy": "track accuracy", "accuracy": "clip accuracy", "macro_f1": "macro-F1"}
 _OPENINGS = {"benefit": "{} helped", "harm": "{} did harm", "": "No evidence that {} helped"}
 _SUBJECTS = {"real+synthetic": "the GAN's clips", "real+classical": "altered copies"}
 _TRACK_LISTS = ("train", "valid", "test")
@@ -110,7 +110,7 @@ def _verdict(results: Record) -> str:
     kind, metric = _kind(found), found["metric"]
     opening = _OPENINGS[kind].format(_subject(found))
     headline = (
-        f"{opening[0].upper()}{opening[1:]}: {_METRICS.get(metric, metric)} changed by "
+        f"{opening[0].upper()}{opening[1:]}: {METRICS.get(metric, metric)} changed by "
         f"{points(found['mean'])} points (95 % interval {_ends(found)})."
     )
     text = f"{found['arm']} against {found['against']}, with the same number of training steps."
@@ -139,7 +139,7 @@ def _leak_banner(split: Record) -> str:
 def _power(results: Record) -> str:
     found, data = _question(results) or {}, results.get("data", {})
     labels, leaks = data.get("labels", []), results.get("split", {}).get("leaks")
-    runs = max((len(_runs(arm)) for arm in results.get("arms", {}).values()), default=0)
+    runs = max((len(runs_of(arm)) for arm in results.get("arms", {}).values()), default=0)
     facts = {
         f"test tracks, {'also' if leaks else 'not'} heard in training": _test_tracks(results),
         "test clips, cut from those tracks": data.get("clips", {}).get("test"),
@@ -173,21 +173,21 @@ def _arms(results: Record) -> str:
     if not arms:
         return ""
     tracks = _test_tracks(results)
-    values = {name: _values(arm, "track_accuracy") for name, arm in arms.items()}
-    ends = {name: _wilson(float(np.mean(v)), tracks) for name, v in values.items() if v and tracks}
+    values = {name: values_of(arm, "track_accuracy") for name, arm in arms.items()}
+    ends = {name: wilson(float(np.mean(v)), tracks) for name, v in values.items() if v and tracks}
     drawn = [*values.values(), *ends.values()]
     scale = forest.Scale.around([0.0, *(share for shares in drawn for share in shares)])
     rows, table = [], []
     for name, arm in arms.items():
         shown = escape(name)
-        if not _runs(arm):
+        if not runs_of(arm):
             error = escape(f"failed: {arm.get('error', 'no run finished')}")
             rows.append(forest.row(shown, f'<span class="failed">{error}</span>'))
             table.append(
                 f'<tr><th scope="row">{shown}</th><td class="failed" colspan="5">{error}</td></tr>'
             )
             continue
-        number = _spread(values[name])
+        number = spread(values[name])
         picture = forest.interval(
             scale,
             mean=float(np.mean(values[name])) if values[name] else None,
@@ -198,8 +198,8 @@ def _arms(results: Record) -> str:
             description=f"{shown}: track accuracy {number} percent",
         )
         rows.append(forest.row(shown, picture, f"{number} %"))
-        cells = [_spread(_values(arm, metric)) for metric in _METRICS]
-        cells += [_spread(_values(arm, "best_step"), unit=1), str(len(_runs(arm)))]
+        cells = [spread(values_of(arm, metric)) for metric in METRICS]
+        cells += [spread(values_of(arm, "best_step"), unit=1), str(len(runs_of(arm)))]
         table.append(
             f'<tr><th scope="row">{shown}</th>{"".join(f"<td>{c}</td>" for c in cells)}</tr>'
         )
@@ -234,7 +234,7 @@ def _differences(results: Record) -> str:
             for d in differences
             if d["metric"] == metric
         ]
-        title = _METRICS.get(metric, metric)
+        title = METRICS.get(metric, metric)
         plots.append(
             f"<h3>{escape(title[:1].upper() + title[1:])}</h3>"
             + forest.plot(rows, scale, signed=True)
@@ -289,40 +289,18 @@ def _kind(difference: Record) -> str:
 
 
 def _confusions(arms: Mapping[str, Record], labels: Sequence[str]) -> str:
-    head = "".join(
-        f'<th scope="col" title="{escape(x)}"><span>{escape(x)}</span></th>' for x in labels
-    )
     figures = []
     for name, arm in arms.items():
-        counts = [np.asarray(run["confusion"], float) for run in _runs(arm) if "confusion" in run]
-        if not counts:
-            continue
-        total = np.sum(counts, axis=0)
-        shares = total / np.maximum(total.sum(1, keepdims=True), 1)
-        body = "".join(
-            f'<tr><th scope="row" title="{escape(label)}">{escape(label)}</th>'
-            + "".join(_cell(share, i == j) for j, share in enumerate(row))
-            + "</tr>"
-            for i, (label, row) in enumerate(zip(labels, shares, strict=True))
-        )
-        figures.append(
-            f"<figure><figcaption>{escape(name)}<small>{counted(len(counts), 'run')}</small>"
-            f'</figcaption><table class="confusion"><thead><tr><td></td>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table></figure>"
-        )
+        counts = [np.asarray(run["confusion"]) for run in runs_of(arm) if "confusion" in run]
+        if counts:
+            note, total = counted(len(counts), "run"), np.sum(counts, axis=0)
+            figures.append(confusion_figure(name, note, labels, total, numbers="percent"))
     if not figures:
         return ""
     return (
-        '<p class="note">Rows: the true genre. Columns: the answer, in percent of the genre\'s '
-        "test clips, over all runs of an arm. Framed: right. Below 0.5 % left blank.</p>"
-        f'<div class="grid">{"".join(figures)}</div>'
+        f'<p class="note">{CAPTION} In percent of the genre\'s test clips, over all runs of an '
+        f'arm; below 0.5 % left blank.</p><div class="grid">{"".join(figures)}</div>'
     )
-
-
-def _cell(share: float, right: bool) -> str:
-    classes = " ".join(["right"] * right + ["deep"] * int(share > 0.85))
-    text = f"{100 * share:.0f}" if share >= 0.005 else ""
-    return f'<td class="{classes}" style="--v:{share:.2f}">{text}</td>'
 
 
 # --- how it was made -----------------------------------------------------------------------------
@@ -331,10 +309,11 @@ def _cell(share: float, right: bool) -> str:
 def _details(results: Record) -> str:
     data, split = results.get("data", {}), results.get("split", {})
     quarantined, skipped = data.get("quarantined", []), data.get("skipped", [])
-    left_out = definitions({row.get("track", "?"): row.get("reason", "") for row in quarantined})
-    left_out += _track_list(f"Too short for a clip: {len(skipped)}", skipped)
+    faulty = {row.get("track", "?"): row.get("reason", "") for row in quarantined}
+    left_out = definitions(faulty, verbatim=True)
+    left_out += id_list(f"Too short for a clip: {len(skipped)}", skipped)
     ids = "".join(
-        _track_list(f"{side}: {counted(len(split.get(side, [])), 'track')}", split.get(side, []))
+        id_list(f"{side}: {counted(len(split.get(side, [])), 'track')}", split.get(side, []))
         for side in _TRACK_LISTS
     )
     parts = {
@@ -346,56 +325,21 @@ def _details(results: Record) -> str:
     }
     command = results.get("command")
     repeat = f"<pre><code>{escape(command)}</code></pre>" if command else ""
-    return repeat + "".join(
-        f"<details><summary>{name}</summary>{body}</details>"
-        for name, body in parts.items()
-        if body
-    )
-
-
-def _track_list(title: str, ids: Sequence[str]) -> str:
-    if not ids:
-        return ""
-    return f'<h3>{title}</h3><p class="ids">{escape(", ".join(map(str, ids)))}</p>'
+    return repeat + folded(parts)
 
 
 # --- numbers -------------------------------------------------------------------------------------
-
-
-def _runs(arm: Record) -> Sequence[Record]:
-    return arm.get("runs") or []
-
-
-def _values(arm: Record, metric: str) -> list[float]:
-    return [run[metric] for run in _runs(arm) if run.get(metric) is not None]
-
-
-def _spread(values: Sequence[float], unit: int = 100) -> str:
-    """Mean ± standard deviation: percent with a decimal, or (``unit=1``) whole numbers."""
-    if not values:
-        return "not known"
-    digits = 1 if unit == 100 else 0
-    mean = f"{unit * np.mean(values):.{digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {unit * np.std(values, ddof=1):.{digits}f}"
 
 
 def _test_tracks(results: Record) -> int:
     return len(results.get("split", {}).get("test", ()))
 
 
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    """95 % interval of a share seen in ``count`` cases (Wilson 1927)."""
-    z2 = 1.96**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = (z2 * (share * (1 - share) / count + z2 / (4 * count**2))) ** 0.5 / (1 + z2 / count)
-    return middle - half, middle + half
-
-
 def _seeds(arms: Mapping[str, Record]) -> str:
     pairs = {
         (run.get("classifier_seed"), run.get("gan_seed"))
         for arm in arms.values()
-        for run in _runs(arm)
+        for run in runs_of(arm)
     }
     return counted(len(pairs), "paired seed")
 

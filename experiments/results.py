@@ -24,11 +24,21 @@ Outcome = tuple[dict[str, Any], np.ndarray]  # a run's record, and its test prob
 def record(
     seed: int, gan_seed: int, probabilities: np.ndarray, test: Clips, history: dict[str, Any]
 ) -> dict[str, Any]:
+    """What ``results.json`` of a comparison holds of one run of an arm.
+
+    Parameters
+    ----------
+    probabilities : (N, K) of the test clips.
+    """
+    seeds = {"classifier_seed": seed, "gan_seed": gan_seed}
+    return seeds | _figures(probabilities, test, history)
+
+
+def _figures(probabilities: np.ndarray, test: Clips, history: dict[str, Any]) -> dict[str, Any]:
+    """Steps and scores of a run, by clip and by track."""
     by_clip = evaluate(probabilities, test.labels)
     by_track = evaluate(*_votes(probabilities, test))
     return {
-        "classifier_seed": seed,
-        "gan_seed": gan_seed,
         "steps": history["num_steps"],
         "best_step": history["best_step"],
         "accuracy": by_clip.accuracy,
@@ -160,10 +170,8 @@ def classifier_record(
     history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     timing = json.loads((folder / "timing.json").read_text(encoding="utf-8"))
     test = clips.select(sides["test"])
-    by_clip = evaluate(probabilities, test.labels)
     names, votes = vote_by_track(probabilities, test.track_ids)
     _, truth = _votes(probabilities, test)
-    by_track = evaluate(votes, truth)
     tracks = [
         {
             "track": str(name),
@@ -176,16 +184,8 @@ def classifier_record(
         }
         for name, vote, label in zip(names, votes, truth, strict=True)
     ]
-    return {
-        "steps": history["num_steps"],
-        "best_step": history["best_step"],
+    return _figures(probabilities, test, history) | {
         "stopped_early": history["stopped_early"],
-        "accuracy": by_clip.accuracy,
-        "track_accuracy": by_track.accuracy,
-        "macro_f1": by_clip.macro_f1,
-        "confusion": np.asarray(by_clip.confusion).tolist(),
-        "track_confusion": np.asarray(by_track.confusion).tolist(),
-        "history": history,
         "seconds": timing["seconds"],
         "clips": {side: len(index) for side, index in sides.items()},
         "split": {

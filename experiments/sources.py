@@ -200,7 +200,7 @@ def read_music(
     )
     for entry in decoded.quarantined:
         progress.say(f"left out: {entry.track.path.name}: {entry.reason}")
-    if told := _resampled(decoded.recordings, sample_rate):
+    if config.root is not None and (told := _resampled(decoded.recordings, sample_rate)):
         progress.say(told)
     kept: list[Recording] = []
     short: list[Recording] = []

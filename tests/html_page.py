@@ -16,6 +16,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict]] = []
         self.rows: list[list[str]] = []  # of all tables
         self.text = ""
+        self.lines = ""  # the same with each piece on a line of its own
         self.feed(html)
         self.close()
         assert self.open == []
@@ -39,6 +40,7 @@ class Page(HTMLParser):
         if self.open and self.open[-1] not in ("style", "script"):
             data = data.replace("\N{NO-BREAK SPACE}", " ")
             self.text += data
+            self.lines += data + "\n"
             if {"td", "th"} & set(self.open):
                 self.rows[-1][-1] += data
 

@@ -2,15 +2,14 @@
 
 import copy
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from html_page import Page
 
 from experiments.report import render_report
 
 GENRES = ("blues", "classical", "country", "disco", "hip-hop", "jazz", "metal", "pop", "reggae")
-VOID = {"meta", "img", "br", "hr", "link", "input", "area", "base", "col", "source"}
 
 
 def fake_results(labels=GENRES, *, arms=None, runs=3, clips_each=14) -> dict:
@@ -133,37 +132,6 @@ def render(results=None, *, labels=("blues", "jazz"), **clip_options) -> str:
         clips=fake_clips(labels, **{"count": 2, "length": 4096} | clip_options),
         gan_curves=fake_curves(labels),
     )
-
-
-class Page(HTMLParser):
-    """Reads a page into elements and text; fails where tags don't nest."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict]] = []
-        self.text = ""
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text += data.replace("\N{NO-BREAK SPACE}", " ")
-
-    def all(self, tag: str) -> list[dict]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture(scope="module")

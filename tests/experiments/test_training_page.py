@@ -5,13 +5,13 @@ import io
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 from flax import nnx
+from html_page import Page
 
 from experiments.cli import main
 from experiments.training_page import render_training, write_training_page
@@ -21,38 +21,11 @@ from wavegan.previews import Previews, preview_steps, read_previews
 from wavegan.quality import Quality
 from wavegan.run_folder import RunFolder
 
-VOID = {"meta", "img", "br", "hr", "link", "input"}
 RATE = 4000
 MINUS = "\N{MINUS SIGN}"
 HOSTILE = "<script>alert(1)</script>&\"'"
 ERROR = "quality/kernel_distance_error"
 DISTANCE = "quality/kernel_distance"
-
-
-class Page(HTMLParser):
-    """A page's text and elements; fails where tags don't nest."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.open, self.elements, self.text = [], [], ""
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text += data.replace("\N{NO-BREAK SPACE}", " ") + "\n"
-
-    def all(self, tag: str) -> list[dict]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def rows(steps=60, *, every=5, inspect=20, distances=()) -> list[dict[str, float]]:
@@ -138,14 +111,14 @@ def test_the_page_of_a_trained_gan_says_what_its_folder_says(trained):
     parsed = Page(page)
     for words in ("A WaveGAN of noise, trained.", "tracks heard", "Listen", "Quality", "Curves",
                   "Which checkpoint", "n.0"):  # fmt: skip
-        assert words in parsed.text
+        assert words in parsed.lines
     metrics = RunFolder(trained).read_metrics()
     best = min((row for row in metrics if DISTANCE in row), key=lambda row: row[DISTANCE])
     found = re.search(rf"([{MINUS}\d.]+) ± ([\d.]+)\s+step (\d+)", cells(page)[0])
     assert float(found[1].replace(MINUS, "-")) == pytest.approx(best[DISTANCE], abs=best[ERROR] / 9)
     assert float(found[2]) == pytest.approx(best[ERROR], rel=0.05)
     assert int(found[3]) == best["gan/step"] == RunFolder(trained).best_step()
-    assert f"generate {trained} --step {int(best['gan/step'])} --count 100" in parsed.text
+    assert f"generate {trained} --step {int(best['gan/step'])} --count 100" in parsed.lines
 
 
 def test_previews_and_real_clips_are_heard(trained):
@@ -192,18 +165,18 @@ def test_several_gans_have_an_overview_and_a_section_each(tmp_path):
     write_json(run / "config.json", {"data": {"root": "music", "split": "track"}})
     page = render_training(run)
     parsed = Page(page)
-    assert "2 WaveGANs, trained." in parsed.text
+    assert "2 WaveGANs, trained." in parsed.lines
     links = re.findall('<a href="[^"]*">([^<]*)</a>', page)
     assert links[:3] == ["Overview", "GAN of a", "GAN of bb"]
     assert cells(page)[:3] == ["60 of 60", "0.200 ± 0.020 step 40", ""]
-    assert f"wavegan generate {run} --genre bb --step 40 --count 100" in parsed.text
-    assert "music" in parsed.text
-    assert "\n1 min\n" in parsed.text  # twice 60 steps at 2 a second
+    assert f"wavegan generate {run} --genre bb --step 40 --count 100" in parsed.lines
+    assert "music" in parsed.lines
+    assert "\n1 min\n" in parsed.lines  # twice 60 steps at 2 a second
 
 
 def test_seeds_are_told_apart(tmp_path):
     run = write_run(tmp_path / "run", [("a", 0), ("a", 1)], metrics=rows(), checkpoints=(60,))
-    text = Page(render_training(run)).text
+    text = Page(render_training(run)).lines
     assert "GAN of a, seed 1" in text
     # `--genre a` would name two.
     assert f"wavegan generate {run}/stages/gan-1-1 --step 60 --count 100" in text
@@ -217,7 +190,7 @@ def test_a_conditional_gan_plays_every_class(tmp_path):
         checkpoints=(60,), previews=(20, 40),
     )  # fmt: skip
     page = render_training(folder)
-    text = Page(page).text
+    text = Page(page).lines
     assert "One WaveGAN of 3 classes, trained." in text
     assert [line for line in text.splitlines() if line.startswith("Latent ")] == [
         "Latent 1: one", f"Latent 2: {HOSTILE}", "Latent 3: three"
@@ -235,7 +208,7 @@ def test_a_run_still_in_training_shows_what_is_there(tmp_path, checkpoints):
         run / "stages/gan-b-0-2.part", rows(25), provenance={"label": "b"}, checkpoints=checkpoints
     )
     write_gan(run / "stages/gan-c-0-3.part", [], provenance={"label": "c"})
-    text = Page(render_training(run)).text
+    text = Page(render_training(run)).lines
     assert "3 WaveGANs, still in training." in text
     assert "0 to 60" in text  # steps
     assert ("There is none yet" in text.split("GAN of b")[-1].split("GAN of c")[0]) != bool(
@@ -248,11 +221,11 @@ def test_metrics_say_when_more_training_does_not_help(tmp_path):
     metrics = rows(distances=[0.5, 0.2, 0.21])
     metrics[-1]["quality/enough_since"] = 40
     folder = write_gan(tmp_path / "a", metrics, checkpoints=(60,))
-    text = Page(render_training(folder)).text
+    text = Page(render_training(folder)).lines
     assert "More training no longer helped since step 40, by kernel distance." in text
     assert "step 40, the best by kernel distance, has no checkpoint" in text
     write_json(folder / "checkpoints/40.json", {})
-    text = Page(render_training(folder)).text
+    text = Page(render_training(folder)).lines
     assert "Take step 40, the best by kernel distance: 0.200 ± 0.020." in text
     assert "step 60, is as good within the errors" in text
     metrics[-1].pop("quality/enough_since")
@@ -265,7 +238,7 @@ def test_metrics_say_when_more_training_does_not_help(tmp_path):
 def test_long_runs_show_few_steps_with_the_best_among_them(tmp_path):
     metrics = rows(400, distances=[0.5] * 13 + [0.1] + [0.5] * 6)  # the best is step 280
     folder = write_gan(tmp_path / "a", metrics, steps=400, previews=range(20, 401, 20))
-    text = Page(render_training(folder)).text
+    text = Page(render_training(folder)).lines
     shown = [int(x) for x in re.findall(r"^step (\d+)(?:, best)?$", text, re.MULTILINE)][:8]
     assert (shown[0], shown[-1]) == (20, 400)
     assert sorted(set(shown)) == shown
@@ -279,8 +252,8 @@ def test_hostile_names_stay_text(tmp_path):
     )  # fmt: skip
     parsed = Page(render_training(run))
     assert len(parsed.all("script")) == 1
-    assert f"GAN of {HOSTILE}" in parsed.text
-    assert "--genre '<script>" in parsed.text  # quoted for the shell
+    assert f"GAN of {HOSTILE}" in parsed.lines
+    assert "--genre '<script>" in parsed.lines  # quoted for the shell
 
 
 def test_what_is_no_run_is_refused(tmp_path):
