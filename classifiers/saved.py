@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from classifiers.architectures import Classifier, create
-from features.files import replacing
+from features.files import read_safetensors, replacing
 
 VERSION = 1  # of the format; another one is refused
 _KEY = "classifier"  # of the header's metadata: a JSON object of version, spec and metadata
@@ -72,19 +72,8 @@ def load(path: str | Path) -> tuple[Classifier, dict[str, Any]]:
         The file is something else, cut short, of another version, of an architecture that
         this version has not, or its variables are not those of its architecture.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is no safetensors file, or cut short ({error}): save the classifier again"
-        ) from None
+    arrays, header = read_safetensors(path, "save the classifier again")
     model, metadata = _described(path, header)
     _fill(path, model, arrays)
     return model, metadata

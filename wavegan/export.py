@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from features.files import replacing
+from features.files import read_safetensors, replacing
 from wavegan.networks import Generator, WaveGANConfig
 
 VERSION = 1  # of the format; another one is refused
@@ -78,19 +78,8 @@ def read_exported(path: str | Path) -> tuple[Generator, dict[str, Any]]:
         The file is something else, cut short, of another version, or its variables are not
         those of its configuration: which one, what was found and what is needed.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is no safetensors file, or cut short ({error}): export the generator again"
-        ) from None
+    arrays, header = read_safetensors(path, "export the generator again")
     config, metadata = _described(path, header)
     generator = nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0)))
     _fill(path, generator, arrays)
