@@ -45,8 +45,8 @@ from features import (
 )
 from features.augmentation import parse_augmentations
 from features.files import write_json, write_text
+from features.splits import SIDES
 
-SIDES = ("train", "valid", "test")
 HEARD = 3  # clips in the report, where there is augmentation to hear
 Sides = dict[str, np.ndarray]  # rows of the clips on each side
 

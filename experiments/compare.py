@@ -36,6 +36,7 @@ from experiments.sources import Source, open_source, refuse_searched
 from features import Clips, Rows, Standardizer, extract, fingerprint
 from features.augmentation import FeatureAugmentation
 from features.files import write_json, write_text
+from features.splits import SIDES
 
 SHOWN_CLIPS = 12  # real and generated ones of each genre in the report
 SHOWN_AUGMENTED = 3  # training clips whose augmented versions the report has
@@ -134,7 +135,7 @@ class Comparison:
     def clips(self) -> dict[str, Clips]:
         """The real clips of each side of the split."""
         num_samples = self.config.recipe.num_samples
-        return {side: self.source.clips(side, num_samples) for side in ("train", "valid", "test")}
+        return {side: self.source.clips(side, num_samples) for side in SIDES}
 
     @cached_property
     def counts(self) -> dict[int, int]:

@@ -7,8 +7,7 @@ from html import escape
 
 from experiments.page import counted, definitions, folded
 from experiments.scores import Record, runs_of
-
-_SIDES = ("train", "valid", "test")
+from features.splits import SIDES
 
 
 def provenance(results: Record) -> str:
@@ -46,8 +45,8 @@ def provenance(results: Record) -> str:
 def _split(run: Record) -> str:
     """How many clips each side has, and of which tracks."""
     ids, clips = run.get("split") or {}, run.get("clips") or {}
-    facts = {f"{side} clips": clips.get(side) for side in _SIDES}
-    lists = (id_list(f"{side}: {counted(len(ids[side]), 'track')}", ids[side]) for side in _SIDES
+    facts = {f"{side} clips": clips.get(side) for side in SIDES}
+    lists = (id_list(f"{side}: {counted(len(ids[side]), 'track')}", ids[side]) for side in SIDES
              if ids.get(side))  # fmt: skip
     return definitions({"split_seed": run.get("split_seed")} | facts) + "".join(lists)
 

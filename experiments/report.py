@@ -20,10 +20,10 @@ from experiments.provenance import id_list
 from experiments.scores import METRICS, Record, runs_of, spread, wilson
 from experiments.scores import values as values_of
 from experiments.training_curves import classifier_curves, gan_curves_section
+from features.splits import SIDES
 
 _OPENINGS = {"benefit": "{} helped", "harm": "{} did harm", "": "No evidence that {} helped"}
 _SUBJECTS = {"real+synthetic": "the GAN's clips", "real+classical": "altered copies"}
-_TRACK_LISTS = ("train", "valid", "test")
 
 
 def render_report(
@@ -314,12 +314,12 @@ def _details(results: Record) -> str:
     left_out += id_list(f"Too short for a clip: {len(skipped)}", skipped)
     ids = "".join(
         id_list(f"{side}: {counted(len(split.get(side, [])), 'track')}", split.get(side, []))
-        for side in _TRACK_LISTS
+        for side in SIDES
     )
     parts = {
         "Data": definitions(data, without=("quarantined", "skipped")),
         f"Files left out: {len(quarantined) + len(skipped)}": left_out,
-        "Split": definitions(split, without=(*_TRACK_LISTS, "hashes")) + ids,
+        "Split": definitions(split, without=(*SIDES, "hashes")) + ids,
         "GAN": definitions(results.get("gan", {}), without=("stages",)),
         "Machine and versions": definitions(results.get("environment", {})),
     }

@@ -25,6 +25,7 @@ from features import (
     split_tracks,
 )
 from features.cache import default_cache_dir
+from features.splits import SIDES
 from features.synthetic import render_dataset
 
 Sides = dict[str, tuple[Recording, ...]]
@@ -124,10 +125,7 @@ class Music:
             lists=config.split_lists,
         )
         by_track = {recording.track: recording for recording in self.recordings}
-        sides = {
-            side: tuple(by_track[track] for track in getattr(split, side))
-            for side in ("train", "valid", "test")
-        }
+        sides = {side: tuple(by_track[track] for track in getattr(split, side)) for side in SIDES}
         labels = tuple(sorted({track.label for track in split.train}))
         return Source(self.name, labels, sides, split, self.quarantined, self.skipped)
 
