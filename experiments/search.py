@@ -30,6 +30,7 @@ from wavegan import TrainingInterrupted
 if TYPE_CHECKING:
     import optuna
 
+Labelled = tuple[Rows, np.ndarray]  # features (N, ...) and labels (N,)
 CUT = "cut off"  # a trial that fell behind the others halfway
 
 
@@ -113,37 +114,7 @@ def search(
         raise ImportError("a search needs Optuna: pip install 'wavegan[search]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     progress, recipe = progress or Progress(quiet=True), config.recipe
-    music = read_music(
-        config.data,
-        sample_rate=recipe.sample_rate,
-        num_samples=recipe.num_samples,
-        progress=progress,
-    )
-    held_out = _held_out(config, music)
-    kept = replace(
-        music,
-        recordings=tuple(r for r in music.recordings if r.track.track_id not in held_out),
-    )
-    parts = split_tracks(
-        [r.track for r in kept.recordings], fractions=(0.75, 0.0, 0.25), seed=config.seed
-    )
-    clips = cut_recordings(
-        recipe,
-        kept.recordings,
-        labels=music.labels,
-        skip_short=config.data.skip_short,
-        progress=progress,
-    )
-    features = extract(
-        clips,
-        recipe.input,
-        on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
-    )
-    ids = [[track.track_id for track in side] for side in (parts.train, parts.test)]
-    rows = [np.flatnonzero(np.isin(clips.track_ids, side)) for side in ids]
-    scaler = Standardizer.fit(Rows([features], rows[0]))
-    train, judge = ((Rows([features], r, scaler), clips.labels[r]) for r in rows)
-
+    music, held_out, train, judge = _prepared(config, progress)
     fixed = {  # trials of other settings do not compare
         "recipe": recipe.name,
         "data": music.digest,
@@ -162,7 +133,7 @@ def search(
             with _telling(study, trial, task):
                 _try(config, trial, {**recipe.options, **options}, settings, train, judge,
                      len(music.labels), task, progress, should_stop)  # fmt: skip
-        digests = {r.track.track_id: r.digest for r in kept.recordings}
+        digests = {r.track.track_id: r.digest for r in music.recordings}
         result = {
             "recipe": recipe.name,
             "command": command,
@@ -173,6 +144,39 @@ def search(
         }
         write_json(run.path / "search.json", result)
     return result
+
+
+def _prepared(
+    config: SearchConfig, progress: Progress
+) -> tuple[Music, set[str], Labelled, Labelled]:
+    """The music, the ids held out of it, and of the rest what trains and what judges."""
+    recipe = config.recipe
+    music = read_music(
+        config.data,
+        sample_rate=recipe.sample_rate,
+        num_samples=recipe.num_samples,
+        progress=progress,
+    )
+    held_out = _held_out(config, music)
+    kept = [r for r in music.recordings if r.track.track_id not in held_out]
+    parts = split_tracks([r.track for r in kept], fractions=(0.75, 0.0, 0.25), seed=config.seed)
+    clips = cut_recordings(
+        recipe,
+        kept,
+        labels=music.labels,
+        skip_short=config.data.skip_short,
+        progress=progress,
+    )
+    features = extract(
+        clips,
+        recipe.input,
+        on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
+    )
+    ids = [[track.track_id for track in side] for side in (parts.train, parts.test)]
+    rows = [np.flatnonzero(np.isin(clips.track_ids, side)) for side in ids]
+    scaler = Standardizer.fit(Rows([features], rows[0]))
+    train, judge = ((Rows([features], r, scaler), clips.labels[r]) for r in rows)
+    return replace(music, recordings=tuple(kept)), held_out, train, judge
 
 
 def _held_out(config: SearchConfig, music: Music) -> set[str]:
@@ -231,8 +235,8 @@ def _try(
     trial: optuna.Trial,
     options: dict[str, Any],
     settings: dict[str, Any],
-    train: tuple[Rows, np.ndarray],
-    judge: tuple[Rows, np.ndarray],
+    train: Labelled,
+    judge: Labelled,
     num_classes: int,
     task: str,
     progress: Progress,
