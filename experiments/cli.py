@@ -22,8 +22,8 @@ from experiments.cli_runs import (
     recipe_of,
     stop_on_signals,
 )
-from experiments.progress import Progress, duration
-from experiments.settings import ARM_NAMES, DEFAULT_ARMS, CompareConfig, as_dict
+from experiments.config import ARM_NAMES, DEFAULT_ARMS, CompareConfig, as_dict
+from experiments.report.terminal import Progress, duration
 from features.augmentation import AUGMENTATIONS
 from features.cache import default_cache_dir
 from wavegan.memory import OutOfDeviceMemory
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from experiments.compare import compare
+    from experiments.commands.compare import compare
 
     recipe = with_gan_options(recipe_of(options), options)
     config = CompareConfig(
@@ -96,10 +96,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from experiments.gan_training import Watching, train_gans
-    from experiments.runs import Run
-    from experiments.sources import open_source
-    from experiments.training_page import write_training_page
+    from experiments.report.train import write_training_page
+    from experiments.run import Run
+    from experiments.stages.data import open_source
+    from experiments.stages.gan_training import Watching, train_gans
     from wavegan.distributed import first
 
     alone = _joined(options)
@@ -158,10 +158,10 @@ def _joined(options: argparse.Namespace) -> bool:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from experiments.classify_all import gather_recipes
-    from experiments.recipe_table import recipe_table_text
-    from experiments.runs import Run
-    from experiments.training_page import write_training_page
+    from experiments.commands.classify_all import gather_recipes
+    from experiments.report.recipes import recipe_table_text
+    from experiments.report.train import write_training_page
+    from experiments.run import Run
 
     run, page = options.run, options.run / "report.html"
     config = Run(run).read_json("config.json") if (run / "config.json").exists() else {}
@@ -179,7 +179,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from experiments.doctor import check_data, check_machine
+    from experiments.commands.doctor import check_data, check_machine
 
     print("\n".join(check_machine()))
     if options.data is None:

@@ -20,9 +20,9 @@ from experiments.cli_runs import (
     recipe_of,
     stop_on_signals,
 )
-from experiments.presets import RECIPES, Recipe
-from experiments.progress import Progress
-from experiments.settings import CLASSIFY_SPLITS, ClassifyConfig
+from experiments.config import CLASSIFY_SPLITS, ClassifyConfig
+from experiments.recipes import RECIPES, Recipe
+from experiments.report.terminal import Progress
 from features.augmentation import AUGMENTATIONS
 
 _PUBLISHED = tuple(name for name in RECIPES if name != "demo")  # what "all" means
@@ -88,8 +88,8 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from experiments.classify import classify
-    from experiments.classify_all import classify_all
+    from experiments.commands.classify import classify
+    from experiments.commands.classify_all import classify_all
 
     given_split, options.split = options.split, "track"  # of the data; each of splits in turn
     names = _PUBLISHED if options.recipe == "all" else tuple(options.recipe.split(","))
@@ -150,7 +150,7 @@ def _for(options: argparse.Namespace, recipe: Recipe) -> argparse.Namespace:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from experiments.predict import predict_files
+    from experiments.commands.predict import predict_files
 
     run = options.run if options.run.name else options.run.resolve()  # "." has no name
     name = run.name.removesuffix(".safetensors")
@@ -189,7 +189,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace) -> int:
-    from experiments.search import SearchConfig, search
+    from experiments.commands.search import SearchConfig, search
 
     recipe = _recipe(options, options.recipe)
     out = options.out or new_run(f"search-{recipe.name}")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.progress import Progress
+from experiments.report.terminal import Progress
 
 if TYPE_CHECKING:
-    from experiments.gans import Gan
+    from experiments.stages.gans import Gan
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -60,7 +60,7 @@ def _step(text: str) -> int | str:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from experiments.generate import write_samples
+    from experiments.commands.generate import write_samples
 
     if options.count is not None and options.count < 1:
         raise ValueError(f"--count must be at least 1, found {options.count}")
@@ -94,7 +94,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _interpolate(options: argparse.Namespace) -> int:
-    from experiments.generate import write_interpolation
+    from experiments.commands.generate import write_interpolation
 
     gan = _one_gan(options.run, options.genre)
     first = options.genre or (gan.labels[0] if len(gan.labels) == 1 else None)
@@ -140,7 +140,7 @@ def _export(options: argparse.Namespace) -> int:
 
 def _gans(run: Path, genre: str | None) -> list[Gan]:
     """The GANs of a run that make clips of ``genre``, of any if None."""
-    from experiments.gans import find_gans
+    from experiments.stages.gans import find_gans
 
     found = find_gans(run)
     gans = [gan for gan in found if genre is None or genre in gan.labels]

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.presets import RECIPES, Recipe
-from experiments.settings import SPLITS, DataConfig
+from experiments.config import SPLITS, DataConfig
+from experiments.recipes import RECIPES, Recipe
 from features.silence import SILENCES
 
 

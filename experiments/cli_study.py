@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.cli_runs import add_data_options, data_of, stop_on_signals
-from experiments.progress import Progress
+from experiments.report.terminal import Progress
 from experiments.variants import VARIANTS, StudyConfig
 
 
@@ -30,8 +30,8 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _study(options: argparse.Namespace) -> int:
-    from experiments.study import study
-    from experiments.study_table import study_table
+    from experiments.commands.study import study
+    from experiments.report.study import study_table
     from features.files import write_json
 
     if options.out is None:

@@ -165,7 +165,7 @@ def _mono(audio: np.ndarray | Array) -> np.ndarray | Array:
 
 
 def from_dict(values: Mapping[str, Any]) -> Input:
-    """The input that `experiments.settings.as_dict` wrote, with its type's name."""
+    """The input that `experiments.config.as_dict` wrote, with its type's name."""
     kinds = {kind.__name__: kind for kind in get_args(Input)}
     settings = {name: value for name, value in values.items() if name != "type"}
     return kinds[values["type"]](**settings)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.presets import GanPreset
-from experiments.settings import DataConfig
+from experiments.config import DataConfig
+from experiments.recipes import GanPreset
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.augmentation import AUGMENTATIONS
 

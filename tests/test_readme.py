@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from experiments.cli import _parser
-from experiments.presets import RECIPES
+from experiments.recipes import RECIPES
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

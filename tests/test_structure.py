@@ -52,9 +52,10 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
     subprocess.run([*pip, *install], check=True, capture_output=True, cwd=tmp_path)
     code = (
         "import wavegan, features, classifiers, experiments, pathlib\n"
-        "from experiments.report import render_report\n"
+        "from experiments.report.compare import render_report\n"
         "for m in (wavegan, features, classifiers, experiments): print(m.__file__)\n"
-        "print((pathlib.Path(experiments.__file__).parent / 'report.html').exists())\n"
+        "page = 'report/templates/page.html'\n"
+        "print((pathlib.Path(experiments.__file__).parent / page).exists())\n"
     )
     env = {"PYTHONPATH": str(site), "PATH": ""}
     done = subprocess.run(

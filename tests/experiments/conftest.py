@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from classifiers import FitConfig
+from experiments.config import CompareConfig, DataConfig
 from experiments.inputs import Mfcc
-from experiments.presets import RECIPES, Recipe
-from experiments.settings import CompareConfig, DataConfig
+from experiments.recipes import RECIPES, Recipe
 from features import save_audio
 from features.synthetic import synthesize
 from wavegan import TrainConfig, WaveGANConfig

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from experiments.cli import main
-from experiments.presets import RECIPES
+from experiments.recipes import RECIPES
 
 
 def fails(capsys, *arguments: str) -> str:

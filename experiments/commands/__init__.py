@@ -1,0 +1,1 @@
+"""One story a command, read top to bottom."""

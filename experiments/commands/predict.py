@@ -1,0 +1,267 @@
+"""Trained classifiers put to use: files in, the probability of each class over time out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+from flax import nnx
+
+import classifiers
+from classifiers import predict
+from experiments import inputs
+from experiments.config import as_dict
+from experiments.recipes import Recipe
+from experiments.report.predict import prediction_picture, render_predictions
+from experiments.report.tables import write_predictions_csv
+from experiments.report.terminal import Progress
+from experiments.run import Run
+from features import AudioError, Clips, Standardizer, load_audio
+from features.cache import file_digest
+from features.dataset import SUFFIXES, gtzan_name
+from features.files import replacing, write_json, write_text
+from features.silence import remove_silence
+
+_BATCH = 32  # clips whose features are computed at a time
+
+
+def describe(
+    recipe: Recipe,
+    clips: Clips,
+    train: np.ndarray,
+    scaler: Standardizer | None,
+    **about: Any,
+) -> dict[str, Any]:
+    """What a trained classifier says of itself: all that its use needs, and what it has heard."""
+    return {
+        "recipe": recipe.name,
+        "labels": list(clips.label_names),
+        "sample_rate": recipe.sample_rate,
+        "num_samples": clips.num_samples,
+        "silence": recipe.silence,
+        "input": {"type": type(recipe.input).__name__, **as_dict(recipe.input)},
+        "scaler": scaler and scaler.to_dict(),
+        "tracks": {str(clips.track_ids[i]): str(clips.digests[i]) for i in train},
+        **about,
+    }
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained classifier with its features.
+
+    Attributes
+    ----------
+    path : its file.
+    model : the network.
+    about : what `describe` wrote.
+    """
+
+    path: Path
+    model: nnx.Module
+    about: dict[str, Any]
+
+    @staticmethod
+    def read(path: Path) -> Classifier:
+        """The classifier in a file that `wavegan classify` wrote."""
+        model, about = classifiers.load(path)
+        if missing := {"labels", "sample_rate", "num_samples", "input", "tracks"} - about.keys():
+            raise ValueError(
+                f"{path} does not say its {', '.join(sorted(missing))}: give a classifier that "
+                "`wavegan classify` wrote"
+            )
+        return Classifier(path, model, about)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(self.about["labels"])
+
+    @property
+    def clip_seconds(self) -> float:
+        return self.about["num_samples"] / self.about["sample_rate"]
+
+    def heard(self, audio: np.ndarray) -> np.ndarray:
+        """Audio (L, C) without what training took out of it as silence."""
+        silence = self.about["silence"]
+        return audio if silence is None else remove_silence(audio, by=silence)
+
+    def __call__(self, audio: np.ndarray) -> np.ndarray:
+        """Probabilities (clips, K) of the clips, end to end, of `heard` audio at its sample rate.
+
+        Raises
+        ------
+        ValueError
+            For audio shorter than a clip, saying how long that is.
+        """
+        length = self.about["num_samples"]
+        count = len(audio) // length
+        if count == 0:
+            raise ValueError(
+                f"{len(audio) / self.about['sample_rate']:.2f} s are too short for "
+                f"{self.about['recipe']}, whose clips have {self.clip_seconds:.2f} s"
+            )
+        clips = audio[: count * length].reshape(count, length, -1)
+        make, rate = inputs.from_dict(self.about["input"]), self.about["sample_rate"]
+        parts = []
+        for start in range(0, count, _BATCH):
+            rows = np.arange(start, start + _BATCH) % count  # batches of one shape
+            parts.append(np.asarray(make(clips[rows], rate))[: count - start])
+        features = np.concatenate(parts)
+        if self.about["scaler"]:
+            features = Standardizer.from_dict(self.about["scaler"]).apply(features)
+        return predict(self.model, features)
+
+
+def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Classifier:
+    """A classifier of a run, or the one in the file that ``run`` is.
+
+    Parameters
+    ----------
+    split : None is the first that does not leak.
+    """
+    if run.is_file():
+        return Classifier.read(run)
+    if not run.is_dir():
+        raise ValueError(f"RUN {run}: no such folder or file")
+    results = Run(run).read_json("results.json")
+    splits = results.get("splits")
+    if recipes := [str(run / found["recipe"]) for found in results.get("recipes", [])]:
+        raise ValueError(f"RUN {run} is a run of several recipes: give one of {', '.join(recipes)}")
+    if not splits:
+        raise ValueError(f"RUN {run} is no run of `wavegan classify`: it has no classifiers")
+    if split is None:
+        split = next((name for name in splits if not splits[name]["leaks"]), next(iter(splits)))
+    if split not in splits:
+        raise ValueError(f"--split {split}: RUN {run} has {', '.join(splits)}")
+    found = {record["seed"]: record["classifier"] for record in splits[split]["runs"]}
+    if seed not in found:
+        raise ValueError(f"--seed {seed}: RUN {run} has {', '.join(map(str, found))}")
+    return Classifier.read(run / found[seed])
+
+
+def predict_files(
+    run: Path,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    split: str | None = None,
+    seed: int = 0,
+    labelled: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Classify files, and those in folders, into ``out``: JSON, CSV and a page with pictures.
+
+    Parameters
+    ----------
+    run : of `wavegan classify`, or a classifier's file.
+    labelled : the folder of each file names its class, and the prediction is held against it.
+
+    Raises
+    ------
+    ValueError
+        No audio file; a label that the classifier has not; every file refused.
+    """
+    progress = progress or Progress(quiet=True)
+    classifier = find_classifier(run, split, seed)
+    files = _audio_files(paths)
+    if labelled:
+        _check_labels(files, classifier.labels)
+    predictions, refused = [], []
+    for done, file in enumerate(files, 1):
+        try:
+            predictions.append(_predict_file(classifier, file, labelled))
+        except AudioError as error:
+            refused.append({"file": str(file), "reason": error.reason})
+        except ValueError as error:
+            refused.append({"file": str(file), "reason": str(error)})
+        progress.update("predicting", done, len(files), file.name, "file")
+    if not predictions:
+        raise ValueError(f"none of {len(files)} files can be classified: {_reasons(refused)}")
+    result = {
+        "run": run.name,
+        "recipe": classifier.about["recipe"],
+        "labels": list(classifier.labels),
+        "files": predictions,
+        "refused": refused,
+    }
+    write_json(out / "predictions.json", result)
+    write_predictions_csv(out / "predictions.csv", result)
+    write_text(out / "predictions.html", render_predictions(result))
+    shutil.rmtree(out / "pictures", ignore_errors=True)  # of an earlier prediction
+    for number, found in enumerate(predictions, 1):
+        name = f"{number:04d}-{Path(found['file']).stem}.png"
+        with replacing(out / "pictures" / name) as temporary:
+            temporary.write_bytes(prediction_picture(found, classifier.labels))
+    return result
+
+
+def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[str, Any]:
+    rate = classifier.about["sample_rate"]
+    audio, _ = load_audio(file, sample_rate=rate)
+    heard = classifier.heard(audio)
+    seconds, left = len(audio) / rate, len(heard) / rate
+    if left < classifier.clip_seconds <= seconds:
+        raise ValueError(
+            f"of {seconds:.2f} s only {left:.2f} s are not silent; the clips of "
+            f"{classifier.about['recipe']} have {classifier.clip_seconds:.2f} s"
+        )
+    over_time = classifier(heard)
+    mean = over_time.mean(0)
+    predicted = classifier.labels[int(mean.argmax())]
+    own_rate = sf.info(file).samplerate
+    found = {
+        "file": str(file),
+        "trained_on": file_digest(file) in classifier.about["tracks"].values(),
+        "seconds": seconds,
+        "heard_seconds": left,
+        "sample_rate": rate,
+        "resampled_from": None if own_rate == rate else own_rate,
+        "predicted": predicted,
+        "confidence": float(mean.max()),
+        "probabilities": [float(p) for p in mean],
+        "times": [i * classifier.clip_seconds for i in range(len(over_time))],
+        "clip_seconds": classifier.clip_seconds,
+        "over_time": [[float(p) for p in row] for row in over_time],
+    }
+    if labelled:
+        label = _label(file)
+        found |= {"label": label, "correct": label == predicted}
+    return found
+
+
+def _audio_files(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            inside = [p for p in inside if not p.name.startswith(".")]
+            if not inside:
+                raise ValueError(f"{path} holds no audio ({', '.join(SUFFIXES)})")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        else:
+            raise ValueError(f"{path}: no such file or folder")
+    return files
+
+
+def _label(file: Path) -> str:
+    return gtzan_name(file.resolve().parent.name)
+
+
+def _check_labels(files: Sequence[Path], labels: Sequence[str]) -> None:
+    if unknown := sorted({_label(file) for file in files} - set(labels)):
+        raise ValueError(
+            f"--labelled: the classifier has no class {', '.join(unknown)}, only "
+            f"{', '.join(labels)}: leave those folders out, or predict without --labelled"
+        )
+
+
+def _reasons(refused: Sequence[dict[str, str]]) -> str:
+    shown = "; ".join(f"{entry['file']}: {entry['reason']}" for entry in refused[:3])
+    return shown + (" …" if len(refused) > 3 else "")

@@ -1,0 +1,320 @@
+"""A search for a recipe's sizes and its training, on the training side alone.
+
+The tracks that the recipe's own runs test on are set aside first. Of the others, some train and
+some judge each trial. The search can be stopped and resumed, and gives the same trials again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from classifiers import FitInterrupted, create, fit
+from experiments.config import DataConfig, as_dict
+from experiments.recipes import Recipe
+from experiments.report.terminal import Progress
+from experiments.run import Run, environment
+from experiments.stages.data import Music, read_music
+from experiments.stages.segments import cut_recordings
+from features import Rows, Standardizer, extract, split_tracks
+from features.files import write_json
+from wavegan import TrainingInterrupted
+
+if TYPE_CHECKING:
+    import optuna
+
+Labelled = tuple[Rows, np.ndarray]  # features (N, ...) and labels (N,)
+CUT = "cut off"  # a trial that fell behind the others halfway
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A search.
+
+    Attributes
+    ----------
+    recipe : what is searched for; of `SPACES`.
+    data : tracks and fractions of the runs that are to be kept clean.
+    trials : how many are tried, those cut off with them.
+    held_out_seeds : the test tracks of split seeds ``split_seed`` … + this - 1 stay unseen.
+    seed : of the search.
+    """
+
+    recipe: Recipe
+    data: DataConfig = DataConfig()
+    trials: int = 30
+    held_out_seeds: int = 3
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.recipe.name not in SPACES:
+            raise ValueError(
+                f"--recipe {self.recipe.name}: its sizes are published; a search is for "
+                f"{', '.join(SPACES)}"
+            )
+        for name in ("trials", "held_out_seeds"):
+            if getattr(self, name) < 1:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} must be at least 1, found {getattr(self, name)}")
+
+
+def cnn_rnn_tempo(trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Network options and settings of the training to try."""
+    width = trial.suggest_categorical("width", [8, 16, 32])
+    options = {
+        "conv_widths": (width, 2 * width, 2 * width),
+        "lstm_units": trial.suggest_categorical("lstm_units", [32, 64, 128]),
+        "dense_size": trial.suggest_categorical("dense_size", [32, 64, 128]),
+        "dropout": trial.suggest_float("dropout", 0.1, 0.5, step=0.1),
+    }
+    settings = {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+    }
+    return options, settings
+
+
+Space = Callable[["optuna.trial.BaseTrial"], tuple[dict[str, Any], dict[str, Any]]]
+SPACES: Mapping[str, Space] = {"cnn_rnn_tempo": cnn_rnn_tempo}
+
+
+def search(
+    config: SearchConfig,
+    out: str | Path,
+    *,
+    command: str = "",
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
+    """Search, or go on, in the folder ``out``; what was found, as ``search.json`` there has it.
+
+    Trials are proposed by a tree-structured Parzen estimator (Bergstra et al. 2011), one whose
+    validation loss is worse than the median of the others after as many epochs is cut off, and the
+    lowest validation loss wins.
+
+    Raises
+    ------
+    ImportError
+        Without Optuna.
+    ValueError
+        For data that can't be used, or too few tracks to set some aside.
+    TrainingInterrupted
+        Where ``should_stop`` said so; the same call goes on.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise ImportError("a search needs Optuna: pip install 'wavegan[search]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    progress, recipe = progress or Progress(quiet=True), config.recipe
+    music, held_out, train, judge = _prepared(config, progress)
+    fixed = {  # trials of other settings do not compare
+        "recipe": recipe.name,
+        "data": music.digest,
+        "split": as_dict(config.data),
+        "held_out_seeds": config.held_out_seeds,
+        "clip": [recipe.sample_rate, recipe.num_samples, recipe.silence],
+        "fit": as_dict(recipe.fit),
+        "seed": config.seed,
+    }
+    with Run(out).working(as_dict(config), fixed) as run:
+        study = _study(run.path / "trials.log")
+        while (number := len(_ended(study))) < config.trials:
+            trial = _asked(study, config.seed + number)
+            options, settings = SPACES[recipe.name](trial)
+            task = f"trial {number + 1} of {config.trials}"
+            with _telling(study, trial, task):
+                _try(config, trial, {**recipe.options, **options}, settings, train, judge,
+                     len(music.labels), task, progress, should_stop)  # fmt: skip
+        digests = {r.track.track_id: r.digest for r in music.recordings}
+        result = {
+            "recipe": recipe.name,
+            "command": command,
+            "environment": environment(),
+            "held_out": sorted(held_out),
+            "best": _best(study, recipe, digests),
+            "trials": [_trial_record(trial) for trial in _ended(study)],
+        }
+        write_json(run.path / "search.json", result)
+    return result
+
+
+def _prepared(
+    config: SearchConfig, progress: Progress
+) -> tuple[Music, set[str], Labelled, Labelled]:
+    """The music, the ids held out of it, and of the rest what trains and what judges."""
+    recipe = config.recipe
+    music = read_music(
+        config.data,
+        sample_rate=recipe.sample_rate,
+        num_samples=recipe.num_samples,
+        progress=progress,
+    )
+    held_out = _held_out(config, music)
+    kept = [r for r in music.recordings if r.track.track_id not in held_out]
+    parts = split_tracks([r.track for r in kept], fractions=(0.75, 0.0, 0.25), seed=config.seed)
+    clips = cut_recordings(
+        recipe,
+        kept,
+        labels=music.labels,
+        skip_short=config.data.skip_short,
+        progress=progress,
+    )
+    features = extract(
+        clips,
+        recipe.input,
+        on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
+    )
+    ids = [[track.track_id for track in side] for side in (parts.train, parts.test)]
+    rows = [np.flatnonzero(np.isin(clips.track_ids, side)) for side in ids]
+    scaler = Standardizer.fit(Rows([features], rows[0]))
+    train, judge = ((Rows([features], r, scaler), clips.labels[r]) for r in rows)
+    return replace(music, recordings=tuple(kept)), held_out, train, judge
+
+
+def _held_out(config: SearchConfig, music: Music) -> set[str]:
+    """Ids of the tracks that the recipe's runs test on."""
+    data = config.data
+    seeds = range(data.split_seed, data.split_seed + config.held_out_seeds)
+    splits = [music.split(replace(data, split_seed=seed)).split for seed in seeds]
+    return {track.track_id for split in splits for track in split.test}
+
+
+def _study(path: Path) -> optuna.Study:
+    """The study kept in a file; trials that a kill left unfinished are failed ones."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(path))),
+        study_name="search",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=5),
+    )
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    return study
+
+
+def _asked(study: optuna.Study, seed: int) -> optuna.Trial:
+    """The next trial; a sampler of its own for each, so that a resumed search goes on alike."""
+    import optuna
+
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
+    return study.ask()
+
+
+@contextmanager
+def _telling(study: optuna.Study, trial: optuna.Trial, task: str):
+    """Tell the study what became of a trial that ends early."""
+    import optuna
+
+    state = optuna.trial.TrialState
+    try:
+        yield
+    except optuna.TrialPruned:
+        study.tell(trial, state=state.PRUNED)
+    except FloatingPointError:  # diverged: the worst there is
+        study.tell(trial, state=state.PRUNED)
+    except FitInterrupted as stopped:
+        study.tell(trial, state=state.FAIL)
+        raise TrainingInterrupted(f"stopped in {task}") from stopped
+    else:
+        study.tell(trial, trial.user_attrs["valid_loss"])
+
+
+def _try(
+    config: SearchConfig,
+    trial: optuna.Trial,
+    options: dict[str, Any],
+    settings: dict[str, Any],
+    train: Labelled,
+    judge: Labelled,
+    num_classes: int,
+    task: str,
+    progress: Progress,
+    should_stop: Callable[[], bool] | None,
+) -> None:
+    """Train once; the lowest validation loss and its accuracy become the trial's attributes."""
+    import optuna
+
+    recipe = config.recipe
+    model = create(
+        recipe.architecture,
+        input_shape=train[0].shape[1:],
+        num_classes=num_classes,
+        rngs=nnx.Rngs(config.seed),
+        **options,
+    )
+
+    evaluations = 0
+
+    def on_log(row: dict[str, float]) -> None:
+        nonlocal evaluations
+        done, total = (int(row[f"classifier/{name}"]) for name in ("step", "total_steps"))
+        progress.update(task, done, total, f"loss {row['classifier/loss']:.3f}")
+        if "classifier/valid_loss" in row:
+            evaluations += 1  # epochs, so that batches of all sizes compare
+            trial.report(row["classifier/valid_loss"], evaluations)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+    history = fit(
+        model,
+        train,
+        judge,
+        replace(recipe.fit, **settings),
+        seed=config.seed,
+        on_log=on_log,
+        should_stop=should_stop,
+    )
+    best = int(np.argmin(history.valid_loss))
+    weights = jax.tree.leaves(nnx.state(model, nnx.Param))
+    for name, value in {
+        "valid_loss": history.valid_loss[best],
+        "valid_accuracy": history.valid_accuracy[best],
+        "steps": history.num_steps,
+        "parameters": sum(weight.size for weight in weights),
+    }.items():
+        trial.set_user_attr(name, value)
+
+
+def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials that came to an end, cut off or not."""
+    import optuna
+
+    state = optuna.trial.TrialState
+    return study.get_trials(states=(state.COMPLETE, state.PRUNED))
+
+
+def _best(study: optuna.Study, recipe: Recipe, digests: Mapping[str, str]) -> dict[str, Any]:
+    import optuna
+
+    try:
+        best = study.best_trial
+    except ValueError:
+        raise ValueError(
+            "no trial came to its end, all were cut off or diverged: look at the data with "
+            "`wavegan doctor`, or ask for more --trials"
+        ) from None
+    options, settings = SPACES[recipe.name](optuna.trial.FixedTrial(best.params))
+    return {
+        "options": {**recipe.options, **options},
+        "fit": settings,
+        "valid_loss": best.value,
+        "valid_accuracy": best.user_attrs["valid_accuracy"],
+        "tracks": dict(digests),
+    }
+
+
+def _trial_record(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    outcome = dict(trial.user_attrs) if trial.value is not None else {"outcome": CUT}
+    seconds = trial.duration.total_seconds() if trial.duration else 0.0
+    return {"params": trial.params, **outcome, "seconds": round(seconds, 1)}

@@ -1,0 +1,251 @@
+"""Ways to train a GAN on little data, each held against the plain reference at equal wall time.
+
+What a step of each variant costs is measured first, in turn with the others in one process, so
+that what else the machine does befalls all alike. Each then gets as many steps as fit into the
+same seconds. Every run is measured with its last weights and with the averaged ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.bench import interleaved
+from experiments.config import as_dict
+from experiments.report.study import conclusions, study_table
+from experiments.report.terminal import Progress, duration
+from experiments.run import Run, environment
+from experiments.stages.data import Source, open_source
+from experiments.variants import REFERENCE, VARIANTS, StudyConfig
+from features.files import write_json, write_text
+from wavegan import TrainConfig, TrainingDiverged, TrainingInterrupted, load, train
+from wavegan.quality import Quality
+from wavegan.run_folder import RunFolder
+from wavegan.sampling import generate
+from wavegan.step import CLIP_AXES, State, compiled_step, device_mesh, initial_state, place
+from wavegan.train_config import DATA
+from wavegan.windows import Windows
+
+ROUNDS = 7  # timings of each variant, one of each in turn
+LEAST_TIMED = 4  # steps in a timing
+
+
+def study(
+    config: StudyConfig,
+    out: Path,
+    *,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
+    """Train and measure every variant; the same call resumes, with the step counts it had.
+
+    Returns
+    -------
+    dict
+        What ``out/results.json`` holds: the settings, ``seconds_per_step``, a row for each of
+        ``runs``, the paired ``differences``, what is ``recommended``; ``out/study.md`` has it
+        as a table.
+
+    Raises
+    ------
+    ValueError
+        For settings and data that can't be used.
+    TrainingInterrupted
+        Where ``should_stop`` says so. A run that diverges stays in the results as failed.
+    """
+    progress = progress or Progress(quiet=True)
+    source = open_source(
+        config.data,
+        sample_rate=config.sample_rate,
+        num_samples=1 if config.pad_end else config.num_samples,
+        progress=progress,
+    )
+    settings = as_dict(config) | {"data": source.name}
+    free = ("seconds", "seeds", "variants", "count")
+    fixed = {name: value for name, value in settings.items() if name not in free}
+    fixed |= {"digest": source.digest, "split": {**as_dict(config.data), "root": source.name}}
+    with Run(out).working({"study": settings}, fixed) as run:
+        work = _Work(run, source, config, progress, should_stop)
+        pace = work.calibrated()
+        progress.say(", ".join(f"{name} {t:.3g} s" for name, t in pace.items()) + " a step")
+        runs = work.runs(pace)
+        results = {
+            "settings": settings,
+            "tracks": {side: len(source.sides[side]) for side in ("train", "test")},
+            "environment": environment(),
+            "variants": {name: VARIANTS[name].about for name in config.variants},
+            "floor": {against: q.floor._asdict() for against, q in work.yardsticks.items()},
+            "real": work.real(),
+            "runs": runs,
+            **conclusions(runs),
+        }
+        write_json(run.path / "results.json", results)
+        write_text(run.path / "study.md", study_table(results))
+    return results
+
+
+@dataclass
+class _Work:
+    """A study under way in its run folder."""
+
+    run: Run
+    source: Source
+    config: StudyConfig
+    progress: Progress
+    should_stop: Callable[[], bool] | None
+
+    def __post_init__(self):
+        sides = {"train": "train", "held_out": "test"}
+        self.yardsticks = {
+            against: Quality(
+                self.source.sides[side],
+                sample_rate=self.config.sample_rate,
+                num_samples=self.config.num_samples,
+                count=self.config.count,
+                pad_end=self.config.pad_end,
+            )
+            for against, side in sides.items()
+        }
+
+    def calibrated(self) -> dict[str, float]:
+        """Seconds that a step of each variant takes, measured once when the study began."""
+        names, config = self.config.variants, self.config
+        timed = {name: max(LEAST_TIMED, config.training(name).penalty_every) for name in names}
+        turns = itertools.count()
+
+        def job(name: str, states: Iterator[State]) -> None:
+            if self.should_stop and self.should_stop():
+                raise TrainingInterrupted("stopped while the variants were timed")
+            turn = next(turns) - len(names)
+            if turn < 0:
+                self.progress.update("compiling", turn + len(names), len(names), name, "variant")
+            else:
+                total = ROUNDS * len(names)
+                self.progress.update("timing a step of each", turn, total, name, "timing")
+            jax.block_until_ready(next(itertools.islice(states, timed[name] - 1, None)))
+
+        def build(folder: Path) -> None:
+            jobs: dict[str, Callable[[], object]] = {}
+            jobs |= {name: partial(job, name, self._training_states(name)) for name in names}
+            seconds = interleaved(jobs, ROUNDS)
+            write_json(folder / "seconds.json", {n: t / timed[n] for n, t in seconds.items()})
+
+        inputs = {
+            name: {"wavegan": as_dict(config.gan(name)), "train": as_dict(config.training(name))}
+            for name in names
+        }
+        folder = self.run.stage("calibration", inputs | {"data": self.source.digest}, build)
+        return json.loads((folder / "seconds.json").read_text(encoding="utf-8"))
+
+    def _training_states(self, name: str) -> Iterator[State]:
+        """The states of an endless training, as `train` does it: with data and lazy penalties."""
+        config, training = self.config.gan(name), self.config.training(name)
+        mesh, key = device_mesh(1, training.batch_size), jax.random.key(0)
+        state = jax.tree.map(lambda x: x[None], initial_state(config, training, key))
+        state = place(state, mesh, "gan")
+        keys = (jax.random.fold_in(key, step) for step in itertools.count())
+        batches = self._windows("train").stream(keys, (training.critic_steps, training.batch_size))
+        for step, batch in enumerate(batches):
+            penalised = step % training.penalty_every == 0
+            program = compiled_step(config, training, mesh, penalised=penalised)
+            state, _ = program(state, place(batch.clips[None], mesh, *CLIP_AXES), None)
+            yield state
+
+    def _windows(self, side: str) -> Windows:
+        settings = self.config.training(REFERENCE)
+        return Windows(
+            self.source.sides[side],
+            num_samples=self.config.num_samples,
+            channels=1,
+            **{name: getattr(settings, name) for name in DATA},
+        )
+
+    def runs(self, pace: Mapping[str, float]) -> list[dict[str, Any]]:
+        """A row for each seed and variant, trained for as many steps as its pace allows."""
+        config, rows = self.config, list[dict[str, Any]]()
+        total = config.seeds * len(config.variants)
+        self.progress.say(f"{total} runs, {duration(total * config.seconds)} of training in all")
+        # Seeds outside: a study that is stopped early has still compared all variants.
+        for seed, name in itertools.product(range(config.seeds), config.variants):
+            steps = max(1, round(config.seconds / pace[name]))
+            task = f"run {len(rows) + 1}/{total}: {name}, seed {seed}"
+            gan = self._trained(name, replace(config.training(name), steps=steps, seed=seed), task)
+            row = {"variant": name, "seed": seed, "steps": steps, "seconds_per_step": pace[name]}
+            rows.append(row | self._measured(gan, steps))
+        return rows
+
+    def _trained(self, name: str, training: TrainConfig, task: str) -> Path:
+        """The folder of one GAN of all training tracks; one that diverged has a failed.json."""
+        config, recordings = self.config.gan(name), self.source.sides["train"]
+        provenance = {
+            "label": self.source.name,
+            "seed": training.seed,
+            "sample_rate": self.config.sample_rate,
+            "tracks": {r.track.track_id: r.digest for r in recordings},
+        }
+
+        def on_log(row: Mapping[str, float]) -> None:
+            note = f"gap {row['gan/critic_gap']:.3g}"
+            self.progress.update(task, int(row["gan/step"]), training.steps, note)
+
+        def build(folder: Path) -> None:
+            try:
+                train(
+                    recordings,
+                    config,
+                    training,
+                    run_dir=folder,
+                    provenance=provenance,
+                    on_log=on_log,
+                    should_stop=self.should_stop,
+                )
+            except TrainingDiverged as error:
+                write_json(folder / "failed.json", {"failed": str(error)})
+
+        parts = {"wavegan": as_dict(config), "train": as_dict(training), "provenance": provenance}
+        return self.run.stage(f"gan-{name}-{training.seed}", parts, build)
+
+    def _measured(self, gan: Path, steps: int) -> dict[str, Any]:
+        """Metrics of a GAN's clips, by its last and its averaged weights; or why it failed."""
+        failed = gan / "failed.json"
+        if failed.exists():
+            return {"gan": gan.name, **json.loads(failed.read_text(encoding="utf-8"))}
+
+        def build(folder: Path) -> None:
+            found = {
+                weights: self._metrics(
+                    generate(load(gan, ema=weights == "ema"), self.config.count, seed=0).audio
+                )
+                for weights in ("last", "ema")
+            }
+            write_json(folder / "metrics.json", found)
+
+        folder = self.run.stage(
+            f"quality-{gan.name}", {"gan": gan.name, "count": self.config.count}, build
+        )
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        rate = RunFolder(gan).read_metrics()[-1]["gan/steps_per_second"]
+        return {"gan": gan.name, "seconds": steps / rate if rate else None, **metrics}
+
+    def real(self) -> dict[str, dict[str, float]]:
+        """The metrics of real windows of the other side, as if they were generated."""
+        draws = {
+            against: self._windows(side).draw(jax.random.key(1), (self.config.count,))
+            for against, side in {"train": "test", "held_out": "train"}.items()
+        }
+        return {against: self._metrics(batch.clips)[against] for against, batch in draws.items()}
+
+    def _metrics(self, clips: Any) -> dict[str, dict[str, float]]:
+        return {
+            against: {
+                name.removeprefix("quality/"): x for name, x in quality.measure(clips).items()
+            }
+            for against, quality in self.yardsticks.items()
+        }

@@ -1,0 +1,329 @@
+"""Named recipes: everything that makes one published or demonstrated system.
+
+Each says what it is, the command that runs it, how long that takes, and what to expect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from classifiers import FitConfig
+from experiments.inputs import Input, LogMel, LogMelPicture, LogMelTempogram, Mfcc, Picture
+from wavegan import TrainConfig, WaveGANConfig
+
+GTZAN_TRACK = 29.9  # seconds that every track of GTZAN has
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A classifier with its input, segmenting and training, and the GAN that augments it.
+
+    Attributes
+    ----------
+    name, about : how it is called, and a line on what it is.
+    architecture, options : for `classifiers.create`.
+    input : features of a clip.
+    sample_rate, num_samples : Hz and length of a clip, for real and synthetic ones alike.
+    per_track : so many clips of each track; where tracks are too short for that, clips are
+        shorter. None takes all that a track has.
+    silence : "samples" or "frames" are taken out of a track before it is cut; None keeps it all.
+    fit : batch size, optimiser and epochs over the training clips, added ones among them.
+    split, fractions : the published protocol; "chunk" has clips of a track on several sides.
+    synthetic : whether generated clips, as many as real ones, are a part of it.
+    published, note : the accuracy that its authors report, and what it is worth.
+    takes : how long one training takes, and on what.
+    gan, gan_train : the GAN of a comparison; its ``num_samples`` follows the recipe's.
+    conditional : one GAN for all classes, not one a class.
+    search : what `recorded_search` reads, where a search found the sizes: tracks that it saw
+        are no test tracks.
+    """
+
+    name: str
+    about: str
+    architecture: str
+    input: Input
+    sample_rate: int
+    num_samples: int
+    fit: FitConfig
+    per_track: int | None = None
+    silence: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    split: str = "chunk"
+    fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)
+    synthetic: bool = False
+    published: float | None = None
+    note: str = ""
+    takes: str = ""
+    gan: WaveGANConfig = WaveGANConfig()
+    gan_train: TrainConfig = TrainConfig()
+    conditional: bool = False
+    search: str | None = None
+
+    @property
+    def clip_gan(self) -> WaveGANConfig:
+        """The GAN that makes clips of this recipe's length; a ValueError where none does."""
+        return replace(self.gan, num_samples=self.num_samples)
+
+    @property
+    def clip_seconds(self) -> float:
+        """Length of a clip."""
+        return self.num_samples / self.sample_rate
+
+    @property
+    def command(self) -> str:
+        """The command of the published protocol."""
+        return f"wavegan classify --recipe {self.name} --data DIR --split {self.split}"
+
+    def searched(self, search: str) -> Recipe:
+        """The recipe with the sizes and the training that a search found, see `recorded_search`."""
+        best = recorded_search(search)["best"]
+        fit = replace(self.fit, **best["fit"])
+        return replace(self, options=best["options"], fit=fit, search=search)
+
+
+def recorded_search(name: str) -> dict[str, Any]:
+    """What `wavegan search` wrote: of a recipe, by its name, or a ``search.json`` by its path.
+
+    Raises
+    ------
+    ValueError
+        For a file that is none.
+    """
+    kept = files("experiments").joinpath("results", "searches", f"{name}.json")
+    file = kept if kept.is_file() else Path(name)
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        record["best"]["options"], record["best"]["fit"], record["best"]["tracks"]
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{name} is no search.json that `wavegan search` wrote ({error!r})"
+        ) from None
+    return record
+
+
+@dataclass(frozen=True)
+class GanPreset:
+    """A named set of changes to a GAN.
+
+    Attributes
+    ----------
+    about : a line on what it is.
+    gan, train : settings of `WaveGANConfig` and `TrainConfig` that it changes.
+    """
+
+    about: str
+    gan: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+_DEMO = Recipe(
+    name="demo",
+    about="net6's network at an eighth of its width on 8 kHz clips, for a first look",
+    architecture="net6",
+    options={"lstm_sizes": (64, 32), "dense_sizes": (32,)},
+    input=Mfcc(n_mfcc=20, n_fft=512, hop_length=256, n_mels=40),
+    sample_rate=8000,
+    num_samples=8192,
+    fit=FitConfig(batch_size=64, epochs=30, learning_rate=2e-3),
+    split="track",
+    note="none; a comparison of it takes under 5 minutes",
+    gan=WaveGANConfig(dim=8),
+    gan_train=TrainConfig(
+        batch_size=16, steps=120, learning_rate=4e-4, ema_decay=0.98, checkpoint_every=40
+    ),
+)
+
+# net1 to net4: a picture of each whole track. No WaveGAN makes clips of that length: a
+# comparison needs a shorter one, as --num-samples 65536.
+_NET1 = Recipe(
+    name="net1",
+    takes="2 min a training on 80 tracks of 15 s, 40 min on GTZAN (a busy CPU core)",
+    about="dense network on spectrogram pictures",
+    architecture="net1",
+    input=Picture(),
+    sample_rate=22050,
+    num_samples=round(GTZAN_TRACK * 22050),
+    per_track=1,
+    fit=FitConfig(batch_size=32, epochs=100),
+    split="track",
+    published=0.4950,
+    note="a random split of whole tracks (.4257 after 50 epochs)",
+)
+_NET2 = replace(
+    _NET1,
+    name="net2",
+    takes="36 min a training on 80 tracks of 15 s, 15 h on GTZAN (a busy CPU core)",
+    about="CNN on spectrogram pictures",
+    architecture="net2",
+    fit=FitConfig(batch_size=32, epochs=50),
+    published=0.6039,
+    note="a random split of whole tracks (.5346 after 100 epochs)",
+)
+_NET3 = replace(
+    _NET2,
+    name="net3",
+    takes="36 min a training on 80 tracks of 15 s, 15 h on GTZAN (a busy CPU core)",
+    about="net2 with batch norm",
+    architecture="net3",
+    published=0.6138,
+    note="a random split of whole tracks (.6138 after 100 epochs, too)",
+)
+_NET4 = replace(
+    _NET3,
+    name="net4",
+    takes="24 min a training on 80 tracks of 15 s, 10 h on GTZAN (a busy CPU core)",
+    about="net3 trained with RMSProp",
+    architecture="net4",
+    fit=FitConfig(batch_size=32, epochs=50, optimizer="rmsprop"),
+    published=0.5445,
+    note="a random split of whole tracks (.5346 after 100 epochs)",
+)
+_NET5 = Recipe(
+    name="net5",
+    takes="68 min a training on 80 tracks of 15 s, 29 h on GTZAN (a busy CPU core)",
+    about="LSTM on MFCC of 1 s clips, quiet samples taken out",
+    architecture="net5",
+    input=Mfcc(),
+    sample_rate=22050,
+    num_samples=22050,
+    silence="samples",
+    # Stopped at epoch 27 by its authors; the budget is for a patience that never runs out.
+    fit=FitConfig(batch_size=64, epochs=100, patience=5),
+    published=0.7954,
+    note="chunks of a track on both sides",
+)
+_NET6 = replace(
+    _NET5,
+    name="net6",
+    takes="7 min a training on 80 tracks of 15 s, 3 h on GTZAN (a busy CPU core)",
+    about="net5 on 16384-sample clips, silence kept, real and generated",
+    architecture="net6",
+    num_samples=16384,
+    silence=None,
+    fit=FitConfig(batch_size=128, epochs=18),
+    synthetic=True,
+    published=0.8291,
+    note="chunks of a track on both sides, which the GANs saw, too; one seed",
+)
+_CNN1 = Recipe(
+    name="cnn1",
+    takes="2 min a training on 80 tracks of 15 s, 52 min on GTZAN (a busy CPU core)",
+    about="CNN on log-mel spectrograms of 3 s clips",
+    architecture="cnn1",
+    input=LogMel(),
+    sample_rate=22050,
+    num_samples=3 * 22050,
+    fit=FitConfig(batch_size=64, epochs=15),
+    fractions=(0.8, 0.0, 0.2),
+    published=0.723,
+    note="chunks of a track on both sides (.706 after 10 epochs)",
+)
+_CNN2 = replace(
+    _CNN1,
+    name="cnn2",
+    takes="14 min a training on 80 tracks of 15 s, 6 h on GTZAN (a busy CPU core)",
+    about="cnn1 with batch norm and dropout",
+    architecture="cnn2",
+    fit=FitConfig(batch_size=64, epochs=40),
+    published=0.819,
+    note="chunks of a track on both sides",
+)
+_PARALLEL = Recipe(
+    name="parallel_cnn",
+    takes="4 min a training on 80 tracks of 15 s, 2 h on GTZAN (a busy CPU core)",
+    about="two parallel CNNs on 80x80 log-mel pictures, 15 a song",
+    architecture="parallel_cnn",
+    input=LogMelPicture(),
+    sample_rate=22050,
+    num_samples=round(GTZAN_TRACK / 15 * 22050),
+    per_track=15,
+    fit=FitConfig(batch_size=128, epochs=50, optimizer="sgd", learning_rate=0.01),
+    fractions=(0.8, 0.0, 0.2),
+    published=0.72,
+    note="about; chunks of a track on both sides, 8 genres",
+)
+_CNN_LSTM = replace(
+    _PARALLEL,
+    name="cnn_lstm",
+    takes="3 min a training on 80 tracks of 15 s, 85 min on GTZAN (a busy CPU core)",
+    about="CNN, then two LSTMs, on 80x80 log-mel pictures",
+    architecture="cnn_lstm",
+    published=0.59,
+)
+_CNN_BILSTM = replace(
+    _PARALLEL,
+    name="cnn_bilstm",
+    takes="9 min a training on 80 tracks of 15 s, 4 h on GTZAN (a busy CPU core)",
+    about="noise, CNN, then two bidirectional LSTMs, on 80x80 log-mel pictures",
+    architecture="cnn_bilstm",
+    fit=FitConfig(batch_size=128, epochs=50, learning_rate=5e-4),
+    published=0.85,
+    note="about (its code shows .8154); chunks of a track on both sides, 8 genres",
+)
+_CNN_RNN = replace(
+    _PARALLEL,
+    name="cnn_rnn",
+    takes="1 min a training on 80 tracks of 15 s, 11 min on GTZAN (a busy CPU core)",
+    about="1-D CNN, then two LSTMs, on 80x80 log-mel sequences",
+    architecture="cnn_rnn",
+    input=LogMelPicture(sequence=True),
+    fit=FitConfig(batch_size=128, epochs=50, optimizer="sgd", learning_rate=0.1),
+    published=0.6758,
+    note="chunks of a track on both sides, 8 genres",
+)
+_FINAL_EFF = replace(
+    _PARALLEL,
+    name="final_eff",
+    takes="14 min a training on 80 tracks of 15 s, 6 h on GTZAN (a busy CPU core)",
+    about="CNN of four blocks on 80x80 log-mel pictures",
+    architecture="final_eff",
+    fit=FitConfig(batch_size=128, epochs=50, learning_rate=1e-3),
+    published=0.8888,
+    note="chunks of a track on both sides, 8 genres",
+)
+_FINAL_ACC = replace(
+    _FINAL_EFF,
+    name="final_acc",
+    takes="30 min a training on 80 tracks of 15 s, 13 h on GTZAN (a busy CPU core)",
+    about="final_eff at widths 32 and 64 side by side",
+    architecture="final_acc",
+    published=0.9042,
+)
+_TEMPO = replace(
+    _CNN1,
+    name="cnn_rnn_tempo",
+    takes="7 min a training on 80 tracks of 15 s, 3 h on GTZAN (a busy CPU core)",
+    about="CNNs on log-mel and tempogram, joined, then an RNN; sizes found by our own search",
+    architecture="cnn_rnn_tempo",
+    options={"tempo_lags": 128},
+    input=LogMelTempogram(),
+    fit=FitConfig(batch_size=64, epochs=40, learning_rate=1e-3, patience=10),
+    fractions=(0.7, 0.2, 0.1),
+    published=0.7960,
+    note="its code is lost: sizes, clips and split here are our own",
+).searched("cnn_rnn_tempo")  # by 10 trials of 8 epochs on a part of GTZAN
+_MODERN = replace(
+    _CNN1,
+    name="short_chunk_resnet",
+    takes="12 min a training on 80 tracks of 15 s, 5 h on GTZAN (a busy CPU core)",
+    about="the modern reference: residual CNN on 3 s log-mel (Won et al. 2020), a quarter as wide",
+    architecture="short_chunk_resnet",
+    options={"width": 32},
+    fit=FitConfig(batch_size=32, epochs=40, learning_rate=5e-4, patience=10),
+    split="track",
+    fractions=(0.7, 0.2, 0.1),
+    published=None,
+    note="ours; honest CNNs trained from scratch reach 50 to 60 % on GTZAN's filtered split",
+)
+
+_ALL = (
+    _NET1, _NET2, _NET3, _NET4, _NET5, _NET6, _CNN1, _CNN2, _PARALLEL, _CNN_LSTM, _CNN_BILSTM,
+    _CNN_RNN, _FINAL_EFF, _FINAL_ACC, _TEMPO, _MODERN, _DEMO,
+)  # fmt: skip
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _ALL}

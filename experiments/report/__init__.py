@@ -1,0 +1,1 @@
+"""Pages, tables and the terminal: drawing of plain values, which decides nothing."""

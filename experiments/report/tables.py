@@ -1,0 +1,76 @@
+"""Predictions as CSV: a row a track, or a row a file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from features.files import replacing
+
+Record = Mapping[str, Any]
+
+_TRACK = ("track", "label", "predicted", "confidence", "correct")
+_FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "label", "predicted",
+         "confidence", "correct")  # fmt: skip
+
+
+def write_tracks_csv(path: str | Path, results: Record) -> None:
+    """Write how each test track was classified: a row a split, seed and track.
+
+    Parameters
+    ----------
+    path : of the file, UTF-8.
+    results : content of the ``results.json`` of ``wavegan classify``.
+
+    Notes
+    -----
+    The columns are split, seed, track, label, predicted, confidence, correct, and then the
+    probability of each label under ``p_`` and its name.
+    """
+    rows = [
+        (name, run.get("seed"), *(row.get(column) for column in _TRACK), *_shares(row))
+        for name, split in results.get("splits", {}).items()
+        for run in split.get("runs") or []
+        for row in run.get("tracks") or []
+    ]
+    _write(path, ("split", "seed", *_TRACK), results.get("data", {}).get("labels", []), rows)
+
+
+def write_predictions_csv(path: str | Path, prediction: Record) -> None:
+    """Write what `wavegan predict` heard: a row a file, those that it refused last.
+
+    Parameters
+    ----------
+    path : of the file, UTF-8.
+    prediction : as for `experiments.report.predict.render_predictions`.
+
+    Notes
+    -----
+    The columns are file, seconds, sample_rate, resampled_from (Hz, empty where it was not),
+    trained_on (whether the file is one that the classifier was trained on), label (empty where it
+    is not known), predicted, confidence, correct, refused (why, empty where it was not), and then
+    the probability of each label under ``p_`` and its name.
+    """
+    rows: list[Sequence[Any]] = [
+        (*(row.get(column) for column in _FILE), "", *_shares(row))
+        for row in prediction.get("files", [])
+    ]
+    blank = [None] * (len(_FILE) - 1)
+    rows += [(row["file"], *blank, row["reason"]) for row in prediction.get("refused", [])]
+    _write(path, (*_FILE, "refused"), prediction.get("labels", []), rows)
+
+
+def _shares(row: Record) -> Sequence[float]:
+    return row.get("probabilities") or ()
+
+
+def _write(
+    path: str | Path, columns: Sequence[str], labels: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    head = [*columns, *(f"p_{label}" for label in labels)]
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(head)
+        table.writerows([*row, *[None] * (len(head) - len(row))] for row in rows)

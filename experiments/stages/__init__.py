@@ -1,0 +1,1 @@
+"""The steps of the data's way, in order: tracks, GANs, examples, trials."""

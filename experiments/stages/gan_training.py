@@ -1,0 +1,270 @@
+"""Training the GANs of a run: one a genre, or one for all, on training tracks alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.config import as_dict
+from experiments.recipes import Recipe
+from experiments.report.terminal import Progress
+from experiments.run import Run, Stage
+from experiments.stages.data import Source
+from experiments.stages.gans import GAN_LIST, Gan, find_gans, gan_seed
+from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
+from features import Recording
+from features.files import write_json
+from wavegan import Job, Previews, Quality, TensorBoard, TrainingDiverged, train_together
+from wavegan.distributed import first
+from wavegan.run_folder import RunFolder
+from wavegan.train_config import CADENCE, DATA, TrainConfig
+
+REAL_PREVIEWS = 8  # recordings to hear beside a GAN's previews
+
+
+@dataclass(frozen=True)
+class Watching:
+    """What is watched of GANs in training.
+
+    Attributes
+    ----------
+    quality : generated clips that the sample metrics are measured on; 0 measures none.
+    judge : also by a classifier of the training tracks.
+    tensorboard : write TensorBoard's event files, too.
+    """
+
+    quality: int = 256
+    judge: bool = False
+    tensorboard: bool = False
+
+
+def train_gans(
+    run: Run,
+    source: Source,
+    recipe: Recipe,
+    *,
+    seeds: int,
+    progress: Progress,
+    should_stop: Callable[[], bool] | None = None,
+    at_once: int | None = None,
+    watching: Watching = Watching(quality=0),
+) -> list[Gan]:
+    """GANs for each seed, a class each or all classes one; finished ones are kept.
+
+    Parameters
+    ----------
+    at_once : GANs trained in one program; None is all on an accelerator or several devices,
+        and one after another on a CPU.
+
+    Raises
+    ------
+    TrainingDiverged, TrainingInterrupted
+        As `wavegan.train`, naming the class; what is finished stays.
+    """
+    for option, value in {"--gan-seeds": seeds, "--at-once": at_once}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{option} must be at least 1, found {value}")
+    judge = None
+    if watching.judge:
+        clip = recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
+        folder = first(
+            lambda: str(
+                run.stage(
+                    "judge",
+                    judge_inputs(source, *clip),
+                    lambda folder: train_judge(source, *clip, folder, progress),
+                )
+            )
+        )
+        judge = load_judge(Path(folder), len(source.labels), recipe.sample_rate)
+    plans = [
+        _Plan.make(run, source, recipe, seed, labels)
+        for seed in range(seeds)
+        for labels in ([source.labels] if recipe.conditional else [(x,) for x in source.labels])
+    ]
+    if at_once is None:
+        idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
+        at_once = len(plans) if idle else 1
+    waiting = [plan for plan in plans if not plan.stage.finished]
+    first(partial(_take_up, run, waiting))
+    for start in range(0, len(waiting), at_once):
+        team = waiting[start : start + at_once]
+        done = sum(plan.stage.finished for plan in plans)
+        tasks = [f"GAN {done + i}/{len(plans)} {plan.name}" for i, plan in enumerate(team, 1)]
+        _train(run, team, recipe, tasks, progress, should_stop, watching, judge)
+    first(lambda: write_json(run.path / GAN_LIST, [plan.stage.folder.name for plan in plans]))
+    return find_gans(run.path)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One GAN to train."""
+
+    recordings: Sequence[Recording]
+    labels: Sequence[str]
+    settings: TrainConfig
+    provenance: Mapping[str, Any]
+    stage: Stage
+
+    @property
+    def name(self) -> str:
+        return self.labels[0] if len(self.labels) == 1 else "of all classes"
+
+    @property
+    def classes(self) -> list[int] | None:
+        """The class of each recording, for a conditional GAN."""
+        if len(self.labels) == 1:
+            return None
+        return [self.labels.index(r.track.label) for r in self.recordings]
+
+    @staticmethod
+    def make(run: Run, source: Source, recipe: Recipe, seed: int, labels: Sequence[str]) -> _Plan:
+        recordings = [r for r in source.sides["train"] if r.track.label in labels]
+        settings = replace(recipe.gan_train, seed=gan_seed(seed, source.labels.index(labels[0])))
+        config = _gan_config(recipe, len(labels))
+        provenance = {
+            **({"label": labels[0]} if len(labels) == 1 else {"labels": list(labels)}),
+            "seed": seed,
+            "sample_rate": recipe.sample_rate,
+            "tracks": {r.track.track_id: r.digest for r in recordings},
+        }
+        # How often it is logged and saved has no part in what a GAN is.
+        fixed = {k: v for k, v in as_dict(settings).items() if k not in set(CADENCE) - {"steps"}}
+        parts = {"wavegan": as_dict(config), "train": fixed, "provenance": provenance}
+        name = labels[0] if len(labels) == 1 else "all"
+        return _Plan(
+            recordings, labels, settings, provenance, Stage(run, f"gan-{name}-{seed}", parts)
+        )
+
+
+def _take_up(run: Run, plans: Sequence[_Plan]) -> None:
+    """Go on from GANs that the run has trained for fewer steps: they are trained on, not anew."""
+    for plan in plans:
+        shorter = {} if RunFolder(plan.stage.part).steps() else _shorter(run, plan)
+        if shorter:
+            shutil.rmtree(plan.stage.part)
+            shorter[max(shorter)].rename(plan.stage.part)
+            (plan.stage.part / "stage.json").unlink(missing_ok=True)
+
+
+def _shorter(run: Run, plan: _Plan) -> dict[int, Path]:
+    """Folders of the run that hold the same GAN, by the steps, fewer, that it was to do."""
+
+    def without_cadence(settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in settings.items() if name not in CADENCE}
+
+    wanted, found = plan.stage.content["inputs"], {}
+    for file in (run.path / "stages").glob("gan-*/config.json"):
+        stored = RunFolder(file.parent).read_config()
+        same = all(stored.get(part) == wanted[part] for part in ("wavegan", "provenance"))
+        train = stored.get("train", {})
+        same = same and without_cadence(train) == without_cadence(wanted["train"])
+        if same and train["steps"] < plan.settings.steps:
+            found[train["steps"]] = file.parent
+    return found
+
+
+def _gan_config(recipe: Recipe, classes: int):
+    return replace(recipe.clip_gan, num_classes=classes if classes > 1 else 0)
+
+
+def _train(
+    run: Run,
+    team: Sequence[_Plan],
+    recipe: Recipe,
+    tasks: Sequence[str],
+    progress: Progress,
+    should_stop: Callable[[], bool] | None,
+    watching: Watching,
+    judge: Judge | None,
+) -> None:
+    """Train some GANs in one program, and finish the stages of those that come to their end."""
+    config, steps = _gan_config(recipe, len(team[0].labels)), recipe.gan_train.steps
+    boards = [
+        TensorBoard(plan.stage.part / "tensorboard", previews=plan.stage.part / "previews")
+        for plan in team
+        if watching.tensorboard and jax.process_index() == 0
+    ]
+
+    def on_log(i: int, metrics: dict[str, float]) -> None:
+        provenance = team[i].provenance
+        name = provenance.get("label", "all")
+        run.append_metrics({"gan": name, "seed": provenance["seed"]} | metrics)
+        if boards:
+            boards[i](metrics)
+        if i == 0:  # the others of a team are as far
+            progress.update(tasks[0], int(metrics["gan/step"]), steps, _note(metrics))
+
+    jobs = [
+        Job(
+            plan.recordings,
+            seed=plan.settings.seed,
+            labels=plan.classes,
+            run_dir=plan.stage.part,
+            provenance=plan.provenance,
+            on_log=partial(on_log, i),
+            inspect=_inspectors(plan, recipe, config, watching, judge),
+        )
+        for i, plan in enumerate(team)
+    ]
+    ended: Sequence[_Plan] = ()
+    try:
+        train_together(jobs, config, recipe.gan_train, should_stop=should_stop)
+        ended = team
+    except TrainingDiverged as error:
+        ended = [p for p in team if RunFolder(p.stage.part).steps()[-1:] == [steps]]
+        names = ", ".join(p.name for p in team if p not in ended)
+        raise TrainingDiverged(f"the GAN of {names}: {error}") from None
+    finally:
+        for board in boards:
+            board.close()
+        for plan in ended:
+            first(plan.stage.finish)
+
+
+def _inspectors(plan: _Plan, recipe: Recipe, config, watching: Watching, judge: Judge | None):
+    if not watching.quality:
+        return ()
+    sample_rate: int = recipe.sample_rate
+    settings: dict[str, Any] = {name: getattr(recipe.gan_train, name) for name in DATA}
+    quality = Quality(
+        plan.recordings,
+        sample_rate=sample_rate,
+        num_samples=config.num_samples,
+        channels=config.channels,
+        labels=plan.classes,
+        count=watching.quality,
+        classify=judge,
+        **settings,
+    )
+    real = _heard(plan)
+    previews = Previews(plan.stage.part / "previews", sample_rate=sample_rate, real=real)
+    return quality, previews
+
+
+def _heard(plan: _Plan) -> list:
+    """Recordings to hear beside the previews: of each class one, else the first few."""
+    if plan.classes is None:
+        return [r.samples for r in plan.recordings[:REAL_PREVIEWS]]
+    firsts = {r.track.label: r for r in reversed(plan.recordings)}
+    return [firsts[label].samples for label in plan.labels]
+
+
+def _note(metrics: Mapping[str, float]) -> str:
+    """How a GAN does, in a few words."""
+    words = [f"gap {metrics['gan/critic_gap']:.3g}"]
+    if "gan/penalty" in metrics:
+        words.append(f"penalty {metrics['gan/penalty']:.3g}")
+    if (distance := metrics.get("quality/kernel_distance")) is not None:
+        words.append(
+            f"kernel distance {distance:.3g} ± {metrics['quality/kernel_distance_error']:.2g}"
+        )
+    if "quality/enough_since" in metrics:
+        words.append(f"no better since step {metrics['quality/enough_since']:.0f}")
+    return "  ".join(words)

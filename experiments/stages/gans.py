@@ -1,0 +1,178 @@
+"""The GANs of a run: found, sampled, and held against the split."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.commands.generate import writing_rows
+from experiments.run import Run
+from features import LeakError
+from features.audio import to_pcm
+from features.files import write_json
+from wavegan import Generator, load
+from wavegan.export import read_exported
+from wavegan.run_folder import RunFolder
+from wavegan.sampling import generate_batches
+
+GAN_LIST = "gans.json"  # in a run folder: the stages of its GANs
+
+
+@dataclass(frozen=True)
+class Gan:
+    """A trained GAN of a run.
+
+    Attributes
+    ----------
+    folder : the run folder, or exported file, that `wavegan.load` reads.
+    provenance : its label (the labels of a conditional GAN), seed, sample rate, and the hash
+        of each training track.
+    """
+
+    folder: Path
+    provenance: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        return ", ".join(self.labels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes of its clips: one, or those of a conditional GAN in order."""
+        return tuple(self.provenance.get("labels") or [self.provenance["label"]])
+
+    @property
+    def conditional(self) -> bool:
+        return "labels" in self.provenance
+
+    @property
+    def seed(self) -> int:
+        return self.provenance["seed"]
+
+    def curves(self) -> list[dict[str, float]]:
+        """The logged metrics, oldest first."""
+        return RunFolder(self.folder).read_metrics()
+
+    def generator(self, step: int | str | None = None) -> tuple[Generator, int | None]:
+        """The averaged generator of a checkpoint (the newest, ``step`` or "best"), and its step."""
+        if self.folder.is_file():
+            return load(self.folder, step=step), self.provenance.get("step")
+        step = RunFolder(self.folder).whole_step(step)
+        return load(self.folder, step=step), step
+
+    def about(self, step: int | None, sample_rate: int | None = None) -> dict[str, Any]:
+        """What the manifest of its clips says of it; ``sample_rate`` where it does not know its."""
+        known = self.provenance.get("sample_rate") or sample_rate
+        if known is None:
+            raise ValueError(
+                f"{self.folder} does not say at which sample rate its GAN was trained: give "
+                "--sample-rate"
+            )
+        return {
+            "run": self.folder.name,
+            "step": step,
+            "ema": True,
+            "sample_rate": known,
+            "provenance": dict(self.provenance),
+        }
+
+
+def find_gans(path: Path) -> list[Gan]:
+    """The GANs that a run last trained, or the one whose folder or exported file ``path`` is.
+
+    Raises
+    ------
+    ValueError
+        Where there is none, saying what was found.
+    """
+    if path.is_file():
+        return [_exported(path)]
+    if not path.is_dir():
+        raise ValueError(f"RUN {path}: no such folder")
+    if (path / GAN_LIST).exists():
+        return [_opened(path / "stages" / name) for name in Run(path).read_json(GAN_LIST)]
+    if (path / "checkpoints").is_dir():
+        return [_opened(path)]
+    begun = sorted((path / "stages").glob("gan-*.part"))
+    free = path if begun or not (path / "config.json").exists() else "NEW"  # no other run's folder
+    raise ValueError(
+        f"RUN {path} holds no finished GAN: make one with `wavegan train --out {free}`"
+        + (f", or name one that is not finished: {', '.join(map(str, begun))}" if begun else "")
+    )
+
+
+def _opened(folder: Path) -> Gan:
+    """The GAN in ``folder``, with what it says itself that it was trained on."""
+    config = RunFolder(folder).read_config()
+    num_classes = config.get("wavegan", {}).get("num_classes", 0)
+    return Gan(folder, _known(config.get("provenance", {}), num_classes, "clip"))
+
+
+def _exported(file: Path) -> Gan:
+    """The GAN in an exported file."""
+    generator, metadata = read_exported(file)
+    return Gan(file, _known(metadata, generator.config.num_classes, file.stem))
+
+
+def _known(provenance: Mapping[str, Any], num_classes: int, name: str) -> dict[str, Any]:
+    """``provenance`` with what is missing in it."""
+    classes = {"labels": [str(i) for i in range(num_classes)]} if num_classes else {"label": name}
+    return {"seed": 0, "tracks": {}, **classes, **provenance}
+
+
+def sample_gan(run: Run, gan: Gan, count: int, label: str | None = None) -> np.ndarray:
+    """``count`` clips (count, L, C) of a GAN, int16 as real clips are, kept as a stage.
+
+    The reading is memory-mapped, and so much memory does the making take that a batch needs.
+
+    Parameters
+    ----------
+    label : which class of a conditional GAN.
+    """
+    name = label or gan.label
+    index = gan.labels.index(name) if gan.conditional else None
+    # The classes of one GAN have latents of their own, as those of separate GANs sound otherwise.
+    seed = gan.seed if index is None else gan_seed(gan.seed, index)
+
+    def build(folder: Path) -> None:
+        generator, _ = gan.generator()
+        config = generator.config
+        shape = (count, config.num_samples, config.channels)
+        with (
+            writing_rows(folder / "audio.npy", shape, "<i2") as audio,
+            writing_rows(folder / "latents.npy", (count, config.latent_dim), "<f4") as latents,
+        ):
+            for batch in generate_batches(generator, count, seed=seed, label=index):
+                audio.write(to_pcm(batch.audio).astype("<i2").tobytes())
+                latents.write(batch.latents.astype("<f4").tobytes())
+        write_json(folder / "manifest.json", {"provenance": dict(gan.provenance)})
+
+    inputs = {"gan": gan.folder.name, "count": count, "seed": seed}
+    inputs |= {"label": name} if gan.conditional else {}
+    folder = run.stage(f"samples-{name}-{gan.seed}", inputs, build)
+    return np.load(folder / "audio.npy", mmap_mode="r")
+
+
+def refuse_leaks(gan: Gan, held_out: Collection[str]) -> None:
+    """Make sure that a GAN saw none of the tracks with the hashes ``held_out``.
+
+    Raises
+    ------
+    LeakError
+        Naming the tracks.
+    """
+    seen = [name for name, digest in gan.provenance["tracks"].items() if digest in held_out]
+    if seen:
+        raise LeakError(
+            f"the GAN of {gan.label} in {gan.folder} was trained on tracks of the validation or "
+            f"test side: {', '.join(seen)}; train it on this split's training tracks"
+        )
+
+
+def gan_seed(seed: int, label: int) -> int:
+    """Another seed for each class, so that no two GANs start from the same weights."""
+    return 1000 * seed + label

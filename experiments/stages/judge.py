@@ -1,0 +1,121 @@
+"""A classifier of the training tracks alone, by whose eyes generated clips are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import nnx
+
+from classifiers import FitConfig, create, fit, predict
+from experiments.config import as_dict
+from experiments.inputs import Mfcc
+from experiments.report.terminal import Progress
+from experiments.stages.data import Source
+from features import Standardizer
+from features.files import replacing
+from wavegan import WaveGANConfig
+from wavegan.windows import Windows
+
+ARCHITECTURE, OPTIONS = "net6", {"lstm_sizes": (64, 32), "dense_sizes": (32,)}
+CLIPS = 2048  # windows of the training tracks that it learns from
+FIT = FitConfig(batch_size=64, epochs=15, learning_rate=2e-3)
+_BATCH = 64
+
+Judge = Callable[[np.ndarray], np.ndarray]
+
+
+def train_judge(
+    source: Source,
+    config: WaveGANConfig,
+    sample_rate: int,
+    peak_normalize: bool,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Fit the classifier on random windows of the training tracks, and keep it in ``folder``.
+
+    It is `net6` at an eighth of its width, on MFCC that are standardised by the training clips,
+    which are as loud as those that the GAN is trained on.
+    """
+    recordings = source.sides["train"]
+    windows = Windows(
+        recordings,
+        num_samples=config.num_samples,
+        channels=config.channels,
+        labels=[source.labels.index(r.track.label) for r in recordings],
+        num_classes=len(source.labels),
+        pad_end=True,
+        peak_normalize=peak_normalize,
+    )
+    batch = windows.draw(jax.random.key(0), (CLIPS,))
+    features = _features(np.asarray(batch.clips), sample_rate)
+    scaler = Standardizer.fit(features)
+    model = _model(features.shape[1:], len(source.labels))
+    fit(
+        model,
+        (scaler.apply(features), np.asarray(batch.labels)),
+        None,
+        FIT,
+        seed=0,
+        on_log=lambda row: progress.update(
+            "judge", int(row["classifier/step"]), int(row["classifier/total_steps"])
+        ),
+    )
+    leaves = [np.asarray(leaf) for leaf in _leaves(model)]
+    with replacing(folder / "judge.npz") as temporary:
+        np.savez(temporary, *leaves, mean=scaler.mean, std=scaler.std, shape=features.shape[1:])
+
+
+def load_judge(folder: Path, num_classes: int, sample_rate: int) -> Judge:
+    """The function of clips (n, L, C) to probabilities (n, classes) that is kept in ``folder``."""
+    with np.load(folder / "judge.npz", allow_pickle=False) as stored:
+        scaler = Standardizer(stored["mean"], stored["std"])
+        model = _model(tuple(int(n) for n in stored["shape"]), num_classes)
+        state = nnx.state(model)
+        leaves = [stored[f"arr_{i}"] for i in range(len(_leaves(model)))]
+    nnx.update(model, jax.tree.unflatten(jax.tree.structure(state), leaves))
+    return lambda clips: predict(model, scaler.apply(_features(clips, sample_rate)))
+
+
+def judge_inputs(
+    source: Source, config: WaveGANConfig, sample_rate: int, peak_normalize: bool
+) -> dict:
+    """All that a judge depends on, as a stage's key."""
+    return {
+        "tracks": {r.track.track_id: r.digest for r in source.sides["train"]},
+        "clip": [config.num_samples, config.channels, sample_rate, peak_normalize, CLIPS],
+        "classifier": [ARCHITECTURE, {k: list(v) for k, v in OPTIONS.items()}],
+        "fit": as_dict(FIT),
+    }
+
+
+def _features(clips: np.ndarray, sample_rate: int) -> np.ndarray:
+    make = Mfcc(n_fft=_n_fft(clips.shape[1]), hop_length=_n_fft(clips.shape[1]) // 2, n_mels=40)
+    parts = []
+    for start in range(0, len(clips), _BATCH):
+        part = clips[start : start + _BATCH]
+        parts.append(np.asarray(make(np.resize(part, (_BATCH, *part.shape[1:])), sample_rate)))
+        parts[-1] = parts[-1][: len(part)]
+    return np.concatenate(parts)
+
+
+def _n_fft(num_samples: int) -> int:
+    """Windows of about a thirtieth of the clip, 64 to 2048 samples."""
+    return int(2 ** np.clip(np.floor(np.log2(num_samples / 16)), 6, 11))
+
+
+def _model(input_shape: tuple[int, ...], num_classes: int) -> nnx.Module:
+    return create(
+        ARCHITECTURE,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        rngs=nnx.Rngs(0),
+        **OPTIONS,
+    )
+
+
+def _leaves(model: nnx.Module) -> list:
+    return jax.tree.leaves(nnx.state(model))

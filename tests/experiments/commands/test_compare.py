@@ -1,0 +1,338 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.commands.compare import Comparison, compare
+from experiments.report.terminal import Progress
+from experiments.run import Run
+from experiments.stages.data import open_source
+from experiments.stages.gans import Gan, find_gans, refuse_leaks
+from features import LeakError, load_audio, save_audio
+from wavegan import TrainingInterrupted
+
+
+@pytest.fixture(scope="module")
+def finished(small_config, tmp_path_factory):
+    """A comparison run to its end: folder and results."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    return out, compare(small_config, out, command="wavegan compare …")
+
+
+def stages(out: Path) -> dict[str, int]:
+    return {folder.name: folder.stat().st_ino for folder in (out / "stages").iterdir()}
+
+
+def outcome(results: dict) -> dict:
+    """Results without how long and where they were made."""
+    return {k: v for k, v in results.items() if k not in ("environment", "command")}
+
+
+def test_results_hold_what_scripts_rely_on(finished, small_config):
+    out, results = finished
+    assert json.loads((out / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert results["recipe"] == "small"
+    assert results["data"]["labels"] == ["drone", "march", "techno"]
+    assert results["data"]["tracks"] == 15
+    split = results["split"]
+    assert {side: len(split[side]) for side in ("train", "valid", "test")} == {
+        "train": 6,
+        "valid": 3,
+        "test": 6,
+    }
+    assert split["hashes"].keys() == {*split["train"], *split["valid"], *split["test"]}
+    for arm in ("real", "real-oversampled", "real+synthetic"):
+        runs = results["arms"][arm]["runs"]
+        assert [run["classifier_seed"] for run in runs] == [0, 1]
+        for run in runs:
+            confusion = np.array(run["confusion"])
+            assert confusion.sum() == results["data"]["clips"]["test"]
+            assert run["accuracy"] == pytest.approx(np.trace(confusion) / confusion.sum())
+            tracks = np.array(run["track_confusion"])
+            assert run["track_accuracy"] == pytest.approx(np.trace(tracks) / 6)
+    for row in results["differences"]:
+        assert row["ci95"][0] <= row["mean"] <= row["ci95"][1]
+    mean = np.mean([run["accuracy"] for run in results["arms"]["real+synthetic"]["runs"]])
+    against = np.mean([run["accuracy"] for run in results["arms"]["real"]["runs"]])
+    found = next(
+        row
+        for row in results["differences"]
+        if (row["arm"], row["against"], row["metric"]) == ("real+synthetic", "real", "accuracy")
+    )
+    assert found["mean"] == pytest.approx(mean - against)
+
+
+def test_every_arm_has_the_same_budget(finished):
+    _, results = finished
+    steps = {run["steps"] for arm in results["arms"].values() for run in arm["runs"]}
+    assert len(steps) == 1
+
+
+def test_the_report_is_there_and_alone(finished):
+    out, _ = finished
+    page = (out / "report.html").read_text()
+    assert "drone" in page
+    assert page.count("data:audio/flac") >= 6
+
+
+def test_a_second_run_redoes_nothing(finished, small_config):
+    out, results = finished
+    before = stages(out)
+    assert outcome(compare(small_config, out)) == outcome(results)
+    assert stages(out) == before
+
+
+def test_a_changed_last_stage_keeps_the_gans(finished, small_config):
+    out, results = finished
+    before = stages(out)
+    more = compare(replace(small_config, seeds=3), out)
+    new = stages(out).keys() - before.keys()
+    assert {name.rsplit("-", 1)[0] for name in new} == {
+        "classifier-real-2",
+        "classifier-real-oversampled-2",
+        "classifier-real+synthetic-2",
+    }
+    for arm, found in more["arms"].items():
+        assert found["runs"][:2] == results["arms"][arm]["runs"]
+
+
+def test_an_interrupted_run_ends_as_the_whole_one(finished, small_config, tmp_path):
+    _, results = finished
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 5  # in the second GAN
+
+    with pytest.raises(TrainingInterrupted):
+        compare(small_config, tmp_path / "run", should_stop=stop)
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert outcome(compare(small_config, tmp_path / "run")) == outcome(results)
+
+
+def altered_test_tracks(music: Path, root: Path, results: dict) -> Path:
+    """The data with other audio in the test tracks."""
+    shutil.copytree(music, root)
+    for name in results["split"]["test"]:
+        path = root / name.split(".")[0] / f"{name}.wav"
+        audio, rate = load_audio(path)
+        save_audio(path, audio[::-1] * 0.5, rate)
+    return root
+
+
+def test_training_never_sees_a_test_track(finished, small_config, music, tmp_path):
+    """Other audio in the test tracks changes no GAN and no classifier's training."""
+    _, results = finished
+    other = altered_test_tracks(music, tmp_path / "music", results)
+    config = replace(small_config, data=replace(small_config.data, root=str(other)))
+    changed = compare(config, tmp_path / "run")
+    assert changed["split"]["train"] == results["split"]["train"]
+    assert changed["gan"]["stages"] == results["gan"]["stages"]
+    for arm, found in changed["arms"].items():
+        for run, original in zip(found["runs"], results["arms"][arm]["runs"], strict=True):
+            assert run["history"] == original["history"]
+
+
+def test_a_gan_that_saw_a_held_out_track_is_an_error(finished):
+    out, results = finished
+    gan = find_gans(out)[0]
+    test = {results["split"]["hashes"][name] for name in results["split"]["test"]}
+    refuse_leaks(gan, test)
+    track, digest = next(iter(gan.provenance["tracks"].items()))
+    with pytest.raises(LeakError, match=track):
+        refuse_leaks(gan, {digest})
+
+
+def test_a_tampered_gan_stops_the_comparison(finished, small_config, tmp_path):
+    """A GAN's own folder says that it saw a track of the validation side."""
+    out, results = finished
+    shutil.copytree(out, tmp_path / "run")
+    file = next((tmp_path / "run" / "stages").glob("gan-drone-0-*")) / "config.json"
+    config = json.loads(file.read_text())
+    held_out = results["split"]["hashes"][results["split"]["valid"][0]]
+    config["provenance"]["tracks"]["stowaway"] = held_out
+    file.write_text(json.dumps(config))
+    with pytest.raises(LeakError, match="stowaway"):
+        compare(small_config, tmp_path / "run")
+
+
+def test_each_gan_knows_its_training_tracks(finished):
+    out, results = finished
+    gans = find_gans(out)
+    assert [gan.label for gan in gans] == ["drone", "march", "techno"]
+    for gan in gans:
+        expected = [name for name in results["split"]["train"] if name.startswith(gan.label)]
+        assert sorted(gan.provenance["tracks"]) == sorted(expected)
+        assert isinstance(gan, Gan)
+        stored = json.loads((gan.folder / "config.json").read_text())["provenance"]
+        assert stored == gan.provenance
+
+
+def test_a_failed_arm_stays_in_the_results_and_the_report(finished, small_config, tmp_path):
+    """With a learning rate beyond all bounds every arm's loss overflows."""
+    out, _ = finished
+    shutil.copytree(out, tmp_path / "run")
+    recipe = small_config.recipe
+    recipe = replace(recipe, fit=replace(recipe.fit, learning_rate=1e38))
+    results = compare(replace(small_config, recipe=recipe), tmp_path / "run")
+    for outcome in results["arms"].values():
+        assert outcome["runs"] == []
+        assert "learning_rate" in outcome["error"]
+    assert results["differences"] == []
+    assert "failed" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_an_empty_validation_side_is_refused(small_config):
+    data = replace(small_config.data, fractions=(0.6, 0.0, 0.4))
+    with pytest.raises(ValueError, match="--fractions"):
+        replace(small_config, data=data)
+
+
+def test_an_unreadable_file_is_named_and_the_rest_goes_on(small_config, music, tmp_path):
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    broken = root / "drone" / "drone.00009.wav"
+    broken.write_bytes(b"RIFF")
+    source = open_source(
+        replace(small_config.data, root=str(root)), sample_rate=4000, num_samples=1024
+    )
+    assert [q.track.path for q in source.quarantined] == [broken]
+    assert len(source.digests) == 15
+
+
+def test_short_tracks_stop_or_are_counted(small_config, music, tmp_path):
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    audio, rate = load_audio(root / "drone" / "drone.00000.wav", duration=0.1)
+    save_audio(root / "drone" / "drone.00009.wav", audio, rate)
+    data = replace(small_config.data, root=str(root))
+    with pytest.raises(ValueError, match=r"0\.26 s.*drone\.00009\.wav \(0\.10 s\).*--skip-short"):
+        open_source(data, sample_rate=4000, num_samples=1024)
+    source = open_source(replace(data, skip_short=True), sample_rate=4000, num_samples=1024)
+    assert source.skipped == ("drone.00009",)
+
+
+def test_one_conditional_gan_augments_every_class(small_config, tmp_path):
+    recipe = replace(small_config.recipe, conditional=True)
+    config = replace(small_config, recipe=recipe, seeds=1, arms=("real", "real+synthetic"))
+    results = compare(config, tmp_path / "run")
+    (gan,) = find_gans(tmp_path / "run")
+    assert gan.labels == ("drone", "march", "techno")
+    trained_on = set(gan.provenance["tracks"])
+    assert trained_on == set(results["split"]["train"])
+    clips = {
+        folder.name.split("-")[1]: np.load(folder / "audio.npy")
+        for folder in (tmp_path / "run" / "stages").glob("samples-*")
+    }
+    assert clips.keys() == {"drone", "march", "techno"}
+    assert not np.array_equal(clips["drone"][:1], clips["march"][:1])
+    assert len(results["arms"]["real+synthetic"]["runs"]) == 1
+
+
+CLASSICAL = ("real", "real-oversampled", "real+classical", "real+classical+synthetic")
+
+
+@pytest.fixture(scope="module")
+def classical(finished, small_config, tmp_path_factory):
+    """A comparison with altered copies, of the same GANs: its configuration, folder, results."""
+    config = replace(small_config, arms=CLASSICAL, augment="noise,gain,mixup", seeds=2)
+    out = tmp_path_factory.mktemp("runs") / "classical"
+    shutil.copytree(finished[0], out)
+    return config, out, compare(config, out)
+
+
+def examples(config, out, arm, seed=0):
+    """What an arm trained on in a run: features and labels, from the run's own stages."""
+    source = open_source(
+        config.data, sample_rate=config.recipe.sample_rate, num_samples=config.recipe.num_samples
+    )
+    comparison = Comparison(Run(out), config, source, find_gans(out), Progress(quiet=True), None)
+    return comparison.training(arm, seed)
+
+
+def test_altered_copies_are_as_many_as_generated_clips(classical):
+    config, out, results = classical
+    real = examples(config, out, "real")
+    repeated = examples(config, out, "real-oversampled")
+    altered = examples(config, out, "real+classical")
+    both = examples(config, out, "real+classical+synthetic")
+    np.testing.assert_array_equal(repeated.labels, altered.labels)
+    copies = np.bincount(altered.labels) - np.bincount(real.labels)
+    assert copies.sum() == results["gan"]["synthetic"]
+    np.testing.assert_array_equal(np.bincount(both.labels) - np.bincount(altered.labels), copies)
+    # the copy of each clip is that clip's, altered
+    originals, changed = np.asarray(repeated.features), np.asarray(altered.features)
+    np.testing.assert_array_equal(originals[: len(real.labels)], changed[: len(real.labels)])
+    moved = np.abs(originals - changed)[len(real.labels) :].max((1, 2))
+    assert (moved > 0).all()
+    other = np.asarray(examples(config, out, "real+classical", seed=1).features)
+    assert np.abs(other - changed)[len(real.labels) :].max((1, 2)).min() > 0
+
+
+def test_further_copies_of_a_clip_are_drawn_anew(classical):
+    config, out, _ = classical
+    twice = replace(config, synthetic_ratio=2.0)
+    altered = np.asarray(examples(twice, out, "real+classical").features)
+    real, first, second = np.split(altered, 3)
+    assert (np.abs(first - real).max((1, 2)) > 0).all()
+    assert (np.abs(first - second).max((1, 2)) > 0).all()
+
+
+def test_differences_say_what_the_copies_add(classical):
+    _, out, results = classical
+    pairs = {(d["arm"], d["against"]) for d in results["differences"]}
+    assert {
+        ("real+classical", "real"),
+        ("real+classical", "real-oversampled"),
+        ("real+classical+synthetic", "real+classical"),
+    } <= pairs
+    page = (out / "report.html").read_text()
+    assert "What classical augmentation does" in page
+    assert "noise, 10 dB below" in page
+
+
+def test_augmentation_is_of_the_classical_arms_alone(classical, finished, small_config):
+    _, _, results = classical
+    _, without = finished
+    for arm in ("real", "real-oversampled"):
+        assert results["arms"][arm] == without["arms"][arm]
+
+
+def test_test_audio_changes_no_altered_copy(classical, music, tmp_path):
+    config, _, results = classical
+    other = altered_test_tracks(music, tmp_path / "music", results)
+    arms = ("real", "real+classical")  # no arm needs a GAN
+    config = replace(config, arms=arms, data=replace(config.data, root=str(other)))
+    changed = compare(config, tmp_path / "run")
+    assert changed["gan"]["stages"] == []
+    for arm in arms:
+        for run, original in zip(
+            changed["arms"][arm]["runs"], results["arms"][arm]["runs"], strict=True
+        ):
+            assert run["history"] == original["history"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "altered copies" in page
+
+
+def test_augment_asks_for_an_arm(small_config):
+    with pytest.raises(ValueError, match="real\\+classical: name it in --arms"):
+        replace(small_config, augment="noise")
+    with pytest.raises(ValueError, match="--augment none"):
+        replace(small_config, augment="none", arms=CLASSICAL)
+    with pytest.raises(ValueError, match="is it noise"):
+        replace(small_config, augment="nois", arms=CLASSICAL)
+
+
+def test_sizes_found_on_test_tracks_are_refused(small_config, tmp_path):
+    source = open_source(small_config.data, sample_rate=4000, num_samples=1024)
+    seen = {r.track.track_id: r.digest for r in source.sides["test"][:1]}
+    best = {"options": {"lstm_sizes": [6, 4]}, "fit": {}, "tracks": seen}
+    (tmp_path / "search.json").write_text(json.dumps({"best": best}))
+    recipe = small_config.recipe.searched(str(tmp_path / "search.json"))
+    with pytest.raises(LeakError, match=r"sizes of small saw 1 test tracks of split seed 0"):
+        compare(replace(small_config, recipe=recipe), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,312 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import soundfile as sf
+from flax import nnx
+
+from experiments.cli import main
+from experiments.commands.generate import write_samples
+from experiments.run import Run
+from experiments.stages.gans import find_gans, sample_gan
+from wavegan import Generator, WaveGANConfig, generate, interpolate
+from wavegan.export import export, read_exported
+
+GENRES = ["drone", "march", "techno"]
+PCM = 2**-15  # one step of the files' integers
+
+
+@pytest.fixture(scope="module")
+def plain() -> Generator:
+    return Generator(WaveGANConfig(num_samples=64, dim=1, latent_dim=4), rngs=nnx.Rngs(0))
+
+
+@pytest.fixture(scope="module")
+def conditional() -> Generator:
+    config = WaveGANConfig(num_samples=64, dim=1, latent_dim=4, num_classes=3)
+    network = Generator(config, rngs=nnx.Rngs(1))
+    for modulation in network.modulations:
+        modulation.shift[...] = jnp.array([[0.0], [0.3], [-0.2]])
+    return network
+
+
+@pytest.fixture
+def drums(plain, tmp_path) -> Path:
+    file = tmp_path / "drums.safetensors"
+    export(plain, file, metadata={"sample_rate": 4000})
+    return file
+
+
+@pytest.fixture
+def genres(conditional, tmp_path) -> Path:
+    file = tmp_path / "genres.safetensors"
+    export(conditional, file, metadata={"sample_rate": 4000, "labels": GENRES, "step": 9})
+    return file
+
+
+def run(*arguments: object) -> None:
+    assert main([str(a) for a in arguments]) == 0
+
+
+def fails(capsys, *arguments: object) -> str:
+    assert main([str(a) for a in arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "Traceback" not in said
+    return said.splitlines()[-1]
+
+
+def read(folder: Path) -> tuple[dict, np.ndarray, np.ndarray]:
+    """The manifest, the latents and the clips in a folder."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    clips = [sf.read(folder / file, always_2d=True)[0] for file in manifest["files"]]
+    return manifest, np.load(folder / "latents.npy"), clips
+
+
+# generate
+
+
+def test_clips_of_an_exported_generator(drums, plain, tmp_path):
+    out = tmp_path / "out"
+    run("generate", drums, "--count", 70, "--seed", 5, "--out", out)
+    manifest, latents, clips = read(out / "drums")
+    expected = generate(plain, 70, seed=5)
+    np.testing.assert_array_equal(latents, expected.latents)
+    np.testing.assert_allclose(clips, expected.audio, atol=PCM)
+    assert manifest["files"][69] == "drums.s5.00069.wav"
+    assert manifest["sample_rate"] == sf.info(out / "drums" / manifest["files"][0]).samplerate
+    assert {f.name for f in (out / "drums").iterdir()} == {
+        "manifest.json", "latents.npy", *manifest["files"]
+    }  # fmt: skip
+
+
+def test_truncation_and_replay(drums, tmp_path):
+    run("generate", drums, "--count", 5, "--truncation", 0.5, "--out", tmp_path / "a")
+    manifest, latents, clips = read(tmp_path / "a" / "drums")
+    assert manifest["truncation"] == 0.5
+    assert np.abs(latents).max() <= 0.5
+    latents_file = tmp_path / "a" / "drums" / "latents.npy"
+    run("generate", drums, "--latents", latents_file, "--format", "flac", "--out", tmp_path / "b")
+    replayed, again, same = read(tmp_path / "b" / "drums")
+    np.testing.assert_array_equal(again, latents)
+    np.testing.assert_array_equal(same, clips)
+    assert replayed["latents_from"]["file"] == "latents.npy"
+    assert "seed" not in replayed
+    run("generate", drums, "--latents", latents_file, "--count", 2, "--out", tmp_path / "c")
+    np.testing.assert_array_equal(read(tmp_path / "c" / "drums")[2], clips[:2])
+
+
+def test_a_conditional_generator_by_genre(genres, conditional, tmp_path, capsys):
+    run("generate", genres, "--count", 2, "--out", tmp_path / "all")
+    assert "2 clips of drone, march, techno" in capsys.readouterr().out
+    assert {f.name for f in (tmp_path / "all").iterdir()} == set(GENRES)
+    for i, genre in enumerate(GENRES):
+        manifest, latents, clips = read(tmp_path / "all" / genre)
+        assert (manifest["label"], manifest["step"]) == (genre, 9)
+        expected = generate(conditional, 2, seed=0, label=i)
+        np.testing.assert_array_equal(latents, expected.latents)
+        np.testing.assert_allclose(clips, expected.audio, atol=PCM)
+    run("generate", genres, "--genre", "march", "--count", 2, "--out", tmp_path / "one")
+    assert [f.name for f in (tmp_path / "one").iterdir()] == ["march"]
+    np.testing.assert_array_equal(
+        read(tmp_path / "one" / "march")[2], read(tmp_path / "all" / "march")[2]
+    )
+
+
+def test_an_interrupted_command_goes_on(plain, tmp_path):
+    def write(folder: Path, **options):
+        return write_samples(
+            plain, folder, 10, name="a", about={"sample_rate": 4000}, batch_size=4, **options
+        )
+
+    whole, folder = tmp_path / "whole", tmp_path / "cut"
+    assert list(write(whole))[-1] == (10, 10)
+    clips = write(folder)
+    for _ in range(7):  # the start and six clips
+        next(clips)
+    clips.close()
+    assert not (folder / "manifest.json").exists()
+    assert sorted(f.name for f in folder.glob("a.*")) == [f"a.s0.{i:05d}.wav" for i in range(6)]
+    times = {f.name: f.stat().st_mtime_ns for f in folder.glob("a.*")}
+    (folder / "a.s0.00001.wav").unlink()
+    (folder / ".a.s0.00006-x7.wav").touch()  # as a kill leaves it
+
+    assert list(write(folder))[-1] == (10, 10)
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == {
+        f.name: f.read_bytes() for f in whole.iterdir()
+    }
+    after = {f.name: f.stat().st_mtime_ns for f in folder.glob("a.*")}
+    assert {name for name in times if times[name] == after[name]} == times.keys() - {
+        "a.s0.00001.wav"
+    }
+    assert list(write(folder)) == [(10, 10)]  # nothing left to do
+
+
+def test_other_options_leave_nothing_of_the_former_clips(plain, drums, tmp_path):
+    out = tmp_path / "out"
+    run("generate", drums, "--count", 3, "--out", out)
+    first = read(out / "drums")[2]
+    run("generate", drums, "--count", 3, "--truncation", 0.1, "--out", out)
+    _, latents, clips = read(out / "drums")
+    np.testing.assert_allclose(clips, plain(latents), atol=PCM)
+    assert not np.array_equal(clips, first)
+    run("generate", drums, "--count", 5, "--truncation", 0.1, "--out", out)  # two more
+    _, latents, more = read(out / "drums")
+    np.testing.assert_array_equal(more[:3], clips)
+    np.testing.assert_allclose(more, plain(latents), atol=PCM)
+
+
+def test_latents_that_make_no_clips(drums, tmp_path, capsys):
+    out = tmp_path / "out"
+    wrong = tmp_path / "wrong.npy"
+
+    def said() -> str:
+        return fails(capsys, "generate", drums, "--latents", wrong, "--out", out)
+
+    assert f"--latents {wrong}: no such file" in said()
+    wrong.write_bytes(b"RIFF")
+    assert f"--latents {wrong} is no .npy file" in said()
+    np.save(wrong, np.array([{}]), allow_pickle=True)
+    assert f"--latents {wrong} is no .npy file" in said()
+    np.save(wrong, np.zeros((2, 4), np.int32))
+    assert "must hold floats (n, latent_dim), found int32 (2, 4)" in said()
+    np.save(wrong, np.zeros((2, 5), np.float32))
+    assert "latents must be (n, 4), found (2, 5)" in said()
+    np.save(wrong, np.zeros((2, 4), np.float32))
+    assert "count is 3" in fails(
+        capsys, "generate", drums, "--latents", wrong, "--count", 3, "--out", out
+    )
+    assert not out.exists()
+
+
+def test_options_that_make_no_clips(plain, drums, genres, tmp_path, capsys):
+    assert "truncation must lie in 0" in fails(capsys, "generate", drums, "--truncation", 2)
+    assert "this run has drums" in fails(capsys, "generate", drums, "--genre", "polka")
+    assert "drone, march, techno" in fails(capsys, "generate", genres, "--genre", "polka")
+    assert "holds one generator" in fails(capsys, "generate", drums, "--step", 3)
+    silent = tmp_path / "silent.safetensors"
+    export(plain, silent)
+    assert "give --sample-rate" in fails(capsys, "generate", silent)
+    run("generate", silent, "--sample-rate", 8000, "--count", 1)
+    (file,) = (tmp_path / "silent" / "generated" / "silent").glob("*.wav")
+    assert sf.info(file).samplerate == 8000
+
+
+# interpolate
+
+
+def test_interpolation(drums, plain, tmp_path):
+    run("interpolate", drums, "--seed", 3, "--to-seed", 8, "--steps", 4, "--out", tmp_path / "out")
+    manifest, latents, clips = read(tmp_path / "out")
+    z0, z1 = (generate(plain, 1, seed=seed).latents[0] for seed in (3, 8))
+    np.testing.assert_array_equal(latents[[0, -1]], [z0, z1])
+    expected = interpolate(plain, z0, z1, steps=4)
+    np.testing.assert_allclose(clips[:4], expected, atol=PCM)
+    np.testing.assert_array_equal(clips[4], np.concatenate(clips[:4]))
+    assert manifest["files"][0] == "drums.s3-drums.s8.00000.wav"
+    assert manifest["files"][4] == "drums.s3-drums.s8.joined.wav"
+
+
+def test_interpolation_between_genres(genres, conditional, tmp_path, capsys):
+    run("interpolate", genres, "--genre", "techno", "--to-genre", "drone", "--steps", 3)
+    folder = tmp_path / "genres" / "interpolated" / "techno.s0-drone.s0"
+    manifest, latents, clips = read(folder)
+    np.testing.assert_array_equal(latents, np.tile(latents[:1], (3, 1)))  # only the genre changes
+    weights = np.array([[0, 0, 1], [0.5, 0, 0.5], [1, 0, 0]], np.float32)
+    np.testing.assert_allclose(clips[:3], conditional(latents, weights), atol=PCM)
+    assert manifest["classes"] == [2, 0]
+    assert "this GAN has drone, march, techno" in fails(capsys, "interpolate", genres)
+    assert "--to-genre polka: this GAN has drone" in fails(
+        capsys, "interpolate", genres, "--genre", "drone", "--to-genre", "polka"
+    )
+
+
+def test_interpolation_that_cannot_be(drums, capsys):
+    assert "steps must be at least 2" in fails(capsys, "interpolate", drums, "--steps", 1)
+    said = fails(capsys, "interpolate", drums, "--to-genre", "polka")
+    assert "train one conditional GAN" in said
+
+
+# export, and the comparison's clips
+
+
+def test_an_export_of_an_export_is_the_same(genres, tmp_path):
+    run("export", genres, tmp_path / "again.safetensors")
+    first, second = (read_exported(f) for f in (genres, tmp_path / "again.safetensors"))
+    assert second[1].items() >= first[1].items()
+    for one, other in zip(
+        *(nnx.to_flat_state(nnx.state(g)) for g, _ in (first, second)), strict=True
+    ):
+        np.testing.assert_array_equal(one[1][...], other[1][...])
+
+
+def test_samples_of_a_comparison(genres, conditional, drums, plain, tmp_path):
+    stages = Run(tmp_path / "run")
+    (gan,) = find_gans(genres)
+    assert gan.labels == tuple(GENRES)
+    clips = {label: sample_gan(stages, gan, 70, label) for label in GENRES}
+    for i, label in enumerate(GENRES):
+        assert isinstance(clips[label], np.memmap)
+        assert clips[label].dtype == np.int16
+        latents = np.load(Path(clips[label].filename).parent / "latents.npy")
+        expected = conditional(latents, np.full(70, i, np.int32))
+        np.testing.assert_allclose(clips[label] / 2**15, expected, atol=PCM)
+    assert not np.array_equal(clips["drone"], clips["march"])
+    (gan,) = find_gans(drums)
+    np.testing.assert_allclose(
+        sample_gan(stages, gan, 3) / 2**15, generate(plain, 3, seed=0).audio, atol=PCM
+    )
+
+
+# Any count
+
+
+_RUN = """
+import resource, sys
+from experiments.cli import main
+status = main(["generate", *sys.argv[1:]])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(status)
+"""
+
+
+def _command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", _RUN, *map(str, arguments)]
+
+
+def _peak_memory(command: list[str]) -> int:
+    """Bytes that a command took at most."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return 1024 * int(done.stdout.split()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB there")
+def test_27980_clips_in_flat_memory_with_an_interruption(tmp_path):
+    file = tmp_path / "drums.safetensors"
+    config = WaveGANConfig(num_samples=1024, dim=1)
+    export(Generator(config, rngs=nnx.Rngs(0)), file, metadata={"sample_rate": 4000})
+    few = _peak_memory(_command(file, "--count", 640, "--out", tmp_path / "few"))
+
+    folder = tmp_path / "many" / "drums"
+    whole = _command(file, "--count", 27_980, "--out", folder.parent)
+    with subprocess.Popen(whole, stderr=subprocess.PIPE, text=True) as cut:
+        while cut.poll() is None and not (folder / "drums.s0.00500.wav").exists():
+            time.sleep(0.05)
+        cut.send_signal(signal.SIGINT)
+        assert "the same command resumes" in cut.communicate()[1]
+    assert cut.returncode == 130
+    first = folder / "drums.s0.00000.wav"
+    written = first.stat().st_mtime_ns
+    many = _peak_memory(whole)
+    assert first.stat().st_mtime_ns == written
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {*manifest["files"], "manifest.json", "latents.npy"} == set(os.listdir(folder))
+    assert len(manifest["files"]) == len(np.load(folder / "latents.npy")) == 27_980
+    assert many - few < 40e6  # the clips are 115 MB

@@ -1,0 +1,157 @@
+"""A trained classifier on files: any rate, any folder, and what it refuses."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifiers import predict, save
+from experiments.commands.classify import classify
+from experiments.commands.predict import Classifier, find_classifier, predict_files
+from experiments.config import ClassifyConfig, DataConfig
+from features import Standardizer, load_audio, mfcc, remove_silence, save_audio
+
+
+@pytest.fixture(scope="module")
+def run(music, small_recipe, tmp_path_factory):
+    data = DataConfig(str(music), fractions=(0.4, 0.2, 0.4))
+    out = tmp_path_factory.mktemp("runs") / "run"
+    classify(ClassifyConfig(small_recipe, data, splits=("chunk", "track"), seeds=2), out)
+    return out
+
+
+def test_one_file_is_what_its_clips_are(run, music, tmp_path):
+    file = music / "march" / "march.00001.wav"
+    found = predict_files(run, [file], tmp_path)["files"][0]
+    classifier = find_classifier(run)
+    audio, _ = load_audio(file)
+    clips = audio[: len(audio) // 1024 * 1024].reshape(-1, 1024)
+    features = mfcc(
+        clips, sample_rate=4000, n_mfcc=8, n_fft=128, hop_length=64, n_mels=16, htk=True
+    )
+    scaler = Standardizer.from_dict(classifier.about["scaler"])
+    expected = predict(classifier.model, scaler.apply(np.asarray(features)))
+    np.testing.assert_allclose(found["over_time"], expected, atol=1e-5)
+    np.testing.assert_allclose(found["probabilities"], expected.mean(0), atol=1e-5)
+    assert found["predicted"] == classifier.labels[expected.mean(0).argmax()]
+    assert found["times"] == [i * 1024 / 4000 for i in range(len(clips))]
+    assert found["resampled_from"] is None
+
+
+def test_the_honest_split_and_the_first_seed_are_taken(run):
+    assert find_classifier(run).about["split"] == "track"
+    assert find_classifier(run, "chunk", 1).about["seed"] == 1
+    with pytest.raises(ValueError, match=r"--split group: RUN .* has chunk, track"):
+        find_classifier(run, "group")
+    with pytest.raises(ValueError, match=r"--seed 7: .* has 0, 1"):
+        find_classifier(run, seed=7)
+
+
+def test_a_classifiers_file_does_without_its_run(run, music, tmp_path):
+    moved = tmp_path / "mine.safetensors"
+    moved.write_bytes(find_classifier(run).path.read_bytes())
+    file = music / "drone" / "drone.00000.wav"
+    one, other = (predict_files(r, [file], tmp_path / "out")["files"] for r in (run, moved))
+    assert one == other
+
+
+def test_a_folder_held_against_its_labels(run, music, tmp_path):
+    result = predict_files(run, [music], tmp_path, labelled=True)
+    assert len(result["files"]) == 15
+    assert json.loads((tmp_path / "predictions.json").read_text()) == result
+    seen = find_classifier(run).about["tracks"]
+    for found in result["files"]:
+        assert found["trained_on"] == (Path(found["file"]).stem in seen)
+        assert found["label"] == found["file"].split("/")[-2]
+        assert found["correct"] == (found["label"] == found["predicted"])
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["predicted"] for row in rows] == [f["predicted"] for f in result["files"]]
+    assert "march.00001" in (tmp_path / "predictions.html").read_text()
+
+
+def test_another_rate_is_resampled_and_said(run, music, tmp_path):
+    audio, _ = load_audio(music / "techno" / "techno.00002.wav", sample_rate=11025)
+    save_audio(tmp_path / "fast.wav", audio, 11025)
+    found = predict_files(run, [tmp_path / "fast.wav"], tmp_path / "out")["files"][0]
+    assert (found["sample_rate"], found["resampled_from"]) == (4000, 11025)
+
+
+def test_what_cannot_be_classified_is_refused_by_name(run, music, tmp_path):
+    save_audio(tmp_path / "short.wav", np.full((100, 1), 0.5, np.float32), 4000)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
+    good = music / "drone" / "drone.00000.wav"
+    result = predict_files(
+        run, [tmp_path / "short.wav", tmp_path / "broken.wav", good], tmp_path / "out"
+    )
+    assert [found["file"] for found in result["files"]] == [str(good)]
+    reasons = {entry["file"].split("/")[-1]: entry["reason"] for entry in result["refused"]}
+    assert "0.03 s are too short for small, whose clips have 0.26 s" in reasons["short.wav"]
+    assert set(reasons) == {"short.wav", "broken.wav"}
+    with pytest.raises(ValueError, match=r"none of 1 files can be classified: .*too short"):
+        predict_files(run, [tmp_path / "short.wav"], tmp_path / "out")
+
+
+def test_what_is_not_there(run, tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere.wav: no such file or folder"):
+        predict_files(run, [tmp_path / "nowhere.wav"], tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty holds no audio"):
+        predict_files(run, [tmp_path / "empty"], tmp_path / "out")
+    with pytest.raises(ValueError, match=r"no such folder or file"):
+        find_classifier(tmp_path / "norun")
+
+
+def test_pictures_are_those_of_the_last_prediction(run, music, tmp_path):
+    for name in ("drone.00000", "drone.00001"):
+        predict_files(run, [music / "drone" / f"{name}.wav"], tmp_path)
+        (picture,) = (tmp_path / "pictures").iterdir()
+        assert name in picture.name
+
+
+def test_labels_that_the_classifier_has_not(run, music, tmp_path):
+    audio, rate = load_audio(music / "drone" / "drone.00000.wav")
+    save_audio(tmp_path / "polka" / "x.wav", audio, rate)
+    with pytest.raises(ValueError, match=r"no class polka, only drone, march, techno"):
+        predict_files(run, [tmp_path / "polka"], tmp_path / "out", labelled=True)
+
+
+def test_silence_is_taken_out_as_in_training(run, music):
+    classifier = find_classifier(run)
+    audio, _ = load_audio(music / "march" / "march.00003.wav")
+    about = classifier.about | {"silence": "samples"}
+    quiet = Classifier(classifier.path, classifier.model, about).heard(audio)
+    np.testing.assert_array_equal(quiet, remove_silence(audio, by="samples"))
+    assert len(quiet) < len(classifier.heard(audio)) == len(audio)
+
+
+def test_silence_is_no_part_of_a_length(run, music, tmp_path):
+    """A file's length is its own; where too little of it sounds, the reason says that."""
+    classifier = find_classifier(run)
+    mine = tmp_path / "mine.safetensors"
+    save(classifier.model, mine, metadata=classifier.about | {"silence": "frames"})
+    audio, rate = load_audio(music / "drone" / "drone.00000.wav")
+    still = np.zeros((2 * rate, 1), np.float32)
+    save_audio(tmp_path / "some.wav", np.concatenate([audio, still]), rate)
+    save_audio(tmp_path / "none.wav", still, rate)
+    files = [tmp_path / "some.wav", tmp_path / "none.wav"]
+    result = predict_files(mine, files, tmp_path / "out")
+    (found,) = result["files"]
+    assert found["seconds"] == 3.0
+    assert found["clip_seconds"] <= found["heard_seconds"] <= 1.1
+    assert "3.0 s, 1." in (tmp_path / "out" / "predictions.html").read_text()
+    assert "of 2.00 s only 0.00 s are not silent" in result["refused"][0]["reason"]
+
+
+def test_a_run_of_several_recipes_names_them(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({"recipes": [{"recipe": "net5"}]}))
+    with pytest.raises(ValueError, match=r"several recipes: give one of .*/net5"):
+        find_classifier(tmp_path)
+
+
+def test_a_run_of_another_command(tmp_path):
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"no run of `wavegan classify`"):
+        find_classifier(tmp_path)

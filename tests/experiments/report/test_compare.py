@@ -1,0 +1,264 @@
+"""The report page, made from a comparison that never ran."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from html_page import Page
+
+from experiments.report.compare import render_report
+
+GENRES = ("blues", "classical", "country", "disco", "hip-hop", "jazz", "metal", "pop", "reggae")
+
+
+def fake_results(labels=GENRES, *, arms=None, runs=3, clips_each=14) -> dict:
+    """What a comparison writes, with numbers drawn at random."""
+    rng = np.random.default_rng(7)
+    arms = arms or {"real": 0.52, "real-oversampled": 0.53, "real+synthetic": 0.55}
+    ids = {side: [f"{x}.{i:05}" for x in labels for i in range(n)]
+           for side, n in (("train", 5), ("valid", 1), ("test", 2))}  # fmt: skip
+
+    def run(seed: int, level: float) -> dict:
+        confusion = np.stack(
+            [
+                rng.multinomial(clips_each, np.full(len(labels), (1 - level) / len(labels))
+                                + level * (np.arange(len(labels)) == i))
+                for i in range(len(labels))
+            ]
+        )  # fmt: skip
+        steps = np.arange(10, 410, 10)
+        valid = 1.2 + np.exp(-steps / 60) + (steps / 700) ** 2 + rng.normal(0, 0.04, len(steps))
+        accuracy = float(np.trace(confusion) / confusion.sum())
+        return {
+            "classifier_seed": seed,
+            "gan_seed": seed % 3,
+            "steps": 400,
+            "best_step": int(steps[valid.argmin()]),
+            "accuracy": accuracy,
+            "track_accuracy": round(2 * len(labels) * (accuracy + 0.05)) / (2 * len(labels)),
+            "macro_f1": accuracy - 0.02,
+            "confusion": confusion.tolist(),
+            "track_confusion": confusion.tolist(),
+            "history": {
+                "steps": steps.tolist(),
+                "train_loss": (2.2 * np.exp(-steps / 150) + 0.05 * rng.random(40)).tolist(),
+                "valid_loss": valid.tolist(),
+                "train_accuracy": (1 - 0.9 * np.exp(-steps / 120)).tolist(),
+                "valid_accuracy": (level * (1 - np.exp(-steps / 60))).tolist(),
+            },
+        }
+
+    def difference(mean: float, width: float, **names) -> dict:
+        return {
+            **names, "mean": mean, "ci95": [mean - width, mean + width * 1.1],
+            "verdict": "benefit" if mean > width else "harm" if mean < -1.1 * width
+            else "no evidence of a benefit",
+        }  # fmt: skip
+
+    pairs = [(arm, "real") for arm in arms if arm != "real"]
+    pairs.append(("real+synthetic", "real-oversampled"))
+    return {
+        "recipe": "net6",
+        "version": "0.1.0",
+        "command": "wavegan compare --recipe net6 --data music --seeds 3",
+        "data": {
+            "name": "music",
+            "labels": list(labels),
+            "tracks": 8 * len(labels),
+            "clips": {"train": 560, "valid": 80, "test": clips_each * len(labels)},
+            "sample_rate": 22050,
+            "num_samples": 16384,
+            "hash": "8c2f61",
+            "quarantined": [{"track": "jazz.00054", "reason": "truncated: 3 of 30 s"}],
+            "skipped": ["pop.00037"],
+        },
+        "split": {"by": "track", "leaks": False, "seed": 0, "fractions": [0.6, 0.15, 0.25], **ids},
+        "gan": {"loss": "wgan-gp", "dim": 16, "steps": 600, "seeds": 3, "synthetic": 560},
+        "arms": {name: {"runs": [run(i, level) for i in range(runs)]}
+                 for name, level in arms.items()},
+        "differences": [
+            difference(rng.normal(0.012, 0.02), width, arm=arm, against=against, metric=metric)
+            | {"detectable": 1.4 * width}
+            for metric, width in (("track_accuracy", 0.046), ("accuracy", 0.03), ("macro_f1", 0.03))
+            for arm, against in pairs
+        ],
+        "per_label": [
+            difference(rng.normal(0, 0.05), 0.1, arm=arm, against=against, label=label)
+            for arm, against in pairs
+            for label in labels
+        ],
+        "environment": {"hardware": "2 cores", "versions": {"jax": "0.10.2"}, "seconds": 1234.5},
+    }  # fmt: skip
+
+
+def fake_clips(labels=GENRES, *, count=12, length=16384, channels=1) -> dict:
+    """Chords for the real clips, the same beneath noise for the generated."""
+    rng = np.random.default_rng(1)
+    time = np.arange(length)[:, None] / 22050
+    clips = {}
+    for i, label in enumerate(labels):
+        pitches = 110 * 2 ** (rng.integers(0, 24, (count, 1, 1, 4)) / 12)
+        tones = np.sin(2 * np.pi * pitches * (1 + i) * time[..., None]).mean(-1)
+        pulse = np.exp(-((time * (2 + i % 4)) % 1) * 4)
+        real = np.repeat(0.8 * tones * pulse, channels, axis=-1).astype(np.float32)
+        noise = rng.normal(0, 0.1, real.shape).astype(np.float32)
+        clips[label] = {"real": real, "generated": np.clip(0.5 * real[::-1] + noise, -1, 1)}
+    return clips
+
+
+def fake_curves(labels=GENRES) -> dict:
+    """A critic's gap that falls, with noise."""
+    rng = np.random.default_rng(2)
+    steps = np.arange(10, 610, 10)
+    return {
+        label: [
+            {
+                "gan/step": int(s),
+                "gan/critic_gap": float(6 * np.exp(-s / 200) + 1 + rng.normal(0, 0.2)),
+                "gan/penalty": float(0.1 + 0.05 * rng.random()),
+                "gan/rms_real": float(0.2 + 0.02 * rng.normal()),
+                "gan/rms_fake": float(0.2 * (1 - np.exp(-s / 100))),
+            }
+            for s in steps
+        ]
+        for label in labels
+    }
+
+
+def render(results=None, *, labels=("blues", "jazz"), **clip_options) -> str:
+    return render_report(
+        results or fake_results(labels),
+        clips=fake_clips(labels, **{"count": 2, "length": 4096} | clip_options),
+        gan_curves=fake_curves(labels),
+    )
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render()
+
+
+def test_the_page_holds_all_that_the_issue_asks_for(page):
+    parsed = Page(page)
+    for part in ("The arms", "Differences between arms", "Genre by genre", "What is taken for what",
+                 "How the classifiers trained", "How the GANs trained", "Listen"):  # fmt: skip
+        assert part in parsed.text
+    assert len(parsed.all("audio")) == len(parsed.all("img")) == 2 * 2 * 2
+    assert all(image["alt"] for image in parsed.all("img"))
+    assert all(button.get("aria-label") for button in parsed.all("button"))
+    assert [a for a in parsed.all("svg") if not (a.get("aria-label") or "aria-hidden" in a)] == []
+    assert sum(a.get("class") == "curves" for a in parsed.all("svg")) == 3 + 2
+    links = {a["href"][1:] for a in parsed.all("a")}
+    assert links == {a["id"] for _, a in parsed.elements if a.get("id") in links}
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    assert re.findall(r"https?:|//[a-z]+\.|@import|url\((?!#)", page) == []
+    for _, attributes in Page(page).elements:
+        for name in ("src", "href", "xlink:href", "srcset", "poster", "data"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), attributes
+
+
+def test_inner_ids_are_unique(page):
+    ids = [a["id"] for _, a in Page(page).elements if "id" in a]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("mean", "verdict", "words"),
+    [
+        (0.012, "no evidence of a benefit", "No evidence that the GAN's clips helped: track "
+         "accuracy changed by +1.2 points (95 % interval \N{MINUS SIGN}3.4 to +5.8)."),
+        (0.05, "benefit", "The GAN's clips helped: track accuracy changed by +5.0 points"),
+        (-0.06, "harm", "The GAN's clips did harm: track accuracy changed by \N{MINUS SIGN}6.0"),
+    ],
+)  # fmt: skip
+def test_the_verdict_is_a_sentence(mean, verdict, words):
+    results = fake_results(("a", "b"))
+    for d in results["differences"]:
+        if (d["arm"], d["against"], d["metric"]) == ("real+synthetic", "real", "track_accuracy"):
+            d.update(mean=mean, ci95=[mean - 0.046, mean + 0.046], verdict=verdict)
+        else:
+            d.update(verdict="benefit", mean=0.9)
+    assert words in Page(render_report(results, clips={}, gan_curves={})).text
+
+
+def test_failed_arms_are_shown_and_leave_no_verdict():
+    results = fake_results(("a", "b"))
+    results["arms"]["real+synthetic"] = {"runs": [], "error": "the generator is silent at step 40"}
+    results["differences"] = [d for d in results["differences"] if "synthetic" not in d["arm"]]
+    text = Page(render(results, labels=("a", "b"))).text
+    assert "No verdict: no run finished in real+synthetic." in text
+    assert text.count("failed: the generator is silent at step 40") == 2  # picture and table
+
+
+def test_a_leaking_split_is_announced(page):
+    assert "This split leaks" not in Page(page).text
+    results = fake_results(("a", "b"))
+    results["split"] |= {"leaks": True, "by": "chunk"}
+    text = Page(render(results, labels=("a", "b"))).text
+    assert text.index("This split leaks") < text.index("No evidence")
+
+
+def test_hostile_names_stay_text():
+    hostile = (
+        '<script>alert("x")</script>',
+        "\"'><img src=//evil.example onerror=x>",
+        "$a_b^c$&amp;",
+    )
+    results = fake_results(hostile, arms={"real": 0.5, hostile[0]: 0.5, "real+synthetic": 0.5})
+    for row in (results["data"], results["split"], results["gan"], results["environment"]):
+        row[hostile[0]] = row["name"] = hostile[1]
+    results |= {"recipe": hostile[0], "command": hostile[1]}
+    results["arms"]["broken"] = {"runs": [], "error": hostile[0]}
+    results["data"]["quarantined"][0] = {"track": hostile[0], "reason": hostile[1]}
+    parsed = Page(render(results, labels=hostile))
+    assert len(parsed.all("script")) == 1
+    assert not any("onerror" in attributes for _, attributes in parsed.elements)
+    assert all(name in parsed.text for name in hostile)
+
+
+def test_the_same_arguments_give_the_same_page(page):
+    assert render() == page
+
+
+def test_arguments_are_left_alone():
+    results = fake_results(("a", "b"))
+    before = copy.deepcopy(results)
+    render(results, labels=("a", "b"))
+    assert results == before
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        {},
+        {"arms": {"real": {"runs": [{"accuracy": 0.5}]}, "broken": {}}},
+        {"differences": [{"arm": "real+synthetic", "against": "real", "metric": "accuracy",
+                          "mean": 0.0, "ci95": [0.0, 0.0]}]},
+        {"data": {"labels": ["a"], "sample_rate": 8000}, "split": {"leaks": True}, "gan": {}},
+    ],
+)  # fmt: skip
+def test_missing_parts_are_left_out(results):
+    assert "part-0" in render_report(results, clips={}, gan_curves={"a": [{"gan/other": 1.0}]})
+
+
+def test_values_that_are_not_there_leave_gaps():
+    results = fake_results(("a", "b"), runs=1)
+    results["arms"]["real"]["runs"][0]["history"]["valid_loss"][3] = None
+    results["arms"]["real"]["runs"][0]["history"]["valid_loss"][4] = float("nan")
+    Page(render(results, labels=("a", "b")))
+
+
+def test_ten_genres_of_noise_stay_below_12_mb():
+    labels = (*GENRES, "rock")
+    rng = np.random.default_rng(0)
+    clips = {
+        label: {kind: rng.normal(0, 0.2, (12, 16384, 1)).clip(-1, 1).astype(np.float32)
+                for kind in ("real", "generated")}
+        for label in labels
+    }  # fmt: skip
+    arms = dict.fromkeys(("real", "real+synthetic", *"cdefghi"), 0.5)
+    results = fake_results(labels, arms=arms, runs=15)
+    assert len(render_report(results, clips=clips, gan_curves=fake_curves(labels))) < 12e6

@@ -1,0 +1,83 @@
+import json
+
+import pytest
+
+from experiments.run import Run, environment
+
+
+def test_a_stage_is_built_once_and_again_for_other_inputs(tmp_path):
+    run, built = Run(tmp_path), []
+
+    def build(folder):
+        built.append(folder)
+        (folder / "value").write_text("1")
+
+    first = run.stage("a stage/of 1", {"x": 1}, build)
+    assert run.stage("a stage/of 1", {"x": 1}, build) == first
+    assert run.stage("a stage/of 1", {"x": 2}, build) != first
+    assert len(built) == 2
+    assert (first / "value").read_text() == "1"
+    assert json.loads((first / "stage.json").read_text())["inputs"] == {"x": 1}
+    assert first.parent == tmp_path / "stages"
+
+
+def test_a_stage_that_broke_off_goes_on_with_what_was_there(tmp_path):
+    run = Run(tmp_path)
+
+    def breaks(folder):
+        (folder / "half").write_text("so far")
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        run.stage("s", {}, breaks)
+
+    def resumes(folder):
+        assert (folder / "half").read_text() == "so far"
+
+    assert (run.stage("s", {}, resumes) / "half").exists()
+
+
+def test_a_folder_keeps_its_data_and_takes_other_settings(tmp_path):
+    with Run(tmp_path).working({"steps": 1}, {"data": "abc"}):
+        pass
+    with Run(tmp_path).working({"steps": 2}, {"data": "abc"}) as run:
+        assert run.read_json("config.json")["steps"] == 2
+    with (
+        pytest.raises(ValueError, match=r"holds another run \(data: abc there, xyz here\)"),
+        Run(tmp_path).working({"steps": 2}, {"data": "xyz"}),
+    ):
+        pass
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with (
+        pytest.raises(ValueError, match="holds files but no run"),
+        Run(tmp_path).working({}, {}),
+    ):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_two_at_once_are_refused(tmp_path):
+    with (
+        Run(tmp_path).working({}, {}),
+        pytest.raises(ValueError, match="in use by another process"),
+        Run(tmp_path).working({}, {}),
+    ):
+        pass
+
+
+def test_damaged_and_missing_json(tmp_path):
+    run = Run(tmp_path)
+    with pytest.raises(ValueError, match=r"no finished run: it has no results\.json"):
+        run.read_json("results.json")
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(ValueError, match=r"results\.json is damaged"):
+        run.read_json("results.json")
+
+
+def test_environment_names_versions_and_hardware():
+    found = environment()
+    assert {"jax", "flax", "numpy"} <= found["versions"].keys()
+    assert "core" in found["hardware"]
