@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from experiments.variants import REFERENCE
+from experiments.recipes import REFERENCE
 
 KERNEL = "kernel_distance"
 Row = Mapping[str, Any]
