@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from features.files import write_json
+from features.storage import another, differences, write_json
 
 
 class Run:
@@ -55,15 +55,11 @@ class Run:
             yield self
             return
         file = self.path / "config.json"
-        fixed = json.loads(json.dumps(dict(fixed)))
         if file.exists():
             found = self.read_json("config.json").get("fixed", {})
-            if differing := [n for n in found if fixed.get(n) != found[n]]:
-                shown = "; ".join(f"{n}: {found[n]} there, {fixed.get(n)} here" for n in differing)
-                raise ValueError(
-                    f"--out {self.path} holds another run ({shown}): choose another folder, or "
-                    "give the same settings to resume it"
-                )
+            if differing := differences(found, {name: fixed.get(name) for name in found}):
+                advice = "Choose another folder, or give the same settings to resume it"
+                raise another(f"--out {self.path}", "run", differing, advice)
         elif self.path.exists() and {f.name for f in self.path.iterdir()} - {"stages", ".lock"}:
             raise ValueError(
                 f"--out {self.path} holds files but no run (no config.json): choose a new folder"
@@ -77,7 +73,7 @@ class Run:
                     f"--out {self.path} is in use by another process: wait for it, or choose "
                     "another folder"
                 ) from None
-            write_json(file, {"fixed": fixed, **config})
+            write_json(file, {"fixed": dict(fixed), **config})
             write_json(self.path / "environment.json", environment())
             yield self
 

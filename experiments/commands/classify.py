@@ -44,8 +44,8 @@ from features import (
     split_clips,
 )
 from features.augmentation import parse_augmentations
-from features.files import write_json, write_text
 from features.splits import SIDES
+from features.storage import write_json, write_text
 
 HEARD = 3  # clips in the report, where there is augmentation to hear
 Sides = dict[str, np.ndarray]  # rows of the clips on each side

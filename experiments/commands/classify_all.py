@@ -16,7 +16,7 @@ from experiments.report.recipes import (
 )
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
-from features.files import write_json, write_text
+from features.storage import write_json, write_text
 
 
 def classify_all(

@@ -35,8 +35,8 @@ from experiments.stages.results import Outcome, record, summarise
 from experiments.stages.trials import fit_classifier
 from features import Clips, Rows, Standardizer, extract, fingerprint
 from features.augmentation import FeatureAugmentation
-from features.files import write_json, write_text
 from features.splits import SIDES
+from features.storage import write_json, write_text
 
 SHOWN_CLIPS = 12  # real and generated ones of each genre in the report
 SHOWN_AUGMENTED = 3  # training clips whose augmented versions the report has

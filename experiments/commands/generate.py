@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from features import save_audio
-from features.files import replacing, write_json
+from features.storage import replacing, write_json
 from wavegan import Generator, interpolate
 from wavegan.sampling import draw_latents, generate_batches, line
 

@@ -24,8 +24,8 @@ from experiments.run import Run
 from features import AudioError, Clips, Standardizer, load_audio
 from features.cache import file_digest
 from features.dataset import SUFFIXES, gtzan_name
-from features.files import replacing, write_json, write_text
 from features.silence import remove_silence
+from features.storage import replacing, write_json, write_text
 
 _BATCH = 32  # clips whose features are computed at a time
 

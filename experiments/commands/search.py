@@ -24,7 +24,7 @@ from experiments.run import Run, environment
 from experiments.stages.data import Music, read_music
 from experiments.stages.segments import cut_recordings
 from features import Rows, Standardizer, extract, split_tracks
-from features.files import write_json
+from features.storage import write_json
 from wavegan import TrainingInterrupted
 
 if TYPE_CHECKING:

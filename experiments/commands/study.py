@@ -24,7 +24,7 @@ from experiments.report.terminal import Progress, duration
 from experiments.run import Run, environment
 from experiments.stages.data import Source, open_source
 from experiments.variants import REFERENCE, VARIANTS, StudyConfig
-from features.files import write_json, write_text
+from features.storage import write_json, write_text
 from wavegan import TrainConfig, TrainingDiverged, TrainingInterrupted, load, train
 from wavegan.quality import Quality
 from wavegan.run_folder import RunFolder

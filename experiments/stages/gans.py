@@ -13,7 +13,7 @@ from experiments.commands.generate import writing_rows
 from experiments.run import Run
 from features import LeakError
 from features.audio import to_pcm
-from features.files import write_json
+from features.storage import write_json
 from wavegan import Generator, load
 from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder

@@ -15,7 +15,7 @@ from experiments.inputs import Mfcc
 from experiments.report.terminal import Progress
 from experiments.stages.data import Source
 from features import Standardizer
-from features.files import replacing
+from features.storage import replacing
 from wavegan import WaveGANConfig
 from wavegan.windows import Windows
 

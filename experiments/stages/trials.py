@@ -17,7 +17,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from features import Rows, Standardizer
 from features.augmentation import FeatureAugmentation
-from features.files import replacing, write_json
+from features.storage import replacing, write_json
 from wavegan import TrainingInterrupted
 
 Labelled = tuple[np.ndarray | Rows, np.ndarray]  # features (N, ...) and labels (N,)

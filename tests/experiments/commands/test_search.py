@@ -102,8 +102,8 @@ def test_trials_of_other_settings_are_not_mixed(config, tmp_path):
     search(replace(config, trials=1), tmp_path / "run")
     longer = replace(config.recipe, fit=replace(config.recipe.fit, epochs=3))
     for change, said in (
-        ({"recipe": longer}, "holds another run .fit: "),
-        ({"held_out_seeds": 1}, "held_out_seeds: 2 there, 1 here"),
+        ({"recipe": longer}, "holds another run: fit.epochs is 2 there and 3 here"),
+        ({"held_out_seeds": 1}, "held_out_seeds is 2 there and 1 here"),
     ):
         with pytest.raises(ValueError, match=said):
             search(replace(config, **change), tmp_path / "run")
