@@ -22,6 +22,7 @@ import numpy as np
 
 _OURS = {"features", "wavegan", "classifiers", "experiments"}  # one version has many texts
 _BEHIND = ("jax", "jaxlib", "numpy", "matplotlib")  # what the numbers of `features` come from
+_PLAIN = (bool, int, float, complex, str, bytes)
 _STARTED = time.time()
 _UNSURE = secrets.token_hex(16)  # stands for code that no later process can be sure to have
 _INSTALLED = (
@@ -35,10 +36,11 @@ def fingerprint(make: Any) -> str:
     """Hash of what an extractor's numbers depend on besides the audio, 32 digits.
 
     That is its type and fields; the sources of `features` and of the whole package that defines
-    it, or of its module alone where that is in none; of what its module imports at the top, the
-    same, or the version if it is installed; the platform, and the settings of JAX that change
-    numbers. What a module outside its package imports in turn does not count, nor does what it
-    imports inside a function, nor a file that is no Python.
+    it, or of its module alone where that is in none; of modules that its own names at the top,
+    the same, or the version of what is installed; that module's numbers and texts, imported ones
+    too; the platform, and the settings of JAX that change numbers. What modules outside its package
+    import in turn does not count, nor what they import inside a function, nor a file that is no
+    Python.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ def _described(value: Any, modules: set[str], name: str) -> Any:
     if parts is not None:
         found = [[part, _described(item, modules, name + part)] for part, item in parts.items()]
         return [kind.__module__, kind.__qualname__, found]
-    if isinstance(value, (bool, int, float, complex, str, bytes, Enum, np.generic, type(None))):
+    if value is None or isinstance(value, (*_PLAIN, Enum, np.generic)):
         return [kind.__module__, kind.__qualname__, repr(value)]
     if ismethod(value):
         return [value.__name__, _described(value.__self__, modules, f"{name}.__self__")]
@@ -100,8 +102,12 @@ def _code(modules: set[str], own: set[str]) -> dict[str, str]:
     Of installed packages it is the version instead, unless they are among ``own``.
     """
     code = _sources(Path(__file__), __name__)
-    theirs = {found for name in modules if _top(name) != "features" for found in _imported(name)}
-    for name in sorted(modules | theirs):
+    imported: set[str] = set()
+    for name in modules - code.keys():
+        named, values = _names(name)
+        imported |= named
+        code[f"{name}: values"] = _hash(repr(values).encode())
+    for name in sorted(modules | imported):
         top, file = _top(name), getattr(sys.modules.get(name), "__file__", None)
         if name in code or top in sys.stdlib_module_names:
             continue
@@ -117,11 +123,12 @@ def _code(modules: set[str], own: set[str]) -> dict[str, str]:
     return code
 
 
-def _imported(name: str) -> set[str]:
-    """Modules that the module ``name`` names at its top, whole or by what is in them."""
-    there = list(vars(sys.modules[name]).values()) if name in sys.modules else []
-    named = (getattr(v, "__name__" if ismodule(v) else "__module__", None) for v in there)
-    return {found for found in named if isinstance(found, str)}
+def _names(name: str) -> tuple[set[str], list[tuple[str, Any]]]:
+    """Modules that a module names at its top, whole or by what is in them; its plain values."""
+    there = list(vars(sys.modules[name]).items()) if name in sys.modules else []
+    found = {getattr(v, "__name__" if ismodule(v) else "__module__", None) for _, v in there}
+    values = [(n, v) for n, v in there if n[:2] != "__" and isinstance(v, _PLAIN)]
+    return {module for module in found if isinstance(module, str)}, sorted(values)
 
 
 def _sources(file: Path, name: str) -> dict[str, str]:
