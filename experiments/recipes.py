@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from classifiers import FitConfig
-from experiments.inputs import Input, LogMel, LogMelPicture, LogMelTempogram, Mfcc, Picture
+from features.extractors import Extractor, LogMel, LogMelPicture, LogMelTempogram, Mfcc, Picture
 from wavegan import TrainConfig, WaveGANConfig
 
 GTZAN_TRACK = 29.9  # seconds that every track of GTZAN has
@@ -46,7 +46,7 @@ class Recipe:
     name: str
     about: str
     architecture: str
-    input: Input
+    input: Extractor
     sample_rate: int
     num_samples: int
     fit: FitConfig

@@ -21,7 +21,6 @@ import numpy as np
 from classifiers import save
 from experiments.commands.predict import describe
 from experiments.config import ClassifyConfig, as_dict
-from experiments.inputs import Augmented
 from experiments.report.classify import render_classification
 from experiments.report.sound import augmentation_section
 from experiments.report.tables import write_tracks_csv
@@ -44,6 +43,7 @@ from features import (
     split_clips,
 )
 from features.augmentation import parse_augmentations
+from features.extractors import Augmented
 from features.splits import SIDES
 from features.storage import write_json, write_text
 

@@ -22,7 +22,6 @@ import numpy as np
 
 from classifiers import FitConfig
 from experiments.config import CompareConfig, as_dict
-from experiments.inputs import Augmented
 from experiments.report.compare import render_report
 from experiments.report.sound import augmentation_section
 from experiments.report.terminal import Progress
@@ -35,6 +34,7 @@ from experiments.stages.results import Outcome, record, summarise
 from experiments.stages.trials import fit_classifier
 from features import Clips, Rows, Standardizer, extract, fingerprint
 from features.augmentation import FeatureAugmentation
+from features.extractors import Augmented
 from features.splits import SIDES
 from features.storage import write_json, write_text
 

@@ -14,7 +14,6 @@ from flax import nnx
 
 import classifiers
 from classifiers import predict
-from experiments import inputs
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.predict import prediction_picture, render_predictions
@@ -24,6 +23,7 @@ from experiments.run import Run
 from features import AudioError, Clips, Standardizer, load_audio
 from features.cache import file_digest
 from features.dataset import SUFFIXES, gtzan_name
+from features.extractors import from_dict
 from features.silence import remove_silence
 from features.storage import replacing, write_json, write_text
 
@@ -106,7 +106,7 @@ class Classifier:
                 f"{self.about['recipe']}, whose clips have {self.clip_seconds:.2f} s"
             )
         clips = audio[: count * length].reshape(count, length, -1)
-        make, rate = inputs.from_dict(self.about["input"]), self.about["sample_rate"]
+        make, rate = from_dict(self.about["input"]), self.about["sample_rate"]
         parts = []
         for start in range(0, count, _BATCH):
             rows = np.arange(start, start + _BATCH) % count  # batches of one shape

@@ -10,9 +10,9 @@ from classifiers import create
 from experiments.commands import search as searching
 from experiments.commands.search import SearchConfig, search
 from experiments.config import DataConfig
-from experiments.inputs import LogMelTempogram
 from experiments.recipes import RECIPES, recorded_search
 from features import scan_tracks, split_tracks
+from features.extractors import LogMelTempogram
 from wavegan import TrainingInterrupted
 
 optuna = pytest.importorskip("optuna")
