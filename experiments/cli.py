@@ -25,9 +25,9 @@ from experiments.config import DEFAULT_ARMS, CompareConfig, TrainGansConfig
 from experiments.report.terminal import Progress, duration
 from features.augmentation import AUGMENTATIONS
 from features.cache import default_cache_dir
+from features.storage import Interrupted
 from wavegan.memory import OutOfDeviceMemory
 from wavegan.run_folder import CheckpointError
-from wavegan.training import TrainingInterrupted
 from wavegan.watch import TrainingDiverged
 
 _ERRORS = (
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jax.config.update("jax_compilation_cache_dir", str(default_cache_dir() / "compiled"))
     try:
         return options.function(options)
-    except TrainingInterrupted as stopped:
+    except Interrupted as stopped:
         print(f"\n{stopped}; everything is saved, the same command resumes", file=sys.stderr)
         return 130
     except KeyboardInterrupt:

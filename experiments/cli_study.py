@@ -33,7 +33,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _study(options: argparse.Namespace) -> int:
     from experiments.commands.study import study
     from experiments.report.study import study_table
-    from features.files import write_json
+    from features.storage import write_json
 
     if options.out is None:
         raise ValueError("--out is missing: a study takes long, and the same --out resumes it")

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from classifiers import FitInterrupted
+from features.storage import Interrupted
+from wavegan import TrainingInterrupted
+
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "features": set(),
@@ -40,6 +44,11 @@ def test_importing_loads_nothing_heavy(package):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_one_exception_catches_every_stop():
+    assert issubclass(FitInterrupted, Interrupted)
+    assert issubclass(TrainingInterrupted, Interrupted)
 
 
 def test_the_wheel_works_outside_the_checkout(tmp_path):

@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
+from features.storage import Interrupted
 from wavegan.distributed import agreed, fetched, first
 from wavegan.member import Inspector, Job, Member, with_weights
 from wavegan.memory import fitted, run
@@ -51,7 +52,7 @@ class TrainResult:
     best_step: int | None = None
 
 
-class TrainingInterrupted(RuntimeError):
+class TrainingInterrupted(Interrupted):
     """The run was asked to stop; the state is saved and the same call resumes it."""
 
 

@@ -32,7 +32,7 @@ from experiments.stages.gans import Gan, find_gans, gan_of, refuse_leaks
 from experiments.stages.trials import Trial, run_trial
 from features import Clips, LeakError, extract
 from features.augmentation import parse_augmentations
-from features.files import write_json, write_text
+from features.storage import write_json, write_text
 
 HEARD = 3  # clips in the report, where there is augmentation to hear
 

@@ -31,8 +31,8 @@ from experiments.stages.gan_training import train_gans
 from experiments.stages.gans import Gan, refuse_leaks, sample_gan
 from experiments.stages.trials import Outcome, Trial, run_trial
 from features import Split, extract
-from features.files import write_json, write_text
 from features.splits import SIDES
+from features.storage import write_json, write_text
 
 SHOWN_CLIPS = 12  # real and generated ones of each class in the report
 SHOWN_AUGMENTED = 3  # training clips whose altered versions the report has

@@ -16,7 +16,7 @@ from experiments.config import GenerateConfig, InterpolateConfig
 from experiments.report.terminal import Progress
 from experiments.stages.gans import Gan, find_gans, writing_rows
 from features import save_audio
-from features.files import write_json
+from features.storage import write_json
 from wavegan import Generator
 from wavegan import interpolate as interpolated
 from wavegan.export import export as export_generator

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from features.files import replacing
+from features.storage import replacing
 
 Record = Mapping[str, Any]
 

@@ -18,7 +18,7 @@ from experiments.report.plots import spectrograms
 from experiments.report.sound import clip_row
 from experiments.run import Run
 from experiments.stages.trained import Trained, find_trained, names_of, source_of
-from features.files import write_text
+from features.storage import write_text
 from wavegan.previews import preview_steps, read_previews
 from wavegan.quality import METRICS
 

@@ -15,7 +15,7 @@ from html_page import Page
 
 from experiments.cli import main
 from experiments.report.train import render_training, write_training_page
-from features.files import write_json
+from features.storage import write_json
 from wavegan import Generator, TrainConfig, WaveGANConfig, train
 from wavegan.previews import Previews, preview_steps, read_previews
 from wavegan.quality import Quality
