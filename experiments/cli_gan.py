@@ -10,10 +10,11 @@ from experiments.cli_options import add_settings, given_settings
 from experiments.recipes import Recipe
 from experiments.variants import GAN_PRESETS
 from wavegan import AUGMENTATIONS, LOSSES, TrainConfig, WaveGANConfig
-from wavegan.quality import METRICS
+from wavegan.metrics import METRICS
 
 _ELSEWHERE = {"num_samples", "num_classes", "seed"}  # of the recipe, --conditional, --gan-seeds
-_NAMES = {"loss": LOSSES, "augment": AUGMENTATIONS, "keep_best": METRICS}  # what a setting takes
+_BESTS = [name for name, metric in METRICS.items() if metric.less_is_better is not None]
+_NAMES = {"loss": LOSSES, "augment": AUGMENTATIONS, "keep_best": _BESTS}  # what a setting takes
 _CONFIGS = {"gan": WaveGANConfig, "gan_train": TrainConfig}
 
 

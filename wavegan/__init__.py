@@ -5,6 +5,7 @@ from wavegan.export import export, read_exported
 from wavegan.losses import LOSSES
 from wavegan.member import Job
 from wavegan.memory import OutOfDeviceMemory
+from wavegan.metrics import METRICS, Metric
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.previews import Previews
 from wavegan.quality import Quality
@@ -25,10 +26,12 @@ from wavegan.watch import TrainingDiverged
 __all__ = [
     "AUGMENTATIONS",
     "LOSSES",
+    "METRICS",
     "CheckpointError",
     "Discriminator",
     "Generator",
     "Job",
+    "Metric",
     "OutOfDeviceMemory",
     "Previews",
     "Quality",

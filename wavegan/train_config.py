@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from wavegan.augmentation import check_augmentations
 from wavegan.losses import LOSSES
+from wavegan.metrics import METRICS
 
 # What may change in a run that is trained on: nothing here changes its weights.
 CADENCE = (
@@ -60,10 +61,11 @@ class TrainConfig:
     keep_checkpoints : the newest so many stay.
     keep_hours : beside them, one checkpoint of every so many hours stays; None keeps none.
     inspect_every : steps between two calls of the inspectors; 0 calls them at the end only.
-    keep_best : the inspectors' metric whose best checkpoint stays beside the newest.
+    keep_best : the inspectors' metric whose best checkpoint stays beside the newest; of one
+        that is not in `wavegan.METRICS` less counts as better.
     patience : inspections without a better ``keep_best`` after which more training is said
         to help no longer.
-    stop_when_done : stop there.
+    stop_when_done : stop there, unless the clips are silent or far from real ones.
     """
 
     loss: str = "wgan-gp"
@@ -102,6 +104,11 @@ class TrainConfig:
                     f"{name} must be one of {', '.join(accepted)}; found {getattr(self, name)!r}"
                 )
         check_augmentations(self.augment)
+        if self.keep_best in METRICS and METRICS[self.keep_best].less_is_better is None:
+            raise ValueError(
+                f"keep_best must be a metric of which less or more is better, found "
+                f"{self.keep_best}: take quality/kernel_distance"
+            )
         for name in (
             "batch_size",
             "steps",

@@ -248,7 +248,7 @@ def _common_step(members: Sequence[Member]) -> int:
 
 def _enough(members: Sequence[Member]) -> bool:
     """Whether all have been trained enough, where that is to end the run."""
-    return members[0].train_config.stop_when_done and all(member.done for member in members)
+    return members[0].train_config.stop_when_done and all(member.trained for member in members)
 
 
 def _mesh(gans: int, batch_size: int) -> Mesh:
