@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from experiments.cli_options import add_settings, given_settings
 from experiments.recipes import GAN_PRESETS, Recipe
 from wavegan import AUGMENTATIONS, LOSSES, TrainConfig, WaveGANConfig
-from wavegan.quality import METRICS
+from wavegan.metrics import METRICS
 
 _ELSEWHERE = {"num_samples", "num_classes", "seed"}  # of the recipe, --conditional, --gan-seeds
-_NAMES = {"loss": LOSSES, "augment": AUGMENTATIONS, "keep_best": METRICS}  # what a setting takes
+_BESTS = [name for name, metric in METRICS.items() if metric.less_is_better is not None]
+# What a setting takes.
+_NAMES: dict[str, Iterable[str]] = {
+    "loss": LOSSES,
+    "augment": AUGMENTATIONS,
+    "keep_best": _BESTS,
+}
 _CONFIGS = {"gan": WaveGANConfig, "gan_train": TrainConfig}
 
 

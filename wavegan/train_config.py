@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from wavegan.augmentation import check_augmentations
 from wavegan.losses import LOSSES
+from wavegan.metrics import METRICS
 
 # What may change in a run that is trained on: nothing here changes its weights.
 CADENCE = (
@@ -22,7 +23,6 @@ CADENCE = (
 )
 DATA = ("slices", "overlap", "random_start", "pad_end", "peak_normalize")
 _CHOICES = {
-    "loss": tuple(LOSSES),
     "slices": ("anywhere", "grid", "first"),
     "store": ("auto", "device", "host"),
 }
@@ -34,7 +34,7 @@ class TrainConfig:
 
     Attributes
     ----------
-    loss : a name in `wavegan.losses.LOSSES`.
+    loss : a name in `wavegan.LOSSES`.
     batch_size : clips in each batch.
     steps : generator steps.
     critic_steps : critic steps, each on a fresh batch, before each generator step.
@@ -43,7 +43,7 @@ class TrainConfig:
     penalty_weight : of the gradient penalty; None takes the loss's own.
     penalty_every : the penalty is laid on every so manieth step, and weighs as much more.
     ema_decay : of the moving average of the generator's weights.
-    augment : names in `wavegan.augmentation.AUGMENTATIONS`, done to real and fake clips alike.
+    augment : names in `wavegan.AUGMENTATIONS`, done to real and fake clips alike.
     augment_probability : of each; None adapts it to how well the critic separates real from
         generated clips (arXiv 2006.06676).
     augment_target : the separation, in [-1, 1], that the probability is adapted to.
@@ -60,10 +60,11 @@ class TrainConfig:
     keep_checkpoints : the newest so many stay.
     keep_hours : beside them, one checkpoint of every so many hours stays; None keeps none.
     inspect_every : steps between two calls of the inspectors; 0 calls them at the end only.
-    keep_best : the inspectors' metric whose best checkpoint stays beside the newest.
+    keep_best : the inspectors' metric whose best checkpoint stays beside the newest; of one
+        that is not in `wavegan.METRICS` less counts as better.
     patience : inspections without a better ``keep_best`` after which more training is said
         to help no longer.
-    stop_when_done : stop there.
+    stop_when_done : stop there, unless the clips are silent or far from real ones.
     """
 
     loss: str = "wgan-gp"
@@ -96,12 +97,23 @@ class TrainConfig:
     stop_when_done: bool = False
 
     def __post_init__(self):
+        object.__setattr__(self, "augment", tuple(self.augment))  # a list, as JSON has it, is one
+        if self.loss not in LOSSES:
+            raise ValueError(
+                f"loss must be one of {', '.join(LOSSES)}; found {self.loss!r}. "
+                f"{LOSSES.unknown(self.loss)}"
+            )
         for name, accepted in _CHOICES.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(
                     f"{name} must be one of {', '.join(accepted)}; found {getattr(self, name)!r}"
                 )
         check_augmentations(self.augment)
+        if self.keep_best in METRICS and METRICS[self.keep_best].less_is_better is None:
+            raise ValueError(
+                f"keep_best must be a metric of which less or more is better, found "
+                f"{self.keep_best}: take quality/kernel_distance"
+            )
         for name in (
             "batch_size",
             "steps",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.report.plots import Line, Panel, curves
-from wavegan.quality import METRICS
+from wavegan.metrics import METRICS, best_row
 
 Rows = Sequence[Mapping[str, float]]  # of a GAN's metrics.jsonl
 
@@ -174,7 +174,7 @@ def _gan_line(rows: Rows, term: str, colour: str) -> Line:
     """A term where it was logged, its ``…_error`` around it, and a dot at its best step."""
     rows = [row for row in rows if row.get(term) is not None and "gan/step" in row]
     errors = [row.get(f"{term}_error") for row in rows]
-    best = best_row(rows, term)
+    best = best_row(rows, term) if term in METRICS else None
     return Line(
         [row["gan/step"] for row in rows],
         [row[term] for row in rows],
@@ -183,15 +183,6 @@ def _gan_line(rows: Rows, term: str, colour: str) -> Line:
         mark=best["gan/step"] if best else None,
         errors=errors,
     )
-
-
-def best_row(rows: Rows, metric: str) -> Mapping[str, float] | None:
-    """The first row that is best by a metric one chooses checkpoints by; None for other terms."""
-    rows = [row for row in rows if np.isfinite(row.get(metric, np.nan))]
-    if metric not in METRICS or not rows:
-        return None
-    sign = 1 if METRICS[metric] else -1
-    return min(rows, key=lambda row: sign * row[metric])
 
 
 def _legend(terms: Mapping[str, str]) -> str:

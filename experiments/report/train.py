@@ -12,50 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from experiments.report.curves import GAN_CURVES, Curve, best_row, gan_figures
+from experiments.report.curves import GAN_CURVES, Curve, gan_figures
 from experiments.report.kit import counted, definitions, fill_page, folded, table, tiles
 from experiments.report.plots import spectrograms
 from experiments.report.sound import clip_row
 from experiments.run import Run
 from experiments.stages.trained import Trained, find_trained, names_of, source_of
 from features.storage import write_text
+from wavegan.metrics import METRICS, best_row
 from wavegan.previews import preview_steps, read_previews
-from wavegan.quality import METRICS
 
 _STEPS = 8  # of a GAN's previews on the page, at most
 _LATENTS = 4  # of a GAN that makes one class, at most
 _SAMPLES = 4_000_000  # of all sounds on the page, about: it stays below some 12 MB
-_ABOUT = {  # what each is called, and what it says
-    "quality/kernel_distance": (
-        "kernel distance",
-        "Between the distributions of real and generated clips: near 0 where they can't be told "
-        "apart, and below it by chance.",
-    ),
-    "quality/frechet_distance": (
-        "Fréchet distance",
-        "The same by means and covariances alone; too large where clips are few.",
-    ),
-    "quality/inception_score": (
-        "inception score",
-        "How surely and how diversely a classifier names the clips.",
-    ),
-    "quality/different_bins": (
-        "different bins",
-        "Share of the kinds of sound that come too often or too rarely.",
-    ),
-    "quality/nearest": (
-        "nearest real clip",
-        "Median distance of a generated clip to its nearest real one.",
-    ),
-    "quality/nearest_train": (
-        "nearest, real to real",
-        "The same of a real clip to the nearest of another recording: what copies would undercut.",
-    ),
-    "quality/memorised": (
-        "memorised",
-        "Share of generated clips that are nearer to a training clip than real ones are.",
-    ),
-}
 
 
 def write_training_page(run: Path) -> Path:
@@ -236,12 +205,12 @@ def _chosen(steps: Sequence[int], count: int, best: Mapping[str, float] | None) 
 def _quality(trained: Trained, name: str) -> str:
     """The metrics at their best and last, and their curves."""
     logged = {key for row in trained.rows for key in row}
-    metrics = {metric: said for metric, said in _ABOUT.items() if metric in logged}
+    metrics = {metric: about for metric, about in METRICS.items() if metric in logged}
     if not metrics:
         return ""
     rows = []
-    for metric, (title, _) in metrics.items():
-        better = {True: "less is better", False: "more is better", None: ""}[METRICS.get(metric)]
+    for metric, (title, _, less) in metrics.items():
+        better = {True: "less is better", False: "more is better", None: ""}[less]
         rows.append(
             (
                 f"{title}<small>{better}</small>",
@@ -251,13 +220,13 @@ def _quality(trained: Trained, name: str) -> str:
         )
     curves = [
         Curve(title[0].upper() + title[1:], {metric: ""}, "")
-        for metric, (title, _) in metrics.items()
-        if "nearest" not in metric
+        for metric, (title, _, _) in metrics.items()
+        if "nearest" not in metric and "floor" not in metric
     ]
     near = {"quality/nearest": "generated to real", "quality/nearest_train": "real to real"}
     curves.append(Curve("Distance to the nearest real clip", near, ""))
     dotted = "the dotted line the step since which more training did not help."
-    meanings = definitions(dict(metrics.values()))
+    meanings = definitions({about.title: about.meaning for about in metrics.values()})
     return (
         table(("metric", "best", "last"), rows)
         + '<p class="note">± standard error. In the pictures: the band is one standard error, the '
@@ -326,7 +295,7 @@ def _last(rows: Sequence[Mapping[str, float]], metric: str) -> Mapping[str, floa
 
 
 def _metric_name(metric: str) -> str:
-    return _ABOUT.get(metric, (metric, ""))[0]
+    return METRICS[metric].title if metric in METRICS else metric
 
 
 def _at_step(row: Mapping[str, float] | None, metric: str) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.report.curves import best_row
 from experiments.stages.gans import GAN_LIST, Gan, find_gans
+from wavegan import TrainConfig
+from wavegan.metrics import Standing, standing
 from wavegan.run_folder import RunFolder
 
 
@@ -49,25 +51,36 @@ class Trained:
     def seconds(self) -> float:
         return self.step / self.rate if self.rate else 0.0
 
+    @cached_property
+    def standing(self) -> Standing:
+        """How far the GAN has come by its rows; what these said of it at the time counts not."""
+        patience = self.config["train"].get("patience", TrainConfig.patience)
+        return standing(self.rows, metric=self.kept_by, patience=patience)
+
     @property
     def best(self) -> Mapping[str, float] | None:
         """The row that is best by the metric that checkpoints are kept by."""
-        return best_row(self.rows, self.kept_by)
+        return self.standing.best
 
     @property
     def kept_by(self) -> str:
-        return self.config["train"].get("keep_best", "quality/kernel_distance")
+        return self.config["train"].get("keep_best", TrainConfig.keep_best)
 
     @property
     def finished(self) -> bool:
-        stopped = self.config["train"].get("stop_when_done") and self.enough is not None
+        """Whether training has ended; `doubt` says whether for nothing."""
+        stopped = self.config["train"].get("stop_when_done") and self.standing.trained
         return self.step >= self.planned or bool(stopped)
 
     @property
     def enough(self) -> int | None:
-        """The step since which more training did not help, where that is known."""
-        found = [row["quality/enough_since"] for row in self.rows if "quality/enough_since" in row]
-        return int(found[-1]) if found else None
+        """The step since which more training has not helped; None while it may."""
+        return self.standing.enough_since
+
+    @property
+    def doubt(self) -> str:
+        """Why the GAN is no good whatever its training, in a sentence; mostly empty."""
+        return self.standing.doubt
 
 
 def find_trained(run: Path) -> list[Trained]:

@@ -3,7 +3,7 @@
 import re
 from html import unescape
 
-from experiments.report.curves import GAN_CURVES, Curve, best_row, gan_figures
+from experiments.report.curves import GAN_CURVES, Curve, gan_figures
 
 DISTANCE = "quality/kernel_distance"
 
@@ -35,19 +35,6 @@ def test_terms_that_were_logged_have_a_picture_each():
     assert "Critic&#x27;s gap of the GAN of a &amp; b" in html
     assert gan_figures("a", [], GAN_CURVES) == ""
     assert gan_figures("a", [{"gan/step": 1}], GAN_CURVES) == ""
-
-
-def test_the_best_row_is_by_the_metrics_own_direction():
-    logged = rows(
-        quality__kernel_distance=[0.3, None, 0.1, 0.2],
-        quality__inception_score=[1.0, None, 2.0, 3.0],
-        quality__memorised=[0.0, None, 0.1, 0.2],
-    )
-    assert best_row(logged, DISTANCE)["gan/step"] == 30
-    assert best_row(logged, "quality/inception_score")["gan/step"] == 40
-    assert best_row(logged, "quality/memorised") is None  # nothing to choose a checkpoint by
-    assert best_row(logged[1:2], DISTANCE) is None
-    assert best_row([*logged, {"gan/step": 50, DISTANCE: float("nan")}], DISTANCE)["gan/step"] == 30
 
 
 def test_a_metric_has_its_error_its_best_step_and_the_end_of_its_use():

@@ -15,6 +15,7 @@ from html_page import Page
 
 from experiments.cli import main
 from experiments.report.train import render_training, write_training_page
+from experiments.stages.trained import find_trained
 from features.storage import write_json
 from wavegan import Generator, TrainConfig, WaveGANConfig, train
 from wavegan.previews import Previews, preview_steps, read_previews
@@ -218,21 +219,42 @@ def test_a_run_still_in_training_shows_what_is_there(tmp_path, checkpoints):
 
 
 def test_metrics_say_when_more_training_does_not_help(tmp_path):
-    metrics = rows(distances=[0.5, 0.2, 0.21])
-    metrics[-1]["quality/enough_since"] = 40
-    folder = write_gan(tmp_path / "a", metrics, checkpoints=(60,))
+    metrics = rows(140, distances=[0.5, 0.2, *[0.21] * 5])  # the patience is 5 inspections
+    folder = write_gan(tmp_path / "a", metrics, checkpoints=(140,))
     text = Page(render_training(folder)).lines
     assert "More training no longer helped since step 40, by kernel distance." in text
     assert "step 40, the best by kernel distance, has no checkpoint" in text
     write_json(folder / "checkpoints/40.json", {})
     text = Page(render_training(folder)).lines
     assert "Take step 40, the best by kernel distance: 0.200 ± 0.020." in text
-    assert "step 60, is as good within the errors" in text
-    metrics[-1].pop("quality/enough_since")
+    assert "step 140, is as good within the errors" in text
+    metrics[-2]["quality/enough_since"] = 40  # what a row says that later ones belie
     metrics[-1][DISTANCE] = 0.1
-    text = Page(render_training(write_gan(tmp_path / "b", metrics, checkpoints=(60,)))).text
+    text = Page(render_training(write_gan(tmp_path / "b", metrics, checkpoints=(140,)))).text
     assert "more training may still help" in text
     assert "as good within" not in text
+
+
+@pytest.mark.parametrize(
+    ("changed", "doubt"),
+    [
+        ({}, ""),
+        ({"gan/rms_fake": 0.0003}, "nearly silent at step 140: rms 0.0003 against 0.2"),
+        ({f"{DISTANCE}_floor": 0.01}, "far from real ones even at step 40"),
+    ],
+)
+def test_a_run_that_ended_early_on_a_good_generator_is_finished(tmp_path, changed, doubt):
+    metrics = [row | changed for row in rows(140, distances=[0.5, 0.2, *[0.21] * 5])]
+    folder = write_gan(tmp_path / "a", metrics, steps=1000)
+    config = RunFolder(folder).read_config()
+    for stopping in (False, True):
+        config["train"]["stop_when_done"] = stopping
+        write_json(folder / "config.json", config)
+        (trained,) = find_trained(folder)
+        assert (trained.enough, trained.best["gan/step"]) == (40, 40)
+        assert trained.finished == (stopping and not doubt)
+        assert doubt in trained.doubt
+        assert bool(trained.doubt) == bool(doubt)
 
 
 def test_long_runs_show_few_steps_with_the_best_among_them(tmp_path):
