@@ -23,7 +23,7 @@ from experiments.commands.predict import describe
 from experiments.config import ClassifyConfig, as_dict
 from experiments.inputs import Augmented
 from experiments.report.classify import render_classification
-from experiments.report.sound import augmentation_section
+from experiments.report.sound import altered_clips
 from experiments.report.tables import write_tracks_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
@@ -149,15 +149,15 @@ def classify(
     return results
 
 
-def _heard(config: ClassifyConfig, clips: Clips) -> str:
+def _heard(config: ClassifyConfig, clips: Clips) -> dict[str, dict[str, np.ndarray]]:
     """A clip of each of some classes as the waveform's augmentations alter it, as HTML."""
     waveform, _ = parse_augmentations(config.augment)
     if waveform is None:
-        return ""
+        return {}
     first = [int(np.argmax(clips.labels == label)) for label in range(len(clips.label_names))]
     shown = np.sort(first[:HEARD])
     titles = [clips.label_names[clips.labels[i]] for i in shown]
-    return augmentation_section(clips.audio[shown], clips.sample_rate, waveform, titles=titles)
+    return altered_clips(clips.audio[shown], clips.sample_rate, waveform, titles=titles)
 
 
 def _note(config: ClassifyConfig) -> str:

@@ -24,7 +24,7 @@ from classifiers import FitConfig
 from experiments.config import CompareConfig, as_dict
 from experiments.inputs import Augmented
 from experiments.report.compare import render_report
-from experiments.report.sound import augmentation_section
+from experiments.report.sound import altered_clips
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
 from experiments.stages.data import Source, open_source, refuse_searched
@@ -295,14 +295,16 @@ class Comparison:
             results, clips=clips, gan_curves=curves, augmented=self._augmented(clips)
         )
 
-    def _augmented(self, clips: dict[str, dict[str, np.ndarray]]) -> str:
-        """The section on altered copies, where an arm had them."""
+    def _augmented(
+        self, clips: dict[str, dict[str, np.ndarray]]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Altered copies to hear, where an arm trained on such."""
         waveform, _ = self.config.augmentations
         if waveform is None or not any("classical" in ARMS[arm] for arm in self.config.arms):
-            return ""
+            return {}
         titles = list(clips)[:SHOWN_AUGMENTED]
         audio = np.stack([clips[title]["real"][0] for title in titles])
-        return augmentation_section(audio, self.config.recipe.sample_rate, waveform, titles=titles)
+        return altered_clips(audio, self.config.recipe.sample_rate, waveform, titles=titles)
 
 
 def _steps(settings: FitConfig, clips: int) -> int:

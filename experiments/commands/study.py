@@ -19,9 +19,11 @@ import jax
 
 from experiments.bench import interleaved
 from experiments.config import as_dict
-from experiments.report.study import conclusions, study_table
-from experiments.report.terminal import Progress, duration
+from experiments.report.formats import duration
+from experiments.report.study import study_table
+from experiments.report.terminal import Progress
 from experiments.run import Run, environment
+from experiments.scores import conclusions
 from experiments.stages.data import Source, open_source
 from experiments.variants import REFERENCE, VARIANTS, StudyConfig
 from features.files import write_json, write_text
