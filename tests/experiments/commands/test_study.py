@@ -12,7 +12,8 @@ from experiments.cli import main
 from experiments.commands.study import study
 from experiments.config import DataConfig
 from experiments.recipes import GanPreset
-from experiments.report.study import conclusions, study_table
+from experiments.report.study import study_table
+from experiments.scores import conclusions
 from experiments.stages.data import open_source
 from experiments.variants import REFERENCE, VARIANTS, StudyConfig
 from features import save_audio
