@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -22,7 +21,7 @@ from experiments.cli_runs import (
     recipe_of,
     stop_on_signals,
 )
-from experiments.config import ARM_NAMES, DEFAULT_ARMS, CompareConfig, as_dict
+from experiments.config import DEFAULT_ARMS, CompareConfig, TrainGansConfig
 from experiments.report.terminal import Progress, print_comparison
 from features.augmentation import AUGMENTATIONS
 from features.cache import default_cache_dir
@@ -31,7 +30,6 @@ from wavegan.run_folder import CheckpointError
 from wavegan.training import TrainingInterrupted
 from wavegan.watch import TrainingDiverged
 
-INSPECTIONS = 10  # in a training run, unless --gan-inspect-every says otherwise
 _ERRORS = (
     ValueError,
     OSError,
@@ -97,49 +95,30 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from experiments.commands.report import write_training_page
-    from experiments.run import Run
-    from experiments.stages.data import open_source
-    from experiments.stages.gan_training import Watching, train_gans
-    from wavegan.distributed import first
+    from experiments.commands.train import train
 
     alone = _joined(options)
-    recipe, data = with_gan_options(recipe_of(options), options), data_of(options)
-    progress = Progress(quiet=not alone)
-    settings = recipe.gan_train
-    if not settings.inspect_every:
-        settings = replace(settings, inspect_every=max(1, settings.steps // INSPECTIONS))
-        recipe = replace(recipe, gan_train=settings)
-    source = open_source(
-        data,
-        sample_rate=recipe.sample_rate,
-        num_samples=1 if settings.pad_end else recipe.clip_gan.num_samples,
-        channels=recipe.gan.channels,
-        progress=progress,
+    config = TrainGansConfig(
+        recipe=with_gan_options(recipe_of(options), options),
+        data=data_of(options),
+        seeds=options.gan_seeds,
+        at_once=options.at_once,
+        quality=options.quality,
+        judge=options.judge,
+        tensorboard=options.tensorboard,
     )
-    out = options.out or new_run("train")
+    out, progress = options.out or new_run("train"), Progress(quiet=not alone)
     progress.say(f"run folder: {out} (resume with --out {out})")
-    fixed = {"recipe": recipe.name, "data": source.digest, "split": as_dict(data)}
-    with Run(out).working({"recipe": as_dict(recipe), "data": as_dict(data)}, fixed) as run:
-        try:
-            gans = train_gans(
-                run,
-                source,
-                recipe,
-                seeds=options.gan_seeds,
-                progress=progress,
-                should_stop=stop_on_signals(),
-                at_once=options.at_once,
-                watching=Watching(options.quality, options.judge, options.tensorboard),
-            )
-        except (TrainingInterrupted, TrainingDiverged):
-            if alone:
-                progress.say(f"so far: {write_training_page(out)}")
-            raise
-    page = first(lambda: str(write_training_page(out)))
+    gans = train(
+        config,
+        out,
+        command=options.command_line,
+        progress=progress,
+        should_stop=stop_on_signals(),
+    )
     if alone:
         print(f"{len(gans)} GAN{'s' * (len(gans) > 1)} in {out}; clips: wavegan generate {out}")
-        print(f"report: {page}")
+        print(f"report: {out / 'report.html'}")
     return 0
 
 
@@ -159,14 +138,14 @@ def _joined(options: argparse.Namespace) -> bool:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from experiments.commands.classify_all import gather_recipes
+    from experiments.commands.classify import gather_recipes
     from experiments.commands.report import write_training_page
     from experiments.report.recipes import recipe_table_text
     from experiments.run import Run
 
     run, page = options.run, options.run / "report.html"
     config = Run(run).read_json("config.json") if (run / "config.json").exists() else {}
-    if command := "compare" if "arms" in config else "classify" if "splits" in config else None:
+    if (command := config.get("command")) in ("compare", "classify"):
         if not page.exists():
             raise ValueError(
                 f"{run} has no report.html: finish its run with the same `wavegan {command}`"
@@ -198,6 +177,8 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from experiments.stages.examples import ARMS
+
     parser = argparse.ArgumentParser(
         prog="wavegan",
         description="Does audio that a GAN generated make a classifier better?",
@@ -227,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--arms",
         default=",".join(DEFAULT_ARMS),
-        help=f"with commas, of {', '.join(ARM_NAMES)}; the first is the baseline",
+        help=f"with commas, of {', '.join(ARMS)}; the first is the baseline",
     )
     add(
         "--augment",

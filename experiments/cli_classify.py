@@ -88,8 +88,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from experiments.commands.classify import classify
-    from experiments.commands.classify_all import classify_all
+    from experiments.commands.classify import classify, classify_all
 
     given_split, options.split = options.split, "track"  # of the data; each of splits in turn
     names = _PUBLISHED if options.recipe == "all" else tuple(options.recipe.split(","))
@@ -150,20 +149,16 @@ def _for(options: argparse.Namespace, recipe: Recipe) -> argparse.Namespace:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from experiments.commands.predict import predict_files
+    from experiments.commands.predict import predict
+    from experiments.config import PredictConfig
 
     run = options.run if options.run.name else options.run.resolve()  # "." has no name
     name = run.name.removesuffix(".safetensors")
     out = options.out or run.with_name(f"{name}-predictions")
-    result = predict_files(
-        options.run,
-        options.files,
-        out,
-        split=options.split,
-        seed=options.seed,
-        labelled=options.labelled,
-        progress=Progress(),
+    config = PredictConfig(
+        options.run, tuple(options.files), options.split, options.seed, options.labelled
     )
+    result = predict(config, out, progress=Progress())
     for found in result["files"]:
         notes = []
         if options.labelled:
@@ -189,7 +184,8 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace) -> int:
-    from experiments.commands.search import SearchConfig, search
+    from experiments.commands.search import search
+    from experiments.config import SearchConfig
 
     recipe = _recipe(options, options.recipe)
     out = options.out or new_run(f"search-{recipe.name}")

@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.cli_options import add_settings, given_settings
-from experiments.recipes import Recipe
-from experiments.variants import GAN_PRESETS
+from experiments.recipes import GAN_PRESETS, Recipe
 from wavegan import AUGMENTATIONS, LOSSES, TrainConfig, WaveGANConfig
 from wavegan.metrics import METRICS
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from experiments.config import GenerateConfig, InterpolateConfig
 from experiments.report.terminal import Progress
-
-if TYPE_CHECKING:
-    from experiments.stages.gans import Gan
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -60,107 +57,49 @@ def _step(text: str) -> int | str:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from experiments.commands.generate import write_samples
+    from experiments.commands.generate import generate
 
-    if options.count is not None and options.count < 1:
-        raise ValueError(f"--count must be at least 1, found {options.count}")
-    progress, written, total = Progress(), [], 0
-    out = options.out or _beside(options.run, "generated")
-    for gan in _gans(options.run, options.genre):
-        generator, step = gan.generator(options.step)
-        about = gan.about(step, options.sample_rate)
-        for i, name in enumerate(gan.labels):
-            if options.genre not in (None, name):
-                continue
-            folder = out / (f"{name}-gan{gan.seed}" if gan.seed else name)
-            clips = write_samples(
-                generator,
-                folder,
-                options.count,
-                name=name,
-                about=about,
-                label=i if gan.conditional else None,
-                seed=options.seed,
-                latents=options.latents,
-                truncation=options.truncation,
-                suffix=options.format,
-                batch_size=options.batch_size,
-            )
-            for done, total in clips:
-                progress.update(f"generating {name}", done, total, unit="clip")
-            written.append(name)
-    print(f"{total} clips of {', '.join(written)} in {out}")
+    config = GenerateConfig(
+        run=options.run,
+        step=options.step,
+        label=options.genre,
+        count=options.count,
+        seed=options.seed,
+        latents=options.latents,
+        truncation=options.truncation,
+        batch_size=options.batch_size,
+        format=options.format,
+        sample_rate=options.sample_rate,
+    )
+    found = generate(config, options.out, progress=Progress())
+    each = len(found.files) // len(found.labels)
+    print(f"{each} clips of {', '.join(found.labels)} in {found.folder}")
     return 0
 
 
 def _interpolate(options: argparse.Namespace) -> int:
-    from experiments.commands.generate import write_interpolation
+    from experiments.commands.generate import interpolate
 
-    gan = _one_gan(options.run, options.genre)
-    first = options.genre or (gan.labels[0] if len(gan.labels) == 1 else None)
-    if first is None:
-        raise ValueError(f"--genre is missing: this GAN has {', '.join(gan.labels)}")
-    last = options.to_genre or first
-    if last not in gan.labels:
-        raise ValueError(
-            f"--to-genre {last}: this GAN has {', '.join(gan.labels)}"
-            if gan.conditional
-            else f"--to-genre {last}: this GAN makes {first} alone, and the latents of another GAN "
-            "mean other sounds; train one conditional GAN for all genres, or leave --to-genre out"
-        )
-    ahead = 0 if options.to_genre else 1
-    to_seed = options.seed + ahead if options.to_seed is None else options.to_seed
-    name = f"{first}.s{options.seed}-{last}.s{to_seed}"
-    out = options.out or _beside(options.run, "interpolated") / name
-    generator, step = gan.generator(options.step)
-    files = write_interpolation(
-        generator,
-        out,
-        options.steps,
-        name=name,
-        about=gan.about(step, options.sample_rate),
-        seeds=(options.seed, to_seed),
-        labels=(gan.labels.index(first), gan.labels.index(last)) if gan.conditional else None,
-        suffix=options.format,
+    config = InterpolateConfig(
+        run=options.run,
+        step=options.step,
+        label=options.genre,
+        to_label=options.to_genre,
+        seed=options.seed,
+        to_seed=options.to_seed,
+        steps=options.steps,
+        format=options.format,
+        sample_rate=options.sample_rate,
     )
-    print(f"{options.steps} clips in {out}, one after another in {files[-1]}")
+    found = interpolate(config, options.out)
+    print(f"{options.steps} clips in {found.folder}, one after another in {found.files[-1]}")
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
-    from wavegan.export import export
+    from experiments.commands.generate import export
 
-    gan = _one_gan(options.run, options.genre)
-    generator, step = gan.generator(options.step)
-    export(generator, options.file, metadata={**gan.provenance, "step": step, "ema": True})
+    gan = export(options.run, options.file, step=options.step, label=options.genre)
     size = options.file.stat().st_size / 1e6
-    print(f"the generator of {gan.label} at step {step} in {options.file} ({size:.1f} MB)")
+    print(f"the generator of {gan.label} in {options.file} ({size:.1f} MB)")
     return 0
-
-
-def _gans(run: Path, genre: str | None) -> list[Gan]:
-    """The GANs of a run that make clips of ``genre``, of any if None."""
-    from experiments.stages.gans import find_gans
-
-    found = find_gans(run)
-    gans = [gan for gan in found if genre is None or genre in gan.labels]
-    if not gans:
-        known = ", ".join(sorted({label for gan in found for label in gan.labels}))
-        raise ValueError(f"--genre {genre}: this run has {known}")
-    return gans
-
-
-def _one_gan(run: Path, genre: str | None) -> Gan:
-    """The only GAN of a run, or the only one of ``genre``."""
-    gans = _gans(run, genre)
-    if len({gan.label for gan in gans}) > 1:
-        raise ValueError(f"--genre is missing: this run has {', '.join(g.label for g in gans)}")
-    if len(gans) > 1:
-        folders = ", ".join(str(gan.folder) for gan in gans)
-        raise ValueError(f"RUN {run} has several GANs of {gans[0].label}: name one of {folders}")
-    return gans[0]
-
-
-def _beside(run: Path, name: str) -> Path:
-    """A folder in a run, or beside an exported file."""
-    return run / name if run.is_dir() else run.with_suffix("") / name

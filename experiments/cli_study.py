@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.cli_runs import add_data_options, data_of, stop_on_signals
+from experiments.config import StudyConfig
+from experiments.recipes import VARIANTS
 from experiments.report.terminal import Progress
-from experiments.variants import VARIANTS, StudyConfig
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:

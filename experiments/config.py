@@ -1,23 +1,26 @@
-"""The typed configuration of a run, from the command line down to each network."""
+"""What each command is asked to do: a frozen dataclass for each, checked when it is made."""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from experiments.recipes import Recipe
+from experiments.recipes import REFERENCE, SPACES, VARIANTS, Recipe
 from features.augmentation import (
     FeatureAugmentation,
     WaveformAugmentation,
     parse_augmentations,
 )
 from features.splits import check_fractions
+from wavegan import TrainConfig, WaveGANConfig
 
 DEFAULT_ARMS = ("real", "real-oversampled", "real+synthetic")
-ARM_NAMES = (*DEFAULT_ARMS, "real+classical", "real+classical+synthetic")
-SPLITS = ("track", "group", "gtzan-filtered")
+SPLITS = ("track", "group", "gtzan-filtered")  # that keep tracks whole
 CLASSIFY_SPLITS = ("chunk", *SPLITS)
+INSPECTIONS = 10  # in a training of GANs, unless the recipe's ``inspect_every`` says otherwise
 
 
 @dataclass(frozen=True)
@@ -41,19 +44,24 @@ class DataConfig:
     skip_short: bool = False
 
     def __post_init__(self):
-        if self.split == "chunk":
+        if self.split not in CLASSIFY_SPLITS:
             raise ValueError(
-                "--split chunk puts chunks of one track on both sides, so that every GAN would "
-                f"have seen test tracks: a comparison takes {', '.join(SPLITS)}"
+                f"--split must be one of {', '.join(CLASSIFY_SPLITS)}; found {self.split!r}"
             )
-        if self.split not in SPLITS:
-            raise ValueError(f"--split must be one of {', '.join(SPLITS)}; found {self.split!r}")
         if self.split == "gtzan-filtered" and self.split_lists is None:
             raise ValueError(
                 "--split gtzan-filtered takes its sides from lists: give --split-lists, the folder "
                 "of train_filtered.txt, valid_filtered.txt and test_filtered.txt"
             )
         check_fractions(self.fractions)
+
+    def refuse_chunks(self, what: str) -> None:
+        """Raise ValueError where GANs would hear the tracks that are tested on."""
+        if self.split == "chunk":
+            raise ValueError(
+                "--split chunk puts chunks of one track on both sides, so that every GAN would "
+                f"have seen test tracks: {what} takes {', '.join(SPLITS)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class CompareConfig:
     gan_seeds : GANs a genre; run i is augmented by the GANs of seed i modulo this.
     steps : optimiser steps of every run; None follows the recipe's epochs over the real clips.
     synthetic_ratio : generated clips for each real training clip, genre by genre.
-    arms : of `ARM_NAMES`; the first is what the others are held against.
+    arms : of `ARMS`; the first is what the others are held against.
     augment : of the classical arms, as `features.augmentation.parse_augmentations` takes it:
         those of the waveform make the altered copies, those of features alter the batches.
         None is all of the waveform.
@@ -86,13 +94,22 @@ class CompareConfig:
     at_once: int | None = None
 
     def __post_init__(self):
+        self.data.refuse_chunks("a comparison")
+        if self.recipe.silence is not None:
+            raise ValueError(
+                f"{self.recipe.name} takes silence out of its tracks, and generated clips, all of "
+                "one length, can't be treated alike: give --silence none"
+            )
         if self.data.fractions[1] == 0 and self.data.split != "gtzan-filtered":
             raise ValueError(
                 "--fractions leaves the validation side empty, and early stopping needs one: "
                 "give a middle value above 0"
             )
-        if unknown := set(self.arms) - set(ARM_NAMES):
-            raise ValueError(f"--arms takes {', '.join(ARM_NAMES)}; found {', '.join(unknown)}")
+        from experiments.stages.examples import ARMS  # which knows of configurations itself
+
+        if unknown := [arm for arm in self.arms if arm not in ARMS]:
+            near = difflib.get_close_matches(unknown[0], ARMS, n=3, cutoff=0.5) or list(ARMS)
+            raise ValueError(f"--arms: there is no {unknown[0]!r}; try {', '.join(near)}")
         if len(self.arms) < 2 or len(set(self.arms)) < len(self.arms):
             raise ValueError(f"--arms needs two or more different arms, found {self.arms}")
         if self.seeds < 1 or not 1 <= self.gan_seeds <= self.seeds:
@@ -106,7 +123,7 @@ class CompareConfig:
             raise ValueError(f"--at-once must be at least 1, found {self.at_once}")
         if not self.synthetic_ratio > 0:
             raise ValueError(f"--synthetic-ratio must be positive, found {self.synthetic_ratio}")
-        classical = any("classical" in arm for arm in self.arms)
+        classical = any(ARMS[arm].needs_augmentation for arm in self.arms)
         if self.augment is not None and not classical:
             raise ValueError(
                 f"--augment {self.augment} is for the arm real+classical: name it in --arms"
@@ -154,7 +171,7 @@ class ClassifyConfig:
                 f"--split takes {', '.join(CLASSIFY_SPLITS)}, with commas for several; found "
                 f"{', '.join(sorted(unknown)) if self.splits else 'none'}"
             )
-        for split in set(self.splits) - {"chunk"}:
+        for split in self.splits:
             self.sides(split, 0)  # which checks its options
         if self.seeds < 1:
             raise ValueError(f"--seeds must be at least 1, found {self.seeds}")
@@ -165,9 +182,235 @@ class ClassifyConfig:
             )
 
     def sides(self, split: str, seed: int) -> DataConfig:
-        """The data of run ``seed`` on ``split``, which is none of chunks."""
+        """The data of run ``seed`` on ``split``."""
         shift = 0 if self.one_split else seed
         return replace(self.data, split=split, split_seed=self.data.split_seed + shift)
+
+
+@dataclass(frozen=True)
+class TrainGansConfig:
+    """Training the GANs of a data set.
+
+    Attributes
+    ----------
+    recipe : clip, GAN and its training.
+    data : tracks and split; the training side alone is heard.
+    seeds : GANs a class.
+    at_once : GANs trained in one program; None is all on an accelerator, one on a CPU.
+    quality : generated clips that the sample metrics are measured on; 0 measures none.
+    judge : also by a classifier of the training tracks: inception score, different bins.
+    tensorboard : write TensorBoard's event files, too.
+    """
+
+    recipe: Recipe
+    data: DataConfig = DataConfig()
+    seeds: int = 1
+    at_once: int | None = None
+    quality: int = 256
+    judge: bool = False
+    tensorboard: bool = False
+
+    def __post_init__(self):
+        self.data.refuse_chunks("a training of GANs")
+        for option, value in {"--gan-seeds": self.seeds, "--at-once": self.at_once}.items():
+            if value is not None and value < 1:
+                raise ValueError(f"{option} must be at least 1, found {value}")
+        if self.quality < 0:
+            raise ValueError(f"--quality must be 0 or more clips, found {self.quality}")
+
+    @property
+    def inspected(self) -> Recipe:
+        """The recipe with a number of inspections where it says none."""
+        settings = self.recipe.gan_train
+        if settings.inspect_every:
+            return self.recipe
+        every = max(1, settings.steps // INSPECTIONS)
+        return replace(self.recipe, gan_train=replace(settings, inspect_every=every))
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Clips of the GANs of a run, as files.
+
+    Attributes
+    ----------
+    run : run folder of `train` or `compare`, or an exported generator.
+    step : of this checkpoint, or "best"; None is the newest.
+    label : only this class.
+    count : clips of each class; None is 16, or as many as there are ``latents``.
+    seed : of the latents.
+    latents : an .npy file (n, latent_dim) to make the clips from.
+    truncation : latents from ±T: less is more typical.
+    batch_size : clips at a time; less takes less memory.
+    format : "wav" or "flac".
+    sample_rate : Hz, where the run does not say.
+    """
+
+    run: Path
+    step: int | str | None = None
+    label: str | None = None
+    count: int | None = None
+    seed: int = 0
+    latents: Path | None = None
+    truncation: float = 1.0
+    batch_size: int = 64
+    format: str = "wav"
+    sample_rate: int | None = None
+
+    def __post_init__(self):
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"--count must be at least 1, found {self.count}")
+        _check_files(self.format, self.sample_rate)
+
+
+@dataclass(frozen=True)
+class InterpolateConfig:
+    """Clips on the way from one sound to another.
+
+    Attributes
+    ----------
+    run, step, format, sample_rate : as `GenerateConfig` takes them.
+    label : class of the first sound; of a run with one class, that one.
+    to_label : class of the last sound, by a conditional GAN; None is the same.
+    seed : of the first sound.
+    to_seed : of the last; None is the next, or with ``to_label`` the same.
+    steps : sounds, both ends among them.
+    """
+
+    run: Path
+    step: int | str | None = None
+    label: str | None = None
+    to_label: str | None = None
+    seed: int = 0
+    to_seed: int | None = None
+    steps: int = 9
+    format: str = "wav"
+    sample_rate: int | None = None
+
+    def __post_init__(self):
+        _check_files(self.format, self.sample_rate)
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Files classified by a trained classifier.
+
+    Attributes
+    ----------
+    run : run folder of `classify`, or a classifier's file.
+    files : audio files, or folders of them.
+    split : whose classifier; None is the first that does not leak.
+    seed : which of the split's classifiers.
+    labelled : the folder of each file names its class: test on them.
+    """
+
+    run: Path
+    files: tuple[Path, ...]
+    split: str | None = None
+    seed: int = 0
+    labelled: bool = False
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A search for a recipe's sizes.
+
+    Attributes
+    ----------
+    recipe : what is searched for; of `SPACES`.
+    data : tracks and fractions of the runs that are to be kept clean.
+    trials : how many are tried, those cut off with them.
+    held_out_seeds : the test tracks of split seeds ``split_seed`` … + this - 1 stay unseen.
+    seed : of the search.
+    """
+
+    recipe: Recipe
+    data: DataConfig = DataConfig()
+    trials: int = 30
+    held_out_seeds: int = 3
+    seed: int = 0
+
+    def __post_init__(self):
+        self.data.refuse_chunks("a search")
+        if self.recipe.name not in SPACES:
+            raise ValueError(
+                f"--recipe {self.recipe.name}: its sizes are published; a search is for "
+                f"{', '.join(SPACES)}"
+            )
+        for name in ("trials", "held_out_seeds"):
+            if getattr(self, name) < 1:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} must be at least 1, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """A study of `VARIANTS`.
+
+    Attributes
+    ----------
+    data : tracks and split; the GANs are trained on the training side, all classes together.
+    seconds : of training of each run.
+    seeds : runs of each variant, seeds 0 … seeds - 1.
+    variants : names in `VARIANTS`, the reference among them.
+    sample_rate, num_samples : Hz and length of a clip.
+    gan_dim, batch_size, learning_rate : of every variant alike.
+    pad_end : fill tracks shorter than a clip with zeros.
+    count : clips of each run that are measured, and real windows they are compared with.
+    """
+
+    data: DataConfig = DataConfig()
+    seconds: float = 60.0
+    seeds: int = 3
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    sample_rate: int = 16000
+    num_samples: int = 16384
+    gan_dim: int = 8
+    batch_size: int = 16
+    learning_rate: float = 4e-4
+    pad_end: bool = False
+    count: int = 512
+
+    def __post_init__(self):
+        self.data.refuse_chunks("a study")
+        if unknown := [name for name in self.variants if name not in VARIANTS]:
+            raise ValueError(
+                f"--variants {', '.join(unknown)}: there is none; take of {', '.join(VARIANTS)}"
+            )
+        if REFERENCE not in self.variants or len(set(self.variants)) < len(self.variants):
+            raise ValueError(
+                f"--variants takes different names, {REFERENCE} among them, which the others are "
+                f"held against; found {', '.join(self.variants) or 'none'}"
+            )
+        for name in ("seconds", "sample_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"--{name.replace('_', '-')} must be positive, found 0 or less")
+        if self.seeds < 1:
+            raise ValueError(f"--seeds must be at least 1, found {self.seeds}")
+        for name in self.variants:
+            self.gan(name), self.training(name)  # which check the rest, before any work
+
+    def gan(self, variant: str) -> WaveGANConfig:
+        """The networks of a variant."""
+        changes = VARIANTS[variant].gan
+        return WaveGANConfig(num_samples=self.num_samples, dim=self.gan_dim, **changes)
+
+    def training(self, variant: str) -> TrainConfig:
+        """How a variant is trained, but for its steps and seed."""
+        settings = {
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "pad_end": self.pad_end,
+            "accumulate": 1,  # parts of a batch would take longer: the same program for all
+        }
+        return TrainConfig(**{**settings, **VARIANTS[variant].train})
+
+
+def _check_files(suffix: str, sample_rate: int | None) -> None:
+    if suffix not in ("wav", "flac"):
+        raise ValueError(f"--format is wav or flac, found {suffix!r}")
+    if sample_rate is not None and sample_rate < 1:
+        raise ValueError(f"--sample-rate must be positive, found {sample_rate}")
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -6,15 +6,19 @@ Each says what it is, the command that runs it, how long that takes, and what to
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from classifiers import FitConfig
 from experiments.inputs import Input, LogMel, LogMelPicture, LogMelTempogram, Mfcc, Picture
 from wavegan import TrainConfig, WaveGANConfig
+from wavegan.augmentation import AUGMENTATIONS
+
+if TYPE_CHECKING:
+    import optuna
 
 GTZAN_TRACK = 29.9  # seconds that every track of GTZAN has
 
@@ -327,3 +331,60 @@ _ALL = (
 )  # fmt: skip
 
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+
+
+# --- searches ------------------------------------------------------------------------------------
+
+
+def cnn_rnn_tempo(trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Network options and settings of the training to try."""
+    width = trial.suggest_categorical("width", [8, 16, 32])
+    options = {
+        "conv_widths": (width, 2 * width, 2 * width),
+        "lstm_units": trial.suggest_categorical("lstm_units", [32, 64, 128]),
+        "dense_size": trial.suggest_categorical("dense_size", [32, 64, 128]),
+        "dropout": trial.suggest_float("dropout", 0.1, 0.5, step=0.1),
+    }
+    settings = {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+    }
+    return options, settings
+
+
+Space = Callable[["optuna.trial.BaseTrial"], tuple[dict[str, Any], dict[str, Any]]]
+SPACES: Mapping[str, Space] = {"cnn_rnn_tempo": cnn_rnn_tempo}
+
+
+# --- GANs ----------------------------------------------------------------------------------------
+
+REFERENCE = "reference"
+
+_R1 = {"loss": "logistic-r1", "penalty_every": 16, "critic_steps": 1}
+_AUGMENT = {"augment": tuple(AUGMENTATIONS)}
+_SPECTROGRAM = {"spectrogram_critic": True}
+
+VARIANTS: dict[str, GanPreset] = {
+    REFERENCE: GanPreset("WGAN-GP, 5 critic steps a generator step"),
+    "logistic-r1": GanPreset("logistic loss, R1 every 16th step, 1 critic step", train=_R1),
+    "augment": GanPreset("adaptive augmentation of what the critic sees", train=_AUGMENT),
+    "spectral-norm": GanPreset("spectral norm of the critic", gan={"spectral_norm": True}),
+    "spectrogram-critic": GanPreset("a second critic on spectrograms", gan=_SPECTROGRAM),
+    "logistic-r1+augment": GanPreset("both", train=_R1 | _AUGMENT),
+    "combined": GanPreset(
+        "logistic-r1, augment and spectrogram-critic", gan=_SPECTROGRAM, train=_R1 | _AUGMENT
+    ),
+}
+
+
+GAN_PRESETS: dict[str, GanPreset] = {
+    # `wavegan train --gan reference --data DIR`: 200k steps took its authors 4 days on a P100.
+    "reference": GanPreset(
+        "as its authors trained it",
+        gan={"dim": 64},
+        train={"loss": "wgan-gp", "batch_size": 64, "critic_steps": 5, "steps": 200_000},
+    ),
+    # `wavegan train --gan small-data --data DIR`: what did best in `wavegan study` on gtzan-mini
+    # and on fsdd, by the kernel distance to the training clips, for every seed.
+    "small-data": VARIANTS["logistic-r1"],
+}

@@ -24,6 +24,8 @@ from typing import Any
 
 from features.files import write_json
 
+FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
+
 
 class Run:
     """A run folder, locked against a second process while it is worked on."""
@@ -32,11 +34,14 @@ class Run:
         self.path = Path(path).absolute()
 
     @contextmanager
-    def working(self, config: Mapping[str, Any], fixed: Mapping[str, Any]) -> Iterator[Run]:
+    def working(
+        self, command: str, config: Mapping[str, Any], fixed: Mapping[str, Any]
+    ) -> Iterator[Run]:
         """Take the folder, or resume what is there.
 
         Parameters
         ----------
+        command : which the folder belongs to.
         config : written to ``config.json``.
         fixed : the part of it that a folder keeps for good; other settings may change, and
             what depends on them is done again.
@@ -57,13 +62,7 @@ class Run:
         file = self.path / "config.json"
         fixed = json.loads(json.dumps(dict(fixed)))
         if file.exists():
-            found = self.read_json("config.json").get("fixed", {})
-            if differing := [n for n in found if fixed.get(n) != found[n]]:
-                shown = "; ".join(f"{n}: {found[n]} there, {fixed.get(n)} here" for n in differing)
-                raise ValueError(
-                    f"--out {self.path} holds another run ({shown}): choose another folder, or "
-                    "give the same settings to resume it"
-                )
+            self._check(command, fixed)
         elif self.path.exists() and {f.name for f in self.path.iterdir()} - {"stages", ".lock"}:
             raise ValueError(
                 f"--out {self.path} holds files but no run (no config.json): choose a new folder"
@@ -77,9 +76,33 @@ class Run:
                     f"--out {self.path} is in use by another process: wait for it, or choose "
                     "another folder"
                 ) from None
-            write_json(file, {"fixed": fixed, **config})
+            write_json(file, {"format": FORMAT, "command": command, "fixed": fixed, **config})
             write_json(self.path / "environment.json", environment())
             yield self
+
+    def _check(self, command: str, fixed: Mapping[str, Any]) -> None:
+        """Make sure that the folder's run is the one that is asked for, made by this version."""
+        found = self.read_json("config.json")
+        if found.get("format") != FORMAT:
+            made = "environment.json"
+            versions = self.read_json(made)["versions"] if (self.path / made).exists() else {}
+            raise ValueError(
+                f"--out {self.path} holds a run of wavegan {versions.get('wavegan', '0.1')}, whose "
+                "stages this version can't go on with: choose another folder, or finish it with "
+                "the version that made it"
+            )
+        if found["command"] != command:
+            raise ValueError(
+                f"--out {self.path} holds a run of `wavegan {found['command']}`, and this is "
+                f"`wavegan {command}`: choose another folder"
+            )
+        there = found["fixed"]
+        if differing := [name for name in fixed if there.get(name) != fixed[name]]:
+            shown = "; ".join(f"{n}: {there.get(n)} there, {fixed[n]} here" for n in differing)
+            raise ValueError(
+                f"--out {self.path} holds another run ({shown}): choose another folder, or give "
+                "the same settings to resume it"
+            )
 
     def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """The folder of a finished stage, built now where it is not there yet.

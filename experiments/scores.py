@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.variants import REFERENCE
+from experiments.recipes import REFERENCE
 from features.synthetic import GENRES
 
 Record = Mapping[str, Any]  # an object of results.json

@@ -6,10 +6,14 @@ that draws both again: whole tracks (a track's clips rise and fall together), an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from classifiers import vote_by_track
+from features import Clips
 
 RESAMPLES = 4000
 POWER_FACTOR = 2.8  # standard errors that a two-sided 5 % test finds with 80 % power
@@ -28,6 +32,10 @@ class Difference:
     mean: float
     ci95: tuple[float, float]
     detectable: float | None
+
+    def interval(self) -> dict[str, Any]:
+        """The mean and its interval, as results hold them."""
+        return {"mean": self.mean, "ci95": list(self.ci95)}
 
     @property
     def verdict(self) -> str:
@@ -80,6 +88,58 @@ def paired_difference(
         (float(low), float(high)),
         float(POWER_FACTOR * error) if error > 0 else None,
     )
+
+
+def compare_arms(
+    arms: Mapping[str, Sequence[tuple[np.ndarray, Clips]]],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    cluster: Mapping[str, str],
+    groups: np.ndarray,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The paired differences of arms in every metric, and class by class in recall.
+
+    Parameters
+    ----------
+    arms : of each run its probabilities (n, K) and the test clips, the same in all runs.
+    pairs : each arm, and the one that it is held against.
+    cluster : of each test track, what is resampled as a whole.
+    groups : (runs,) the GAN seed of each run.
+
+    Returns
+    -------
+    list of dict, list of dict
+        Rows with ``arm``, ``against``, ``mean`` and ``ci95``; the first have a ``metric``,
+        ``verdict`` and ``detectable``, the second a ``label``.
+    """
+    differences: list[dict[str, Any]] = []
+    per_label: list[dict[str, Any]] = []
+    if not pairs:
+        return differences, per_label
+    test = arms[pairs[0][0]][0][1]
+    first = np.sort(np.unique(test.track_ids, return_index=True)[1])  # in the votes' order
+    units = np.array([cluster[track] for track in test.track_ids])
+    clips = {name: np.stack([p.argmax(1) for p, _ in runs]) for name, runs in arms.items()}
+    tracks = {
+        name: np.stack([vote_by_track(p, test.track_ids)[1].argmax(1) for p, _ in runs])
+        for name, runs in arms.items()
+    }
+    for arm, against in pairs:
+        named = {"arm": arm, "against": against}
+        by_track = (test.labels[first], tracks[arm], tracks[against], units[first])
+        by_clip = (test.labels, clips[arm], clips[against], units)
+        for name, data, metric in (
+            ("track_accuracy", by_track, accuracy),
+            ("accuracy", by_clip, accuracy),
+            ("macro_f1", by_clip, macro_f1),
+        ):
+            found = paired_difference(*data, metric, groups=groups)
+            more = {"verdict": found.verdict, "detectable": found.detectable}
+            differences.append({**named, "metric": name, **found.interval(), **more})
+        for label, name in enumerate(test.label_names):
+            found = paired_difference(*by_clip, recall_of(label), groups=groups)
+            per_label.append({**named, "label": name, **found.interval()})
+    return differences, per_label
 
 
 def _run_shares(rng: np.random.Generator, groups: np.ndarray) -> np.ndarray:

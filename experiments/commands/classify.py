@@ -1,54 +1,40 @@
-"""Training and testing one recipe, on one split or several.
+"""Training and testing a recipe on one split or several: a comparison with one arm.
 
     tracks → clips → features (once) → split → one classifier a seed → results.json, report.html
 
-Each classifier is kept in the run folder under a key of all that went into it.
+Several recipes run one after the other, into one table.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from classifiers import save
-from experiments.commands.predict import describe
 from experiments.config import ClassifyConfig, as_dict
-from experiments.inputs import Augmented
 from experiments.report.classify import render_classification
+from experiments.report.recipes import (
+    recipe_table_markdown,
+    recipe_table_text,
+    render_recipe_table,
+)
 from experiments.report.sound import altered_clips
 from experiments.report.tables import write_tracks_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
-from experiments.stages.data import Music, read_music, refuse_searched
-from experiments.stages.gans import Gan, find_gans, refuse_leaks, sample_gan
-from experiments.stages.results import classifier_record
-from experiments.stages.segments import cut_recordings
-from experiments.stages.trials import fit_classifier
-from features import (
-    Clips,
-    LeakError,
-    LeakWarning,
-    Rows,
-    Standardizer,
-    check_disjoint,
-    extract,
-    fingerprint,
-    split_clips,
-)
+from experiments.stages.data import Rows, cut, open_dataset, refuse_searched, say_groups
+from experiments.stages.examples import Arm, Material, altered, generated
+from experiments.stages.gans import Gan, find_gans, gan_of, refuse_leaks
+from experiments.stages.trials import Trial, run_trial
+from features import Clips, LeakError, extract
 from features.augmentation import parse_augmentations
 from features.files import write_json, write_text
-from features.splits import SIDES
 
 HEARD = 3  # clips in the report, where there is augmentation to hear
-Sides = dict[str, np.ndarray]  # rows of the clips on each side
 
 
 def classify(
@@ -64,7 +50,7 @@ def classify(
     Parameters
     ----------
     command : the line that a reader types to do the same, for the report.
-    progress, should_stop : as in `experiments.commands.compare.compare`.
+    progress, should_stop : as in `experiments.compare`.
 
     Raises
     ------
@@ -74,49 +60,61 @@ def classify(
         Where generated clips come of a GAN that saw a validation or test track.
     FloatingPointError
         For a training that diverged.
-    TrainingInterrupted
+    Interrupted
         Where ``should_stop`` said so; the same call goes on.
     """
-    started = time.monotonic()
-    progress = progress or Progress(quiet=True)
+    started, progress = time.monotonic(), progress or Progress(quiet=True)
     recipe = config.recipe
-    music = read_music(
-        config.data,
-        sample_rate=recipe.sample_rate,
-        num_samples=1,  # which tracks are too short shows when they are cut
-        progress=progress,
-    )
-    clips = cut_recordings(
-        recipe,
-        music.recordings,
-        labels=music.labels,
-        skip_short=config.data.skip_short,
-        progress=progress,
-    )
-    found = len(music.recordings)
-    music = music.only(set(clips.track_ids.tolist()))
+    dataset = open_dataset(config.data, sample_rate=recipe.sample_rate, progress=progress)
+    dataset, clips = cut(dataset, recipe, skip_short=config.data.skip_short, progress=progress)
     if "group" in config.splits:
-        music.say_groups(progress)
-    if left := found - len(music.recordings):
-        progress.say(f"left out: {left} tracks shorter than a clip")
-    sides = {  # of every run, before any training
-        (split, seed): _sides(config, music, clips, split, seed)
-        for split in config.splits
-        for seed in range(config.seeds)
-    }
-    for (split, seed), rows in sides.items():
-        _gans(config, clips, split, seed, rows)
-    fixed = {"recipe": recipe.name, "data": music.digest}
-    with Run(out).working(as_dict(config), fixed) as run:
+        say_groups(dataset.recordings, progress)
+    gans = [] if config.generated is None else find_gans(Path(config.generated))
+    sides: dict[tuple[str, int], Rows] = {}  # of every run, before any training
+    for split in config.splits:
+        for seed in range(config.seeds):
+            data = config.sides(split, seed)
+            sides[split, seed] = rows = dataset.sides(clips, data)
+            if split != "chunk":
+                refuse_searched(recipe, clips, rows, data.split_seed)
+            if gans:
+                _check_gans(config, gans, clips, split, seed, rows)
+    fixed = {"recipe": recipe.name, "data": dataset.digest}
+    waveform, batches = parse_augmentations(config.augment)
+    arm = _arm(config)
+    with Run(out).working("classify", as_dict(config), fixed) as run:
         features = extract(
             clips,
             recipe.input,
             on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
         )
-        job = _Job(run, config, clips, features, progress, should_stop)
         splits: dict[str, Any] = {}
         for split in config.splits:
-            runs = [job.run_one(split, seed, sides[split, seed]) for seed in range(config.seeds)]
+            runs = []
+            for seed in range(config.seeds):
+                material = Material(
+                    run,
+                    recipe,
+                    clips,
+                    sides[split, seed],
+                    features,
+                    progress,
+                    gans=gans,
+                    waveform=waveform,
+                    copy_seed=lambda seed, copy: seed,
+                )
+                outcome = run_trial(
+                    Trial(split, arm.about, seed),
+                    material,
+                    arm.training(material, seed),
+                    recipe.fit,
+                    augment=batches,
+                    task=f"{recipe.name}, {split} split, {seed + 1}/{config.seeds}",
+                    should_stop=should_stop,
+                )
+                seeds = {"seed": seed, "split_seed": config.sides(split, seed).split_seed}
+                found = {"tracks": outcome.tracks(), **outcome.sides(), **seeds}
+                runs.append(outcome.record() | found)
             leaks = split == "chunk" and recipe.per_track != 1  # a clip that is a track is whole
             splits[split] = {"leaks": leaks, "runs": runs}
         results = {
@@ -125,18 +123,12 @@ def classify(
             "command": command,
             "config": as_dict(config),
             "published": {"accuracy": recipe.published, "note": _note(config)},
-            "data": {
-                "name": music.name,
-                "labels": list(music.labels),
-                "tracks": len(set(clips.track_ids)),
+            "data": dataset.about()
+            | {
+                "tracks": len(dataset.recordings),
                 "sample_rate": recipe.sample_rate,
                 "num_samples": clips.num_samples,
                 "clip_seconds": clips.num_samples / recipe.sample_rate,
-                "hash": music.digest,
-                "quarantined": [
-                    {"track": q.track.track_id, "reason": q.reason} for q in music.quarantined
-                ],
-                "skipped": list(music.skipped),
             },
             "splits": splits,
             "environment": environment()
@@ -144,13 +136,24 @@ def classify(
         }
         write_json(run.path / "results.json", results)
         write_tracks_csv(run.path / "tracks.csv", results)
-        page = render_classification(results, heard=_heard(config, clips))
-        write_text(run.path / "report.html", page)
+        write_text(
+            run.path / "report.html", render_classification(results, heard=_heard(config, clips))
+        )
     return results
 
 
+def _arm(config: ClassifyConfig) -> Arm:
+    """The one arm: real clips, with generated ones and altered copies where they are asked for."""
+    added = {
+        "synthetic": generated if config.generated is not None else None,
+        "classical": altered if config.augment != "none" else None,
+    }
+    makers = {name: maker for name, maker in added.items() if maker is not None}
+    return Arm("+".join(["real", *makers]), tuple(makers.values()))
+
+
 def _heard(config: ClassifyConfig, clips: Clips) -> dict[str, dict[str, np.ndarray]]:
-    """A clip of each of some classes as the waveform's augmentations alter it, as HTML."""
+    """A clip of each of some classes as the waveform's augmentations alter it."""
     waveform, _ = parse_augmentations(config.augment)
     if waveform is None:
         return {}
@@ -166,48 +169,17 @@ def _note(config: ClassifyConfig) -> str:
     return config.recipe.note + ("; here real clips alone, no --generated" if missing else "")
 
 
-def _sides(
-    config: ClassifyConfig, music: Music, clips: Clips, split: str, seed: int
-) -> dict[str, np.ndarray]:
-    """The clips of each side; no track is on two of them but for the split of chunks."""
-    if split == "chunk":
-        data = config.sides("track", seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", LeakWarning)  # the results say so
-            parts = split_clips(clips, fractions=data.fractions, seed=data.split_seed)
-        row = {key: i for i, key in enumerate(zip(clips.track_ids, clips.starts, strict=True))}
-        return {
-            side: np.array(
-                [
-                    row[key]
-                    for part in [getattr(parts, side)]
-                    for key in zip(part.track_ids, part.starts, strict=True)
-                ],
-                int,
-            )
-            for side in SIDES
-        }
-    data = config.sides(split, seed)
-    source = music.split(data)
-    tracks = source.split
-    check_disjoint(tracks, groups=split == "group")
-    refuse_searched(config.recipe, source, data.split_seed)
-    ids = {side: [track.track_id for track in getattr(tracks, side)] for side in SIDES}
-    return {side: np.flatnonzero(np.isin(clips.track_ids, ids[side])) for side in SIDES}
-
-
-def _gans(config: ClassifyConfig, clips: Clips, split: str, seed: int, sides: Sides) -> list[Gan]:
-    """The GAN of each class of a run, if any are given; it saw nothing of what is held out."""
-    if config.generated is None:
-        return []
-    given, gans, chosen = f"--generated {config.generated}", find_gans(Path(config.generated)), []
-    held_out = {str(d) for side in ("valid", "test") for d in clips.digests[sides[side]]}
+def _check_gans(
+    config: ClassifyConfig, gans: Sequence[Gan], clips: Clips, split: str, seed: int, rows: Rows
+) -> None:
+    """Make sure that each class has a GAN with fitting clips that saw nothing held out."""
+    given = f"--generated {config.generated}"
+    held_out = {str(d) for side in ("valid", "test") for d in clips.digests[rows[side]]}
     for name in clips.label_names:
-        fitting = [gan for gan in gans if name in gan.labels]
-        if not fitting:
-            known = ", ".join(label for gan in gans for label in gan.labels)
-            raise ValueError(f"{given} has no GAN of {name!r}, only of {known}")
-        gan = fitting[seed % len(fitting)]
+        try:
+            gan = gan_of(gans, name, seed)
+        except ValueError as error:
+            raise ValueError(f"{given} has {error}") from None
         try:
             refuse_leaks(gan, () if split == "chunk" else held_out)
         except LeakError as error:
@@ -223,121 +195,60 @@ def _gans(config: ClassifyConfig, clips: Clips, split: str, seed: int, sides: Si
                 f"{clips.num_samples} at {clips.sample_rate} Hz: train GANs with "
                 f"--recipe {config.recipe.name}"
             )
-        chosen.append(gan)
-    return chosen
 
 
-@dataclass(frozen=True)
-class _Added:
-    """Training examples beside the real clips: generated ones, or altered copies."""
-
-    features: Rows
-    labels: np.ndarray
-    key: str
-    altered: bool = False
+# --- several recipes -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What the runs of one recipe share."""
+def classify_all(
+    configs: Sequence[ClassifyConfig],
+    out: str | Path,
+    *,
+    command: str = "",
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> str:
+    """Run each recipe in a folder of its own in ``out``; the table as text.
 
-    run: Run
-    config: ClassifyConfig
-    clips: Clips
-    features: Rows
-    progress: Progress
-    should_stop: Callable[[], bool] | None
+    A recipe that can't be run stays in the table, with the reason. After each recipe the table
+    so far is written: ``results.json``, ``table.md`` and ``report.html``.
+    """
+    out, progress = Path(out), progress or Progress(quiet=True)
+    found: list[dict[str, Any]] = []
+    for config in configs:
+        recipe = config.recipe
+        if recipe.per_track == 1:  # the clip is the track: both splits are one
+            splits = tuple(dict.fromkeys("track" if s == "chunk" else s for s in config.splits))
+            config = replace(config, splits=splits)
+        progress.say(f"{recipe.name} ({len(found) + 1} of {len(configs)}): {recipe.about}")
+        try:
+            results = classify(
+                config,
+                out / recipe.name,
+                command=command,
+                progress=progress,
+                should_stop=should_stop,
+            )
+        except (ValueError, FloatingPointError) as error:
+            progress.say(f"{recipe.name} failed: {error}")
+            published = {"accuracy": recipe.published, "note": recipe.note}
+            results = {"recipe": recipe.name, "published": published, "error": str(error)}
+        found.append(results)
+        _write_table(out, found, command)
+    return recipe_table_text(found)
 
-    def run_one(self, split: str, seed: int, sides: Sides) -> dict[str, Any]:
-        """Train and test one classifier; the record of it."""
-        recipe, clips = self.config.recipe, self.clips
-        added = [*self._generated(split, seed, sides), *self._altered(seed, sides)]
 
-        def build(folder: Path) -> None:
-            self._train(folder, split, seed, sides, added)
+def gather_recipes(out: Path) -> list[dict[str, Any]]:
+    """Write the table of the recipes that have been run in folders in ``out``; their results."""
+    runs = sorted(out.glob("*/results.json"))
+    read = [Run(file.parent).read_json("results.json") for file in runs]
+    if found := [results for results in read if "splits" in results]:
+        _write_table(out, found, "")
+    return found
 
-        rows = {
-            side: [f"{clips.digests[i]}:{clips.starts[i]}:{clips.labels[i]}" for i in index]
-            for side, index in sides.items()
-        }
-        inputs = {
-            "architecture": recipe.architecture,
-            "options": dict(recipe.options),
-            "fit": as_dict(recipe.fit),
-            "seed": seed,
-            "input": fingerprint(recipe.input),
-            "clip": [recipe.sample_rate, clips.num_samples, recipe.silence],
-            "rows": hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest(),
-            "generated": [more.key for more in added if not more.altered],
-            "augment": self.config.augment,
-            "labels": list(clips.label_names),
-        }
-        name = f"classifier-{split}-{seed}"
-        folder = self.run.stage(name, json.loads(json.dumps(inputs)), build)
-        return classifier_record(folder, clips, sides) | {
-            "seed": seed,
-            "split_seed": self.config.sides("track", seed).split_seed,
-            "classifier": f"stages/{folder.name}/classifier.safetensors",
-        }
 
-    def _train(
-        self, folder: Path, split: str, seed: int, sides: Sides, added: Sequence[_Added]
-    ) -> None:
-        """Fit and test a classifier into ``folder``."""
-        recipe, clips = self.config.recipe, self.clips
-        rows = {side: Rows([self.features], index) for side, index in sides.items()}
-        scaler = Standardizer.fit(rows["train"]) if recipe.input.standardize else None
-        labels = np.concatenate([clips.labels[sides["train"]], *(more.labels for more in added)])
-        model = fit_classifier(
-            self.run,
-            folder,
-            recipe,
-            recipe.fit,
-            train=(Rows([rows["train"], *(more.features for more in added)]), labels),
-            valid=(rows["valid"], clips.labels[sides["valid"]]) if len(sides["valid"]) else None,
-            test=rows["test"],
-            scaler=scaler,
-            num_classes=len(clips.label_names),
-            seed=seed,
-            task=f"{recipe.name}, {split} split, {seed + 1}/{self.config.seeds}",
-            about={"split": split, "seed": seed},
-            progress=self.progress,
-            augment=parse_augmentations(self.config.augment)[1],
-            should_stop=self.should_stop,
-        )
-        about = describe(recipe, clips, sides["train"], scaler, split=split, seed=seed)
-        save(model, folder / "classifier.safetensors", metadata=about)
-
-    def _altered(self, seed: int, sides: Sides) -> list[_Added]:
-        """An altered copy of each training clip, where the waveform is to be augmented."""
-        waveform, _ = parse_augmentations(self.config.augment)
-        if waveform is None:
-            return []
-        make = Augmented(self.config.recipe.input, waveform, seed)
-        clips = self.clips.select(sides["train"])
-        features = extract(clips, make, on_progress=self._on_features("augmented features"))
-        return [_Added(features, clips.labels, fingerprint(make), altered=True)]
-
-    def _on_features(self, task: str) -> Callable[[int, int], None]:
-        return lambda done, total: self.progress.update(task, done, total, unit="clip")
-
-    def _generated(self, split: str, seed: int, sides: Sides) -> list[_Added]:
-        """Generated clips, as many as real ones of each class, where a run of GANs is given."""
-        if self.config.generated is None:
-            return []
-        names = self.clips.label_names
-        counts = np.bincount(self.clips.labels[sides["train"]], minlength=len(names))
-        gans = _gans(self.config, self.clips, split, seed, sides)
-        return [self._of_gan(gan, i, int(counts[i])) for i, gan in enumerate(gans)]
-
-    def _of_gan(self, gan: Gan, label: int, count: int) -> _Added:
-        """``count`` clips of a class."""
-        recipe, rate = self.config.recipe, self.clips.sample_rate
-        name = self.clips.label_names[label]
-        audio = sample_gan(self.run, gan, count, name)
-        task = f"features of generated {name}"
-        features = extract(
-            audio, recipe.input, sample_rate=rate, on_progress=self._on_features(task)
-        )
-        key = f"{gan.folder.name}:{name}:{count}"
-        return _Added(features, np.full(count, label, np.int32), key)
+def _write_table(out: Path, found: Sequence[dict[str, Any]], command: str) -> None:
+    made = {"command": command, "environment": environment()}
+    write_json(out / "results.json", {**made, "recipes": list(found)})
+    write_text(out / "table.md", recipe_table_markdown(found))
+    write_text(out / "report.html", render_recipe_table(found))

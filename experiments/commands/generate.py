@@ -1,4 +1,4 @@
-"""Clips of a generator as files, each with its latent, and a manifest of what made them."""
+"""Clips of trained GANs as files, each with its latent, and a manifest of what made them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,166 @@ import glob
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from experiments.config import GenerateConfig, InterpolateConfig
+from experiments.report.terminal import Progress
+from experiments.stages.gans import Gan, find_gans, writing_rows
 from features import save_audio
-from features.files import replacing, write_json
-from wavegan import Generator, interpolate
+from features.files import write_json
+from wavegan import Generator
+from wavegan import interpolate as interpolated
+from wavegan.export import export as export_generator
 from wavegan.sampling import draw_latents, generate_batches, line
 
 MANIFEST = "manifest.json"
 _PLAN = "manifest.part.json"  # the manifest of what is not finished
 
 
-@contextmanager
-def writing_rows(path: Path, shape: tuple[int, ...], dtype: str) -> Iterator[BinaryIO]:
-    """An .npy file of ``shape`` to write the rows to, one after another; whole or not at all.
+@dataclass(frozen=True)
+class Written:
+    """What a command wrote.
 
-    Unlike a memory-mapped file, it takes no memory as it grows, and a full disk is an OSError.
+    Attributes
+    ----------
+    folder : where the files are.
+    labels : the classes of the clips.
+    files : their names below the folder's; of `generate` those of each class.
     """
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        header = {"descr": dtype, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        yield file
+
+    folder: Path
+    labels: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def generate(
+    config: GenerateConfig, out: str | Path | None = None, *, progress: Progress | None = None
+) -> Written:
+    """Write clips of the GANs of a run, a folder a class, into ``out`` (RUN/generated if None).
+
+    What an interrupted call of the same options left is kept.
+
+    Raises
+    ------
+    ValueError
+        For a run without GANs, without that class, or of an unknown sample rate.
+    CheckpointError
+        For a checkpoint that is not there, or damaged.
+    """
+    progress = progress or Progress(quiet=True)
+    out = Path(out) if out is not None else _beside(config.run, "generated")
+    labels: list[str] = []
+    files: list[str] = []
+    for gan in _gans(config.run, config.label):
+        generator, step = gan.generator(config.step)
+        about = gan.about(step, config.sample_rate)
+        for i, name in enumerate(gan.labels):
+            if config.label not in (None, name):
+                continue
+            folder = out / (f"{name}-gan{gan.seed}" if gan.seed else name)
+            clips = write_samples(
+                generator,
+                folder,
+                config.count,
+                name=name,
+                about=about,
+                label=i if gan.conditional else None,
+                seed=config.seed,
+                latents=config.latents,
+                truncation=config.truncation,
+                suffix=config.format,
+                batch_size=config.batch_size,
+            )
+            for done, total in clips:
+                progress.update(f"generating {name}", done, total, unit="clip")
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            files += [f"{folder.name}/{file}" for file in manifest["files"]]
+            labels.append(name)
+    return Written(out, tuple(labels), tuple(files))
+
+
+def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Written:
+    """Write clips between two sounds into ``out`` (a folder in RUN/interpolated if None).
+
+    The joined clip is the last of the files.
+
+    Raises
+    ------
+    ValueError
+        For a run with several GANs where none is named, or a class that the GAN does not make.
+    """
+    gan = _one_gan(config.run, config.label)
+    first = config.label or (gan.labels[0] if len(gan.labels) == 1 else None)
+    if first is None:
+        raise ValueError(f"--genre is missing: this GAN has {', '.join(gan.labels)}")
+    last = config.to_label or first
+    if last not in gan.labels:
+        raise ValueError(
+            f"--to-genre {last}: this GAN has {', '.join(gan.labels)}"
+            if gan.conditional
+            else f"--to-genre {last}: this GAN makes {first} alone, and the latents of another GAN "
+            "mean other sounds; train one conditional GAN for all genres, or leave --to-genre out"
+        )
+    ahead = 0 if config.to_label else 1
+    to_seed = config.seed + ahead if config.to_seed is None else config.to_seed
+    name = f"{first}.s{config.seed}-{last}.s{to_seed}"
+    folder = Path(out) if out is not None else _beside(config.run, "interpolated") / name
+    generator, step = gan.generator(config.step)
+    files = write_interpolation(
+        generator,
+        folder,
+        config.steps,
+        name=name,
+        about=gan.about(step, config.sample_rate),
+        seeds=(config.seed, to_seed),
+        labels=(gan.labels.index(first), gan.labels.index(last)) if gan.conditional else None,
+        suffix=config.format,
+    )
+    return Written(folder, (first, last), tuple(files))
+
+
+def export(
+    run: str | Path, file: str | Path, *, step: int | str | None = None, label: str | None = None
+) -> Gan:
+    """Write one generator of a run as one ``.safetensors`` file; return its GAN."""
+    gan = _one_gan(Path(run), label)
+    generator, step = gan.generator(step)
+    metadata = {**gan.provenance, "step": step, "ema": True}
+    export_generator(generator, file, metadata=metadata)
+    return gan
+
+
+def _gans(run: Path, label: str | None) -> list[Gan]:
+    """The GANs of a run that make clips of ``label``, of any if None."""
+    found = find_gans(run)
+    gans = [gan for gan in found if label is None or label in gan.labels]
+    if not gans:
+        known = ", ".join(sorted({name for gan in found for name in gan.labels}))
+        raise ValueError(f"--genre {label}: this run has {known}")
+    return gans
+
+
+def _one_gan(run: Path, label: str | None) -> Gan:
+    """The only GAN of a run, or the only one of ``label``."""
+    gans = _gans(run, label)
+    if len({gan.label for gan in gans}) > 1:
+        raise ValueError(f"--genre is missing: this run has {', '.join(g.label for g in gans)}")
+    if len(gans) > 1:
+        folders = ", ".join(str(gan.folder) for gan in gans)
+        raise ValueError(f"RUN {run} has several GANs of {gans[0].label}: name one of {folders}")
+    return gans[0]
+
+
+def _beside(run: Path, name: str) -> Path:
+    """A folder in a run, or beside an exported file."""
+    return run / name if run.is_dir() else run.with_suffix("") / name
+
+
+# --- files ---------------------------------------------------------------------------------------
 
 
 def write_samples(
@@ -144,7 +279,7 @@ def write_interpolation(
     """
     z0, z1 = (np.asarray(draw_latents(s, 1, generator.config.latent_dim))[0] for s in seeds)
     label0, label1 = labels or (None, None)
-    audio = interpolate(generator, z0, z1, steps=steps, label0=label0, label1=label1)
+    audio = interpolated(generator, z0, z1, steps=steps, label0=label0, label1=label1)
     files = [f"{name}.{i:05d}.{suffix}" for i in range(steps)] + [f"{name}.joined.{suffix}"]
     joined = audio.reshape(-1, audio.shape[-1])
     for file, clip in zip(files, [*audio, joined], strict=True):

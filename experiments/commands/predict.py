@@ -13,42 +13,19 @@ import soundfile as sf
 from flax import nnx
 
 import classifiers
-from classifiers import predict
 from experiments import inputs
-from experiments.config import as_dict
-from experiments.recipes import Recipe
+from experiments.config import PredictConfig
 from experiments.report.predict import prediction_picture, render_predictions
 from experiments.report.tables import write_predictions_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run
-from features import AudioError, Clips, Standardizer, load_audio
+from features import AudioError, Standardizer, load_audio
 from features.cache import file_digest
 from features.dataset import SUFFIXES, gtzan_name
 from features.files import replacing, write_json, write_text
 from features.silence import remove_silence
 
 _BATCH = 32  # clips whose features are computed at a time
-
-
-def describe(
-    recipe: Recipe,
-    clips: Clips,
-    train: np.ndarray,
-    scaler: Standardizer | None,
-    **about: Any,
-) -> dict[str, Any]:
-    """What a trained classifier says of itself: all that its use needs, and what it has heard."""
-    return {
-        "recipe": recipe.name,
-        "labels": list(clips.label_names),
-        "sample_rate": recipe.sample_rate,
-        "num_samples": clips.num_samples,
-        "silence": recipe.silence,
-        "input": {"type": type(recipe.input).__name__, **as_dict(recipe.input)},
-        "scaler": scaler and scaler.to_dict(),
-        "tracks": {str(clips.track_ids[i]): str(clips.digests[i]) for i in train},
-        **about,
-    }
 
 
 @dataclass(frozen=True)
@@ -59,7 +36,7 @@ class Classifier:
     ----------
     path : its file.
     model : the network.
-    about : what `describe` wrote.
+    about : what its file says of it.
     """
 
     path: Path
@@ -114,7 +91,7 @@ class Classifier:
         features = np.concatenate(parts)
         if self.about["scaler"]:
             features = Standardizer.from_dict(self.about["scaler"]).apply(features)
-        return predict(self.model, features)
+        return classifiers.predict(self.model, features)
 
 
 def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Classifier:
@@ -144,31 +121,20 @@ def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Class
     return Classifier.read(run / found[seed])
 
 
-def predict_files(
-    run: Path,
-    paths: Sequence[Path],
-    out: Path,
-    *,
-    split: str | None = None,
-    seed: int = 0,
-    labelled: bool = False,
-    progress: Progress | None = None,
+def predict(
+    config: PredictConfig, out: str | Path, *, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Classify files, and those in folders, into ``out``: JSON, CSV and a page with pictures.
-
-    Parameters
-    ----------
-    run : of `wavegan classify`, or a classifier's file.
-    labelled : the folder of each file names its class, and the prediction is held against it.
 
     Raises
     ------
     ValueError
         No audio file; a label that the classifier has not; every file refused.
     """
+    out, labelled = Path(out), config.labelled
     progress = progress or Progress(quiet=True)
-    classifier = find_classifier(run, split, seed)
-    files = _audio_files(paths)
+    classifier = find_classifier(config.run, config.split, config.seed)
+    files = _audio_files(config.files)
     if labelled:
         _check_labels(files, classifier.labels)
     predictions, refused = [], []
@@ -183,7 +149,7 @@ def predict_files(
     if not predictions:
         raise ValueError(f"none of {len(files)} files can be classified: {_reasons(refused)}")
     result = {
-        "run": run.name,
+        "run": config.run.name,
         "recipe": classifier.about["recipe"],
         "labels": list(classifier.labels),
         "files": predictions,

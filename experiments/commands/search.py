@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,11 @@ import numpy as np
 from flax import nnx
 
 from classifiers import FitInterrupted, create, fit
-from experiments.config import DataConfig, as_dict
-from experiments.recipes import Recipe
+from experiments.config import SearchConfig, as_dict
+from experiments.recipes import SPACES, Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
-from experiments.stages.data import Music, read_music
-from experiments.stages.segments import cut_recordings
+from experiments.stages.data import Dataset, cut, open_dataset
 from features import Rows, Standardizer, extract, split_tracks
 from features.files import write_json
 from wavegan import TrainingInterrupted
@@ -32,57 +31,6 @@ if TYPE_CHECKING:
 
 Labelled = tuple[Rows, np.ndarray]  # features (N, ...) and labels (N,)
 CUT = "cut off"  # a trial that fell behind the others halfway
-
-
-@dataclass(frozen=True)
-class SearchConfig:
-    """A search.
-
-    Attributes
-    ----------
-    recipe : what is searched for; of `SPACES`.
-    data : tracks and fractions of the runs that are to be kept clean.
-    trials : how many are tried, those cut off with them.
-    held_out_seeds : the test tracks of split seeds ``split_seed`` … + this - 1 stay unseen.
-    seed : of the search.
-    """
-
-    recipe: Recipe
-    data: DataConfig = DataConfig()
-    trials: int = 30
-    held_out_seeds: int = 3
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.recipe.name not in SPACES:
-            raise ValueError(
-                f"--recipe {self.recipe.name}: its sizes are published; a search is for "
-                f"{', '.join(SPACES)}"
-            )
-        for name in ("trials", "held_out_seeds"):
-            if getattr(self, name) < 1:
-                option = f"--{name.replace('_', '-')}"
-                raise ValueError(f"{option} must be at least 1, found {getattr(self, name)}")
-
-
-def cnn_rnn_tempo(trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Network options and settings of the training to try."""
-    width = trial.suggest_categorical("width", [8, 16, 32])
-    options = {
-        "conv_widths": (width, 2 * width, 2 * width),
-        "lstm_units": trial.suggest_categorical("lstm_units", [32, 64, 128]),
-        "dense_size": trial.suggest_categorical("dense_size", [32, 64, 128]),
-        "dropout": trial.suggest_float("dropout", 0.1, 0.5, step=0.1),
-    }
-    settings = {
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
-        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
-    }
-    return options, settings
-
-
-Space = Callable[["optuna.trial.BaseTrial"], tuple[dict[str, Any], dict[str, Any]]]
-SPACES: Mapping[str, Space] = {"cnn_rnn_tempo": cnn_rnn_tempo}
 
 
 def search(
@@ -114,17 +62,17 @@ def search(
         raise ImportError("a search needs Optuna: pip install 'wavegan[search]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     progress, recipe = progress or Progress(quiet=True), config.recipe
-    music, held_out, train, judge = _prepared(config, progress)
+    dataset, held_out, train, judge = _prepared(config, progress)
     fixed = {  # trials of other settings do not compare
         "recipe": recipe.name,
-        "data": music.digest,
+        "data": dataset.digest,
         "split": as_dict(config.data),
         "held_out_seeds": config.held_out_seeds,
         "clip": [recipe.sample_rate, recipe.num_samples, recipe.silence],
         "fit": as_dict(recipe.fit),
         "seed": config.seed,
     }
-    with Run(out).working(as_dict(config), fixed) as run:
+    with Run(out).working("search", as_dict(config), fixed) as run:
         study = _study(run.path / "trials.log")
         while (number := len(_ended(study))) < config.trials:
             trial = _asked(study, config.seed + number)
@@ -132,14 +80,13 @@ def search(
             task = f"trial {number + 1} of {config.trials}"
             with _telling(study, trial, task):
                 _try(config, trial, {**recipe.options, **options}, settings, train, judge,
-                     len(music.labels), task, progress, should_stop)  # fmt: skip
-        digests = {r.track.track_id: r.digest for r in music.recordings}
+                     len(dataset.labels), task, progress, should_stop)  # fmt: skip
         result = {
             "recipe": recipe.name,
             "command": command,
             "environment": environment(),
             "held_out": sorted(held_out),
-            "best": _best(study, recipe, digests),
+            "best": _best(study, recipe, dataset.digests),
             "trials": [_trial_record(trial) for trial in _ended(study)],
         }
         write_json(run.path / "search.json", result)
@@ -148,25 +95,20 @@ def search(
 
 def _prepared(
     config: SearchConfig, progress: Progress
-) -> tuple[Music, set[str], Labelled, Labelled]:
-    """The music, the ids held out of it, and of the rest what trains and what judges."""
+) -> tuple[Dataset, set[str], Labelled, Labelled]:
+    """The data without the ids that are held out of it, and what of it trains and what judges."""
     recipe = config.recipe
-    music = read_music(
+    dataset = open_dataset(
         config.data,
         sample_rate=recipe.sample_rate,
         num_samples=recipe.num_samples,
         progress=progress,
     )
-    held_out = _held_out(config, music)
-    kept = [r for r in music.recordings if r.track.track_id not in held_out]
+    held_out = _held_out(config, dataset)
+    kept = tuple(r for r in dataset.recordings if r.track.track_id not in held_out)
+    dataset = replace(dataset, recordings=kept)
     parts = split_tracks([r.track for r in kept], fractions=(0.75, 0.0, 0.25), seed=config.seed)
-    clips = cut_recordings(
-        recipe,
-        kept,
-        labels=music.labels,
-        skip_short=config.data.skip_short,
-        progress=progress,
-    )
+    _, clips = cut(dataset, recipe, skip_short=config.data.skip_short, progress=progress)
     features = extract(
         clips,
         recipe.input,
@@ -176,14 +118,14 @@ def _prepared(
     rows = [np.flatnonzero(np.isin(clips.track_ids, side)) for side in ids]
     scaler = Standardizer.fit(Rows([features], rows[0]))
     train, judge = ((Rows([features], r, scaler), clips.labels[r]) for r in rows)
-    return replace(music, recordings=tuple(kept)), held_out, train, judge
+    return dataset, held_out, train, judge
 
 
-def _held_out(config: SearchConfig, music: Music) -> set[str]:
+def _held_out(config: SearchConfig, dataset: Dataset) -> set[str]:
     """Ids of the tracks that the recipe's runs test on."""
     data = config.data
     seeds = range(data.split_seed, data.split_seed + config.held_out_seeds)
-    splits = [music.split(replace(data, split_seed=seed)).split for seed in seeds]
+    splits = [dataset.split(replace(data, split_seed=seed)) for seed in seeds]
     return {track.track_id for split in splits for track in split.test}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,15 @@ from typing import Any
 import jax
 
 from experiments.bench import interleaved
-from experiments.config import as_dict
+from experiments.config import StudyConfig, as_dict
+from experiments.recipes import REFERENCE, VARIANTS
 from experiments.report.formats import duration
 from experiments.report.study import study_table
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
 from experiments.scores import conclusions
-from experiments.stages.data import Source, open_source
-from experiments.variants import REFERENCE, VARIANTS, StudyConfig
+from experiments.stages.data import open_dataset
+from features import Recording
 from features.files import write_json, write_text
 from wavegan import TrainConfig, TrainingDiverged, TrainingInterrupted, load, train
 from wavegan.quality import Quality
@@ -63,24 +64,26 @@ def study(
         Where ``should_stop`` says so. A run that diverges stays in the results as failed.
     """
     progress = progress or Progress(quiet=True)
-    source = open_source(
+    dataset = open_dataset(
         config.data,
         sample_rate=config.sample_rate,
         num_samples=1 if config.pad_end else config.num_samples,
         progress=progress,
     )
-    settings = as_dict(config) | {"data": source.name}
+    split = dataset.split(config.data)
+    sides = {side: dataset.of(getattr(split, side)) for side in ("train", "test")}
+    settings = as_dict(config) | {"data": dataset.name}
     free = ("seconds", "seeds", "variants", "count")
     fixed = {name: value for name, value in settings.items() if name not in free}
-    fixed |= {"digest": source.digest, "split": {**as_dict(config.data), "root": source.name}}
-    with Run(out).working({"study": settings}, fixed) as run:
-        work = _Work(run, source, config, progress, should_stop)
+    fixed |= {"digest": dataset.digest, "split": {**as_dict(config.data), "root": dataset.name}}
+    with Run(out).working("study", {"study": settings}, fixed) as run:
+        work = _Work(run, dataset.name, sides, config, progress, should_stop)
         pace = work.calibrated()
         progress.say(", ".join(f"{name} {t:.3g} s" for name, t in pace.items()) + " a step")
         runs = work.runs(pace)
         results = {
             "settings": settings,
-            "tracks": {side: len(source.sides[side]) for side in ("train", "test")},
+            "tracks": {side: len(found) for side, found in sides.items()},
             "environment": environment(),
             "variants": {name: VARIANTS[name].about for name in config.variants},
             "floor": {against: q.floor._asdict() for against, q in work.yardsticks.items()},
@@ -98,22 +101,23 @@ class _Work:
     """A study under way in its run folder."""
 
     run: Run
-    source: Source
+    name: str  # of the data
+    sides: Mapping[str, Sequence[Recording]]
     config: StudyConfig
     progress: Progress
     should_stop: Callable[[], bool] | None
 
     def __post_init__(self):
-        sides = {"train": "train", "held_out": "test"}
+        windows = {"train": "train", "held_out": "test"}
         self.yardsticks = {
             against: Quality(
-                self.source.sides[side],
+                self.sides[side],
                 sample_rate=self.config.sample_rate,
                 num_samples=self.config.num_samples,
                 count=self.config.count,
                 pad_end=self.config.pad_end,
             )
-            for against, side in sides.items()
+            for against, side in windows.items()
         }
 
     def calibrated(self) -> dict[str, float]:
@@ -143,7 +147,8 @@ class _Work:
             name: {"wavegan": as_dict(config.gan(name)), "train": as_dict(config.training(name))}
             for name in names
         }
-        folder = self.run.stage("calibration", inputs | {"data": self.source.digest}, build)
+        heard = [r.digest for r in self.sides["train"]]
+        folder = self.run.stage("calibration", inputs | {"data": heard}, build)
         return json.loads((folder / "seconds.json").read_text(encoding="utf-8"))
 
     def _training_states(self, name: str) -> Iterator[State]:
@@ -163,7 +168,7 @@ class _Work:
     def _windows(self, side: str) -> Windows:
         settings = self.config.training(REFERENCE)
         return Windows(
-            self.source.sides[side],
+            self.sides[side],
             num_samples=self.config.num_samples,
             channels=1,
             **{name: getattr(settings, name) for name in DATA},
@@ -185,9 +190,9 @@ class _Work:
 
     def _trained(self, name: str, training: TrainConfig, task: str) -> Path:
         """The folder of one GAN of all training tracks; one that diverged has a failed.json."""
-        config, recordings = self.config.gan(name), self.source.sides["train"]
+        config, recordings = self.config.gan(name), self.sides["train"]
         provenance = {
-            "label": self.source.name,
+            "label": self.name,
             "seed": training.seed,
             "sample_rate": self.config.sample_rate,
             "tracks": {r.track.track_id: r.digest for r in recordings},

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from statistics import mean
 from typing import Any
 
+from experiments.recipes import REFERENCE
 from experiments.report.kit import render
 from experiments.scores import KERNEL, Record, finished
-from experiments.variants import REFERENCE
 
 _METRICS = {
     "kernel distance": ("ema", "train", KERNEL),

@@ -1,79 +1,53 @@
-"""The data of a run: tracks found, decoded and put on their sides of the split."""
+"""From a folder to clips on their sides: tracks are found, decoded, cut and split.
+
+One data set, one way: `open_dataset` reads it, `cut` makes a recipe's clips of it, and
+`Dataset.sides` says which of them train, validate and test.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import jax
+import numpy as np
 import soundfile as sf
+from flax import nnx
 
+from classifiers import create
 from experiments.config import DataConfig
 from experiments.recipes import Recipe, recorded_search
 from experiments.report.terminal import Progress
 from features import (
     Clips,
     LeakError,
+    LeakWarning,
     Quarantined,
     Recording,
     Split,
+    Track,
+    check_disjoint,
     cut_clips,
     decode_tracks,
     scan_tracks,
+    split_clips,
     split_tracks,
 )
 from features.cache import default_cache_dir
+from features.silence import without_silence
 from features.splits import SIDES
 from features.synthetic import render_dataset
 
-Sides = dict[str, tuple[Recording, ...]]
+Rows = Mapping[str, np.ndarray]  # of each side, the rows of its clips
 
 
 @dataclass(frozen=True)
-class Source:
-    """Decoded recordings on the sides of a split.
-
-    Attributes
-    ----------
-    name : of the data set.
-    labels : the classes, sorted.
-    sides : recordings of "train", "valid" and "test".
-    split : the tracks of each side.
-    quarantined : faulty tracks left out, with the reason.
-    skipped : ids of tracks too short for a clip, left out on request.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    sides: Sides
-    split: Split
-    quarantined: tuple[Quarantined, ...]
-    skipped: tuple[str, ...]
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """Content hash of each track, by track id."""
-        return {r.track.track_id: r.digest for side in self.sides.values() for r in side}
-
-    @property
-    def digest(self) -> str:
-        """A hash of all tracks' ids and contents."""
-        return _digest(self.digests)
-
-    def training(self, label: str) -> tuple[Recording, ...]:
-        """The training recordings of one class."""
-        return tuple(r for r in self.sides["train"] if r.track.label == label)
-
-    def clips(self, side: str, num_samples: int) -> Clips:
-        """All clips of a side, end to end."""
-        return cut_clips(self.sides[side], num_samples=num_samples, label_names=self.labels)
-
-
-@dataclass(frozen=True)
-class Music:
-    """Decoded recordings of a data set, not yet split.
+class Dataset:
+    """Decoded recordings of a data set.
 
     Attributes
     ----------
@@ -91,11 +65,29 @@ class Music:
     skipped: tuple[str, ...]
 
     @property
+    def digests(self) -> dict[str, str]:
+        """Content hash of each track, by track id."""
+        return {r.track.track_id: r.digest for r in self.recordings}
+
+    @property
     def digest(self) -> str:
         """A hash of all tracks' ids and contents."""
-        return _digest({r.track.track_id: r.digest for r in self.recordings})
+        text = "".join(f"{name}{digest}" for name, digest in sorted(self.digests.items()))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def only(self, track_ids: Collection[str]) -> Music:
+    def about(self) -> dict[str, object]:
+        """What results say of it, but for how many tracks were used."""
+        return {
+            "name": self.name,
+            "labels": list(self.labels),
+            "hash": self.digest,
+            "quarantined": [
+                {"track": str(q.track.track_id), "reason": q.reason} for q in self.quarantined
+            ],
+            "skipped": list(self.skipped),
+        }
+
+    def only(self, track_ids: Collection[str]) -> Dataset:
         """These tracks; the others are skipped. A ValueError where a class has none of them."""
         kept = tuple(r for r in self.recordings if r.track.track_id in track_ids)
         if lost := set(self.labels) - {r.track.label for r in kept}:
@@ -107,16 +99,8 @@ class Music:
         skipped = tuple(track_id for track_id in ids if track_id not in track_ids)
         return replace(self, recordings=kept, skipped=self.skipped + skipped)
 
-    def say_groups(self, progress: Progress) -> None:
-        """Say it where nothing is known to keep together but each track."""
-        if all(r.track.group == r.track.track_id for r in self.recordings):
-            progress.say(
-                "--split group: no artist or speaker is known, so that each track is a group of "
-                "its own, as with --split track; --artist-index names GTZAN's artists"
-            )
-
-    def split(self, config: DataConfig) -> Source:
-        """The recordings on the sides that ``config`` puts them on."""
+    def split(self, config: DataConfig) -> Split[tuple[Track, ...]]:
+        """The tracks on the sides that ``config`` puts them on, whole; not for chunks."""
         split = split_tracks(
             [recording.track for recording in self.recordings],
             fractions=config.fractions,
@@ -124,68 +108,63 @@ class Music:
             by=config.split,
             lists=config.split_lists,
         )
+        check_disjoint(split, groups=config.split == "group")
+        return split
+
+    def of(self, tracks: Sequence[Track]) -> tuple[Recording, ...]:
+        """The recordings of ``tracks``, in their order."""
         by_track = {recording.track: recording for recording in self.recordings}
-        sides = {side: tuple(by_track[track] for track in getattr(split, side)) for side in SIDES}
-        labels = tuple(sorted({track.label for track in split.train}))
-        return Source(self.name, labels, sides, split, self.quarantined, self.skipped)
+        return tuple(by_track[track] for track in tracks)
+
+    def sides(self, clips: Clips, config: DataConfig) -> Rows:
+        """The clips of each side; no track is on two of them but for the split of chunks."""
+        if config.split == "chunk":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", LeakWarning)  # the results say so
+                parts = split_clips(clips, fractions=config.fractions, seed=config.split_seed)
+            row = {key: i for i, key in enumerate(_places(clips))}
+            found = {side: [row[key] for key in _places(getattr(parts, side))] for side in SIDES}
+            return {side: np.array(rows, int) for side, rows in found.items()}
+        places: dict[str, list[int]] = {}
+        for i, name in enumerate(clips.track_ids.tolist()):
+            places.setdefault(name, []).append(i)
+        split = self.split(config)
+        return {
+            side: np.array([i for t in getattr(split, side) for i in places[t.track_id]], int)
+            for side in SIDES
+        }
 
 
-def open_source(
+def _places(clips: Clips) -> list[tuple[str, int]]:
+    """What tells each clip from others."""
+    return list(zip(clips.track_ids.tolist(), clips.starts.tolist(), strict=True))
+
+
+def open_dataset(
     config: DataConfig,
     *,
     sample_rate: int,
-    num_samples: int,
+    num_samples: int = 1,
     channels: int = 1,
     progress: Progress | None = None,
     cache_dir: Path | None = None,
-) -> Source:
-    """Find, decode (once) and split the tracks of ``config``; as `read_music` and its split."""
-    music = read_music(
-        config,
-        sample_rate=sample_rate,
-        num_samples=num_samples,
-        channels=channels,
-        progress=progress,
-        cache_dir=cache_dir,
-    )
-    if config.split == "group" and progress is not None:
-        music.say_groups(progress)
-    return music.split(config)
-
-
-def read_music(
-    config: DataConfig,
-    *,
-    sample_rate: int,
-    num_samples: int,
-    channels: int = 1,
-    progress: Progress | None = None,
-    cache_dir: Path | None = None,
-) -> Music:
+) -> Dataset:
     """Find and decode (once) the tracks of ``config``.
 
     Parameters
     ----------
     sample_rate : Hz that all recordings get.
-    num_samples : length of a clip; no kept track is shorter.
+    num_samples : the least length of a track that is kept.
 
     Raises
     ------
     ValueError
-        For data that can't be used, as `features` says it; a track shorter than a clip,
-        unless ``config.skip_short``; a class of which nothing is left.
+        For data that can't be used, as `features` says it; a track that is too short, unless
+        ``config.skip_short``; a class of which nothing is left.
     """
     progress = progress or Progress(quiet=True)
     cache = cache_dir or default_cache_dir()
-    if config.root is None:
-        root = render_dataset(
-            cache / "embedded",
-            on_progress=lambda done, total, name: progress.update(
-                "rendering the embedded genres", done, total, name, "track"
-            ),
-        )
-    else:
-        root = Path(config.root)
+    root = _root(config, cache, progress)
     tracks = scan_tracks(root, artist_index=config.artist_index)
     decoded = decode_tracks(
         tracks,
@@ -200,16 +179,16 @@ def read_music(
         progress.say(f"left out: {entry.track.path.name}: {entry.reason}")
     if config.root is not None and (told := _resampled(decoded.recordings, sample_rate)):
         progress.say(told)
-    kept: list[Recording] = []
-    short: list[Recording] = []
-    for recording in decoded.recordings:
-        (kept if recording.num_samples >= num_samples else short).append(recording)
+    if config.split == "group":
+        say_groups(decoded.recordings, progress)
+    short = [r for r in decoded.recordings if r.num_samples < num_samples]
+    kept = [r for r in decoded.recordings if r.num_samples >= num_samples]
     if short and not config.skip_short:
         advice = (
             "leave them out with --skip-short, choose a smaller --num-samples, or, where only GANs "
             "are trained, fill them up with --gan-pad-end"
         )
-        raise ValueError(too_short(short, num_samples, sample_rate, advice))
+        raise ValueError(_too_short(short, num_samples, sample_rate, advice))
     if short:
         progress.say(f"left out: {len(short)} tracks shorter than a clip")
     if lost := {track.label for track in tracks} - {r.track.label for r in kept}:
@@ -217,7 +196,7 @@ def read_music(
             f"no track of {', '.join(sorted(lost))} can be used (see the reasons above, or "
             "`wavegan doctor`): repair its files, or move the folder away"
         )
-    return Music(
+    return Dataset(
         name=root.resolve().name if config.root else "embedded",
         labels=tuple(sorted({recording.track.label for recording in kept})),
         recordings=tuple(kept),
@@ -226,23 +205,16 @@ def read_music(
     )
 
 
-def refuse_searched(recipe: Recipe, source: Source, split_seed: int) -> None:
-    """Make sure that no test track was seen by the search that found the recipe's sizes.
-
-    Raises
-    ------
-    LeakError
-        Naming the tracks.
-    """
-    if recipe.search is None:
-        return
-    seen = set(recorded_search(recipe.search)["best"]["tracks"].values())
-    if both := [r.track.track_id for r in source.sides["test"] if r.digest in seen]:
-        raise LeakError(
-            f"the search that found the sizes of {recipe.name} saw {len(both)} test tracks of "
-            f"split seed {split_seed} ({', '.join(both[:5])}): test on splits that it left out, or "
-            "search again with `wavegan search` on this data and give its file with --sizes"
-        )
+def _root(config: DataConfig, cache: Path, progress: Progress) -> Path:
+    """The folder of the data; that of the embedded genres is rendered where it is not there."""
+    if config.root is not None:
+        return Path(config.root)
+    return render_dataset(
+        cache / "embedded",
+        on_progress=lambda done, total, name: progress.update(
+            "rendering the embedded genres", done, total, name, "track"
+        ),
+    )
 
 
 def _resampled(recordings: Sequence[Recording], sample_rate: int) -> str:
@@ -253,12 +225,110 @@ def _resampled(recordings: Sequence[Recording], sample_rate: int) -> str:
     return f"resampled to {sample_rate} Hz: {told}" if told else ""
 
 
-def _digest(digests: Mapping[str, str]) -> str:
-    text = "".join(f"{name}{digest}" for name, digest in sorted(digests.items()))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def say_groups(recordings: Sequence[Recording], progress: Progress) -> None:
+    """Say it where nothing is known to keep together but each track."""
+    if all(r.track.group == r.track.track_id for r in recordings):
+        progress.say(
+            "--split group: no artist or speaker is known, so that each track is a group of "
+            "its own, as with --split track; --artist-index names GTZAN's artists"
+        )
 
 
-def too_short(short: Sequence[Recording], num_samples: int, sample_rate: int, advice: str) -> str:
+# --- clips ---------------------------------------------------------------------------------------
+
+
+def cut(
+    dataset: Dataset, recipe: Recipe, *, skip_short: bool, progress: Progress
+) -> tuple[Dataset, Clips]:
+    """The clips of a recipe, and the data set without the tracks that hold none.
+
+    Silence is taken out where the recipe asks for that, then clips lie end to end.
+
+    Raises
+    ------
+    ValueError
+        For a track too short for a clip (unless ``skip_short``), or a clip too short for the
+        recipe's features or network.
+    """
+    recordings: Sequence[Recording] = dataset.recordings
+    if recipe.silence is not None:
+        recordings = without_silence(
+            recordings,
+            by=recipe.silence,
+            on_progress=lambda done, total, name: progress.update(
+                "taking out silence", done, total, name, "track"
+            ),
+        )
+    num_samples = recipe.num_samples
+    if recipe.per_track is not None:
+        recordings, num_samples = _shared_length(recipe, recordings, skip_short)
+    if num_samples < recipe.num_samples:
+        progress.say(
+            f"clips of {num_samples / recipe.sample_rate:.2f} s instead of "
+            f"{recipe.clip_seconds:.2f} s: the shortest track has {recipe.per_track} of them"
+        )
+    check_input(recipe, num_samples, len(dataset.labels))
+    short = [r for r in recordings if r.num_samples < num_samples]
+    if short and (len(short) == len(recordings) or not skip_short):
+        advice = "choose a smaller --num-samples, or leave them out with --skip-short"
+        if recipe.silence is not None:
+            advice += " (these are lengths without silence, which --silence none keeps)"
+        raise ValueError(_too_short(short, num_samples, recipe.sample_rate, advice))
+    clips = cut_clips(
+        recordings, num_samples=num_samples, label_names=dataset.labels, on_short="skip"
+    )
+    if recipe.per_track is not None:
+        clips = clips.select(clips.starts < recipe.per_track * num_samples)
+    kept = dataset.only(set(clips.track_ids.tolist()))
+    if left := len(dataset.recordings) - len(kept.recordings):
+        progress.say(f"left out: {left} tracks shorter than a clip")
+    return kept, clips
+
+
+def check_input(recipe: Recipe, num_samples: int, num_classes: int) -> None:
+    """Raise ValueError unless features and network can take a clip of ``num_samples``."""
+    audio = jax.ShapeDtypeStruct((1, num_samples, 1), np.float32)
+    try:
+        shape = jax.eval_shape(lambda x: recipe.input(x, recipe.sample_rate), audio).shape[1:]
+        nnx.eval_shape(  # nothing is computed
+            lambda: create(
+                recipe.architecture,
+                input_shape=shape,
+                num_classes=num_classes,
+                rngs=nnx.Rngs(0),
+                **recipe.options,
+            )
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"a clip of {num_samples / recipe.sample_rate:.3g} s does not fit the recipe "
+            f"{recipe.name}, whose own clips have {recipe.clip_seconds:.3g} s: {error}; "
+            "give longer tracks or another --num-samples"
+        ) from None
+
+
+def _shared_length(
+    recipe: Recipe, recordings: Sequence[Recording], skip_short: bool
+) -> tuple[Sequence[Recording], int]:
+    """The tracks to use, and the length that ``per_track`` clips have in each of them."""
+    assert recipe.per_track is not None
+    wanted = recipe.per_track * recipe.num_samples
+    usual = min(wanted, int(np.median([r.num_samples for r in recordings])))
+    short = [r for r in recordings if r.num_samples < usual / 2]
+    if short and not skip_short:
+        first = short[0]
+        raise ValueError(
+            f"{len(short)} tracks are less than half as long as is usual here, and all clips of "
+            f"{recipe.name} would have to follow them: {first.track.path.name} has "
+            f"{first.num_samples / first.sample_rate:.2f} s, most have "
+            f"{usual / first.sample_rate:.2f} s or more; leave them out with --skip-short"
+        )
+    kept = [r for r in recordings if r.num_samples >= usual / 2]
+    shortest = min(r.num_samples for r in kept)
+    return kept, min(recipe.num_samples, shortest // recipe.per_track)
+
+
+def _too_short(short: Sequence[Recording], num_samples: int, sample_rate: int, advice: str) -> str:
     """What is wrong with recordings that hold no clip, and what can be done."""
     shown = ", ".join(
         f"{r.track.path.name} ({r.num_samples / sample_rate:.2f} s)" for r in short[:5]
@@ -268,3 +338,27 @@ def too_short(short: Sequence[Recording], num_samples: int, sample_rate: int, ad
         f"({num_samples} samples at {sample_rate} Hz): {shown}{' …' if len(short) > 5 else ''}; "
         f"{advice}"
     )
+
+
+# --- leaks ---------------------------------------------------------------------------------------
+
+
+def refuse_searched(recipe: Recipe, clips: Clips, rows: Rows, split_seed: int) -> None:
+    """Make sure that no test track was seen by the search that found the recipe's sizes.
+
+    Raises
+    ------
+    LeakError
+        Naming the tracks.
+    """
+    if recipe.search is None:
+        return
+    seen = list(recorded_search(recipe.search)["best"]["tracks"].values())
+    test = clips.select(rows["test"])
+    both = list(dict.fromkeys(test.track_ids[np.isin(test.digests, seen)].tolist()))
+    if both:
+        raise LeakError(
+            f"the search that found the sizes of {recipe.name} saw {len(both)} test tracks of "
+            f"split seed {split_seed} ({', '.join(both[:5])}): test on splits that it left out, or "
+            "search again with `wavegan search` on this data and give its file with --sizes"
+        )

@@ -15,7 +15,6 @@ from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run, Stage
-from experiments.stages.data import Source
 from experiments.stages.gans import GAN_LIST, Gan, find_gans, gan_seed
 from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
 from features import Recording
@@ -46,7 +45,8 @@ class Watching:
 
 def train_gans(
     run: Run,
-    source: Source,
+    recordings: Sequence[Recording],
+    labels: Sequence[str],
     recipe: Recipe,
     *,
     seeds: int,
@@ -59,6 +59,8 @@ def train_gans(
 
     Parameters
     ----------
+    recordings : of the training tracks alone.
+    labels : the classes, in order.
     at_once : GANs trained in one program; None is all on an accelerator or several devices,
         and one after another on a CPU.
 
@@ -67,9 +69,6 @@ def train_gans(
     TrainingDiverged, TrainingInterrupted
         As `wavegan.train`, naming the class; what is finished stays.
     """
-    for option, value in {"--gan-seeds": seeds, "--at-once": at_once}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{option} must be at least 1, found {value}")
     judge = None
     if watching.judge:
         clip = recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
@@ -77,16 +76,16 @@ def train_gans(
             lambda: str(
                 run.stage(
                     "judge",
-                    judge_inputs(source, *clip),
-                    lambda folder: train_judge(source, *clip, folder, progress),
+                    judge_inputs(recordings, *clip),
+                    lambda folder: train_judge(recordings, labels, *clip, folder, progress),
                 )
             )
         )
-        judge = load_judge(Path(folder), len(source.labels), recipe.sample_rate)
+        judge = load_judge(Path(folder), len(labels), recipe.sample_rate)
     plans = [
-        _Plan.make(run, source, recipe, seed, labels)
+        _Plan.make(run, recordings, labels, recipe, seed, of)
         for seed in range(seeds)
-        for labels in ([source.labels] if recipe.conditional else [(x,) for x in source.labels])
+        for of in ([labels] if recipe.conditional else [(x,) for x in labels])
     ]
     if at_once is None:
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
@@ -124,9 +123,16 @@ class _Plan:
         return [self.labels.index(r.track.label) for r in self.recordings]
 
     @staticmethod
-    def make(run: Run, source: Source, recipe: Recipe, seed: int, labels: Sequence[str]) -> _Plan:
-        recordings = [r for r in source.sides["train"] if r.track.label in labels]
-        settings = replace(recipe.gan_train, seed=gan_seed(seed, source.labels.index(labels[0])))
+    def make(
+        run: Run,
+        heard: Sequence[Recording],
+        classes: Sequence[str],
+        recipe: Recipe,
+        seed: int,
+        labels: Sequence[str],
+    ) -> _Plan:
+        recordings = [r for r in heard if r.track.label in labels]
+        settings = replace(recipe.gan_train, seed=gan_seed(seed, classes.index(labels[0])))
         config = _gan_config(recipe, len(labels))
         provenance = {
             **({"label": labels[0]} if len(labels) == 1 else {"labels": list(labels)}),

@@ -1,19 +1,23 @@
-"""The GANs of a run: found, sampled, and held against the split."""
+"""GANs that are trained: found, sampled, and held against the split."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from experiments.commands.generate import writing_rows
 from experiments.run import Run
 from features import LeakError
 from features.audio import to_pcm
-from features.files import write_json
+from features.cache import file_digest
+from features.files import replacing, write_json
 from wavegan import Generator, load
 from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder
@@ -52,6 +56,14 @@ class Gan:
     @property
     def seed(self) -> int:
         return self.provenance["seed"]
+
+    @cached_property
+    def key(self) -> str:
+        """What tells its clips from those of other GANs: the file's content, or what it heard."""
+        if self.folder.is_file():
+            return file_digest(self.folder)
+        text = json.dumps([self.folder.name, dict(self.provenance)], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def curves(self) -> list[dict[str, float]]:
         """The logged metrics, oldest first."""
@@ -151,10 +163,37 @@ def sample_gan(run: Run, gan: Gan, count: int, label: str | None = None) -> np.n
                 latents.write(batch.latents.astype("<f4").tobytes())
         write_json(folder / "manifest.json", {"provenance": dict(gan.provenance)})
 
-    inputs = {"gan": gan.folder.name, "count": count, "seed": seed}
+    inputs = {"gan": gan.key, "count": count, "seed": seed}
     inputs |= {"label": name} if gan.conditional else {}
     folder = run.stage(f"samples-{name}-{gan.seed}", inputs, build)
     return np.load(folder / "audio.npy", mmap_mode="r")
+
+
+@contextmanager
+def writing_rows(path: Path, shape: tuple[int, ...], dtype: str) -> Iterator[BinaryIO]:
+    """An .npy file of ``shape`` to write the rows to, one after another; whole or not at all.
+
+    Unlike a memory-mapped file, it takes no memory as it grows, and a full disk is an OSError.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        header = {"descr": dtype, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file
+
+
+def gan_of(gans: Sequence[Gan], label: str, seed: int) -> Gan:
+    """The GAN whose clips of a class go into run ``seed``: one after the other where several.
+
+    Raises
+    ------
+    ValueError
+        Where none makes such clips, with the classes that there are.
+    """
+    fitting = [gan for gan in gans if label in gan.labels]
+    if not fitting:
+        known = ", ".join(name for gan in gans for name in gan.labels)
+        raise ValueError(f"no GAN of {label!r}, only of {known}")
+    return fitting[seed % len(fitting)]
 
 
 def refuse_leaks(gan: Gan, held_out: Collection[str]) -> None:

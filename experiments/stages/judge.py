@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -13,8 +13,7 @@ from classifiers import FitConfig, create, fit, predict
 from experiments.config import as_dict
 from experiments.inputs import Mfcc
 from experiments.report.terminal import Progress
-from experiments.stages.data import Source
-from features import Standardizer
+from features import Recording, Standardizer
 from features.files import replacing
 from wavegan import WaveGANConfig
 from wavegan.windows import Windows
@@ -28,7 +27,8 @@ Judge = Callable[[np.ndarray], np.ndarray]
 
 
 def train_judge(
-    source: Source,
+    recordings: Sequence[Recording],
+    labels: Sequence[str],
     config: WaveGANConfig,
     sample_rate: int,
     peak_normalize: bool,
@@ -40,20 +40,19 @@ def train_judge(
     It is `net6` at an eighth of its width, on MFCC that are standardised by the training clips,
     which are as loud as those that the GAN is trained on.
     """
-    recordings = source.sides["train"]
     windows = Windows(
         recordings,
         num_samples=config.num_samples,
         channels=config.channels,
-        labels=[source.labels.index(r.track.label) for r in recordings],
-        num_classes=len(source.labels),
+        labels=[labels.index(r.track.label) for r in recordings],
+        num_classes=len(labels),
         pad_end=True,
         peak_normalize=peak_normalize,
     )
     batch = windows.draw(jax.random.key(0), (CLIPS,))
     features = _features(np.asarray(batch.clips), sample_rate)
     scaler = Standardizer.fit(features)
-    model = _model(features.shape[1:], len(source.labels))
+    model = _model(features.shape[1:], len(labels))
     fit(
         model,
         (scaler.apply(features), np.asarray(batch.labels)),
@@ -81,11 +80,11 @@ def load_judge(folder: Path, num_classes: int, sample_rate: int) -> Judge:
 
 
 def judge_inputs(
-    source: Source, config: WaveGANConfig, sample_rate: int, peak_normalize: bool
+    recordings: Sequence[Recording], config: WaveGANConfig, sample_rate: int, peak_normalize: bool
 ) -> dict:
     """All that a judge depends on, as a stage's key."""
     return {
-        "tracks": {r.track.track_id: r.digest for r in source.sides["train"]},
+        "tracks": {r.track.track_id: r.digest for r in recordings},
         "clip": [config.num_samples, config.channels, sample_rate, peak_normalize, CLIPS],
         "classifier": [ARCHITECTURE, {k: list(v) for k, v in OPTIONS.items()}],
         "fit": as_dict(FIT),

@@ -1,86 +1,228 @@
-"""A classifier fitted and tested into a stage of a run."""
+"""One trial: a classifier fitted on an arm's examples and tested, kept in the run folder."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flax import nnx
 
-from classifiers import FitConfig, FitInterrupted, create, fit, predict
+from classifiers import (
+    FitConfig,
+    FitInterrupted,
+    create,
+    evaluate,
+    fit,
+    predict,
+    save,
+    vote_by_track,
+)
+from experiments.config import as_dict
 from experiments.recipes import Recipe
-from experiments.report.terminal import Progress
-from experiments.run import Run
-from features import Rows, Standardizer
+from experiments.stages.examples import Examples, Material
+from features import Clips, Rows, Standardizer
 from features.augmentation import FeatureAugmentation
 from features.files import replacing, write_json
 from wavegan import TrainingInterrupted
 
-Labelled = tuple[np.ndarray | Rows, np.ndarray]  # features (N, ...) and labels (N,)
+CLASSIFIER = "classifier.safetensors"  # in the stage of a trial
 
 
-def fit_classifier(
-    run: Run,
-    folder: Path,
-    recipe: Recipe,
+@dataclass(frozen=True)
+class Trial:
+    """Which split, which arm, which seed of the classifier."""
+
+    split: str
+    arm: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.split}-{self.arm}-{self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of a trial.
+
+    Attributes
+    ----------
+    folder : of the stage that holds it.
+    probabilities : (N, K) of the test clips.
+    history : of the fit.
+    seconds : that fitting and testing took.
+    """
+
+    trial: Trial
+    folder: Path
+    clips: Clips
+    rows: dict[str, np.ndarray]
+    probabilities: np.ndarray
+    history: dict[str, Any]
+    seconds: float
+
+    @property
+    def test(self) -> Clips:
+        return self.clips.select(self.rows["test"])
+
+    def votes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each test track its id, its probabilities (K,) and its label."""
+        test = self.test
+        names, votes = vote_by_track(self.probabilities, test.track_ids)
+        label = dict(zip(test.track_ids, test.labels, strict=True))
+        return names, votes, np.array([label[name] for name in names], np.int32)
+
+    def record(self) -> dict[str, Any]:
+        """Steps and scores, by clip and by track, as ``results.json`` holds them."""
+        by_clip = evaluate(self.probabilities, self.test.labels)
+        by_track = evaluate(*self.votes()[1:])
+        return {
+            "steps": self.history["num_steps"],
+            "best_step": self.history["best_step"],
+            "accuracy": by_clip.accuracy,
+            "track_accuracy": by_track.accuracy,
+            "macro_f1": by_clip.macro_f1,
+            "confusion": np.asarray(by_clip.confusion).tolist(),
+            "track_confusion": np.asarray(by_track.confusion).tolist(),
+            "history": self.history,
+            "stopped_early": self.history["stopped_early"],
+            "seconds": self.seconds,
+            "classifier": f"stages/{self.folder.name}/{CLASSIFIER}",
+        }
+
+    def sides(self) -> dict[str, Any]:
+        """How many clips each side has, and of which tracks."""
+        ids = {side: self.clips.track_ids[rows] for side, rows in self.rows.items()}
+        return {
+            "clips": {side: len(rows) for side, rows in self.rows.items()},
+            "split": {side: sorted(set(names.tolist())) for side, names in ids.items()},
+        }
+
+    def tracks(self) -> list[dict[str, Any]]:
+        """How each test track was classified."""
+        names, clips = self.clips.label_names, self.test.track_ids
+        return [
+            {
+                "track": str(name),
+                "label": names[label],
+                "predicted": names[int(vote.argmax())],
+                "confidence": float(vote.max()),
+                "probabilities": [float(p) for p in vote],
+                "clips": int((clips == name).sum()),
+                "correct": bool(vote.argmax() == label),
+            }
+            for name, vote, label in zip(*self.votes(), strict=True)
+        ]
+
+
+def run_trial(
+    trial: Trial,
+    material: Material,
+    examples: Examples,
     settings: FitConfig,
     *,
-    train: Labelled,
-    valid: Labelled | None,
-    test: np.ndarray | Rows,
-    scaler: Standardizer | None,
-    num_classes: int,
-    seed: int,
-    task: str,
-    about: dict[str, Any],
-    progress: Progress,
     augment: FeatureAugmentation | None = None,
+    task: str,
     should_stop: Callable[[], bool] | None = None,
-) -> nnx.Module:
-    """Fit, write ``probabilities.npy`` of the test clips, ``history.json`` and ``timing.json``.
-
-    Returns the network. After a stop or a kill it goes on with what is in ``folder``.
+) -> Outcome:
+    """Fit and test a classifier, or find that it was done; after a kill it goes on.
 
     Parameters
     ----------
-    scaler : of the training clips, applied to all; None for features that are as they should be.
-    task, about : what the progress line says, and what tells the run's lines of metrics apart.
+    examples : what it trains on; validation and test are the material's real clips.
+    settings : of the fit.
+    augment : alters the batches.
+    task : what the progress line says.
 
     Raises
     ------
     FloatingPointError
         For a loss that is not finite.
-    TrainingInterrupted
+    Interrupted
         Where ``should_stop`` said so.
     """
-    started = time.monotonic()
+    recipe, clips = material.recipe, material.clips
+    valid, test = material.side("valid"), material.side("test")
+    inputs = {
+        "architecture": recipe.architecture,
+        "options": dict(recipe.options),
+        "fit": as_dict(settings),
+        "seed": trial.seed,
+        "labels": list(clips.label_names),
+        "train": examples.key,
+        "valid": valid.key,
+        "test": test.key,
+        "augment": augment and as_dict(augment),
+    }
+
+    def build(folder: Path) -> None:
+        started = time.monotonic()
+        scaler = None
+        if recipe.input.standardize:
+            scaler = Standardizer.fit(material.side("train").features)
+        model = _fitted(
+            trial, material, examples, settings, scaler, folder, augment, task, should_stop
+        )
+        with replacing(folder / "probabilities.npy") as temporary:
+            np.save(temporary, predict(model, Rows([test.features], scaler=scaler)))
+        save(model, folder / CLASSIFIER, metadata=_described(trial, material, scaler))
+        write_json(folder / "timing.json", {"seconds": round(time.monotonic() - started, 2)})
+        shutil.rmtree(folder / "fit")  # only needed to resume
+
+    folder = material.run.stage(f"classifier-{trial.name}", inputs, build)
+    return Outcome(
+        trial,
+        folder,
+        clips,
+        dict(material.rows),
+        np.load(folder / "probabilities.npy"),
+        json.loads((folder / "history.json").read_text(encoding="utf-8")),
+        json.loads((folder / "timing.json").read_text(encoding="utf-8"))["seconds"],
+    )
+
+
+def _fitted(
+    trial: Trial,
+    material: Material,
+    examples: Examples,
+    settings: FitConfig,
+    scaler: Standardizer | None,
+    folder: Path,
+    augment: FeatureAugmentation | None,
+    task: str,
+    should_stop: Callable[[], bool] | None,
+) -> nnx.Module:
+    """The network of a trial, fitted; its history is in ``folder``."""
+    recipe: Recipe = material.recipe
     model = create(
         recipe.architecture,
-        input_shape=test.shape[1:],
-        num_classes=num_classes,
-        rngs=nnx.Rngs(seed),
+        input_shape=examples.features.shape[1:],
+        num_classes=len(material.clips.label_names),
+        rngs=nnx.Rngs(trial.seed),
         **recipe.options,
     )
 
-    def scaled(rows: np.ndarray | Rows) -> Rows:
-        return Rows([rows], scaler=scaler)
+    def scaled(part: Examples) -> tuple[Rows, np.ndarray]:
+        return Rows([part.features], scaler=scaler), part.labels
 
     def on_log(metrics: dict[str, float]) -> None:
-        run.append_metrics(about | metrics)
+        material.run.append_metrics(as_dict(trial) | metrics)
         done, total = (int(metrics[f"classifier/{name}"]) for name in ("step", "total_steps"))
-        progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
+        material.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
 
     try:
         history = fit(
             model,
-            (scaled(train[0]), train[1]),
-            valid and (scaled(valid[0]), valid[1]),
+            scaled(examples),
+            scaled(material.side("valid")) if len(material.rows["valid"]) else None,
             settings,
-            seed=seed,
+            seed=trial.seed,
             on_log=on_log,
             augment=augment,
             run_dir=folder / "fit",
@@ -88,9 +230,22 @@ def fit_classifier(
         )
     except FitInterrupted as stopped:
         raise TrainingInterrupted(f"stopped in {task}") from stopped
-    with replacing(folder / "probabilities.npy") as temporary:
-        np.save(temporary, predict(model, scaled(test)))
     write_json(folder / "history.json", history.to_dict())
-    write_json(folder / "timing.json", {"seconds": round(time.monotonic() - started, 2)})
-    shutil.rmtree(folder / "fit")  # only needed to resume
     return model
+
+
+def _described(trial: Trial, material: Material, scaler: Standardizer | None) -> dict[str, Any]:
+    """What a trained classifier says of itself: all that its use needs, and what it has heard."""
+    recipe, clips = material.recipe, material.clips
+    train = material.train
+    return {
+        "recipe": recipe.name,
+        "labels": list(clips.label_names),
+        "sample_rate": recipe.sample_rate,
+        "num_samples": clips.num_samples,
+        "silence": recipe.silence,
+        "input": {"type": type(recipe.input).__name__, **as_dict(recipe.input)},
+        "scaler": scaler and scaler.to_dict(),
+        "tracks": {str(n): str(d) for n, d in zip(train.track_ids, train.digests, strict=True)},
+        **as_dict(trial),
+    }

@@ -38,22 +38,44 @@ def test_a_stage_that_broke_off_goes_on_with_what_was_there(tmp_path):
 
 
 def test_a_folder_keeps_its_data_and_takes_other_settings(tmp_path):
-    with Run(tmp_path).working({"steps": 1}, {"data": "abc"}):
+    with Run(tmp_path).working("train", {"steps": 1}, {"data": "abc"}):
         pass
-    with Run(tmp_path).working({"steps": 2}, {"data": "abc"}) as run:
+    with Run(tmp_path).working("train", {"steps": 2}, {"data": "abc"}) as run:
         assert run.read_json("config.json")["steps"] == 2
     with (
         pytest.raises(ValueError, match=r"holds another run \(data: abc there, xyz here\)"),
-        Run(tmp_path).working({"steps": 2}, {"data": "xyz"}),
+        Run(tmp_path).working("train", {"steps": 2}, {"data": "xyz"}),
     ):
         pass
+
+
+def test_a_folder_belongs_to_one_command(tmp_path):
+    with Run(tmp_path).working("compare", {}, {"data": "abc"}):
+        pass
+    with (
+        pytest.raises(ValueError, match=r"a run of `wavegan compare`, and this is `wavegan train`"),
+        Run(tmp_path).working("train", {}, {"data": "abc"}),
+    ):
+        pass
+    assert Run(tmp_path).read_json("config.json")["command"] == "compare"
+
+
+def test_a_run_of_another_version_is_refused_with_its_version(tmp_path):
+    (tmp_path / "config.json").write_text('{"fixed": {"data": "abc"}}')
+    (tmp_path / "environment.json").write_text('{"versions": {"wavegan": "0.1.7"}}')
+    with (
+        pytest.raises(ValueError, match=r"a run of wavegan 0\.1\.7.*choose another folder"),
+        Run(tmp_path).working("train", {}, {"data": "abc"}),
+    ):
+        pass
+    assert not (tmp_path / "stages").exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with (
         pytest.raises(ValueError, match="holds files but no run"),
-        Run(tmp_path).working({}, {}),
+        Run(tmp_path).working("train", {}, {}),
     ):
         pass
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
@@ -61,9 +83,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 def test_two_at_once_are_refused(tmp_path):
     with (
-        Run(tmp_path).working({}, {}),
+        Run(tmp_path).working("train", {}, {}),
         pytest.raises(ValueError, match="in use by another process"),
-        Run(tmp_path).working({}, {}),
+        Run(tmp_path).working("train", {}, {}),
     ):
         pass
 

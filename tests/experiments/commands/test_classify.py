@@ -9,7 +9,8 @@ import pytest
 
 from classifiers import load
 from experiments.commands.classify import classify
-from experiments.config import ClassifyConfig, DataConfig
+from experiments.commands.train import train
+from experiments.config import ClassifyConfig, DataConfig, TrainGansConfig
 from experiments.report.terminal import Progress
 from features import LeakError, load_audio, save_audio
 from wavegan import TrainingInterrupted
@@ -136,7 +137,7 @@ def test_stopped_and_resumed_it_comes_to_the_same(finished, config, tmp_path):
 def test_only_what_changed_is_done_again(config, tmp_path):
     one = replace(config, splits=("track",), seeds=1)
     classify(one, tmp_path / "run")
-    stage = next((tmp_path / "run" / "stages").glob("classifier-track-0-*"))
+    stage = next((tmp_path / "run" / "stages").glob("classifier-track-real-0-*"))
     before = stage.stat().st_mtime_ns
     classify(replace(one, seeds=2), tmp_path / "run")
     assert stage.stat().st_mtime_ns == before
@@ -176,7 +177,7 @@ def test_generated_clips_only_of_gans_that_saw_no_held_out_track(
     results = classify(one, folder / "right")
     assert results["splits"]["track"]["runs"][0]["track_accuracy"] >= 0
     stage = json.loads(next((folder / "right" / "stages").glob("cl*/stage.json")).read_text())
-    assert len(stage["inputs"]["generated"]) == 3
+    assert stage["inputs"]["train"].count("generated") == 3
     other = replace(one, data=replace(one.data, split_seed=3))
     with pytest.raises(LeakError, match=r"trained on tracks of the validation or test side"):
         classify(other, folder / "leak")
@@ -204,16 +205,9 @@ def test_augmented_copies_are_of_training_clips_and_are_heard(config, finished, 
 @pytest.fixture(scope="module")
 def small_gans(music, small_recipe, tmp_path_factory):
     """A run of GANs on the training side of the split of seed 0."""
-    from experiments.report.terminal import Progress
-    from experiments.run import Run
-    from experiments.stages.data import open_source
-    from experiments.stages.gan_training import train_gans
-
     data = DataConfig(str(music), fractions=(0.4, 0.2, 0.4))
-    source = open_source(data, sample_rate=4000, num_samples=1024)
     out = tmp_path_factory.mktemp("gans") / "run"
-    with Run(out).working({}, {}) as run:
-        train_gans(run, source, small_recipe, seeds=1, progress=Progress(quiet=True))
+    train(TrainGansConfig(small_recipe, data, quality=0), out)
     return out
 
 

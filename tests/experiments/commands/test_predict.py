@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifiers import predict, save
+from classifiers import predict as probabilities_of
+from classifiers import save
 from experiments.commands.classify import classify
-from experiments.commands.predict import Classifier, find_classifier, predict_files
-from experiments.config import ClassifyConfig, DataConfig
+from experiments.commands.predict import Classifier, find_classifier, predict
+from experiments.config import ClassifyConfig, DataConfig, PredictConfig
 from features import Standardizer, load_audio, mfcc, remove_silence, save_audio
+
+
+def predict_files(run, files, out, **options):
+    return predict(PredictConfig(run, tuple(files), **options), out)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,7 @@ def test_one_file_is_what_its_clips_are(run, music, tmp_path):
         clips, sample_rate=4000, n_mfcc=8, n_fft=128, hop_length=64, n_mels=16, htk=True
     )
     scaler = Standardizer.from_dict(classifier.about["scaler"])
-    expected = predict(classifier.model, scaler.apply(np.asarray(features)))
+    expected = probabilities_of(classifier.model, scaler.apply(np.asarray(features)))
     np.testing.assert_allclose(found["over_time"], expected, atol=1e-5)
     np.testing.assert_allclose(found["probabilities"], expected.mean(0), atol=1e-5)
     assert found["predicted"] == classifier.labels[expected.mean(0).argmax()]

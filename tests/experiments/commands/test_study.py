@@ -10,12 +10,11 @@ import pytest
 
 from experiments.cli import main
 from experiments.commands.study import study
-from experiments.config import DataConfig
-from experiments.recipes import GanPreset
+from experiments.config import DataConfig, StudyConfig
+from experiments.recipes import REFERENCE, VARIANTS, GanPreset
 from experiments.report.study import study_table
 from experiments.scores import conclusions
-from experiments.stages.data import open_source
-from experiments.variants import REFERENCE, VARIANTS, StudyConfig
+from experiments.stages.data import open_dataset
 from features import save_audio
 from wavegan import Quality, TrainingInterrupted, load
 from wavegan.sampling import generate
@@ -78,13 +77,16 @@ def test_every_variant_gets_as_many_steps_as_fit_into_the_seconds(config, done):
 
 
 def test_no_gan_has_seen_a_track_of_another_side(config, done):
-    source = open_source(config.data, sample_rate=4000, num_samples=256)
-    training = {r.track.track_id: r.digest for r in source.sides["train"]}
+    dataset = open_dataset(config.data, sample_rate=4000)
+    split = dataset.split(config.data)
+    training = {r.track.track_id: r.digest for r in dataset.of(split.train)}
     gans = list(done[0].glob("stages/gan-*/config.json"))
     assert len(gans) == 6
     for file in gans:
         assert json.loads(file.read_text())["provenance"]["tracks"] == training
-    others = {r.track.track_id for side in ("valid", "test") for r in source.sides[side]}
+    others = {
+        r.track.track_id for side in ("valid", "test") for r in dataset.of(getattr(split, side))
+    }
     assert others
     assert not others & set(training)
 
@@ -133,10 +135,13 @@ def test_the_table_has_the_numbers_of_the_results(done):
 
 def test_the_metrics_are_those_of_either_weights_against_either_side(config, done):
     out, results = done
-    source = open_source(config.data, sample_rate=4000, num_samples=256)
+    dataset = open_dataset(config.data, sample_rate=4000)
+    split = dataset.split(config.data)
     row = rows(results, "logistic-r1")[1]
     for against, side in {"train": "train", "held_out": "test"}.items():
-        quality = Quality(source.sides[side], sample_rate=4000, num_samples=256, count=64)
+        quality = Quality(
+            dataset.of(getattr(split, side)), sample_rate=4000, num_samples=256, count=64
+        )
         assert results["floor"][against]["value"] == quality.floor.value
         for weights in ("last", "ema"):
             generator = load(out / "stages" / row["gan"], ema=weights == "ema")

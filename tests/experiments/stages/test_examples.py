@@ -1,15 +1,44 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from experiments.config import ARM_NAMES, DEFAULT_ARMS
-from experiments.stages.examples import ARMS, Examples, joined, pairs, repeated
+from experiments.commands.compare import compare
+from experiments.config import DEFAULT_ARMS
+from experiments.stages.examples import ARMS, Arm, Examples, joined, pairs, repeated
 
 LABELS = np.repeat([0, 1], [6, 4])
 
 
-def test_every_arm_has_a_name_on_the_command_line():
-    assert set(ARMS) == set(ARM_NAMES)
-    assert set(DEFAULT_ARMS) <= set(ARM_NAMES)
+@pytest.fixture
+def own_arm():
+    """An arm of a user's own, which trains on the real clips twice."""
+    ARMS["real-twice"] = Arm(
+        "each real clip twice", (lambda material, seed: [material.side("train")],)
+    )
+    yield "real-twice"
+    del ARMS["real-twice"]
+
+
+def test_a_users_own_arm_is_compared(own_arm, small_config, tmp_path):
+    config = replace(small_config, arms=("real", own_arm), seeds=1)
+    results = compare(config, tmp_path / "run")
+    assert [d["arm"] for d in results["differences"]] == [own_arm] * 3
+    assert own_arm in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_what_an_arm_must_be():
+    with pytest.raises(TypeError, match=r"takes an experiments.Arm\(about"):
+        ARMS["mine"] = "real clips"
+    with pytest.raises(TypeError, match=r"functions \(material, seed\) -> examples"):
+        Arm("mine", ("repeats",))
+    with pytest.raises(ValueError, match=r"stands in --arms A,B"):
+        ARMS["a,b"] = Arm("mine")
+
+
+def test_an_unknown_arm_is_refused_with_the_nearest(small_config):
+    with pytest.raises(ValueError, match=r"no 'real\+sinthetic'; try real\+synthetic"):
+        replace(small_config, arms=("real", "real+sinthetic"))
 
 
 def test_repeated_rows_have_the_counts_and_come_once_a_round():

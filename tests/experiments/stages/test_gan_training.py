@@ -4,33 +4,33 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.config import TrainGansConfig
 from experiments.report.terminal import Progress
 from experiments.run import Run
-from experiments.stages.data import open_source
+from experiments.stages.data import open_dataset
 from experiments.stages.gan_training import Watching, train_gans
 from wavegan import generate, load
 
 
 @pytest.fixture(scope="module")
-def source(small_config):
+def heard(small_config):
     recipe = small_config.recipe
-    return open_source(
-        small_config.data, sample_rate=recipe.sample_rate, num_samples=recipe.num_samples
-    )
+    dataset = open_dataset(small_config.data, sample_rate=recipe.sample_rate)
+    return dataset.of(dataset.split(small_config.data).train), dataset.labels
 
 
-def trained(source, recipe, out, **options):
-    with Run(out).working({}, {}) as run:
-        return train_gans(run, source, recipe, seeds=1, progress=Progress(quiet=True), **options)
+def trained(heard, recipe, out, **options):
+    with Run(out).working("train", {}, {}) as run:
+        return train_gans(run, *heard, recipe, seeds=1, progress=Progress(quiet=True), **options)
 
 
 @pytest.fixture(scope="module")
-def one_by_one(source, small_recipe, tmp_path_factory):
-    return trained(source, small_recipe, tmp_path_factory.mktemp("gans") / "alone", at_once=1)
+def one_by_one(heard, small_recipe, tmp_path_factory):
+    return trained(heard, small_recipe, tmp_path_factory.mktemp("gans") / "alone", at_once=1)
 
 
-def test_gans_in_one_program_are_as_one_after_another(source, small_recipe, one_by_one, tmp_path):
-    together = trained(source, small_recipe, tmp_path / "together", at_once=3)
+def test_gans_in_one_program_are_as_one_after_another(heard, small_recipe, one_by_one, tmp_path):
+    together = trained(heard, small_recipe, tmp_path / "together", at_once=3)
     assert [gan.label for gan in together] == ["drone", "march", "techno"]
     for one, other in zip(together, one_by_one, strict=True):
         assert one.folder.name == other.folder.name  # the same stage, however it was trained
@@ -38,21 +38,21 @@ def test_gans_in_one_program_are_as_one_after_another(source, small_recipe, one_
         np.testing.assert_allclose(*clips, atol=1e-4)
 
 
-def test_how_often_it_is_saved_is_no_other_gan(source, small_recipe, one_by_one):
+def test_how_often_it_is_saved_is_no_other_gan(heard, small_recipe, one_by_one):
     """A finished GAN stays, whatever its cadence; other steps or data make another."""
     out = one_by_one[0].folder.parent.parent
     before = {gan.folder: gan.folder.stat().st_mtime_ns for gan in one_by_one}
     cadence = replace(small_recipe.gan_train, log_every=2, checkpoint_every=1, keep_checkpoints=5)
-    again = trained(source, replace(small_recipe, gan_train=cadence), out)
+    again = trained(heard, replace(small_recipe, gan_train=cadence), out)
     assert {gan.folder: gan.folder.stat().st_mtime_ns for gan in again} == before
 
 
-def test_what_is_watched(source, small_recipe, tmp_path):
+def test_what_is_watched(heard, small_recipe, tmp_path):
     """Sample metrics, previews beside real clips of each class, the judge's eyes, event files."""
     settings = replace(small_recipe.gan_train, inspect_every=2, batch_size=4)
     recipe = replace(small_recipe, gan_train=settings, conditional=True)
     watching = Watching(quality=32, judge=True, tensorboard=True)
-    (gan,) = trained(source, recipe, tmp_path / "run", watching=watching)
+    (gan,) = trained(heard, recipe, tmp_path / "run", watching=watching)
     inspected = [row for row in gan.curves() if "quality/kernel_distance" in row]
     assert [row["gan/step"] for row in inspected] == [2, 3]
     assert {"quality/inception_score", "quality/different_bins", "quality/memorised"} <= set(
@@ -64,12 +64,12 @@ def test_what_is_watched(source, small_recipe, tmp_path):
     assert gan.generator("best")[1] in (2, 3)
 
 
-def test_more_steps_train_on(source, small_recipe, one_by_one, tmp_path):
+def test_more_steps_train_on(heard, small_recipe, one_by_one, tmp_path):
     """As many steps at once end the same; what there was is not left behind."""
     longer = replace(small_recipe, gan_train=replace(small_recipe.gan_train, steps=5))
     shutil.copytree(one_by_one[0].folder.parent.parent, tmp_path / "run")
-    on = trained(source, longer, tmp_path / "run")
-    whole = trained(source, longer, tmp_path / "whole")
+    on = trained(heard, longer, tmp_path / "run")
+    whole = trained(heard, longer, tmp_path / "whole")
     assert len(list((tmp_path / "run" / "stages").glob("gan-*"))) == 3
     for one, other in zip(on, whole, strict=True):
         assert one.folder.name == other.folder.name
@@ -78,6 +78,14 @@ def test_more_steps_train_on(source, small_recipe, one_by_one, tmp_path):
         np.testing.assert_array_equal(*clips)
 
 
-def test_counts_below_one(source, small_recipe, tmp_path):
-    with pytest.raises(ValueError, match="--at-once must be at least 1, found 0"):
-        trained(source, small_recipe, tmp_path / "run", at_once=0)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"at_once": 0}, "--at-once must be at least 1, found 0"),
+        ({"seeds": 0}, "--gan-seeds must be at least 1, found 0"),
+        ({"quality": -1}, "--quality must be 0 or more clips, found -1"),
+    ],
+)
+def test_counts_that_are_too_small(small_recipe, change, said):
+    with pytest.raises(ValueError, match=said):
+        TrainGansConfig(small_recipe, **change)

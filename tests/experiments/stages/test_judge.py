@@ -3,7 +3,7 @@ import pytest
 
 from experiments.config import DataConfig
 from experiments.report.terminal import Progress
-from experiments.stages.data import open_source
+from experiments.stages.data import open_dataset
 from experiments.stages.judge import judge_inputs, load_judge, train_judge
 from features import save_audio
 from wavegan import WaveGANConfig
@@ -18,7 +18,7 @@ def tone(frequency, seconds, rng):
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
+def split(tmp_path_factory):
     """Low and high tones, five tracks of each."""
     root, rng = tmp_path_factory.mktemp("tones"), np.random.default_rng(0)
     for label, frequency in {"high": 2000, "low": 300}.items():
@@ -26,13 +26,15 @@ def source(tmp_path_factory):
             audio = tone(frequency * rng.uniform(0.9, 1.1), 1.0, rng).astype(np.float32)
             save_audio(root / label / f"{i}.wav", audio, RATE)
     data = DataConfig(root=str(root), fractions=(0.6, 0.2, 0.2))
-    return open_source(data, sample_rate=RATE, num_samples=LENGTH, cache_dir=root / "cache")
+    dataset = open_dataset(data, sample_rate=RATE, cache_dir=root / "cache")
+    split = dataset.split(data)
+    return dataset.of(split.train), dataset.labels, split
 
 
 @pytest.fixture(scope="module")
-def folder(source, tmp_path_factory):
+def folder(split, tmp_path_factory):
     folder = tmp_path_factory.mktemp("judge")
-    train_judge(source, CONFIG, RATE, False, folder, Progress(quiet=True))
+    train_judge(*split[:2], CONFIG, RATE, False, folder, Progress(quiet=True))
     return folder
 
 
@@ -51,7 +53,8 @@ def test_the_kept_one_says_the_same_again(folder):
     np.testing.assert_array_equal(first, second)
 
 
-def test_it_depends_on_the_training_tracks_alone(source):
-    tracks = judge_inputs(source, CONFIG, RATE, False)["tracks"]
-    assert tracks.keys() == {track.track_id for track in source.split.train}
-    assert not tracks.keys() & {track.track_id for track in source.split.test}
+def test_it_depends_on_the_training_tracks_alone(split):
+    recordings, _, split = split
+    tracks = judge_inputs(recordings, CONFIG, RATE, False)["tracks"]
+    assert tracks.keys() == {track.track_id for track in split.train}
+    assert not tracks.keys() & {track.track_id for track in split.test}

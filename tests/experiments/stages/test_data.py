@@ -8,12 +8,18 @@ import pytest
 from experiments.inputs import LogMelPicture
 from experiments.recipes import RECIPES
 from experiments.report.terminal import Progress
-from experiments.stages.segments import check_input, cut_recordings
+from experiments.stages.data import Dataset, check_input, cut
 from features import decode_tracks, save_audio, scan_tracks
 from features.synthetic import synthesize
 
 RATE = 4000
-QUIET = {"labels": ("a", "b"), "progress": Progress(quiet=True)}
+
+
+def cut_recordings(recipe, recordings, *, skip_short, progress=None):
+    """The clips alone."""
+    dataset = Dataset("tracks", ("a", "b"), tuple(recordings), (), ())
+    progress = progress or Progress(quiet=True)
+    return cut(dataset, recipe, skip_short=skip_short, progress=progress)[1]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +40,7 @@ def whole(recordings):
 
 
 def test_end_to_end(small_recipe, whole):
-    clips = cut_recordings(small_recipe, whole, skip_short=False, **QUIET)
+    clips = cut_recordings(small_recipe, whole, skip_short=False)
     assert clips.num_samples == 1024
     assert dict(zip(*np.unique(clips.track_ids, return_counts=True), strict=True)) == {
         "x": 8000 // 1024,
@@ -56,22 +62,21 @@ def per_track(small_recipe):
 
 
 def test_so_many_a_track_follow_the_shortest(per_track, whole, capsys):
-    quiet = QUIET | {"progress": Progress()}
-    clips = cut_recordings(per_track, whole, skip_short=False, **quiet)
+    clips = cut_recordings(per_track, whole, skip_short=False, progress=Progress())
     assert clips.num_samples == 8000 // 4
     assert len(clips) == 12  # of the long track the first four
     assert "clips of 0.50 s instead of 1.25 s" in capsys.readouterr().err
 
 
 def test_long_enough_tracks_give_the_recipes_length(per_track, whole):
-    clips = cut_recordings(replace(per_track, num_samples=1800), whole, skip_short=False, **QUIET)
+    clips = cut_recordings(replace(per_track, num_samples=1800), whole, skip_short=False)
     assert clips.num_samples == 1800
 
 
 def test_one_short_track_does_not_shorten_all(per_track, recordings):
     with pytest.raises(ValueError, match=r"1 tracks are less than half.*short.wav has 0.50 s"):
-        cut_recordings(per_track, recordings, skip_short=False, **QUIET)
-    clips = cut_recordings(per_track, recordings, skip_short=True, **QUIET)
+        cut_recordings(per_track, recordings, skip_short=False)
+    clips = cut_recordings(per_track, recordings, skip_short=True)
     assert "short" not in clips.track_ids
     assert clips.num_samples == 2000
 
@@ -80,16 +85,16 @@ def test_tracks_too_short_for_a_clip(small_recipe, recordings):
     longer = replace(small_recipe, num_samples=RATE, silence="frames")
     said = r"1 tracks are shorter than a clip of 1.00 s.*short.wav.*--skip-short.*without silence"
     with pytest.raises(ValueError, match=said):
-        cut_recordings(longer, recordings, skip_short=False, **QUIET)
-    assert "short" not in cut_recordings(longer, recordings, skip_short=True, **QUIET).track_ids
+        cut_recordings(longer, recordings, skip_short=False)
+    assert "short" not in cut_recordings(longer, recordings, skip_short=True).track_ids
     with pytest.raises(ValueError, match=r"4 tracks are shorter than a clip of 5.00 s"):
-        cut_recordings(replace(longer, num_samples=5 * RATE), recordings, skip_short=True, **QUIET)
+        cut_recordings(replace(longer, num_samples=5 * RATE), recordings, skip_short=True)
 
 
 @pytest.mark.parametrize("by", ["samples", "frames"])
 def test_silence_is_taken_out_first(small_recipe, whole, by):
-    clips = cut_recordings(replace(small_recipe, silence=by), whole, skip_short=False, **QUIET)
-    kept = cut_recordings(small_recipe, whole, skip_short=False, **QUIET)
+    clips = cut_recordings(replace(small_recipe, silence=by), whole, skip_short=False)
+    kept = cut_recordings(small_recipe, whole, skip_short=False)
     assert 0 < len(clips) <= len(kept)
     if by == "samples":
         assert len(clips) < len(kept)

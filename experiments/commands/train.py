@@ -1,0 +1,73 @@
+"""Training the GANs of a data set: one a class, or one for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+
+from experiments.commands.report import write_training_page
+from experiments.config import TrainGansConfig, as_dict
+from experiments.report.terminal import Progress
+from experiments.run import Run
+from experiments.stages.data import open_dataset
+from experiments.stages.gan_training import Watching, train_gans
+from experiments.stages.gans import Gan
+from wavegan import TrainingDiverged, TrainingInterrupted
+from wavegan.distributed import first
+
+
+def train(
+    config: TrainGansConfig,
+    out: str | Path,
+    *,
+    command: str = "",
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> list[Gan]:
+    """Train GANs, or what is left of it, in the folder ``out``; they and ``report.html`` are there.
+
+    Of a distributed run every process makes the same call, and the first one writes.
+
+    Parameters
+    ----------
+    command : the line that a reader types to do the same.
+    progress, should_stop : as in `train_gans`.
+
+    Raises
+    ------
+    ValueError
+        For settings and data that can't be used.
+    TrainingDiverged, Interrupted
+        As `wavegan.train`; what is finished stays, and the page shows what there is so far.
+    """
+    progress, recipe = progress or Progress(quiet=True), config.inspected
+    dataset = open_dataset(
+        config.data,
+        sample_rate=recipe.sample_rate,
+        num_samples=1 if recipe.gan_train.pad_end else recipe.clip_gan.num_samples,
+        channels=recipe.gan.channels,
+        progress=progress,
+    )
+    fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
+    settings = {"recipe": as_dict(recipe), "data": as_dict(config.data), "command_line": command}
+    with Run(out).working("train", settings, fixed) as run:
+        try:
+            gans = train_gans(
+                run,
+                dataset.of(dataset.split(config.data).train),
+                dataset.labels,
+                recipe,
+                seeds=config.seeds,
+                at_once=config.at_once,
+                progress=progress,
+                should_stop=should_stop,
+                watching=Watching(config.quality, config.judge, config.tensorboard),
+            )
+        except (TrainingInterrupted, TrainingDiverged):
+            if jax.process_index() == 0:
+                progress.say(f"so far: {write_training_page(run.path)}")
+            raise
+        first(lambda: str(write_training_page(run.path)))
+    return gans
