@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,12 @@ from wavegan.metrics import METRICS
 
 _ELSEWHERE = {"num_samples", "num_classes", "seed"}  # of the recipe, --conditional, --gan-seeds
 _BESTS = [name for name, metric in METRICS.items() if metric.less_is_better is not None]
-_NAMES = {"loss": LOSSES, "augment": AUGMENTATIONS, "keep_best": _BESTS}  # what a setting takes
+# What a setting takes.
+_NAMES: dict[str, Iterable[str]] = {
+    "loss": LOSSES,
+    "augment": AUGMENTATIONS,
+    "keep_best": _BESTS,
+}
 _CONFIGS = {"gan": WaveGANConfig, "gan_train": TrainConfig}
 
 

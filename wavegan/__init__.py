@@ -2,7 +2,7 @@
 
 from wavegan.augmentation import AUGMENTATIONS
 from wavegan.export import export, read_exported
-from wavegan.losses import LOSSES
+from wavegan.losses import LOSSES, Loss
 from wavegan.member import Job
 from wavegan.memory import OutOfDeviceMemory
 from wavegan.metrics import METRICS, Metric
@@ -31,6 +31,7 @@ __all__ = [
     "Discriminator",
     "Generator",
     "Job",
+    "Loss",
     "Metric",
     "OutOfDeviceMemory",
     "Previews",

@@ -23,7 +23,6 @@ CADENCE = (
 )
 DATA = ("slices", "overlap", "random_start", "pad_end", "peak_normalize")
 _CHOICES = {
-    "loss": tuple(LOSSES),
     "slices": ("anywhere", "grid", "first"),
     "store": ("auto", "device", "host"),
 }
@@ -35,7 +34,7 @@ class TrainConfig:
 
     Attributes
     ----------
-    loss : a name in `wavegan.losses.LOSSES`.
+    loss : a name in `wavegan.LOSSES`.
     batch_size : clips in each batch.
     steps : generator steps.
     critic_steps : critic steps, each on a fresh batch, before each generator step.
@@ -44,7 +43,7 @@ class TrainConfig:
     penalty_weight : of the gradient penalty; None takes the loss's own.
     penalty_every : the penalty is laid on every so manieth step, and weighs as much more.
     ema_decay : of the moving average of the generator's weights.
-    augment : names in `wavegan.augmentation.AUGMENTATIONS`, done to real and fake clips alike.
+    augment : names in `wavegan.AUGMENTATIONS`, done to real and fake clips alike.
     augment_probability : of each; None adapts it to how well the critic separates real from
         generated clips (arXiv 2006.06676).
     augment_target : the separation, in [-1, 1], that the probability is adapted to.
@@ -98,6 +97,12 @@ class TrainConfig:
     stop_when_done: bool = False
 
     def __post_init__(self):
+        object.__setattr__(self, "augment", tuple(self.augment))  # a list, as JSON has it, is one
+        if self.loss not in LOSSES:
+            raise ValueError(
+                f"loss must be one of {', '.join(LOSSES)}; found {self.loss!r}. "
+                f"{LOSSES.unknown(self.loss)}"
+            )
         for name, accepted in _CHOICES.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(

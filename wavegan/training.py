@@ -211,9 +211,9 @@ def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -
     stored = folder.read_config()
     try:
         config = WaveGANConfig(**stored["wavegan"])
-        train_config = TrainConfig(
-            **stored["train"] | {"augment": tuple(stored["train"].get("augment", ()))}
-        )
+        train_config = TrainConfig(**stored["train"])
+    except ValueError as error:  # a loss of the user's own, for one
+        raise ValueError(f"{folder.path / 'config.json'}: {error}") from None
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"{folder.path / 'config.json'} describes no GAN that this version knows ({error}): "
