@@ -22,7 +22,7 @@ from experiments.cli_runs import (
     stop_on_signals,
 )
 from experiments.config import DEFAULT_ARMS, CompareConfig, TrainGansConfig
-from experiments.report.terminal import Progress, duration
+from experiments.report.terminal import Progress, print_comparison
 from features.augmentation import AUGMENTATIONS
 from features.cache import default_cache_dir
 from features.storage import Interrupted
@@ -88,7 +88,8 @@ def _compare(options: argparse.Namespace) -> int:
         progress=Progress(),
         should_stop=stop_on_signals(),
     )
-    _print_results(results)
+    print()
+    print_comparison(results)
     print(f"\nreport: {out / 'report.html'}")
     return 0
 
@@ -138,8 +139,8 @@ def _joined(options: argparse.Namespace) -> bool:
 
 def _report(options: argparse.Namespace) -> int:
     from experiments.commands.classify import gather_recipes
+    from experiments.commands.report import write_training_page
     from experiments.report.recipes import recipe_table_text
-    from experiments.report.train import write_training_page
     from experiments.run import Run
 
     run, page = options.run, options.run / "report.html"
@@ -173,29 +174,6 @@ def _bench(options: argparse.Namespace) -> int:
 
     run_benchmark(options.what, repeats=options.repeats, json_file=options.json)
     return 0
-
-
-def _print_results(results: dict) -> None:
-    """The table and the verdicts."""
-    print(f"\n{'arm':<20}{'runs':>5}{'track accuracy':>16}{'clip accuracy':>15}{'macro-F1':>10}")
-    for arm, outcome in results["arms"].items():
-        runs = outcome["runs"]
-        if not runs:
-            print(f"{arm:<20} failed: {outcome['error']}")
-            continue
-        means = [
-            sum(run[metric] for run in runs) / len(runs)
-            for metric in ("track_accuracy", "accuracy", "macro_f1")
-        ]
-        print(f"{arm:<20}{len(runs):>5}{means[0]:>16.1%}{means[1]:>15.1%}{means[2]:>10.3f}")
-    print()
-    for row in results["differences"]:
-        low, high = row["ci95"]
-        print(
-            f"{row['arm']} against {row['against']}, {row['metric'].replace('_', ' ')}: "
-            f"{row['mean']:+.3f} (95 % interval {low:+.3f} to {high:+.3f}): {row['verdict']}"
-        )
-    print(f"\nthis session took {duration(results['environment']['session_seconds'])}")
 
 
 def _parser() -> argparse.ArgumentParser:

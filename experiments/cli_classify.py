@@ -22,7 +22,7 @@ from experiments.cli_runs import (
 )
 from experiments.config import CLASSIFY_SPLITS, ClassifyConfig
 from experiments.recipes import RECIPES, Recipe
-from experiments.report.terminal import Progress
+from experiments.report.terminal import Progress, print_classification
 from features.augmentation import AUGMENTATIONS
 
 _PUBLISHED = tuple(name for name in RECIPES if name != "demo")  # what "all" means
@@ -121,7 +121,7 @@ def _classify(options: argparse.Namespace) -> int:
         "should_stop": stop_on_signals(),
     }
     if not several:
-        _print_results(classify(configs[0], out, **shared))
+        print_classification(classify(configs[0], out, **shared))
     else:
         print(classify_all(configs, out, **shared))
     print(f"\nreport: {out / 'report.html'}")
@@ -252,19 +252,3 @@ def _shown(fit: FitConfig) -> str:
         "batch_size": fit.batch_size,
     }
     return ", ".join(f"{name} {value}" for name, value in {**shown, **values}.items())
-
-
-def _print_results(results: dict[str, Any]) -> None:
-    """A line a split, and what to hold against it."""
-    print(f"\n{'split':<16}{'runs':>5}{'track accuracy':>16}{'clip accuracy':>15}{'macro-F1':>10}")
-    for split, outcome in results["splits"].items():
-        runs = outcome["runs"]
-        means = [
-            sum(run[metric] for run in runs) / len(runs)
-            for metric in ("track_accuracy", "accuracy", "macro_f1")
-        ]
-        leak = "  leaks: clips of a track on both sides" if outcome["leaks"] else ""
-        print(f"{split:<16}{len(runs):>5}{means[0]:>16.1%}{means[1]:>15.1%}{means[2]:>10.3f}{leak}")
-    published = results["published"]
-    if published["accuracy"] is not None:
-        print(f"published: {published['accuracy']:.4f}; {published['note']}")

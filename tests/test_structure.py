@@ -63,7 +63,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
         "import wavegan, features, classifiers, experiments, pathlib\n"
         "from experiments.report.compare import render_report\n"
         "for m in (wavegan, features, classifiers, experiments): print(m.__file__)\n"
-        "page = 'report/templates/page.html'\n"
+        "page = 'report/templates/base.html'\n"
         "print((pathlib.Path(experiments.__file__).parent / page).exists())\n"
     )
     env = {"PYTHONPATH": str(site), "PATH": ""}

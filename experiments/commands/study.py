@@ -20,9 +20,11 @@ import jax
 from experiments.bench import interleaved
 from experiments.config import StudyConfig, as_dict
 from experiments.recipes import REFERENCE, VARIANTS
-from experiments.report.study import conclusions, study_table
-from experiments.report.terminal import Progress, duration
+from experiments.report.formats import duration
+from experiments.report.study import study_table
+from experiments.report.terminal import Progress
 from experiments.run import Run, environment
+from experiments.scores import conclusions
 from experiments.stages.data import open_dataset
 from features import Recording
 from features.storage import Interrupted, write_json, write_text

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import jax
 
+from experiments.commands.report import write_training_page
 from experiments.config import TrainGansConfig, as_dict
 from experiments.report.terminal import Progress
-from experiments.report.train import write_training_page
 from experiments.run import Run
 from experiments.stages.data import open_dataset
 from experiments.stages.gan_training import Watching, train_gans

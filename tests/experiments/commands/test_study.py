@@ -12,7 +12,8 @@ from experiments.cli import main
 from experiments.commands.study import study
 from experiments.config import DataConfig, StudyConfig
 from experiments.recipes import REFERENCE, VARIANTS, GanPreset
-from experiments.report.study import conclusions, study_table
+from experiments.report.study import study_table
+from experiments.scores import conclusions
 from experiments.stages.data import open_dataset
 from features import save_audio
 from wavegan import Quality, TrainingInterrupted, load
