@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from html import escape
-from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -16,14 +14,6 @@ from experiments.report.plots import spectrograms
 from features.audio import to_pcm
 from features.augmentation import WaveformAugmentation
 
-# Of each augmentation its setting, the value that leaves a clip alone, and words for a version.
-_ALTERED: Mapping[str, tuple[str, float, str]] = {
-    "noise": ("snr_db", 200.0, "noise, {:.3g} dB below"),
-    "gain": ("gain_db", 0.0, "gain {:+.3g} dB"),
-    "shift": ("shift", 0.0, "shift by {:+.0%}"),
-    "pitch": ("semitones", 0.0, "pitch {:+.3g} semitones"),
-    "stretch": ("rate", 1.0, "{:.3g} times as fast"),
-}
 _ICON = (
     '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="12"/>'
     '<path class="go" d="M9 6.5v11l9-5.5z"/><path class="stop" d="M8 8h8v8H8z"/></svg>'
@@ -94,17 +84,7 @@ def augmentation_section(
     """
     titles = titles or [f"clip {number}" for number in range(1, len(audio) + 1)]
     original = np.asarray(audio, np.float32)
-    versions = {"as it is": original}
-    for name in augmentation.names:
-        if name == "polarity":  # half of its draws are the clip itself
-            versions["other polarity"] = -original
-            continue
-        setting, neutral, words = _ALTERED[name]
-        low, high = getattr(augmentation, setting)
-        value = low if abs(low - neutral) > abs(high - neutral) else high
-        alone: Any = {"names": (name,), setting: (value, value)}
-        version = replace(augmentation, **alone)(0, original, sample_rate)
-        versions[words.format(value).replace("-", "\N{MINUS SIGN}")] = np.asarray(version)
+    versions = {"as it is": original, **augmentation.versions(original, sample_rate)}
     pictures = spectrograms(list(versions.values()), sample_rate)
     rows = "".join(
         clip_row(
