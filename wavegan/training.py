@@ -212,7 +212,9 @@ def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -
     stored = folder.read_config()
     try:
         config = WaveGANConfig(**stored["wavegan"])
-        train_config = TrainConfig(**stored["train"])
+        train_config = TrainConfig(
+            **stored["train"] | {"augment": tuple(stored["train"].get("augment", ()))}
+        )
     except ValueError as error:  # a loss of the user's own, for one
         raise ValueError(f"{folder.path / 'config.json'}: {error}") from None
     except (KeyError, TypeError) as error:
