@@ -26,7 +26,7 @@ from experiments.config import ARM_NAMES, DEFAULT_ARMS, CompareConfig, as_dict
 from experiments.report.terminal import Progress, duration
 from features.augmentation import AUGMENTATIONS
 from features.cache import default_cache_dir
-from wavegan.memory import OutOfDeviceMemory
+from wavegan.devices import OutOfDeviceMemory
 from wavegan.run_folder import CheckpointError
 from wavegan.training import TrainingInterrupted
 from wavegan.watch import TrainingDiverged
