@@ -26,7 +26,7 @@ from experiments.report.terminal import Progress, print_comparison
 from features.augmentation import AUGMENTATIONS
 from features.cache import default_cache_dir
 from features.storage import Interrupted
-from wavegan.memory import OutOfDeviceMemory
+from wavegan.devices import OutOfDeviceMemory
 from wavegan.run_folder import CheckpointError
 from wavegan.watch import TrainingDiverged
 

@@ -27,11 +27,11 @@ from experiments.report.terminal import Progress
 from features import Clips
 from features.cache import default_cache_dir
 from features.storage import write_json
-from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig, train
+from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig, seconds_per_step
 from wavegan.train_config import CADENCE
 
 _COPIES = 3  # of each weight in a checkpoint: itself, and Adam's two moments
-_TIMED = 4  # steps of a classifier, or two of a GAN and as many as between two penalties
+_TIMED = 4  # steps of a classifier
 
 
 @dataclass
@@ -145,13 +145,10 @@ def seconds_a_gan_step(
     def measured() -> float:
         if progress is not None:
             progress.compiling("a step of a GAN, to tell how long all will take")
-        steps = 2 + (settings.penalty_every if settings.penalty_every > 1 else 0)
         rng, count = np.random.default_rng(0), max(settings.batch_size, 2)
         noise = rng.uniform(-0.5, 0.5, (count, config.num_samples, config.channels))
-        short = replace(settings, steps=steps, log_every=1, inspect_every=0, seed=0)
         labels = np.arange(count) % config.num_classes if config.num_classes else None
-        found = train(noise.astype(np.float32), config, short, labels=labels)
-        return 1 / found.history[-1]["gan/steps_per_second"]
+        return seconds_per_step(noise.astype(np.float32), config, settings, labels=labels)
 
     return _remembered(_gan_key(config, settings), measured)
 
