@@ -5,6 +5,7 @@ Each says what it is, the command that runs it, how long that takes, and what to
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,8 +13,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifiers import FitConfig
+from classifiers import ARCHITECTURES, FitConfig
 from features.extractors import Extractor, LogMel, LogMelPicture, LogMelTempogram, Mfcc, Picture
+from features.registry import Registry
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.augmentation import AUGMENTATIONS
 
@@ -330,7 +332,24 @@ _ALL = (
     _CNN_RNN, _FINAL_EFF, _FINAL_ACC, _TEMPO, _MODERN, _DEMO,
 )  # fmt: skip
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+
+def _check(recipe: Any) -> None:
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"give a Recipe, as replace(RECIPES['net6'], name=…), found {recipe!r}")
+    if recipe.architecture not in ARCHITECTURES:
+        near = difflib.get_close_matches(recipe.architecture, ARCHITECTURES) or ARCHITECTURES
+        raise ValueError(
+            f"architecture {recipe.architecture!r}: there is {', '.join(near)}; register your own "
+            "first"
+        )
+
+
+RECIPES = Registry(
+    "experiments.RECIPES",
+    {recipe.name: recipe for recipe in _ALL},
+    _check,
+    recipe='dataclasses.replace(experiments.RECIPES["net6"], name=…, …)',
+)
 
 
 # --- searches ------------------------------------------------------------------------------------

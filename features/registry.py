@@ -45,6 +45,8 @@ class Registry(MutableMapping[str, T]):
     def __setitem__(self, name: str, entry: T) -> None:
         if not isinstance(name, str) or not name.strip():
             raise TypeError(f"a name in {self.name} must be a word, found {name!r}")
+        if "," in name:
+            raise ValueError(f"a name in {self.name} has no comma, which parts names: {name!r}")
         self._refuse_own(name)
         try:
             self._check(entry)

@@ -22,6 +22,7 @@ from experiments.stages.gans import Gan, gan_of, gan_seed, sample_gan
 from features import Clips, Rows, extract, fingerprint
 from features.augmentation import WaveformAugmentation
 from features.extractors import Augmented
+from features.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -204,21 +205,13 @@ class Arm:
         return joined([material.side("train"), *extra])
 
 
-class Arms(dict[str, Arm]):
-    """The arms by name; a user's own joins them by ``ARMS["mine"] = Arm(…)``."""
-
-    def __setitem__(self, name: str, arm: Arm) -> None:
-        if not isinstance(arm, Arm):
-            raise TypeError(
-                f"ARMS[{name!r}] takes an experiments.Arm(about, makers=(…,), controls=(…,)), "
-                f"found {arm!r}"
-            )
-        if not name or "," in name or "/" in name:
-            raise ValueError(f"an arm's name stands in --arms A,B and in file names, not {name!r}")
-        super().__setitem__(name, arm)
+def _check(arm: Any) -> None:
+    if not isinstance(arm, Arm):
+        raise TypeError(f"give an Arm(about, makers, controls), found {arm!r}")
 
 
-ARMS = Arms(
+ARMS = Registry(
+    "experiments.ARMS",
     {
         "real": Arm("the real training clips alone"),
         "real-oversampled": Arm("real clips repeated", (repeats,), subject="repeated clips"),
@@ -242,7 +235,9 @@ ARMS = Arms(
             alters_batches=True,
             subject="altered copies and the GAN's clips",
         ),
-    }
+    },
+    _check,
+    recipe="experiments.Arm(about, (maker,), controls)",
 )
 
 

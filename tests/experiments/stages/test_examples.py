@@ -28,12 +28,14 @@ def test_a_users_own_arm_is_compared(own_arm, small_config, tmp_path):
 
 
 def test_what_an_arm_must_be():
-    with pytest.raises(TypeError, match=r"takes an experiments.Arm\(about"):
+    with pytest.raises(TypeError, match=r"ARMS\['mine'\]: give an Arm\(about, makers, controls\)"):
         ARMS["mine"] = "real clips"
     with pytest.raises(TypeError, match=r"functions \(material, seed\) -> examples"):
         Arm("mine", ("repeats",))
-    with pytest.raises(ValueError, match=r"stands in --arms A,B"):
+    with pytest.raises(ValueError, match=r"has no comma"):
         ARMS["a,b"] = Arm("mine")
+    with pytest.raises(ValueError, match=r"'real' in experiments.ARMS is this package's own"):
+        ARMS["real"] = Arm("mine")
 
 
 def test_an_unknown_arm_is_refused_with_the_nearest(small_config):
