@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from features.registry import Registry
 
@@ -29,11 +31,14 @@ class Metric(NamedTuple):
     meaning : a sentence or two.
     less_is_better : whether checkpoints are chosen by less of it, or by more; None where neither
         makes a better generator.
+    measure : of a user's own metric, a function (generated (n, L, C), real (m, L, C), sample_rate)
+        to a number, which `Quality` then logs, too; None of what is logged otherwise.
     """
 
     title: str
     meaning: str
     less_is_better: bool | None = None
+    measure: Callable[[np.ndarray, np.ndarray, float], float] | None = None
 
 
 _OWN = {
@@ -87,6 +92,11 @@ def _check(metric: Any) -> None:
     if metric.less_is_better not in (True, False, None):
         raise TypeError(
             f"less_is_better must be True, False or None, found {metric.less_is_better!r}"
+        )
+    if metric.measure is not None and not callable(metric.measure):
+        raise TypeError(
+            "measure must be a function (generated, real, sample_rate) -> number, found "
+            f"{metric.measure!r}"
         )
 
 

@@ -29,6 +29,7 @@ from wavegan.distances import (
     memorised,
     nearest_distances,
 )
+from wavegan.metrics import METRICS
 from wavegan.networks import Generator
 from wavegan.sampling import generate
 from wavegan.windows import SHORTEST, Recordings, Windows
@@ -112,6 +113,7 @@ class Quality:
     ``quality/memorised``               share of copies (`memorised`), by those distances
     ``quality/inception_score``         with ``classify``
     ``quality/different_bins``          with ``classify``: bins of its log-probabilities
+    of a user's own in `METRICS`        what its ``measure`` says, where it was set before
     ==================================  =====================================================
 
     All but the medians have a standard error beside them, ``…_error``. With a single recording
@@ -177,7 +179,7 @@ class Quality:
         real: list[np.ndarray] = []
         for clips, recording in _distinct(pool, max(count, LIBRARY), seed):
             parts.append((embed(clips, sample_rate=sample_rate), recording))
-            if classify is not None and len(real) < count:
+            if (classify is not None or _measured()) and len(real) < count:
                 real.extend(clips)
         library, recording = (np.concatenate(part) for part in zip(*parts, strict=True))
         self.count = min(count, len(library))
@@ -193,9 +195,10 @@ class Quality:
         several = len(np.unique(groups)) > 1
         self._null = nearest_distances(self._library, groups=groups) if several else None
         self._labels = None if labels is None else np.asarray(labels)[recording[: self.count]]
+        self._real = np.stack(real[: self.count]) if real else None
         self._classified = None
-        if classify is not None:
-            self._classified = np.asarray(classify(np.stack(real[: self.count])), np.float64)
+        if classify is not None and self._real is not None:
+            self._classified = np.asarray(classify(self._real), np.float64)
         self.floor = _floor(self._library[: self.count], groups[: self.count], seed)
 
     def __repr__(self) -> str:
@@ -240,7 +243,15 @@ class Quality:
         metrics = {f"quality/{name}": float(np.median(x)) for name, x in medians.items()}
         for name, (value, error) in estimates.items():
             metrics |= {f"quality/{name}": value, f"quality/{name}_error": error}
+        if self._real is not None:
+            for name, measure in _measured().items():
+                metrics[name] = float(measure(np.asarray(audio), self._real, self.sample_rate))
         return metrics
+
+
+def _measured() -> dict[str, Callable[[np.ndarray, np.ndarray, float], float]]:
+    """The functions of a user's own metrics, by their names."""
+    return {name: metric.measure for name, metric in METRICS.items() if metric.measure is not None}
 
 
 def _distinct(windows: Windows, count: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -232,11 +232,13 @@ def _results(
         },
         "arms": {
             name: {
+                "about": ARMS[name].about,
+                "subject": ARMS[name].subject,
                 "runs": [
                     {"classifier_seed": o.trial.seed, "gan_seed": int(gan_seeds[o.trial.seed])}
                     | o.record()
                     for o in found
-                ]
+                ],
             }
             for name, found in arms.items()
         }

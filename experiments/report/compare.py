@@ -28,8 +28,6 @@ from experiments.scores import (
 )
 from features.splits import SIDES
 
-_SUBJECTS = {"real+synthetic": "the GAN's clips", "real+classical": "altered copies"}
-
 
 def render_report(
     results: Record,
@@ -69,7 +67,7 @@ def render_report(
         sides=SIDES,
         noun=noun(labels),
         question=found,
-        subject=_SUBJECTS.get(arm, f"what {arm} adds"),
+        subject=arms.get(arm, {}).get("subject") or f"what {arm} adds",
         others=beside(results, found) if found else [],
         seeds=paired_seeds(arms),
         tests=_test_tracks(results),

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from features import load_audio, scan_tracks
 from wavegan import Generator, WaveGANConfig, generate
 from wavegan.distances import frechet_distance, kernel_distance
-from wavegan.metrics import METRICS
+from wavegan.metrics import METRICS, Metric
 from wavegan.quality import Quality, embed
 
 RATE = 8000
@@ -305,3 +305,21 @@ def test_real_music_is_nearer_to_music_than_noise_is(gtzan_mini):
         assert music[name] + 3 * music[f"{name}_error"] < noises[name] < silence[name]
     assert music["quality/memorised"] < 0.15 < 0.5 < copies["quality/memorised"]
     assert copies["quality/nearest"] < 0.7 * copies["quality/nearest_train"]
+
+
+def test_a_users_own_metric_is_measured_with_the_others():
+    METRICS["loudness ratio"] = Metric(
+        "loudness ratio",
+        "Generated over real.",
+        measure=lambda generated, real, sample_rate: generated.std() / real.std(),
+    )
+    try:
+        rng = np.random.default_rng(0)
+        recordings = [rng.normal(0, 0.1, (2000, 1)).astype(np.float32) for _ in range(4)]
+        quality = Quality(recordings, sample_rate=4000, num_samples=256, count=32)
+        generated = rng.normal(0, 0.2, (32, 256, 1)).astype(np.float32)
+        assert quality.measure(generated)["loudness ratio"] == pytest.approx(2, rel=0.05)
+    finally:
+        del METRICS["loudness ratio"]
+    with pytest.raises(TypeError, match=r"function \(generated, real, sample_rate\)"):
+        METRICS["loudness ratio"] = Metric("loudness", "How loud.", measure=3)
