@@ -19,10 +19,12 @@ from experiments.config import (
     TrainGansConfig,
 )
 from experiments.recipes import RECIPES, Recipe
+from experiments.report.kit import FIGURES
 from experiments.stages.examples import ARMS, Arm
 
 __all__ = [
     "ARMS",
+    "FIGURES",
     "RECIPES",
     "Arm",
     "ClassifyConfig",

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.curves import classifier_figures
 from experiments.report.formats import counted, percent, spread
-from experiments.report.kit import render
+from experiments.report.kit import further, render
 from experiments.report.sound import altered_rows
 from experiments.scores import (
     METRICS,
@@ -54,6 +54,7 @@ def render_classification(
     return render(
         "classify.html",
         results=results,
+        further=further(results),
         version=results.get("version", ""),
         metrics=METRICS,
         sides=SIDES,

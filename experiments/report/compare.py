@@ -10,7 +10,7 @@ import numpy as np
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.curves import classifier_figures, gan_figures
 from experiments.report.formats import counted, points, spread
-from experiments.report.kit import render
+from experiments.report.kit import further, render
 from experiments.report.sound import altered_rows, listening
 from experiments.scores import (
     METRICS,
@@ -62,6 +62,7 @@ def render_report(
     return render(
         "compare.html",
         results=results,
+        further=further(results),
         version=results.get("version", ""),
         metrics=METRICS,
         sides=SIDES,

@@ -7,7 +7,7 @@ has the frame with style and script, ``macros.html`` the parts that pages share.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -18,11 +18,29 @@ from markupsafe import Markup
 from experiments.report import formats
 from experiments.report.sound import spectrogram_colours
 from experiments.report.timeline import category_colours
+from features.registry import Registry
 
 
 def render(template: str, **values: Any) -> str:
     """The page or table of a template in ``templates/``; the same for the same values."""
     return _environment().get_template(template).render(values)
+
+
+def _check(figure: Any) -> None:
+    if not callable(figure):
+        raise TypeError(f"give a function (results) -> HTML or SVG, found {figure!r}")
+
+
+# A user's own figures of a comparison's and a classification's page, under their titles: functions
+# of ``results.json``'s content to HTML or SVG, to nothing where they have nothing to show.
+FIGURES: Registry[Callable[[Mapping[str, Any]], str]] = Registry(
+    "experiments.FIGURES", {}, _check, recipe="a function (results) -> HTML or SVG"
+)
+
+
+def further(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:
+    """The parts of a page that `FIGURES` draws."""
+    return [(title, Markup(figure(results))) for title, figure in FIGURES.items()]
 
 
 def part(template: str, macro: str, *values: Any, **options: Any) -> str:
