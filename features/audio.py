@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-import struct
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import soundfile as sf
 import soxr
 from jaxtyping import Array, Float32, Int32, Num
 
+from features._truncation import truncated, truncation
 from features.storage import replacing
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
@@ -40,6 +41,10 @@ class AudioError(ValueError):
         super().__init__(f"{path}: {reason}; {advice}")
 
 
+class _UnknownFormat(AudioError):
+    """libsndfile does not know what a file is."""
+
+
 def load_audio(
     path: str | Path,
     *,
@@ -52,14 +57,16 @@ def load_audio(
 
     Parameters
     ----------
-    path : wav, au, flac, ogg, mp3, or whatever else libsndfile reads.
+    path : wav, au, flac, ogg, mp3, or whatever else libsndfile reads; what it does not know goes
+        through librosa's loader, which takes the decoders of the system (m4a by ffmpeg, say).
     sample_rate : Hz to resample to (soxr, HQ); None keeps the file's own.
     channels : 1 averages the file's channels; more repeats a mono file.
     offset, duration : the part to read, in seconds; None reads to the end.
 
     Returns
     -------
-    audio : (L, channels) float32. Integer files lie in [-1, 1); float files as they are.
+    audio : (L, channels) float32. Integer files lie in [-1, 1); float files as they are, with a
+        warning where that is beyond ±1.
     sample_rate : Hz.
 
     Raises
@@ -75,9 +82,21 @@ def load_audio(
     (480213, 1)
     """
     path = Path(path)
-    with _open(path) as file:
+    try:
+        file = _open(path)
+    except _UnknownFormat as error:
+        return _loaded_otherwise(path, sample_rate, channels, offset, duration, error)
+    with file:
         rate = sample_rate or file.samplerate
-        return np.concatenate(list(_blocks(file, path, rate, channels, offset, duration))), rate
+        peaks: list[float] = []
+        blocks = list(_blocks(file, path, rate, channels, offset, duration, peaks))
+    if (peak := max(peaks, default=0.0)) > 1:
+        warnings.warn(
+            f"{path}: its samples reach {peak:.4g}, beyond ±1; what expects audio in [-1, 1] will "
+            "clip or refuse it: scale it down",
+            stacklevel=2,
+        )
+    return np.concatenate(blocks), rate
 
 
 def stream_audio(
@@ -185,7 +204,7 @@ def _open(path: Path) -> sf.SoundFile:
         file = sf.SoundFile(path)
     except (sf.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
         said = str(getattr(error, "error_string", error)).rstrip(".")
-        raise AudioError(
+        raise _UnknownFormat(
             path, f"unreadable: {said}", "convert it to wav or flac, or leave it out"
         ) from error
     if file.format == "RAW":  # any .au without a header passes as telephone audio
@@ -193,11 +212,53 @@ def _open(path: Path) -> sf.SoundFile:
     elif file.frames == 0:
         reason = "empty: a header without samples"
     else:
-        reason = _truncation(path, file.frames)
+        reason = truncation(path, file.frames)
     if reason is not None:
         file.close()
         raise AudioError(path, reason)
     return file
+
+
+def _loaded_otherwise(
+    path: Path,
+    sample_rate: int | None,
+    channels: int,
+    offset: float,
+    duration: float | None,
+    error: AudioError,
+) -> tuple[np.ndarray, int]:
+    """`load_audio` by librosa, for what libsndfile does not know; ``error`` if that fails too."""
+    import librosa  # slow to import, and seldom needed
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that libsndfile failed is known
+            found, rate = librosa.load(path, sr=None, mono=False, offset=offset, duration=duration)
+    except Exception as other:  # each decoder has errors of its own
+        said = str(other).rstrip(".") or type(other).__name__
+        raise AudioError(
+            path,
+            f"{error.reason}, and no other decoder of this system reads it ({said})",
+            "convert it to wav or flac, install ffmpeg, or leave it out",
+        ) from error
+    audio = np.atleast_2d(found).T
+    if not audio.size or not np.isfinite(audio).all():
+        what = (
+            "non-finite: it has NaN or Inf samples" if audio.size else f"no audio after {offset} s"
+        )
+        raise AudioError(path, what)
+    if audio.shape[1] not in (1, channels) and channels != 1:
+        advice = "use channels=1"
+        raise AudioError(path, f"{audio.shape[1]} channels, asked for {channels}", advice)
+    audio = (
+        audio.mean(1, keepdims=True)
+        if channels == 1
+        else np.broadcast_to(audio, (len(audio), channels))
+    )
+    audio = np.ascontiguousarray(audio, np.float32)
+    if sample_rate in (None, rate):
+        return audio, int(rate)
+    return soxr.resample(audio, rate, sample_rate, quality="HQ"), int(sample_rate)
 
 
 def _blocks(
@@ -207,7 +268,9 @@ def _blocks(
     channels: int,
     offset: float,
     duration: float | None,
+    peaks: list[float] | None = None,
 ) -> Iterator[np.ndarray]:
+    """The part asked for; the peak of each block of a float file is added to ``peaks``."""
     start, stop = _range(file, path, offset, duration)
     if file.channels not in (1, channels) and channels != 1:
         raise AudioError(path, f"{file.channels} channels, asked for {channels}", "use channels=1")
@@ -223,13 +286,15 @@ def _blocks(
         try:
             block = file.read(min(_BLOCK, stop - done), dtype="float32", always_2d=True)
         except sf.SoundFileError as error:
-            reason = f"damaged or {_truncated(file.frames, file.tell())}"
+            reason = f"damaged or {truncated(file.frames, file.tell())}"
             raise AudioError(path, reason) from error
         if not len(block):
             break
         done += len(block)
         if not np.isfinite(block).all():
             raise AudioError(path, "non-finite: it has NaN or Inf samples")
+        if peaks is not None and file.subtype in ("FLOAT", "DOUBLE"):
+            peaks.append(float(np.abs(block).max()))
         if channels == 1:
             block = block.mean(axis=1, keepdims=True)
         elif file.channels == 1:
@@ -237,7 +302,7 @@ def _blocks(
         yield block if resampler is None else resampler.resample_chunk(block)
     # An mp3 says how long it is only roughly; one that decodes to nothing is no audio all the same.
     if done < stop and (file.format != "MP3" or done == start):
-        raise AudioError(path, _truncated(file.frames, done))
+        raise AudioError(path, truncated(file.frames, done))
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True)
 
@@ -259,49 +324,3 @@ def _range(
     if duration is None:
         return start, file.frames
     return start, min(file.frames, start + max(1, round(duration * file.samplerate)))
-
-
-def _truncated(promised: int, there: int) -> str:
-    return f"truncated: header promises {promised} frames, {there} are there"
-
-
-def _truncation(path: Path, frames: int) -> str | None:
-    """What is missing from a file in which libsndfile found ``frames``; None where nothing is.
-
-    libsndfile reads a cut wav, au or ogg as a shorter one without a word, so the size fields are
-    read here: RIFF's ``data`` chunk, au's third word, the segment table of the last ogg page.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] in (b"RIFF", b"RIFX") and head[8:] == b"WAVE":
-            order = "<" if head[:4] == b"RIFF" else ">"
-            while len(chunk := file.read(8)) == 8:
-                name, length = struct.unpack(order + "4sI", chunk)
-                if name == b"data":
-                    return _compared(length, size - file.tell(), frames)
-                file.seek(length + length % 2, io.SEEK_CUR)
-        elif head[:4] == b".snd":
-            start, length = struct.unpack(">II", head[4:])
-            return _compared(length, size - start, frames)
-        elif head[:4] == b"OggS":
-            file.seek(max(0, size - (1 << 17)))  # a page has at most 65307 bytes
-            tail = file.read()
-            page = tail[tail.rfind(b"OggS") :]
-            segments = page[26] if len(page) > 26 else 255
-            table = page[27 : 27 + segments]
-            if len(table) < segments or len(page) < 27 + segments + sum(table):
-                return f"truncated: its last page is cut, after {frames} frames"
-    return None
-
-
-def _compared(promised: int, there: int, frames: int) -> str | None:
-    """The verdict on a size field in bytes.
-
-    Sizes near 2**31 and 2**32 are a stream's "unknown"; a few bytes too many are of writers that
-    count the header in.
-    """
-    if promised >= 0x7FFF0000 or promised - there <= 64:
-        return None
-    width = there // frames  # bytes a frame; 0 for codecs with less than one
-    return _truncated(promised // width if width else frames * promised // there, frames)

@@ -19,6 +19,7 @@ import numpy as np
 import soundfile as sf
 from jaxtyping import Int16
 
+from features._notebook import cards, first_part
 from features.audio import AudioError, stream_audio, to_pcm
 from features.dataset import Track
 from features.storage import replacing, write_text
@@ -49,6 +50,17 @@ class Recording:
     num_samples: int
     channels: int
     sample_rate: int
+
+    def __repr__(self) -> str:
+        seconds = f"{self.num_samples / self.sample_rate:.2f} s at {self.sample_rate} Hz"
+        channels = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
+        return f"Recording({self.track.track_id}, {self.track.label}, {seconds}, {channels})"
+
+    def _repr_html_(self) -> str:
+        """Its beginning, to see and hear in a notebook."""
+        part = self.read(0, first_part(self.num_samples, self.sample_rate))
+        sound = part.astype(np.float32) / 2**15
+        return cards(repr(self), [(self.track.track_id, sound)], self.sample_rate)
 
     @property
     def samples(self) -> Int16[np.ndarray, "l c"]:
@@ -88,6 +100,9 @@ class Decoded:
 
     recordings: tuple[Recording, ...]
     quarantined: tuple[Quarantined, ...]
+
+    def __repr__(self) -> str:
+        return f"Decoded({len(self.recordings)} recordings, {len(self.quarantined)} quarantined)"
 
 
 def default_cache_dir() -> Path:

@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import DTypeLike
 
+from features._notebook import cards
 from features.cache import Quarantined, Recording, decode_tracks
 from features.dataset import Track
 
+_SHOWN = 4  # clips in a notebook
 Index = int | np.integer | slice | EllipsisType | np.ndarray | Sequence[int] | Sequence[bool]
 
 
@@ -50,6 +52,9 @@ class LazyAudio:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __repr__(self) -> str:
+        return f"LazyAudio(shape={self.shape} of float32, {len(self.sources)} sources, unread)"
+
     def __getitem__(self, index: Index) -> Float[np.ndarray, "*shape"]:
         rows = np.arange(len(self))[index]
         return self._gathered(rows.ravel()).reshape(*rows.shape, *self.shape[1:])
@@ -82,7 +87,8 @@ class Clips:
 
     Attributes
     ----------
-    audio : (N, L, C) float32 in [-1, 1]: `LazyAudio`, or a plain array.
+    audio : (N, L, C) float32 in [-1, 1]: `LazyAudio`, or a plain array; given as (N, L), it is
+        of one channel.
     labels : (N,) int32, positions in ``label_names``.
     track_ids : (N,) str, the track of each clip.
     label_names : the classes, in the order of the labels.
@@ -104,6 +110,8 @@ class Clips:
     quarantined: tuple[Quarantined, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.audio, np.ndarray) and self.audio.ndim == 2:
+            object.__setattr__(self, "audio", self.audio[..., None])
         if self.audio.ndim != 3 or self.audio.dtype != np.float32:
             found = f"{self.audio.dtype} of shape {self.audio.shape}"
             raise ValueError(f"clips have audio of {found}; give float32 (N, L, C)")
@@ -119,6 +127,20 @@ class Clips:
 
     def __len__(self) -> int:
         return self.audio.shape[0]
+
+    def __repr__(self) -> str:
+        channels = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
+        seconds = f"{self.num_samples / self.sample_rate:.2f} s at {self.sample_rate} Hz"
+        return f"Clips({len(self)} of {seconds}, {channels}, {len(self.label_names)} classes)"
+
+    def _repr_html_(self) -> str:
+        """The first clips of different classes, to see and hear in a notebook."""
+        _, first = np.unique(self.labels, return_index=True)
+        sounds = [
+            (f"{self.label_names[self.labels[i]]}, {self.track_ids[i]}", np.asarray(self.audio[i]))
+            for i in first[:_SHOWN]
+        ]
+        return cards(repr(self), sounds, self.sample_rate)
 
     @property
     def num_samples(self) -> int:

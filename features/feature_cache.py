@@ -63,7 +63,7 @@ def extract(
 
     Parameters
     ----------
-    clips : `Clips`, or audio (N, L, C) as int16 or float32.
+    clips : `Clips`, or audio (N, L, C), (N, L) or (L,) as int16 or float32.
     make : from audio (N, L, C) float32 in [-1, 1] and the sample rate to features (N, ...); each
         clip's must not depend on the others. A frozen dataclass or a function of a module.
     sample_rate : Hz, with an array of audio; clips know theirs.
@@ -117,6 +117,8 @@ def _audio(clips: Clips | np.ndarray, sample_rate: int | None) -> tuple[Audio, i
         raise ValueError(
             f"{sample_rate=}: give an array of audio its rate in Hz, and clips none but their own"
         )
+    if isinstance(audio, np.ndarray) and audio.ndim in (1, 2):  # mono, one clip or several
+        audio = audio.reshape(-1, audio.shape[-1], 1)
     if audio.ndim != 3 or audio.dtype not in (np.int16, np.float32) or 0 in audio.shape:
         found = f"{audio.dtype} of shape {audio.shape}"
         raise ValueError(f"audio is {found}; give int16 or float32 (N, L, C), none of them 0")

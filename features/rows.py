@@ -57,6 +57,10 @@ class Rows:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __repr__(self) -> str:
+        scaled = ", standardised" if self._scaler else ""
+        return f"Rows(shape={self.shape} of float32, {len(self._parts)} parts{scaled})"
+
     def __getitem__(self, index: Index) -> np.ndarray:
         wanted = self._index[index]
         rows = wanted.ravel()

@@ -44,6 +44,10 @@ class Standardizer:
         if not (self.std > 0).all():
             raise ValueError("std must be positive; a feature that never varies has 1")
 
+    def __repr__(self) -> str:
+        low, high = self.std.min(initial=np.inf), self.std.max(initial=0)
+        return f"Standardizer({len(self.mean)} features, std {low:.3g} to {high:.3g})"
+
     @classmethod
     def fit(cls, x: Any) -> Standardizer:
         """Measure the training data.

@@ -20,19 +20,19 @@ _VERSION = 1  # in the names of cache entries: another is due when the same opti
 
 
 def remove_silence(
-    audio: Real[np.ndarray, "l c"],
+    audio: Real[np.ndarray, "*shape"],
     *,
     by: str = "frames",
     frame_length: int = FRAME_LENGTH,
     top_db: int | float = TOP_DB,
     threshold: int | float = THRESHOLD,
-) -> Real[np.ndarray, "kept c"]:
+) -> Real[np.ndarray, "*kept"]:
     """Leave out what is silent and join the rest.
 
     Parameters
     ----------
-    audio : (L, C), floating point or integers. The channels are judged together, by their mean,
-        and cut at the same places.
+    audio : (L, C), or (L,) of one channel, floating point or integers. The channels are judged
+        together, by their mean, and cut at the same places.
     by : "frames" drops whole frames, end to end (the last one may be shorter), whose root mean
         square is more than ``top_db`` below that of the loudest. What remains is as it was; it is
         joined without a cross-fade, so a quiet click is possible where a pause was.
@@ -44,7 +44,7 @@ def remove_silence(
 
     Returns
     -------
-    (L', C) of the same type, L' <= L; empty if all of it is digital silence.
+    (L', C) or (L',) of the same type, L' <= L; empty if all of it is digital silence.
 
     Raises
     ------
@@ -57,10 +57,11 @@ def remove_silence(
         raise ValueError(f"{frame_length=}, {top_db=}, {threshold=}: all must be positive")
     if not len(audio):
         return audio
+    channels = audio[:, None] if audio.ndim == 1 else audio
     kept = (
-        _loud_frames(audio, frame_length, top_db)
+        _loud_frames(channels, frame_length, top_db)
         if by == "frames"
-        else _large_samples(audio, threshold)
+        else _large_samples(channels, threshold)
     )
     return audio[kept]
 

@@ -43,6 +43,10 @@ class Split(Generic[T]):
     test: T
     by: str
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(getattr(self, side))} {side}" for side in SIDES)
+        return f"Split({counts}, by {self.by}{', leaks' if self.leaks else ''})"
+
     @property
     def leaks(self) -> bool:
         """Whether chunks of one track lie on several sides, so that scores are too high."""

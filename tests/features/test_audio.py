@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import audioread
 import jax.numpy as jnp
 import librosa
 import numpy as np
 import pytest
 import soundfile as sf
+import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -264,3 +266,59 @@ def test_a_full_disk_is_an_oserror_and_keeps_the_former_file(tmp_path):
     assert "a.wav" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
     assert (tmp_path / "a.wav").read_bytes() == before
+
+
+class Decoder:
+    """Stands for a decoder of the system, of a format that libsndfile does not know."""
+
+    samplerate, channels, duration = RATE, 2, 0.5
+
+    def __init__(self, path):
+        if b"unheard of" not in Path(path).read_bytes():
+            raise audioread.DecodeError("not mine")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def __iter__(self):
+        pcm = np.rint(tones(channels=2) * 2**15).astype("<i2")
+        yield from (part.tobytes() for part in np.array_split(pcm, 7))
+
+
+@pytest.fixture
+def decoder(monkeypatch):
+    monkeypatch.setattr(audioread, "available_backends", lambda *_, **__: [Decoder])
+
+
+def test_what_libsndfile_does_not_know_goes_through_librosa(tmp_path, decoder):
+    path = tmp_path / "a.m4a"
+    path.write_bytes(b"a format unheard of")
+    audio, rate = load_audio(path, channels=2)
+    assert (rate, audio.dtype) == (RATE, np.float32)
+    np.testing.assert_allclose(audio, tones(channels=2), atol=2**-15)
+    part, rate = load_audio(path, sample_rate=RATE // 2, offset=0.1, duration=0.2)
+    assert (rate, part.shape) == (RATE // 2, (2205, 1))
+    expected = tones(channels=2).mean(1)[2205:6615]
+    np.testing.assert_allclose(
+        part[:, 0], soxr.resample(expected, RATE, RATE // 2, quality="HQ"), atol=1e-4
+    )
+    with pytest.raises(AudioError, match=r"a\.m4a: 2 channels, asked for 3"):
+        load_audio(path, channels=3)
+
+
+def test_what_no_decoder_knows_says_so(tmp_path, decoder):
+    (tmp_path / "a.m4a").write_bytes(b"another")
+    with pytest.raises(
+        AudioError, match=r"Format not recognised, and no other decoder .*install ffmpeg"
+    ):
+        load_audio(tmp_path / "a.m4a")
+
+
+def test_samples_beyond_full_scale_are_warned_of(tmp_path):
+    sf.write(tmp_path / "loud.wav", 3 * tones(), RATE, subtype="FLOAT")
+    with pytest.warns(UserWarning, match=r"loud\.wav: its samples reach 1\.5, beyond ±1"):
+        audio, _ = load_audio(tmp_path / "loud.wav")
+    assert np.abs(audio).max() == pytest.approx(1.5)

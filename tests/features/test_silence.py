@@ -197,3 +197,11 @@ def test_a_bad_way_is_named_before_anything_is_written(recordings, tmp_path):
     with pytest.raises(ValueError, match="by='loudness'"):
         without_silence(recordings, by="loudness")
     assert len(entries(tmp_path / "cache")) == 3
+
+
+@pytest.mark.parametrize("by", ["frames", "samples"])
+def test_a_mono_signal_needs_no_channel_axis(by):
+    audio = np.r_[np.zeros(2000), np.sin(np.arange(2000.0))]
+    found = remove_silence(audio, by=by)
+    np.testing.assert_array_equal(found, remove_silence(audio[:, None], by=by)[:, 0])
+    assert 0 < len(found) < 4000

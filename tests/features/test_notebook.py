@@ -1,0 +1,90 @@
+"""How things show themselves: one line each, and with a player in a notebook."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import soundfile as sf
+from PIL import Image
+
+from features import Clips, Rows, Split, Standardizer, decode_tracks, extract, scan_tracks
+from features.audio import save_audio
+from features.clips import LazyAudio
+
+RATE = 8000
+NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, (3, RATE)).astype(np.float32)
+
+
+def clips() -> Clips:
+    ids = np.array(["a<1", "a<1", "b1"])
+    return Clips(NOISE, np.int32([0, 0, 1]), ids, ("a", "b"), RATE, ids, np.zeros(3, np.int64))
+
+
+def sounds(html: str) -> list[np.ndarray]:
+    found = re.findall(r"data:audio/wav;base64,([^\"]+)", html)
+    return [sf.read(io.BytesIO(base64.b64decode(one)))[0] for one in found]
+
+
+@pytest.mark.parametrize(
+    ("thing", "line"),
+    [
+        (clips(), "Clips(3 of 1.00 s at 8000 Hz, mono, 2 classes)"),
+        (Split((1, 2), (), (3,), "track"), "Split(2 train, 0 valid, 1 test, by track)"),
+        (Split((1, 2), (), (3,), "chunk"), "Split(2 train, 0 valid, 1 test, by chunk, leaks)"),
+        (Rows([NOISE, NOISE]), "Rows(shape=(6, 8000) of float32, 2 parts)"),
+        (
+            LazyAudio([NOISE.T], np.zeros(2, int), np.zeros(2, int), 10, 3),
+            "LazyAudio(shape=(2, 10, 3) of float32, 1 sources, unread)",
+        ),
+        (
+            Standardizer(np.zeros(2), np.array([0.5, 20.0])),
+            "Standardizer(2 features, std 0.5 to 20)",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_one_line_each(thing, line):
+    assert repr(thing) == line
+
+
+def test_mono_clips_need_no_channel_axis(tmp_path):
+    made = clips()
+    assert made.audio.shape == (3, RATE, 1)
+    expected = np.asarray(extract(made.audio, peaks, sample_rate=RATE, cache_dir=tmp_path))
+    for audio in (NOISE, NOISE[0]):
+        found = extract(audio, peaks, sample_rate=RATE, cache_dir=tmp_path)
+        np.testing.assert_array_equal(found, expected[: len(found)])
+
+
+def peaks(audio, sample_rate):
+    return np.abs(audio).max(1)
+
+
+def test_clips_are_seen_and_heard():
+    html = clips()._repr_html_()
+    assert "Clips(3 of 1.00 s" in html
+    assert "a, a&lt;1" in html  # and no other clip of that class
+    first, second = sounds(html)
+    np.testing.assert_allclose(first, NOISE[0], atol=2**-15)
+    np.testing.assert_allclose(second, NOISE[2], atol=2**-15)
+    pictures = re.findall(r"data:image/png;base64,([^\"]+)", html)
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
+    assert picture.shape[0] == 64
+    assert 200 < picture.shape[1] < 280
+    assert picture.max() == 255
+    assert picture.std() > 5
+
+
+def test_a_recording_is_seen_and_heard(tmp_path):
+    for label in "ab":
+        save_audio(tmp_path / "data" / label / f"{label}1.wav", NOISE["ab".index(label)], RATE)
+    decoded = decode_tracks(
+        scan_tracks(tmp_path / "data"), sample_rate=RATE, cache_dir=tmp_path / "cache"
+    )
+    assert repr(decoded) == "Decoded(2 recordings, 0 quarantined)"
+    recording = decoded.recordings[0]
+    assert repr(recording) == "Recording(a1, a, 1.00 s at 8000 Hz, mono)"
+    (sound,) = sounds(recording._repr_html_())
+    np.testing.assert_allclose(sound, NOISE[0], atol=2**-14)
