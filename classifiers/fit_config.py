@@ -38,9 +38,9 @@ class FitConfig:
         of a batch and divided by their number; "balanced" takes N / (K · N_k) for the N_k
         training clips of class k of K. None weighs all alike.
     label_smoothing : this share of each target is spread evenly over the classes.
-    compute_dtype : "float32", or "bfloat16", which runs the network forward and backward in
-        half the bits, what an accelerator does faster (a CPU does not). Weights, optimiser,
-        batch statistics, loss and evaluation stay float32.
+    compute_dtype : "float32", or "bfloat16" for a network that runs in half the bits: faster on
+        an accelerator, not on a CPU. Weights, optimiser, batch statistics, loss and evaluation
+        stay float32.
     """
 
     batch_size: int = 64

@@ -18,7 +18,7 @@ from flax import nnx
 from classifiers.fit_config import FitConfig
 from classifiers.history import Member
 from classifiers.prediction import gather
-from features.files import replacing
+from features.storage import another, differences, replacing
 
 _KEY = "fit"  # of the header's metadata: a JSON object
 _SHARE = 0.05  # of the time, at most, goes into saving
@@ -89,16 +89,9 @@ class FitFolder:
         return taken, members, [_filled(*item, arrays) for item in templates.items()]
 
     def _check(self, found: Mapping[str, Any]) -> None:
-        differing = [
-            f"{name} is {found.get(name)} there and {self.identity.get(name)} here"
-            for name in sorted(found.keys() | self.identity.keys())
-            if found.get(name) != self.identity.get(name)
-        ]
-        if differing:
-            raise ValueError(
-                f"{self.file.parent} holds another fit: {'; '.join(differing)}. Choose another "
-                "run_dir, or make the same call to resume this one"
-            )
+        if differing := differences(found, self.identity):
+            advice = "Choose another run_dir, or make the same call to resume this one"
+            raise another(str(self.file.parent), "fit", differing, advice)
 
 
 def identity_of(

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from classifiers.architectures import Classifier, create
-from features.files import read_safetensors, replacing
+from features.storage import read_safetensors, replacing
 
 VERSION = 1  # of the format; another one is refused
 _KEY = "classifier"  # of the header's metadata: a JSON object of version, spec and metadata

@@ -19,13 +19,14 @@ from classifiers.history import History, Member
 from classifiers.metrics import check_labels
 from classifiers.prediction import compiled_logits, gather, score
 from classifiers.step import Augment, member_of, split, stacked, training_step
+from features.storage import Interrupted
 
 _LOG_EVERY = 10  # steps between two messages with nothing but the training loss
 Pair = tuple[Any, Any]  # inputs (N, ...) and labels (N,)
 Log = Callable[[dict[str, float]], None]
 
 
-class FitInterrupted(RuntimeError):
+class FitInterrupted(Interrupted):
     """A fit was asked to stop before its end."""
 
 

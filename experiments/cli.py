@@ -69,12 +69,12 @@ def _status(error: Exception) -> int:
     """The exit status of an error that is told in one line; 0 of any other."""
     if isinstance(error, ValueError | OSError | FloatingPointError | ImportError):
         return 2
+    from features.storage import Interrupted
     from wavegan.memory import OutOfDeviceMemory
     from wavegan.run_folder import CheckpointError
-    from wavegan.training import TrainingInterrupted
     from wavegan.watch import TrainingDiverged
 
-    if isinstance(error, TrainingInterrupted):
+    if isinstance(error, Interrupted):
         return 130
     return 2 if isinstance(error, CheckpointError | TrainingDiverged | OutOfDeviceMemory) else 0
 
@@ -168,12 +168,13 @@ def make_parser(commands: Mapping[str, Iterable[Option]]) -> Parser:
     added = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         options = list(commands.get(name, ()))
-        places = [option.metavar or option.name.upper() for option in options if option.positional]
+        places = [option.place for option in options if option.positional]
         usage = " ".join(["wavegan", name, *places, "[OPTION …]"])
         one = added.add_parser(name, help=command.about, description=command.about, usage=usage)
-        about = "YAML or TOML file of options, or the config.json of a run; what is typed wins"
-        one.add_argument("--config", type=Path, metavar="FILE", help=about)
-        one.add_switch("print-config", "print all options as such a file, and end")
+        if command.parts:
+            about = "YAML or TOML file of options, or the config.json of a run; what is typed wins"
+            one.add_argument("--config", type=Path, metavar="FILE", help=about)
+            one.add_switch("print-config", "print all options as such a file, and end")
         if command.plans:
             one.add_switch("dry-run", "print what there is to do and how long it takes, and end")
         one.add_switch("traceback", "show where in the code an error came from")

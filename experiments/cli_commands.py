@@ -53,7 +53,8 @@ class Command:
         found += self.more
         for part in self.parts:
             found += part.options(config)
-        known = _known(self)
+        titles, known = ["", "recipe", *(part.title for part in self.parts)], _known(self)
+        found.sort(key=lambda one: titles.index(one.group) if one.group in titles else len(titles))
         return [replace(one, **known.get(one.name, {})) for one in found]
 
 
@@ -82,7 +83,7 @@ class Call:
 
     def work(self, function: Callable[..., Any], config: Any, quiet: bool = False) -> Any:
         """Do it, with what the function takes, and print what came out; None of a dry run."""
-        from experiments.report import text
+        from experiments.report import printed
         from experiments.report.terminal import Progress
 
         out, progress = self.values.get("out"), Progress(quiet=quiet)
@@ -92,7 +93,7 @@ class Call:
             name = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self.name}-{of}"
             out = Path("runs") / name.removesuffix("-")
         if self.values.get("dry-run"):
-            print(text.plan(function(config, out, progress=progress, dry_run=True)))
+            printed.plan(function(config, out, progress=progress, dry_run=True))
             return None
         offered = {"command": self.line, "progress": progress}
         if self.command.plans:
@@ -101,7 +102,7 @@ class Call:
         takes = signature(function).parameters
         result = function(config, out, **{n: v for n, v in offered.items() if n in takes})
         if not quiet:
-            print(getattr(text, self.name)(result, out))
+            getattr(printed, self.name)(result, out)
         return result
 
 
@@ -125,7 +126,7 @@ def stop_on_signals() -> Callable[[], bool]:
 
 _METAVARS = {
     "DIR": "data split-lists",
-    "FILE": "artist-index sizes latents json",
+    "FILE": "files artist-index sizes latents json",
     "RUN": "run generated",
     "HOST:PORT": "coordinator",
     "TRAIN,VALID,TEST": "fractions",
@@ -142,7 +143,6 @@ def _known(command: Command) -> dict[str, dict[str, Any]]:
     from features.augmentation import AUGMENTATIONS
     from features.silence import SILENCES
     from wavegan import networks, train_config
-    from wavegan.quality import METRICS
 
     choices: dict[str, Any] = {
         "recipe": (*RECIPES, "all") if command.recipe == "several" else RECIPES,
@@ -154,7 +154,7 @@ def _known(command: Command) -> dict[str, dict[str, Any]]:
         "variants": VARIANTS,
         "gan": GAN_PRESETS,
         "gan-augment": wavegan.AUGMENTATIONS,
-        "gan-keep-best": METRICS,
+        "gan-keep-best": wavegan.METRICS,
         "fit-optimizer": OPTIMIZERS,
         "fit-schedule": SCHEDULES,
         "fit-compute-dtype": COMPUTE_DTYPES,
@@ -168,6 +168,8 @@ def _known(command: Command) -> dict[str, dict[str, Any]]:
     choices["gan-loss"] = wavegan.LOSSES  # a user's own among them
     known: dict[str, dict[str, Any]] = {name: {"choices": names} for name, names in choices.items()}
     known["augment"]["several"] = True
+    presets = ", ".join(f'"{name}" ({preset.about})' for name, preset in GAN_PRESETS.items())
+    known["gan"]["about"] = f"settings under one name, which other options change: {presets}"
     for metavar, names in _METAVARS.items():
         for name in names.split():
             known.setdefault(name, {})["metavar"] = metavar
@@ -195,8 +197,7 @@ def _option(group: str, name: str, kind: Any, about: str, default: Any = None) -
     return Option(name, kind, about, default, group=group)
 
 
-PRESET = _option("GANs", "gan", str | None, "settings of the GAN that go by one name, which other "
-                 "options change")  # fmt: skip
+PRESET = _option("GANs", "gan", str | None, "")
 _SEVERAL = "several processes, on one host or many"
 PROCESSES = (
     _option(_SEVERAL, "distributed", bool,
@@ -301,8 +302,9 @@ def _export(call: Call) -> int:
     from experiments import export
 
     run, file = call.values["run"], call.values["file"]
-    gan = export(run, file, step=call.values.get("step"), label=call.values.get("genre"))
-    print(f"the generator of {gan.label} in {file} ({file.stat().st_size / 1e6:.1f} MB)")
+    gan, step = export(run, file, step=call.values.get("step"), label=call.values.get("genre"))
+    size = file.stat().st_size / 1e6
+    print(f"the generator of {gan.label} at step {step} in {file} ({size:.1f} MB)")
     return 0
 
 
@@ -318,7 +320,7 @@ def _predict(call: Call) -> int:
 
 def _study(call: Call) -> int:
     from experiments import study
-    from features.files import write_json
+    from features.storage import write_json
 
     if call.values.get("out") is None and not call.values.get("dry-run"):
         raise OptionError("--out is missing: a study takes long, and the same --out resumes it")
@@ -330,17 +332,17 @@ def _study(call: Call) -> int:
 
 def _recipes(call: Call) -> int:
     from experiments.recipes import RECIPES
-    from experiments.report import text
+    from experiments.report import printed
 
     name = call.values.get("name")
-    print(text.recipes(RECIPES) if name is None else text.recipe(RECIPES[name]))
+    printed.recipes(RECIPES) if name is None else printed.recipe(RECIPES[name])
     return 0
 
 
 def _report(call: Call) -> int:
     from experiments.commands.classify import gather_recipes
+    from experiments.commands.report import write_training_page
     from experiments.report.recipes import recipe_table_text
-    from experiments.report.train import write_training_page
     from experiments.run import Run
 
     run = call.values["run"]
@@ -411,13 +413,14 @@ COMMANDS: dict[str, Command] = {
         "one generator as one .safetensors file", _export, more=(
             RUN, Option("file", Path, "the file to write", MISSING, positional=True,
                         metavar="OUT.safetensors"),
-            Option("step", int | str | None, "of this checkpoint; none is the newest"),
+            Option("step", int | str | None,
+                   'of which checkpoint, or "best"; none is the newest'),
             Option("genre", str | None, "which GAN, where the run has several"),
         ),
     ),
     "study": Command(
         "ways to train a GAN on little data, at equal wall time", _study, _base("StudyConfig"),
-        (DATA, Part("study")), (replace(OUT, default=None), JSON), plans=True,
+        (DATA, Part("study")), (replace(OUT, default="must be given"), JSON), plans=True,
     ),
     "search": Command(
         "look for a recipe's sizes on the training side alone", _work,

@@ -75,6 +75,12 @@ class Option:
         return self.several or any(get_origin(kind) is tuple for kind in self.kinds)
 
     @property
+    def place(self) -> str:
+        """What stands for it in the usage, where it is given by its place."""
+        name = self.metavar or self.name.upper()
+        return f"{name} …" if self.listed else name if self.default is MISSING else f"[{name}]"
+
+    @property
     def accepted(self) -> str:
         """What it takes, in words."""
         words = []
@@ -172,19 +178,27 @@ class Part:
         part = _at(config, self.path)
         kind = part if isinstance(part, type) else type(part)
         kinds, about = get_type_hints(kind), documented(kind)
-        for name in (one.name for one in fields(kind)):
+        flags = {
+            one.name: self.names.get(one.name, self.prefix + one.name.replace("_", "-"))
+            for one in fields(kind)
+        }
+        for name, flag in flags.items():
             value = getattr(part, name, MISSING)
             left_out = is_dataclass(value) or name in self.without
             if name in self.only or not (self.only or left_out):
                 yield Option(
-                    name=self.names.get(name, self.prefix + name.replace("_", "-")),
+                    name=flag,
                     kind=kinds[name],
-                    about=about[name],
+                    about=re.sub(r"\w+_\w+", lambda m: _flag(flags, m[0]), about[name]),
                     default=value,
                     path=(*self.path, name),
                     group=self.title,
                     positional=value is MISSING,
                 )
+
+
+def _flag(flags: Mapping[str, str], word: str) -> str:
+    return f"--{flags[word]}" if word in flags else word
 
 
 def documented(kind: type) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifiers import FitConfig
-from experiments.inputs import Input, LogMel, LogMelPicture, LogMelTempogram, Mfcc, Picture
+from features.extractors import Extractor, LogMel, LogMelPicture, LogMelTempogram, Mfcc, Picture
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.augmentation import AUGMENTATIONS
 
@@ -51,7 +51,7 @@ class Recipe:
     name: str
     about: str
     architecture: str
-    input: Input
+    input: Extractor
     sample_rate: int
     num_samples: int
     fit: FitConfig

@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from features.files import write_json
+from features.storage import another, differences, write_json
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
 
@@ -60,7 +60,6 @@ class Run:
             yield self
             return
         file = self.path / "config.json"
-        fixed = json.loads(json.dumps(dict(fixed)))
         if file.exists():
             self._check(command, fixed)
         elif self.path.exists() and {f.name for f in self.path.iterdir()} - {"stages", ".lock"}:
@@ -76,7 +75,7 @@ class Run:
                     f"--out {self.path} is in use by another process: wait for it, or choose "
                     "another folder"
                 ) from None
-            write_json(file, {"format": FORMAT, "command": command, "fixed": fixed, **config})
+            write_json(file, {"format": FORMAT, "command": command, "fixed": dict(fixed), **config})
             write_json(self.path / "environment.json", environment())
             yield self
 
@@ -96,13 +95,9 @@ class Run:
                 f"--out {self.path} holds a run of `wavegan {found['command']}`, and this is "
                 f"`wavegan {command}`: choose another folder"
             )
-        there = found["fixed"]
-        if differing := [name for name in fixed if there.get(name) != fixed[name]]:
-            shown = "; ".join(f"{n}: {there.get(n)} there, {fixed[n]} here" for n in differing)
-            raise ValueError(
-                f"--out {self.path} holds another run ({shown}): choose another folder, or give "
-                "the same settings to resume it"
-            )
+        if differing := differences(found["fixed"], fixed):
+            advice = "Choose another folder, or give the same settings to resume it"
+            raise another(f"--out {self.path}", "run", differing, advice)
 
     def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """The folder of a finished stage, built now where it is not there yet.

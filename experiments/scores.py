@@ -1,29 +1,29 @@
-"""What the runs of ``results.json`` say in numbers: spreads, intervals, what a leak is worth."""
+"""What results say in numbers: which figure holds, what a leak is worth, which variant is best.
+
+Pages and tables show what is decided here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 import numpy as np
 
+from experiments.recipes import REFERENCE
+from features.synthetic import GENRES
+
 Record = Mapping[str, Any]  # an object of results.json
 
 METRICS = {"track_accuracy": "track accuracy", "accuracy": "clip accuracy", "macro_f1": "macro-F1"}
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share in percent with its sign; empty for None."""
-    return "" if share is None else f"{100 * share:.{digits}f} %"
-
-
-def spread(values: Sequence[float], unit: int = 100) -> str:
-    """Mean ± standard deviation: percent with a decimal, or (``unit=1``) whole numbers."""
-    if not values:
-        return "not known"
-    digits = 1 if unit == 100 else 0
-    mean = f"{unit * np.mean(values):.{digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {unit * np.std(values, ddof=1):.{digits}f}"
+KERNEL = "kernel_distance"
+MUSIC = {  # labels that are genres: the embedded ones, GTZAN's and FMA's, in small letters alone
+    *GENRES, "blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae",
+    "rock", "electronic", "experimental", "folk", "instrumental", "international",
+    "easylistening", "historic", "oldtimehistoric", "soulrnb", "spoken",
+}  # fmt: skip
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -34,6 +34,20 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
+def chance(labels: Sequence[Any]) -> float | None:
+    """Share that guessing gets right; None without labels."""
+    return 1 / len(labels) if labels else None
+
+
+def noun(labels: Sequence[str]) -> str:
+    """What a label is called: a "genre" where all are known ones of music, else a "class"."""
+    names = {re.sub("[^a-z]", "", str(label).lower()) for label in labels}
+    return "genre" if names and names <= MUSIC else "class"
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
 def runs_of(record: Record | None) -> Sequence[Record]:
     """The runs of a split or of an arm; none of one that failed."""
     return (record or {}).get("runs") or []
@@ -42,6 +56,80 @@ def runs_of(record: Record | None) -> Sequence[Record]:
 def values(record: Record | None, metric: str) -> list[float]:
     """The metric in each run that has it."""
     return [run[metric] for run in runs_of(record) if run.get(metric) is not None]
+
+
+def average(record: Record | None, metric: str) -> float | None:
+    """The metric's mean over the runs; None where none has it."""
+    found = values(record, metric)
+    return float(np.mean(found)) if found else None
+
+
+def interval(record: Record | None, metric: str, count: int) -> tuple[float, float] | None:
+    """`wilson` of the mean, seen in ``count`` cases; None without cases or runs."""
+    share = average(record, metric)
+    return wilson(share, count) if count and share is not None else None
+
+
+def confusions(record: Record | None, key: str) -> tuple[np.ndarray, int] | None:
+    """The sum of the runs' confusion matrices, and of how many; None without any."""
+    found = [np.asarray(run[key]) for run in runs_of(record) if run.get(key)]
+    return (np.sum(found, axis=0), len(found)) if found else None
+
+
+def tested_tracks(split: Record) -> int:
+    """Test tracks of a run of a split: the fewest of them, where seeds differ."""
+    return min((len(run.get("tracks") or []) for run in runs_of(split)), default=0)
+
+
+def is_right(track: Record) -> bool:
+    """Whether a test track's answer is its label."""
+    return bool(track.get("correct", track.get("label") == track.get("predicted")))
+
+
+# --- a comparison ---------------------------------------------------------------------------------
+
+
+def question(results: Record) -> Record | None:
+    """The difference that a comparison is about: the one that it names as ``primary``.
+
+    Where it names none: by track, of synthetic clips where there are any, against real ones.
+    """
+    if results.get("primary"):
+        return results["primary"]
+    return min(
+        (d for d in results.get("differences", []) if "+" in d["arm"]),
+        key=lambda d: (
+            d["arm"] != "real+synthetic",
+            "synthetic" not in d["arm"],
+            d["against"] != "real",
+            d["metric"] != "track_accuracy",
+        ),
+        default=None,
+    )
+
+
+def beside(results: Record, found: Record) -> list[Record]:
+    """The differences of the same arm and metric as ``found`` against other arms."""
+    return [
+        d
+        for d in results.get("differences", [])
+        if (d["arm"], d["metric"]) == (found["arm"], found["metric"])
+        and d["against"] != found["against"]
+    ]
+
+
+def paired_seeds(arms: Mapping[str, Record]) -> int:
+    """Pairs of a classifier's and a GAN's seed that some arm has run."""
+    return len(
+        {
+            (run.get("classifier_seed"), run.get("gan_seed"))
+            for arm in arms.values()
+            for run in runs_of(arm)
+        }
+    )
+
+
+# --- a classification -----------------------------------------------------------------------------
 
 
 def leaking(splits: Mapping[str, Record]) -> list[str]:
@@ -91,12 +179,46 @@ def comparable(results: Record) -> str:
     return "; ".join(filter(None, [note, f"compare it with the {protocol} split only"]))
 
 
-def chance(labels: Sequence[Any]) -> float | None:
-    """Share that guessing gets right; None without labels."""
-    return 1 / len(labels) if labels else None
+# --- a study --------------------------------------------------------------------------------------
 
 
-def joined(names: Iterable[str]) -> str:
-    """Names as a sentence lists them."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
+def conclusions(runs: Sequence[Record]) -> dict[str, Any]:
+    """Paired ``differences`` of a study, and the variant that is ``recommended``.
+
+    Differences of kernel distances, below 0 where better: of each variant's averaged weights to
+    the reference's of the same seed, and to the last weights of the same run. Recommended is
+    the variant with the least mean distance to the training windows, if none of its runs failed.
+
+    Parameters
+    ----------
+    runs : rows with ``variant``, ``seed`` and either ``failed`` or the metrics of ``last`` and
+        ``ema`` weights against ``train`` and ``held_out`` windows.
+    """
+    variants = list(dict.fromkeys(row["variant"] for row in runs))
+    reference = {row["seed"]: row for row in finished(runs, REFERENCE)}
+    found = []
+    for variant in variants:
+        rows = finished(runs, variant)
+        for against in ("train", "held_out"):
+            ema = {row["seed"]: row["ema"][against][KERNEL] for row in rows}
+            pairs = {"last weights": {row["seed"]: row["last"][against][KERNEL] for row in rows}}
+            if variant != REFERENCE:
+                pairs[REFERENCE] = {s: r["ema"][against][KERNEL] for s, r in reference.items()}
+            for other, distances in pairs.items():
+                by_seed = {str(s): ema[s] - distances[s] for s in ema if s in distances}
+                found.append(
+                    {"variant": variant, "minus": other, "windows": against, "by_seed": by_seed}
+                    | {"better": sum(d < 0 for d in by_seed.values())}
+                    | {"mean": mean(by_seed.values()) if by_seed else None}
+                )
+    means = {
+        variant: mean(row["ema"]["train"][KERNEL] for row in rows)
+        for variant in variants
+        if len(rows := finished(runs, variant)) == sum(row["variant"] == variant for row in runs)
+    }
+    return {"differences": found, "recommended": min(means, key=means.__getitem__, default=None)}
+
+
+def finished(runs: Sequence[Record], variant: str) -> list[Record]:
+    """The runs of a study's variant that did not fail."""
+    return [row for row in runs if row["variant"] == variant and "failed" not in row]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import dis
 import hashlib
 import json
 import secrets
@@ -11,36 +10,37 @@ import site
 import sys
 import sysconfig
 import time
-from contextlib import suppress
 from enum import Enum
 from functools import cache
 from importlib import metadata
-from importlib.util import find_spec
+from inspect import ismethod, ismodule
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import jax
-import jaxlib
 import numpy as np
 
-_PACKAGE = Path(__file__).parent
 _OURS = {"features", "wavegan", "classifiers", "experiments"}  # one version has many texts
+_BEHIND = ("jax", "jaxlib", "numpy", "matplotlib")  # what the numbers of `features` come from
+_PLAIN = (bool, int, float, complex, str, bytes)
 _STARTED = time.time()
 _UNSURE = secrets.token_hex(16)  # stands for code that no later process can be sure to have
 _INSTALLED = (
     *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     *site.getsitepackages(),
 )
-_texts: dict[str, tuple[object, str, set[str]]] = {}  # spec, hash, imports
+_texts: dict[Path, tuple[object, str]] = {}  # of each source file the module's spec, and a hash
 
 
 def fingerprint(make: Any) -> str:
-    """Hash of all that an extractor's numbers depend on besides the audio, 32 digits.
+    """Hash of what an extractor's numbers depend on besides the audio, 32 digits.
 
-    That is its type and fields; the source text of `features`, of the modules that define the
-    extractor and of what those import; the versions of installed packages that they import, the
-    platform, and the settings of JAX that change numbers.
+    That is its type and fields; the sources of `features` and of the whole package that defines
+    it, or of its module alone where that is in none; of modules that its own names at the top,
+    the same, or the version of what is installed; that module's numbers and texts, imported ones
+    too; the platform, and the settings of JAX that change numbers. What modules outside its package
+    import in turn does not count, nor what they import inside a function, nor a file that is no
+    Python.
 
     Parameters
     ----------
@@ -52,11 +52,10 @@ def fingerprint(make: Any) -> str:
         What is inside ``make`` can't be told apart by its value, or its module has no file.
     """
     modules: set[str] = set()
-    what = _described(make, modules, type(make).__name__)
     content = {
-        "make": what,
+        "make": _described(make, modules, type(make).__name__),
         "code": _code(modules, own=_OURS | {_top(getattr(make, "__module__", ""))}),
-        "versions": [jax.__version__, jaxlib.__version__],
+        "versions": [_version(package) for package in _BEHIND],
         "platform": jax.default_backend(),
         "precision": [
             getattr(jax.config, f"jax_{n}") for n in ("enable_x64", "default_matmul_precision")
@@ -68,52 +67,54 @@ def fingerprint(make: Any) -> str:
 def _described(value: Any, modules: set[str], name: str) -> Any:
     """``value`` as JSON; the modules that define what it does are added to ``modules``."""
     kind = type(value)
-    described = [kind.__module__, kind.__qualname__]
+    parts: dict[str, Any] | None = None
     if dataclasses.is_dataclass(kind):
         modules.update(base.__module__ for base in kind.__mro__[:-1])
-        return described + [
-            [field.name, _described(getattr(value, field.name), modules, f"{name}.{field.name}")]
-            for field in dataclasses.fields(kind)
-        ]
-    if value is None or isinstance(
-        value, (bool, int, float, complex, str, bytes, Enum, np.generic)
-    ):
-        return [*described, repr(value)]
-    if isinstance(value, (tuple, list)):
-        return described + [_described(v, modules, f"{name}[{i}]") for i, v in enumerate(value)]
-    if isinstance(value, dict):
-        items = [[repr(k), _described(v, modules, f"{name}[{k!r}]")] for k, v in value.items()]
-        return [*described, items]
-    if isinstance(value, (np.ndarray, jax.Array)):
-        array = np.asarray(value)
-        return [*described, array.dtype.str, array.shape, _hash(array.tobytes())]
-    where = getattr(value, "__qualname__", "<unknown>")
-    if not callable(value) or "<" in where:  # a lambda's or closure's name doesn't say what it does
+        parts = {f".{field.name}": getattr(value, field.name) for field in dataclasses.fields(kind)}
+    elif isinstance(value, (tuple, list)):
+        parts = {f"[{i}]": item for i, item in enumerate(value)}
+    elif isinstance(value, dict):
+        parts = {f"[{key!r}]": item for key, item in value.items()}
+    elif isinstance(value, (np.ndarray, jax.Array)):
+        parts = {"hash": _hash(np.asarray(value).tobytes()), "type": value.dtype.str}
+        parts["shape"] = tuple(value.shape)
+    if parts is not None:
+        found = [[part, _described(item, modules, name + part)] for part, item in parts.items()]
+        return [kind.__module__, kind.__qualname__, found]
+    if value is None or isinstance(value, (*_PLAIN, Enum, np.generic)):
+        return [kind.__module__, kind.__qualname__, repr(value)]
+    if ismethod(value):
+        return [value.__name__, _described(value.__self__, modules, f"{name}.__self__")]
+    where, module = getattr(value, "__qualname__", "<"), getattr(value, "__module__", None)
+    # a lambda's or closure's name doesn't say what it does
+    if not callable(value) or "<" in where or not isinstance(module, str):
         raise TypeError(
             f"{name} is {value!r}, which the features cache can't tell from others: use numbers, "
             "strings, arrays, tuples, dataclasses, or functions defined in a module"
         )
-    modules.add(value.__module__)
-    return [value.__module__, where]
+    modules.add(module)
+    return [module, where]
 
 
 def _code(modules: set[str], own: set[str]) -> dict[str, str]:
-    """Hash of the text of each module of `features`, ``modules`` and of what they import.
+    """Hashes of the sources of `features`, of ``modules`` and of what these import.
 
     Of installed packages it is the version instead, unless they are among ``own``.
     """
-    todo = modules | {f"features.{path.stem}" for path in _PACKAGE.glob("*.py")}
-    code: dict[str, str] = {}
-    while todo:
-        name = todo.pop()
-        top = _top(name)
+    code = _sources(Path(__file__), __name__)
+    imported: set[str] = set()
+    for name in modules - code.keys():
+        named, values = _names(name)
+        imported |= named
+        code[f"{name}: values"] = _hash(repr(values).encode())
+    for name in sorted(modules | imported):
+        top, file = _top(name), getattr(sys.modules.get(name), "__file__", None)
         if name in code or top in sys.stdlib_module_names:
             continue
-        if top not in own and (_file(top) or "").startswith(_INSTALLED):
-            code[top] = code.get(top) or _version(top)
-        elif file := _file(name):
-            code[name], imports = _text(name, Path(file))
-            todo |= imports
+        if top not in own and (file or "").startswith(_INSTALLED):
+            code[top] = _version(top)
+        elif file:
+            code |= _sources(Path(file), name)
         elif name in modules:
             raise TypeError(
                 f"an extractor is defined in {name}, which has no file: move it into one, so that "
@@ -122,18 +123,44 @@ def _code(modules: set[str], own: set[str]) -> dict[str, str]:
     return code
 
 
+def _names(name: str) -> tuple[set[str], list[tuple[str, Any]]]:
+    """Modules that a module names at its top, whole or by what is in them; its plain values."""
+    there = list(vars(sys.modules[name]).items()) if name in sys.modules else []
+    found = {getattr(v, "__name__" if ismodule(v) else "__module__", None) for _, v in there}
+    values = [(n, v) for n, v in there if n[:2] != "__" and isinstance(v, _PLAIN)]
+    return {module for module in found if isinstance(module, str)}, sorted(values)
+
+
+def _sources(file: Path, name: str) -> dict[str, str]:
+    """Hashes of a module's file, or of all Python files of the outermost package that it is in."""
+    top = file.parent
+    if not (top / "__init__.py").exists():
+        return {name: _text(file, name)}
+    while (top.parent / "__init__.py").exists():
+        top = top.parent
+    found = {}
+    for path in sorted(top.rglob("*.py")):
+        parts = path.relative_to(top.parent).with_suffix("").parts
+        name = ".".join(parts).removesuffix(".__init__")
+        found[name] = _text(path, name)
+    return found
+
+
+def _text(path: Path, name: str) -> str:
+    """Hash of a module's source, read once for each time that it is loaded.
+
+    A file changed since this process began need not be what runs here: an entry made by it is
+    for this process alone.
+    """
+    loaded = getattr(sys.modules.get(name), "__spec__", None)
+    if loaded is None or path not in _texts or _texts[path][0] is not loaded:
+        late = _UNSURE if path.stat().st_mtime >= _STARTED else ""
+        _texts[path] = (loaded, _hash(path.read_bytes() + late.encode()))
+    return _texts[path][1]
+
+
 def _top(name: str) -> str:
     return name.partition(".")[0]
-
-
-def _file(name: str) -> str | None:
-    """Where a module comes from; None where ``name`` is no module, or one without a file."""
-    if name in sys.modules:
-        return getattr(sys.modules[name], "__file__", None)
-    with suppress(ImportError, ValueError):
-        spec = find_spec(name)
-        return spec.origin if spec else None
-    return None
 
 
 @cache
@@ -143,45 +170,6 @@ def _version(package: str) -> str:
     except metadata.PackageNotFoundError:  # distributed under another name
         names = metadata.packages_distributions().get(package, [])
         return " ".join(f"{name} {metadata.version(name)}" for name in sorted(set(names)))
-
-
-def _text(name: str, path: Path) -> tuple[str, set[str]]:
-    """Hash of a module's text, read once for each time that it is loaded, and what it imports.
-
-    A file changed since this process began need not be what runs here: an entry made by it is
-    for this process alone.
-    """
-    spec = getattr(sys.modules.get(name), "__spec__", None)
-    if spec is None or name not in _texts or _texts[name][0] is not spec:
-        late = _UNSURE if path.stat().st_mtime >= _STARTED else ""
-        text = path.read_bytes()
-        _texts[name] = (spec, _hash(text + late.encode()), _imports(name, path, text))
-    return _texts[name][1:]
-
-
-@cache
-def _imports(name: str, path: Path, text: bytes) -> set[str]:
-    """All that the text imports, inside functions too; some are names in a module, not modules.
-
-    Read off the byte code, since the parser of `ast` is not safe in threads of Python 3.11.
-    """
-    try:
-        codes = [compile(text, path, "exec", dont_inherit=True)]
-    except (SyntaxError, ValueError):  # compiled, or in the middle of an edit
-        return set()
-    package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
-    found: set[str] = set()
-    for code in codes:
-        codes += [const for const in code.co_consts if isinstance(const, CodeType)]
-        if dis.opmap["IMPORT_NAME"] not in code.co_code[::2]:
-            continue
-        steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
-        for level, names, step in zip(steps, steps[1:], steps[2:], strict=False):
-            if step.opname == "IMPORT_NAME":
-                above = package[: len(package) - level.argval + 1] if level.argval else []
-                base = ".".join([*above, *filter(None, [step.argval])])
-                found |= {base} | {f"{base}.{part}" for part in names.argval or ()}
-    return found
 
 
 def _hash(content: bytes) -> str:

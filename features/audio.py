@@ -13,7 +13,7 @@ import soundfile as sf
 import soxr
 from jaxtyping import Array, Float32, Int32, Num
 
-from features.files import replacing
+from features.storage import replacing
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
 _BLOCK = 1 << 16  # frames: half a MiB of stereo, so an hour-long file needs no more than a clip

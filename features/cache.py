@@ -21,7 +21,7 @@ from jaxtyping import Int16
 
 from features.audio import AudioError, stream_audio, to_pcm
 from features.dataset import Track
-from features.files import replacing, write_text
+from features.storage import replacing, write_text
 
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
 LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another

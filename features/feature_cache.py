@@ -1,6 +1,6 @@
 """Features of clips, computed once and kept on disk under all that they depend on.
 
-    features-v1/<extractor, code, sample rate, clip length>/<clips>.npy
+    features-v2/<extractor, code, sample rate, clip length>/<clips>.npy
 
 A file holds the clips that one call found missing, so that another split of the same tracks, or
 a further track, computes what is new and no more.
@@ -27,10 +27,10 @@ from numpy.lib.format import open_memmap, write_array_header_1_0
 from features._fingerprint import fingerprint
 from features.cache import NO_SPACE, PARSING, Recording, default_cache_dir
 from features.clips import Clips, LazyAudio
-from features.files import replacing
 from features.rows import Rows
+from features.storage import replacing
 
-_FORMAT = "features-v1"  # a folder's name: a change of what is stored below it needs a new one
+_FORMAT = "features-v2"  # a folder's name: a change of what is stored below it needs a new one
 _BATCH = 64  # clips in a batch, fewer where they are long
 _BATCH_SAMPLES = 2**22
 _MOST_FILES = 64  # that a set of clips is read from: each keeps a file open

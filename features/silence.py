@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Real
 
 from features.cache import _FORMAT, Recording, _whole_entry, _write_header
-from features.files import replacing
+from features.storage import replacing
 
 SILENCES: tuple[str, ...] = ("frames", "samples")  # what `remove_silence` takes out
 TOP_DB = 40.0  # dB below the loudest frame: the quietest that counts as sound

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from classifiers import FitInterrupted
+from features.storage import Interrupted
+from wavegan import TrainingInterrupted
+
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "features": set(),
@@ -42,6 +46,11 @@ def test_importing_loads_nothing_heavy(package):
     assert done.stdout.strip() == "[]"
 
 
+def test_one_exception_catches_every_stop():
+    assert issubclass(FitInterrupted, Interrupted)
+    assert issubclass(TrainingInterrupted, Interrupted)
+
+
 def test_the_wheel_works_outside_the_checkout(tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT]
@@ -54,7 +63,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
         "import wavegan, features, classifiers, experiments, pathlib\n"
         "from experiments.report.compare import render_report\n"
         "for m in (wavegan, features, classifiers, experiments): print(m.__file__)\n"
-        "page = 'report/templates/page.html'\n"
+        "page = 'report/templates/base.html'\n"
         "print((pathlib.Path(experiments.__file__).parent / page).exists())\n"
     )
     env = {"PYTHONPATH": str(site), "PATH": ""}

@@ -2,9 +2,10 @@
 
 from wavegan.augmentation import AUGMENTATIONS
 from wavegan.export import export, read_exported
-from wavegan.losses import LOSSES
+from wavegan.losses import LOSSES, Loss
 from wavegan.member import Job
 from wavegan.memory import OutOfDeviceMemory
+from wavegan.metrics import METRICS, Metric
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.previews import Previews
 from wavegan.quality import Quality
@@ -25,10 +26,13 @@ from wavegan.watch import TrainingDiverged
 __all__ = [
     "AUGMENTATIONS",
     "LOSSES",
+    "METRICS",
     "CheckpointError",
     "Discriminator",
     "Generator",
     "Job",
+    "Loss",
+    "Metric",
     "OutOfDeviceMemory",
     "Previews",
     "Quality",

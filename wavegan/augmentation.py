@@ -9,7 +9,9 @@ is clipped, so values may leave [-1, 1].
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +19,11 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wavegan.layers import phase_shuffle
+from wavegan.registry import Registry
 
 Clips = Float[Array, "n length c"]
 Scalar = Float[Array, ""]
+Transform = Callable[[Clips, PRNGKeyArray], Clips]
 
 MAX_GAIN_DB = 6.0
 MAX_SHIFT = 1 / 8  # of the clip
@@ -37,8 +41,8 @@ def augment(
     """Clips with each named transform applied to each clip with a probability.
 
     Every clip and transform draws separately, the channels of a clip share what is drawn; a
-    transform's draws do not depend on which others are named. They apply in the order of
-    `AUGMENTATIONS`:
+    transform's draws do not depend on which others are named. They apply in this order, then a
+    user's own in the order of ``names``:
 
     - gain: a factor log-uniform within 6 dB up or down;
     - polarity: a sign, either one as likely (so half of the chosen clips change);
@@ -65,11 +69,13 @@ def augment(
     """
     check_augmentations(names)
     augmented = jnp.asarray(clips)
-    for i, (name, transform) in enumerate(_TRANSFORMS.items()):
-        if name in names:
-            k_chosen, k_transform = jax.random.split(jax.random.fold_in(key, i))
-            chosen = _uniform(augmented, k_chosen, 0, 1) < probability
-            augmented = jnp.where(chosen, transform(augmented, k_transform), augmented)
+    numbers = {name: number for number, name in enumerate(_OWN) if name in names}
+    # A user's draw by their names: it does not matter what else a session has registered.
+    numbers |= {name: zlib.crc32(name.encode()) for name in names if name not in _OWN}
+    for name, number in numbers.items():
+        k_chosen, k_transform = jax.random.split(jax.random.fold_in(key, number))
+        chosen = _uniform(augmented, k_chosen, 0, 1) < probability
+        augmented = jnp.where(chosen, AUGMENTATIONS[name](augmented, k_transform), augmented)
     return augmented
 
 
@@ -122,10 +128,23 @@ def check_augmentations(names: tuple[str, ...]) -> None:
     unknown = [name for name in names if name not in AUGMENTATIONS]
     if unknown or len(set(names)) < len(names):
         what = f"no augmentation {unknown[0]!r}" if unknown else "an augmentation is named twice"
+        hint = f". {AUGMENTATIONS.unknown(unknown[0])}" if unknown else ""
         raise ValueError(
             f"{what} in {', '.join(map(repr, names))}: name any of "
-            f"{', '.join(AUGMENTATIONS)}, each once"
+            f"{', '.join(AUGMENTATIONS)}, each once{hint}"
         )
+
+
+def _check(transform: Any) -> None:
+    if not callable(transform):
+        raise TypeError(f"give a function (clips (n, l, c), key) -> clips, found {transform!r}")
+    clips = jax.ShapeDtypeStruct((2, 64, 1), "float32")
+    try:
+        found = jax.eval_shape(lambda x: transform(x, jax.random.key(0)), clips)
+    except Exception as error:
+        raise TypeError(f"it fails on clips: {type(error).__name__}: {error}") from error
+    if (getattr(found, "shape", None), getattr(found, "dtype", None)) != (clips.shape, clips.dtype):
+        raise TypeError(f"it must give clips of the shape and type it is given, found {found}")
 
 
 def _gain(clips: Clips, key: PRNGKeyArray) -> Clips:
@@ -175,7 +194,7 @@ def _uniform(clips: Clips, key: PRNGKeyArray, low: float, high: float) -> Float[
     return jax.random.uniform(key, (len(clips), 1, 1), clips.dtype, low, high)
 
 
-_TRANSFORMS: dict[str, Callable[[Clips, PRNGKeyArray], Clips]] = {
+_OWN: dict[str, Transform] = {
     "gain": _gain,
     "polarity": _polarity,
     "shift": _shift,
@@ -183,4 +202,6 @@ _TRANSFORMS: dict[str, Callable[[Clips, PRNGKeyArray], Clips]] = {
     "noise": _noise,
     "rotate": _rotate,
 }
-AUGMENTATIONS: tuple[str, ...] = tuple(_TRANSFORMS)
+AUGMENTATIONS: Registry[Transform] = Registry(
+    "wavegan.AUGMENTATIONS", _OWN, _check, recipe="a function (clips (n, l, c), key) -> clips"
+)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from features.files import read_safetensors, replacing
+from features.storage import read_safetensors, replacing
 from wavegan.networks import Generator, WaveGANConfig
 
 VERSION = 1  # of the format; another one is refused

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from wavegan.registry import Registry
 
 Critic = Callable[[Array, PRNGKeyArray], Array]
 Logits = Float[Array, " n"]
@@ -24,13 +28,17 @@ Scalar = Float[Array, ""]
 class Loss:
     """What the two players minimise, and how the reference has them do it.
 
+    One of your own is registered as ``wavegan.LOSSES["mine"] = Loss(...)``. Its functions are
+    traced by JAX: pure, of arrays, in `jax.numpy`.
+
     Attributes
     ----------
-    critic : of its logits of real and generated clips.
-    generator : of the critic's logits of generated clips.
-    optimizer : of both players, at a learning rate.
+    critic : ``(real, fake) -> scalar``, of the critic's logits (n,) of real and generated clips.
+    generator : ``(fake) -> scalar``, of the critic's logits (n,) of generated clips.
+    optimizer : of both players, from a learning rate; an optax.GradientTransformation.
     learning_rate : the usual one.
-    penalty : on the critic, of (critic, real, fake, key); None where the loss has none.
+    penalty : on the critic, ``(critic, real, fake, key) -> scalar`` of clips (n, length, c),
+        where ``critic(clips, key)`` gives logits; None where the loss has none.
     penalty_weight : the usual one.
     clip : bound of the critic's weights, after each step; None is no bound.
     """
@@ -104,7 +112,7 @@ def _rmsprop(rate: float) -> optax.GradientTransformation:
     return optax.rmsprop(rate, decay=0.9, eps=1e-10, initial_scale=1.0)
 
 
-LOSSES: dict[str, Loss] = {
+_OWN = {
     "wgan-gp": Loss(
         wasserstein_critic,
         wasserstein_generator,
@@ -130,3 +138,51 @@ LOSSES: dict[str, Loss] = {
         penalty_weight=1.0,
     ),
 }
+
+
+def _check(loss: Any) -> None:
+    """Trace each part of a loss with arrays of the shapes that it will be given."""
+    if not isinstance(loss, Loss):
+        raise TypeError(
+            "give a wavegan.Loss(critic, generator, optimizer, learning_rate), found "
+            f"{type(loss).__name__}"
+        )
+    rate, penalty = loss.learning_rate, loss.penalty
+    if not isinstance(rate, (int, float)) or not rate > 0:
+        raise ValueError(f"learning_rate must be a positive number, found {rate!r}")
+    logits = jax.ShapeDtypeStruct((4,), jnp.float32)
+    clips = jax.ShapeDtypeStruct((4, 64, 1), jnp.float32)
+    _check_scalar("critic(real, fake)", loss.critic, logits, logits)
+    _check_scalar("generator(fake)", loss.generator, logits)
+    if penalty is not None:
+        on_means = partial(penalty, lambda x, _: x.mean((1, 2)))
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        _check_scalar("penalty(critic, real, fake, key)", on_means, clips, clips, key)
+    if not callable(loss.optimizer):
+        raise TypeError(f"optimizer must be a function of a rate, found {loss.optimizer!r}")
+    optimizer = loss.optimizer(loss.learning_rate)
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise TypeError(
+            "optimizer(learning_rate) must give an optax.GradientTransformation, found "
+            f"{type(optimizer).__name__}"
+        )
+    hash(loss)  # compiled steps are kept by it
+
+
+def _check_scalar(called: str, function: Any, *arguments: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"{called} must be a function, found {function!r}")
+    try:
+        found = jax.eval_shape(function, *arguments)
+    except Exception as error:
+        raise TypeError(f"{called} fails on arrays: {type(error).__name__}: {error}") from error
+    if getattr(found, "shape", None) != ():
+        raise TypeError(f"{called} must give a scalar, found {found}")
+
+
+LOSSES = Registry(
+    "wavegan.LOSSES",
+    _OWN,
+    _check,
+    recipe="wavegan.Loss(critic, generator, optimizer, learning_rate)",
+)

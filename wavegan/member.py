@@ -14,8 +14,8 @@ import numpy as np
 from flax import nnx
 
 from wavegan.distributed import first
+from wavegan.metrics import Standing, standing
 from wavegan.networks import Generator, WaveGANConfig
-from wavegan.quality import METRICS, stopped_improving
 from wavegan.run_folder import RunFolder, as_dict
 from wavegan.step import State, initial_state, networks
 from wavegan.train_config import CADENCE, TrainConfig
@@ -109,7 +109,7 @@ class Member:
             for inspector in self.job.inspect:
                 found = inspector(int(metrics["gan/step"]), generator)
                 metrics |= {name: float(value) for name, value in found.items()}
-        if (since := self._enough_since([*self.history, metrics])) is not None:
+        if (since := self._standing([*self.history, metrics]).enough_since) is not None:
             metrics["quality/enough_since"] = since
         if self.folder:
             self.folder.append_metrics(metrics)
@@ -141,9 +141,9 @@ class Member:
 
         Also on resuming, for a kill may have come between the checkpoint and this.
         """
-        best = self._best
-        if best and self.folder and best["step"] in self.folder.steps():
-            self.folder.mark_best(**best)
+        name, best = self.train_config.keep_best, self._standing(self.history).best
+        if best and self.folder and best["gan/step"] in self.folder.steps():
+            self.folder.mark_best(int(best["gan/step"]), name, best[name])
 
     @property
     def doubtful(self) -> bool:
@@ -153,24 +153,17 @@ class Member:
     @property
     def best_step(self) -> int | None:
         """The step with the best ``keep_best`` so far."""
-        return self._best["step"] if self._best else None
+        best = self._standing(self.history).best
+        return int(best["gan/step"]) if best else None
 
     @property
-    def _best(self) -> dict[str, Any]:
-        name = self.train_config.keep_best
-        rows = [row for row in self.history if np.isfinite(row.get(name, np.nan))]
-        sign = 1 if METRICS.get(name, True) else -1
-        best = min(rows, key=lambda r: sign * r[name], default=None)
-        return {"step": int(best["gan/step"]), "metric": name, "value": best[name]} if best else {}
-
-    @property
-    def done(self) -> bool:
+    def trained(self) -> bool:
         """Whether more training no longer helps, by ``keep_best`` and ``patience``."""
-        return self._enough_since(self.history) is not None
+        return self._standing(self.history).trained
 
-    def _enough_since(self, history: Sequence[Mapping[str, float]]) -> int | None:
+    def _standing(self, history: Sequence[Mapping[str, float]]) -> Standing:
         settings = self.train_config
-        return stopped_improving(history, metric=settings.keep_best, patience=settings.patience)
+        return standing(history, metric=settings.keep_best, patience=settings.patience)
 
     def _claim(self) -> None:
         """Write the folder's configuration, or make sure that it is this run's and not beyond."""

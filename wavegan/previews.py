@@ -11,8 +11,8 @@ import soundfile as sf
 from jaxtyping import Float, Float32, Num
 
 from features.audio import save_audio
-from features.files import replacing, write_json
 from features.pictures import spectrogram_picture
+from features.storage import replacing, write_json
 from wavegan.networks import Generator
 from wavegan.sampling import generate
 from wavegan.windows import Recordings

@@ -1,14 +1,14 @@
 """Metrics of generated sound against the training set, for any data and without a trained network.
 
 Clips are compared by `embed`, a fixed summary of their log-mel bands. As an inspector of `train`,
-`Quality` measures the generator while it learns; `stopped_improving` reads from that when more
-training no longer helps.
+`Quality` measures the generator while it learns; `wavegan.metrics` says what each metric means and
+when more training no longer helps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,14 +33,6 @@ from wavegan.networks import Generator
 from wavegan.sampling import generate
 from wavegan.windows import Recordings, Windows
 
-# Metrics to choose a checkpoint by, and whether less is better. Memorised clips and nearest
-# distances are none: a generator of noise has the best of them.
-METRICS = {
-    "quality/kernel_distance": True,
-    "quality/frechet_distance": True,
-    "quality/different_bins": True,
-    "quality/inception_score": False,
-}
 BANDS = 40
 FRAME = 0.05  # seconds, about
 FLOOR = 1e-8  # mel power that is added: -80 dB of a full-scale sine
@@ -109,6 +101,7 @@ class Quality:
 
     ==================================  =====================================================
     ``quality/kernel_distance``         `kernel_distance` to the real windows
+    ``quality/kernel_distance_floor``   `floor`, beside it
     ``quality/frechet_distance``        `frechet_distance` to them
     ``quality/nearest``                 median distance of a clip to its nearest real window
     ``quality/nearest_train``           of a real window to the nearest of another recording
@@ -216,6 +209,7 @@ class Quality:
         nearest = nearest_distances(generated, self._library)
         estimates = {
             "kernel_distance": kernel_distance(real, generated),
+            "kernel_distance_floor": self.floor,
             "frechet_distance": frechet_distance(real, generated),
         }
         medians = {"nearest": nearest}
@@ -235,42 +229,6 @@ class Quality:
         for name, (value, error) in estimates.items():
             metrics |= {f"quality/{name}": value, f"quality/{name}_error": error}
         return metrics
-
-
-def stopped_improving(
-    rows: Sequence[Mapping[str, float]], *, metric: str, patience: int
-) -> int | None:
-    """The step from which on more training has not helped, or None while it may.
-
-    An inspection is better than another where it is so by more than both standard errors
-    together (the root of their squares' sum). Training no longer helps once ``patience``
-    inspections in a row are not better than the last that was; steps too small to tell apart
-    add up.
-
-    Parameters
-    ----------
-    rows : of metrics, in order; those without a finite ``metric`` are passed over.
-    metric : a name in `METRICS`; of any other less counts as better.
-
-    Returns
-    -------
-    The step of the best value of all.
-    """
-    if patience < 1:
-        raise ValueError(f"patience must be at least 1, found {patience}")
-    sign = 1 if METRICS.get(metric, True) else -1
-    seen = [
-        (sign * row[metric], row.get(f"{metric}_error", 0.0), int(row["gan/step"]))
-        for row in rows
-        if math.isfinite(row.get(metric, math.nan))
-    ]
-    last, waited = (math.inf, 0.0, 0), 0
-    for value, error, step in seen:
-        if value < last[0] - math.hypot(error, last[1]):
-            last, waited = (value, error, step), 0
-        else:
-            waited += 1
-    return min(seen)[2] if waited >= patience else None
 
 
 def _distinct(windows: Windows, count: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -24,7 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from features.files import write_json, write_text
+from features.storage import another, differences, write_json, write_text
 
 _METADATA_BYTES = 2**18  # of a checkpoint, at most, beside its arrays
 
@@ -56,20 +56,11 @@ class RunFolder:
             Where the folder holds a run of another configuration, naming what differs.
         """
         file = self.path / "config.json"
-        parts = json.loads(json.dumps(parts))
         if file.exists():
-            assumed = json.loads(json.dumps(defaults or {}))
-            found, wanted = _flatten(assumed) | _flatten(self.read_config()), _flatten(parts)
-            differing = [
-                f"{name} is {found.get(name)} there and {wanted.get(name)} here"
-                for name in sorted(found.keys() | wanted.keys())
-                if found.get(name) != wanted.get(name) and name not in extensible
-            ]
-            if differing:
-                raise ValueError(
-                    f"{self.path} holds a run of another configuration: {'; '.join(differing)}. "
-                    "Choose another run folder, or the same settings to resume this one"
-                )
+            found = differences(self.read_config(), parts, defaults)
+            if differing := {name: found[name] for name in found if name not in extensible}:
+                advice = "Choose another run folder, or the same settings to resume this one"
+                raise another(str(self.path), "run", differing, advice)
         write_json(file, parts)
 
     def read_config(self) -> dict[str, Any]:
@@ -264,13 +255,3 @@ def _digest(folder: Path) -> str:
         with file.open("rb") as handle:
             total.update(hashlib.file_digest(handle, "blake2b").digest())
     return total.hexdigest()
-
-
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, item in value.items():
-        if isinstance(item, Mapping):
-            flat |= _flatten(item, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = item
-    return flat

@@ -20,7 +20,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from wavegan.augmentation import adapted, augment, separation
+from wavegan.augmentation import AUGMENTATIONS, adapted, augment, separation
 from wavegan.losses import LOSSES
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.train_config import CADENCE, DATA, TrainConfig
@@ -100,11 +100,13 @@ def compiled_step(
     """
     default = TrainConfig()
     others = {name: getattr(default, name) for name in (*CADENCE, *DATA, "seed")}
-    return _compiled(config, replace(train_config, **others), mesh, gans, penalised)
+    # A user may register another function under a name: that is another program.
+    entries = LOSSES[train_config.loss], *(AUGMENTATIONS[name] for name in train_config.augment)
+    return _compiled(config, replace(train_config, **others), mesh, gans, penalised, entries)
 
 
 @lru_cache(maxsize=16)
-def _compiled(config, train_config, mesh, gans, penalised):
+def _compiled(config, train_config, mesh, gans, penalised, entries):
     one = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct((gans, *x.shape), x.dtype), one)
     batch = gans, train_config.critic_steps, train_config.batch_size

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from wavegan.augmentation import check_augmentations
 from wavegan.losses import LOSSES
+from wavegan.metrics import METRICS
 
 # What may change in a run that is trained on: nothing here changes its weights.
 CADENCE = (
@@ -22,7 +23,6 @@ CADENCE = (
 )
 DATA = ("slices", "overlap", "random_start", "pad_end", "peak_normalize")
 CHOICES = {
-    "loss": tuple(LOSSES),
     "slices": ("anywhere", "grid", "first"),
     "store": ("auto", "device", "host"),
 }
@@ -61,10 +61,12 @@ class TrainConfig:
     keep_checkpoints : how many of the newest stay.
     keep_hours : beside them, one checkpoint of every so many hours stays; None keeps none.
     inspect_every : steps between two inspections; 0 inspects at the end only.
-    keep_best : the metric whose best checkpoint stays beside the newest.
+    keep_best : the metric whose best checkpoint stays beside the newest (of one that is not in
+        `wavegan.METRICS` less counts as better).
     patience : inspections without a better value of that metric after which more training is
         said to help no longer.
-    stop_when_done : stop when more training helps no longer.
+    stop_when_done : stop when more training helps no longer, unless the clips are silent or
+        far from real ones.
     """
 
     loss: str = "wgan-gp"
@@ -97,12 +99,23 @@ class TrainConfig:
     stop_when_done: bool = False
 
     def __post_init__(self):
+        object.__setattr__(self, "augment", tuple(self.augment))  # a list, as JSON has it, is one
+        if self.loss not in LOSSES:
+            raise ValueError(
+                f"loss must be one of {', '.join(LOSSES)}; found {self.loss!r}. "
+                f"{LOSSES.unknown(self.loss)}"
+            )
         for name, accepted in CHOICES.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(
                     f"{name} must be one of {', '.join(accepted)}; found {getattr(self, name)!r}"
                 )
         check_augmentations(self.augment)
+        if self.keep_best in METRICS and METRICS[self.keep_best].less_is_better is None:
+            raise ValueError(
+                f"keep_best must be a metric of which less or more is better, found "
+                f"{self.keep_best}: take quality/kernel_distance"
+            )
         for name in (
             "batch_size",
             "steps",

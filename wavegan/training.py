@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
+from features.storage import Interrupted
 from wavegan.distributed import agreed, fetched, first
 from wavegan.member import Inspector, Job, Member, with_weights
 from wavegan.memory import fitted, run
@@ -51,7 +52,7 @@ class TrainResult:
     best_step: int | None = None
 
 
-class TrainingInterrupted(RuntimeError):
+class TrainingInterrupted(Interrupted):
     """The run was asked to stop; the state is saved and the same call resumes it."""
 
 
@@ -211,9 +212,9 @@ def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -
     stored = folder.read_config()
     try:
         config = WaveGANConfig(**stored["wavegan"])
-        train_config = TrainConfig(
-            **stored["train"] | {"augment": tuple(stored["train"].get("augment", ()))}
-        )
+        train_config = TrainConfig(**stored["train"])
+    except ValueError as error:  # a loss of the user's own, for one
+        raise ValueError(f"{folder.path / 'config.json'}: {error}") from None
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"{folder.path / 'config.json'} describes no GAN that this version knows ({error}): "
@@ -248,7 +249,7 @@ def _common_step(members: Sequence[Member]) -> int:
 
 def _enough(members: Sequence[Member]) -> bool:
     """Whether all have been trained enough, where that is to end the run."""
-    return members[0].train_config.stop_when_done and all(member.done for member in members)
+    return members[0].train_config.stop_when_done and all(member.trained for member in members)
 
 
 def _mesh(gans: int, batch_size: int) -> Mesh:

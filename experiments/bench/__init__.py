@@ -13,7 +13,7 @@ from statistics import median
 from time import perf_counter, sleep
 from typing import Any
 
-from features.files import write_json
+from features.storage import write_json
 
 Row = dict[str, Any]
 _PAUSE = 0.05  # seconds: a library's threads go on spinning for some after its last call

@@ -22,7 +22,7 @@ from experiments.report.recipes import (
     recipe_table_text,
     render_recipe_table,
 )
-from experiments.report.sound import augmentation_section
+from experiments.report.sound import altered_clips
 from experiments.report.tables import write_tracks_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
@@ -32,7 +32,7 @@ from experiments.stages.gans import Gan, find_gans, gan_of, refuse_leaks
 from experiments.stages.trials import Trial, run_trial
 from features import Clips, LeakError, extract
 from features.augmentation import parse_augmentations
-from features.files import write_json, write_text
+from features.storage import write_json, write_text
 
 HEARD = 3  # clips in the report, where there is augmentation to hear
 
@@ -152,15 +152,15 @@ def _arm(config: ClassifyConfig) -> Arm:
     return Arm("+".join(["real", *makers]), tuple(makers.values()))
 
 
-def _heard(config: ClassifyConfig, clips: Clips) -> str:
-    """A clip of each of some classes as the waveform's augmentations alter it, as HTML."""
+def _heard(config: ClassifyConfig, clips: Clips) -> dict[str, dict[str, np.ndarray]]:
+    """A clip of each of some classes as the waveform's augmentations alter it."""
     waveform, _ = parse_augmentations(config.augment)
     if waveform is None:
-        return ""
+        return {}
     first = [int(np.argmax(clips.labels == label)) for label in range(len(clips.label_names))]
     shown = np.sort(first[:HEARD])
     titles = [clips.label_names[clips.labels[i]] for i in shown]
-    return augmentation_section(clips.audio[shown], clips.sample_rate, waveform, titles=titles)
+    return altered_clips(clips.audio[shown], clips.sample_rate, waveform, titles=titles)
 
 
 def _note(config: ClassifyConfig) -> str:

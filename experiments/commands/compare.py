@@ -22,7 +22,7 @@ from experiments import statistics
 from experiments.config import CompareConfig, as_dict
 from experiments.recipes import Recipe
 from experiments.report.compare import render_report
-from experiments.report.sound import augmentation_section
+from experiments.report.sound import altered_clips
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
 from experiments.stages.data import Dataset, cut, open_dataset, refuse_searched
@@ -31,8 +31,8 @@ from experiments.stages.gan_training import train_gans
 from experiments.stages.gans import Gan, refuse_leaks, sample_gan
 from experiments.stages.trials import Outcome, Trial, run_trial
 from features import Split, extract
-from features.files import write_json, write_text
 from features.splits import SIDES
+from features.storage import write_json, write_text
 
 SHOWN_CLIPS = 12  # real and generated ones of each class in the report
 SHOWN_AUGMENTED = 3  # training clips whose altered versions the report has
@@ -229,10 +229,10 @@ def _page(config: CompareConfig, material: Material, results: dict[str, Any]) ->
             generated = sample_gan(material.run, gan, material.counts[label], name)[:SHOWN_CLIPS]
             clips[name]["generated"] = np.asarray(generated, np.float32) / 32768
             curves[name] = gan.curves()
-    augmented = ""
+    augmented: dict[str, dict[str, np.ndarray]] = {}
     if material.waveform and any(ARMS[arm].needs_augmentation for arm in config.arms):
         titles = list(clips)[:SHOWN_AUGMENTED]
         audio = np.stack([clips[title]["real"][0] for title in titles])
         rate = material.recipe.sample_rate
-        augmented = augmentation_section(audio, rate, material.waveform, titles=titles)
+        augmented = altered_clips(audio, rate, material.waveform, titles=titles)
     return render_report(results, clips=clips, gan_curves=curves, augmented=augmented)

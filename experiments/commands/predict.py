@@ -13,7 +13,6 @@ import soundfile as sf
 from flax import nnx
 
 import classifiers
-from experiments import inputs
 from experiments.config import PredictConfig
 from experiments.report.predict import prediction_picture, render_predictions
 from experiments.report.tables import write_predictions_csv
@@ -22,8 +21,9 @@ from experiments.run import Run
 from features import AudioError, Standardizer, load_audio
 from features.cache import file_digest
 from features.dataset import SUFFIXES, gtzan_name
-from features.files import replacing, write_json, write_text
+from features.extractors import from_dict
 from features.silence import remove_silence
+from features.storage import replacing, write_json, write_text
 
 _BATCH = 32  # clips whose features are computed at a time
 
@@ -83,7 +83,7 @@ class Classifier:
                 f"{self.about['recipe']}, whose clips have {self.clip_seconds:.2f} s"
             )
         clips = audio[: count * length].reshape(count, length, -1)
-        make, rate = inputs.from_dict(self.about["input"]), self.about["sample_rate"]
+        make, rate = from_dict(self.about["input"]), self.about["sample_rate"]
         parts = []
         for start in range(0, count, _BATCH):
             rows = np.arange(start, start + _BATCH) % count  # batches of one shape

@@ -16,15 +16,14 @@ import jax
 import numpy as np
 from flax import nnx
 
-from classifiers import FitInterrupted, create, fit
+from classifiers import create, fit
 from experiments.config import SearchConfig, as_dict
 from experiments.recipes import SPACES, Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
 from experiments.stages.data import Dataset, cut, open_dataset
 from features import Rows, Standardizer, extract, split_tracks
-from features.files import write_json
-from wavegan import TrainingInterrupted
+from features.storage import Interrupted, write_json
 
 if TYPE_CHECKING:
     import optuna
@@ -53,7 +52,7 @@ def search(
         Without Optuna.
     ValueError
         For data that can't be used, or too few tracks to set some aside.
-    TrainingInterrupted
+    Interrupted
         Where ``should_stop`` said so; the same call goes on.
     """
     try:
@@ -165,9 +164,9 @@ def _telling(study: optuna.Study, trial: optuna.Trial, task: str):
         study.tell(trial, state=state.PRUNED)
     except FloatingPointError:  # diverged: the worst there is
         study.tell(trial, state=state.PRUNED)
-    except FitInterrupted as stopped:
+    except Interrupted as stopped:
         study.tell(trial, state=state.FAIL)
-        raise TrainingInterrupted(f"stopped in {task}") from stopped
+        raise Interrupted(f"stopped in {task}") from stopped
     else:
         study.tell(trial, trial.user_attrs["valid_loss"])
 

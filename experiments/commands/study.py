@@ -20,13 +20,15 @@ import jax
 from experiments.bench import interleaved
 from experiments.config import StudyConfig, as_dict
 from experiments.recipes import REFERENCE, VARIANTS
-from experiments.report.study import conclusions, study_table
-from experiments.report.terminal import Progress, duration
+from experiments.report.formats import duration
+from experiments.report.study import study_table
+from experiments.report.terminal import Progress
 from experiments.run import Run, environment
+from experiments.scores import conclusions
 from experiments.stages.data import open_dataset
 from features import Recording
-from features.files import write_json, write_text
-from wavegan import TrainConfig, TrainingDiverged, TrainingInterrupted, load, train
+from features.storage import Interrupted, write_json, write_text
+from wavegan import TrainConfig, TrainingDiverged, load, train
 from wavegan.quality import Quality
 from wavegan.run_folder import RunFolder
 from wavegan.sampling import generate
@@ -58,7 +60,7 @@ def study(
     ------
     ValueError
         For settings and data that can't be used.
-    TrainingInterrupted
+    Interrupted
         Where ``should_stop`` says so. A run that diverges stays in the results as failed.
     """
     progress = progress or Progress(quiet=True)
@@ -126,7 +128,7 @@ class _Work:
 
         def job(name: str, states: Iterator[State]) -> None:
             if self.should_stop and self.should_stop():
-                raise TrainingInterrupted("stopped while the variants were timed")
+                raise Interrupted("stopped while the variants were timed")
             turn = next(turns) - len(names)
             if turn < 0:
                 self.progress.update("compiling", turn + len(names), len(names), name, "variant")

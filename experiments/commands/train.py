@@ -7,14 +7,15 @@ from pathlib import Path
 
 import jax
 
+from experiments.commands.report import write_training_page
 from experiments.config import TrainGansConfig, as_dict
 from experiments.report.terminal import Progress
-from experiments.report.train import write_training_page
 from experiments.run import Run
 from experiments.stages.data import open_dataset
 from experiments.stages.gan_training import Watching, train_gans
 from experiments.stages.gans import Gan
-from wavegan import TrainingDiverged, TrainingInterrupted
+from features.storage import Interrupted
+from wavegan import TrainingDiverged
 from wavegan.distributed import first
 
 
@@ -65,7 +66,7 @@ def train(
                 should_stop=should_stop,
                 watching=Watching(config.quality, config.judge, config.tensorboard),
             )
-        except (TrainingInterrupted, TrainingDiverged):
+        except (Interrupted, TrainingDiverged):
             if jax.process_index() == 0:
                 progress.say(f"so far: {write_training_page(run.path)}")
             raise

@@ -1,18 +1,46 @@
-"""Training curves of classifiers and GANs on a page, a small picture each."""
+"""Training curves: which terms have a picture, and the pictures, as SVG that matplotlib draws.
+
+Curves take their colours from the page's style sheet (``--ink``, ``--blue``, …), so that they
+follow a light or dark scheme. No name of the user's is written into a picture: names belong to
+the page around it, which escapes them.
+"""
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup, escape
 
-from experiments.report.plots import Line, Panel, curves
-from wavegan.quality import METRICS
+from experiments.report.formats import counted
+from experiments.scores import Record, runs_of
+from wavegan.metrics import METRICS, best_row
 
 Rows = Sequence[Mapping[str, float]]  # of a GAN's metrics.jsonl
+
+# Matplotlib knows no style sheets: it draws in these colours, and they are exchanged afterwards.
+_INK, _MUTED, _RULE = "#010203", "#010204", "#010205"
+_COLOURS = {"blue": "#010206", "orange": "#010207"}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": _RULE,
+    "axes.labelcolor": _INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _RULE,
+    "grid.linewidth": 0.5,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+}
+_POINTS = 120  # of a curve, at most
 
 
 @dataclass(frozen=True)
@@ -21,7 +49,7 @@ class Curve:
 
     title: str
     terms: Mapping[str, str]
-    meaning: str
+    meaning: str = ""
     log: bool = False
     limits: tuple[float, float] | None = None
 
@@ -41,16 +69,16 @@ GAN_CURVES = (
         "is too large.",
     ),
     Curve(
+        "Loudness (rms)",
+        {"gan/rms_real": "real clips", "gan/rms_fake": "generated clips"},
+        "Of a batch. The two should meet.",
+    ),
+    Curve(
         "Gradient norms",
         {"gan/critic_gradient_norm": "critic", "gan/generator_gradient_norm": "generator"},
         "How strongly each player is pushed, on a logarithmic scale. Level is good; a generator "
         "near zero learns nothing.",
         log=True,
-    ),
-    Curve(
-        "Loudness (rms)",
-        {"gan/rms_real": "real clips", "gan/rms_fake": "generated"},
-        "Of a batch. The two should meet.",
     ),
     Curve(
         "Spread between clips",
@@ -66,36 +94,88 @@ GAN_CURVES = (
     ),
     Curve("Steps a second", {"gan/steps_per_second": ""}, "Generator steps, since the last start."),
 )
+SHORT = GAN_CURVES[:3]  # what a comparison shows of its GANs
 
 
-def classifier_curves(arms: Mapping[str, Mapping[str, Any]]) -> str:
-    """Loss and accuracy of each arm's runs on shared scales, as HTML; empty without histories."""
-    runs = {
-        arm: [(run["history"], run.get("best_step")) for run in record.get("runs") or []
+@dataclass(frozen=True)
+class Line:
+    """A curve in blue or orange.
+
+    ``mark`` is a step that gets a dot, ``errors`` the half height of a band around the values.
+    """
+
+    steps: Sequence[float]
+    values: Sequence[float | None]
+    colour: str
+    dashed: bool = False
+    faint: bool = False
+    mark: float | None = None
+    errors: Sequence[float | None] | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Some lines over training steps, for the macro of that name.
+
+    Attributes
+    ----------
+    title : above it.
+    lines : what it draws.
+    key : what the line of a colour is; empty where it is the title.
+    told : the picture in words; it tells the picture's inner ids from others on the page, too.
+    limits : of its y axis, None to fit the lines.
+    rule : a step that gets a dotted vertical line.
+    log : a logarithmic scale, where all values are positive.
+    """
+
+    title: str
+    lines: Sequence[Line]
+    told: str
+    key: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[float, float] | None = None
+    rule: float | None = None
+    log: bool = False
+
+    @property
+    def svg(self) -> Markup:
+        """The picture."""
+        return _drawn(self)
+
+
+def classifier_figures(arms: Mapping[str, Record]) -> list[dict[str, Any]]:
+    """Loss and accuracy of each arm's runs, on scales that all arms share."""
+    histories = {
+        arm: [(run["history"], run.get("best_step")) for run in runs_of(record)
               if run.get("history")]
         for arm, record in arms.items()
     }  # fmt: skip
     losses = [
         loss
-        for histories in runs.values()
-        for history, _ in histories
+        for found in histories.values()
+        for history, _ in found
         for side in ("train", "valid")
         for loss in history.get(f"{side}_loss", [])
         if loss is not None and np.isfinite(loss)
     ]
     limits = {"loss": (0.0, 1.05 * max(losses, default=1.0)), "accuracy": (0.0, 1.0)}
-    figures = [
-        _figure(
-            arm,
-            f"{len(histories)} run{'s' * (len(histories) > 1)}",
-            [Panel(what, _classifier_lines(histories, what), limits[what]) for what in limits],
-            f"Loss and accuracy of {arm} over training steps",
-        )
-        for arm, histories in runs.items()
-        if histories
+    return [
+        {
+            "title": arm,
+            "note": counted(len(found), "run"),
+            "panels": [
+                Panel(
+                    what.capitalize(),
+                    _classifier_lines(found, what),
+                    f"{what.capitalize()} of {arm} over training steps",
+                    {"blue": "validation", "orange": "training"},
+                    limits[what],
+                )
+                for what in limits
+            ],
+        }
+        for arm, found in histories.items()
+        if found
     ]
-    key = _key("validation; the dot is the step whose weights were kept", "training")
-    return f'{key}<div class="grid">{"".join(figures)}</div>' if figures else ""
 
 
 def _classifier_lines(
@@ -114,99 +194,159 @@ def _classifier_lines(
     return lines
 
 
-def gan_curves_section(gan_curves: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """Critic and loudness of each label's GAN, as HTML; empty without curves."""
-    figures = []
-    for label, rows in gan_curves.items():
-        rows = [row for row in rows if "gan/step" in row]
-        if not rows:
-            continue
-        steps = [row["gan/step"] for row in rows]
-
-        def line(term: str, colour: str, rows=rows, steps=steps) -> Line:
-            values = [row.get(f"gan/{term}") for row in rows]
-            return Line(steps, values, colour, dashed=colour == "orange")
-
-        critic, penalty = line("critic_gap", "blue"), line("penalty", "orange")
-        panels = [
-            Panel("critic", [critic, penalty] if any(penalty.values) else [critic]),
-            Panel("loudness (rms)", [line("rms_real", "blue"), line("rms_fake", "orange")]),
-        ]
-        told = f"Critic gap, penalty and loudness of the GAN of {label} over training steps"
-        figures.append(_figure(label, f"{steps[-1]:,.0f} steps", panels, told))
-    if not figures:
-        return ""
-    return (
-        '<p class="note">Above, how far apart the critic holds real and generated clips (its gap, '
-        "which falls as they become alike) and its gradient penalty; below, the loudness of a "
-        "batch. Each picture has its own scale. Shown is the first GAN of each genre.</p>"
-        + _key("gap; real clips", "penalty; generated clips")
-        + f'<div class="grid">{"".join(figures)}</div>'
-    )
-
-
-def gan_figures(
-    label: str, rows: Rows, figures: Iterable[Curve], *, enough_since: float | None = None
-) -> str:
-    """Pictures of a GAN's terms over training steps, as HTML; those without values are left out.
+def gan_panels(
+    name: str, rows: Rows, curves: Iterable[Curve], *, enough_since: float | None = None
+) -> list[Panel]:
+    """Pictures of a GAN's terms over training steps; those without values are left out.
 
     Parameters
     ----------
-    label : whose they are.
+    name : whose they are.
     enough_since : the step since which more training did not help: a dotted line.
     """
-    shown = []
-    for figure in figures:
-        lines = [
-            _gan_line(rows, term, colour)
-            for term, colour in zip(figure.terms, ("blue", "orange"), strict=False)
-        ]
-        lines = [line for line in lines if any(line.values)]
-        if not lines:
-            continue
-        told = f"{figure.title} of the GAN of {label} over training steps"
-        panel = Panel("", lines, figure.limits, enough_since, figure.log)
-        shown.append(_figure(figure.title, _legend(figure.terms), [panel], told))
-    return f'<div class="grid">{"".join(shown)}</div>' if shown else ""
+    panels = []
+    for curve in curves:
+        lines: list[Line] = []
+        key: dict[str, str] = {}
+        for (term, said), colour in zip(curve.terms.items(), _COLOURS, strict=False):
+            line = _gan_line(rows, term, colour)
+            if any(line.values):
+                lines.append(line)
+                key |= {colour: said} if said else {}
+        if lines:
+            told = f"{curve.title} of the GAN of {name} over training steps"
+            panels.append(
+                Panel(
+                    curve.title, lines, told, key, curve.limits, enough_since,
+                    curve.log,
+                )
+            )  # fmt: skip
+    return panels
+
+
+def gan_figures(gan_curves: Mapping[str, Rows]) -> list[dict[str, Any]]:
+    """The main terms of each label's GAN."""
+    figures = []
+    for label, rows in gan_curves.items():
+        rows = [row for row in rows if "gan/step" in row]
+        if rows and (panels := gan_panels(label, rows, SHORT)):
+            note = f"{rows[-1]['gan/step']:,.0f} steps"
+            figures.append({"title": label, "note": note, "panels": panels})
+    return figures
+
+
+def other_curves(rows: Rows, known: Iterable[Curve]) -> list[Curve]:
+    """A curve for each term that was logged and that none of ``known`` shows, by its name."""
+    shown = {term for curve in known for term in curve.terms}
+    logged = dict.fromkeys(key for row in rows for key in row)
+    return [
+        Curve(term, {term: ""}) for term in logged
+        if "/" in term and term not in shown
+        and term not in ("gan/step", "quality/enough_since")
+        and not (term.endswith("_error") and term.removesuffix("_error") in logged)
+    ]  # fmt: skip
 
 
 def _gan_line(rows: Rows, term: str, colour: str) -> Line:
     """A term where it was logged, its ``…_error`` around it, and a dot at its best step."""
     rows = [row for row in rows if row.get(term) is not None and "gan/step" in row]
-    errors = [row.get(f"{term}_error") for row in rows]
-    best = best_row(rows, term)
+    best = best_row(rows, term) if term in METRICS else None
     return Line(
         [row["gan/step"] for row in rows],
         [row[term] for row in rows],
         colour,
         dashed=colour == "orange",
         mark=best["gan/step"] if best else None,
-        errors=errors,
+        errors=[row.get(f"{term}_error") for row in rows],
     )
 
 
-def best_row(rows: Rows, metric: str) -> Mapping[str, float] | None:
-    """The first row that is best by a metric one chooses checkpoints by; None for other terms."""
-    rows = [row for row in rows if np.isfinite(row.get(metric, np.nan))]
-    if metric not in METRICS or not rows:
-        return None
-    sign = 1 if METRICS[metric] else -1
-    return min(rows, key=lambda row: sign * row[metric])
+# --- drawing -------------------------------------------------------------------------------------
 
 
-def _legend(terms: Mapping[str, str]) -> str:
-    colours = zip(("blue", "orange dashed"), terms.values(), strict=False)
-    shown = (f'<i class="{colour}"></i>{name}' for colour, name in colours if name)
-    return f'<span class="key">{"".join(f"<span>{key}</span>" for key in shown)}</span>'
+def _drawn(panel: Panel) -> Markup:
+    """A panel as inline SVG."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": panel.told}):
+        figure = Figure(figsize=(3.7, 1.6), layout="constrained")
+        FigureCanvasSVG(figure)
+        axis = figure.subplots()
+        for line in panel.lines:
+            _draw(axis, line)
+        if panel.rule is not None:
+            axis.axvline(panel.rule, color=_MUTED, linestyle=":", linewidth=1.2)
+        axis.set_xlabel("step")
+        if panel.limits:
+            axis.set_ylim(panel.limits)
+        axis.margins(x=0.02)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.yaxis.set_major_locator(MaxNLocator(4))
+        if panel.log:
+            _logarithmic(axis, np.concatenate([_numbers(x.values) for x in panel.lines]))
+        axis.tick_params(which="both", length=0)
+        file = io.StringIO()
+        unnamed = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=unnamed)
+    return _inline(file.getvalue(), panel.told)
 
 
-def _figure(name: str, note: str, panels: Iterable[Panel], told: str) -> str:
-    picture = curves(list(panels), name=told, description=escape(told))
-    return f"<figure><figcaption>{escape(name)}<small>{note}</small></figcaption>{picture}</figure>"
+def _numbers(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if v is None else v for v in values], float)
 
 
-def _key(blue: str, orange: str) -> str:
-    return (
-        f'<p class="key"><span><i class="blue"></i>{blue}</span>'
-        f'<span><i class="orange dashed"></i>{orange}</span></p>'
+def _logarithmic(axis: Any, values: np.ndarray) -> None:
+    """A logarithmic y axis where all ``values`` are positive, its labels as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    values = values[np.isfinite(values)]
+    if not values.size or values.min() <= 0:
+        return
+    decades = np.log10(values.max() / values.min())
+    labelled = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=labelled, numticks=6))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw(axis: Any, line: Line) -> None:
+    values, steps = _numbers(line.values), np.asarray(line.steps, float)
+    errors = np.full(len(values), np.nan) if line.errors is None else _numbers(line.errors)
+    colour = _COLOURS[line.colour]
+    for i in np.flatnonzero(steps == line.mark)[:1]:
+        axis.plot(steps[i], values[i], "o", markersize=3.5, color=colour, zorder=3)
+    parts = -(-len(steps) // _POINTS)
+    if parts > 1:  # means of neighbours
+        whole = len(steps) // parts * parts
+        steps, values, errors = (
+            x[:whole].reshape(-1, parts).mean(1) for x in (steps, values, errors)
+        )
+    if np.isfinite(errors).any():
+        band = values - errors, values + errors
+        axis.fill_between(steps, *band, color=colour, alpha=0.2, linewidth=0)
+    axis.plot(
+        steps,
+        values,
+        color=colour,
+        linestyle="--" if line.dashed else "-",
+        linewidth=0.8 if line.faint else 1.5,
+        alpha=0.45 if line.faint else 1,
     )
+
+
+def _inline(svg: str, told: str) -> Markup:
+    """Matplotlib's file as a part of a page: no header, the page's fonts and colours, lean."""
+    head, body = svg[svg.index("<svg") :].strip().split(">", 1)
+    body = re.sub("<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r'(?<=<g) id="[^"]*"| font-family: [^;]*;', "", body)
+    body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), body)
+    body = re.sub(r">\s+<", "><", body).replace("<g/>", "")
+    for name, colour in {"ink": _INK, "muted": _MUTED, "rule": _RULE, **_COLOURS}.items():
+        body = body.replace(colour, f"var(--{name})")
+    box = head.split('viewBox="')[1].split('"')[0]
+    words = escape(told)
+    return Markup(f'<svg class="curves" viewBox="{box}" role="img" aria-label="{words}">{body}')

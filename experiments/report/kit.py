@@ -1,121 +1,74 @@
-"""The frame of the report pages, and what they share; the template has style and script."""
+"""Pages from templates: everything that goes into one is escaped, and what is missing is an error.
+
+A page is a template in ``templates/`` and a function that gives it plain values; ``base.html``
+has the frame with style and script, ``macros.html`` the parts that pages share.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from html import escape
-from importlib.resources import files
-from string import Template
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from experiments.report.plots import spectrogram_colours
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_eval_context
+from jinja2.nodes import EvalContext
+from markupsafe import Markup
+
+from experiments.report import formats
+from experiments.report.sound import spectrogram_colours
 from experiments.report.timeline import category_colours
 
 
-def fill_page(
-    *,
-    title: str,
-    kicker: str,
-    head: str,
-    parts: Mapping[str, str],
-    version: str,
-    banner: str = "",
-) -> str:
-    """A page that needs nothing but itself.
+def render(template: str, **values: Any) -> str:
+    """The page or table of a template in ``templates/``; the same for the same values."""
+    return _environment().get_template(template).render(values)
 
-    Parameters
-    ----------
-    title, kicker : plain text, of the window and above the headline.
-    head, banner : HTML of the headline, and of what stands above everything.
-    parts : name and HTML of each section, in order; one without content is left out.
-    version : of wavegan.
+
+def part(template: str, macro: str, *values: Any, **options: Any) -> str:
+    """What a macro of a template draws, on its own."""
+    module: Any = _environment().get_template(template).module
+    return str(getattr(module, macro)(*values, **options))
+
+
+@lru_cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("experiments.report"),
+        autoescape=lambda name: name is not None and name.endswith(".html"),
+        undefined=StrictUndefined,
+        finalize=_finished,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        extensions=["jinja2.ext.do"],
+    )
+    for name in ("percent", "points", "whole", "number", "spread", "reach", "duration",
+                 "counted", "joined", "capital"):  # fmt: skip
+        environment.filters[name] = getattr(formats, name)
+    environment.filters |= {"plain": _plain, "cell": _cell}
+    environment.globals |= {
+        "category_colours": category_colours,
+        "spectrogram_colours": spectrogram_colours,
+    }
+    return environment
+
+
+@pass_eval_context
+def _finished(context: EvalContext, value: Any) -> Any:
+    """``value`` as it is put in: None is nothing, on a page a number and its percent are one word.
+
+    HTML has been through this when it was made.
     """
-    parts = {name: body for name, body in parts.items() if body}
-    page = Template(
-        files("experiments")
-        .joinpath("report", "templates", "page.html")
-        .read_text(encoding="utf-8")
-    )
-    return page.substitute(
-        title=escape(title),
-        banner=banner,
-        kicker=escape(kicker),
-        verdict=_unbroken(head),
-        contents="".join(f'<a href="#part-{i}">{escape(n)}</a>' for i, n in enumerate(parts)),
-        body="\n".join(
-            f'<section id="part-{i}"><h2>{escape(name)}</h2>\n{_unbroken(body)}\n</section>'
-            for i, (name, body) in enumerate(parts.items())
-        ),
-        colours=spectrogram_colours(),
-        categories=category_colours(dark=False),
-        categories_dark=category_colours(dark=True),
-        footer=escape(f"wavegan {version}"),
-    )
-
-
-def tiles(facts: Mapping[str, Any]) -> str:
-    """Numbers in large type, each above what it is; empty ones are left out."""
-    shown = "".join(
-        f"<div><b>{escape(str(value))}</b><span>{escape(what)}</span></div>"
-        for what, value in facts.items()
-        if value
-    )
-    return f'<div class="facts">{shown}</div>'
-
-
-def definitions(
-    facts: Mapping[str, Any], without: Sequence[str] = (), *, verbatim: bool = False
-) -> str:
-    """Names and values, one below the other; None is left out.
-
-    Underscores of names become spaces, if not ``verbatim``: names of files and tracks keep them.
-    """
-    rows = "".join(
-        f"<dt>{escape(name if verbatim else name.replace('_', ' '))}</dt>"
-        f"<dd>{escape(_plain(value))}</dd>"
-        for name, value in facts.items()
-        if name not in without and value is not None
-    )
-    return f"<dl>{rows}</dl>" if rows else ""
-
-
-def table(
-    heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: Collection[int] = ()
-) -> str:
-    """A table of HTML cells, the first of a row its head; ``words`` are columns of text."""
-    kinds = [' class="words"' if i in words else "" for i in range(len(heads))]
-    body = "".join(
-        f'<tr><th scope="row">{name}</th>'
-        + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds[1:], cells, strict=True))
-        + "</tr>"
-        for name, *cells in rows
-    )
-    head = "".join(
-        f'<th scope="col"{kind}>{escape(name)}</th>'
-        for kind, name in zip(kinds, heads, strict=True)
-    )
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def folded(parts: Mapping[str, str]) -> str:
-    """Parts that open when pressed, under names in HTML; one without content is left out."""
-    return "".join(
-        f"<details><summary>{name}</summary>{body}</details>"
-        for name, body in parts.items()
-        if body
-    )
-
-
-def counted(number: int, thing: str) -> str:
-    """The number and the thing, which takes an s."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    if value is None:
+        return ""
+    if context.autoescape and isinstance(value, str) and not isinstance(value, Markup):
+        return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", value)
+    return value
 
 
 def _plain(value: Any) -> str:
+    """A setting in words."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
@@ -123,6 +76,6 @@ def _plain(value: Any) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _unbroken(html: str) -> str:
-    """``html`` with no line break between a number and its percent sign."""
-    return re.sub(r"(?<=\d) %", "&nbsp;%", html)
+def _cell(text: Any) -> str:
+    """``text`` in a cell of a Markdown table: nothing in it is taken for Markdown or HTML."""
+    return " ".join(re.sub(r"([\\|`*_\[\]<>])", r"\\\1", str(text)).split())

@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from html import escape
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import soundfile as sf
 
-from experiments.report.plots import spectrograms
 from features.audio import to_pcm
 from features.augmentation import WaveformAugmentation
+from features.spectra import log_mel
+
+_RANGE_DB = 80.0  # between the darkest and the brightest colour of a spectrogram
 
 # Of each augmentation its setting, the value that leaves a clip alone, and words for a version.
 _ALTERED: Mapping[str, tuple[str, float, str]] = {
@@ -24,65 +25,99 @@ _ALTERED: Mapping[str, tuple[str, float, str]] = {
     "pitch": ("semitones", 0.0, "pitch {:+.3g} semitones"),
     "stretch": ("rate", 1.0, "{:.3g} times as fast"),
 }
-_ICON = (
-    '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="12"/>'
-    '<path class="go" d="M9 6.5v11l9-5.5z"/><path class="stop" d="M8 8h8v8H8z"/></svg>'
-)
 
 
-def listening_section(clips: Mapping[str, Mapping[str, np.ndarray]], sample_rate: int) -> str:
-    """A row of real and a row of generated clips for each label, as HTML.
+@dataclass(frozen=True)
+class ClipRow:
+    """Clips side by side.
 
-    Parameters
+    Attributes
     ----------
-    clips : for each label ``"real"`` and ``"generated"`` audio (n, L, C); an empty or missing
-        one has no row.
-    sample_rate : Hz.
+    title : of the row.
+    kind : "real" or "generated", which have their colours.
+    audio : (n, L, C) in [-1, 1].
+    names : to tell each clip by.
+    all_of : what "Play all" plays, in words.
+    captions : to show below each clip; none if empty.
+    """
+
+    title: str
+    kind: str
+    audio: np.ndarray
+    names: Sequence[str]
+    all_of: str
+    captions: Sequence[str] = ()
+
+
+def clip_rows(rows: Sequence[ClipRow], sample_rate: int) -> list[dict[str, Any]]:
+    """Rows of clips for the macro of that name, their pictures all on one colour scale.
 
     Raises
     ------
     ValueError
         For a clip that holds NaN or Inf.
     """
-    genres = []
-    for i, (label, kinds) in enumerate(clips.items()):
-        rows = {kind: kinds[kind] for kind in ("real", "generated") if len(kinds.get(kind, ()))}
-        for kind, audio in rows.items():
-            if not np.isfinite(audio).all():
-                raise ValueError(f"{kind} clips of {label!r} hold NaN or Inf: they have no sound")
-        pictures = spectrograms(list(rows.values()), sample_rate)
-        shown = "".join(
-            clip_row(
+    for row in rows:
+        if not np.isfinite(row.audio).all():
+            raise ValueError(f"{row.all_of}: some hold NaN or Inf, which have no sound")
+    pictures = spectrograms([row.audio for row in rows], sample_rate)
+    return [
+        {
+            "title": row.title,
+            "kind": row.kind,
+            "all_of": row.all_of,
+            "clips": [
+                {
+                    "name": name,
+                    "caption": caption,
+                    "picture": _uri("image/png", png),
+                    "sound": _uri("audio/flac", _flac(clip, sample_rate)),
+                }
+                for name, clip, png, caption in zip(
+                    row.names, row.audio, pngs, row.captions or [""] * len(row.names), strict=True
+                )
+            ],
+        }
+        for row, pngs in zip(rows, pictures, strict=True)
+    ]
+
+
+def listening(
+    clips: Mapping[str, Mapping[str, np.ndarray]], sample_rate: int
+) -> list[dict[str, Any]]:
+    """A row of real and a row of generated clips for each label.
+
+    Parameters
+    ----------
+    clips : for each label ``"real"`` and ``"generated"`` audio (n, L, C); an empty or missing
+        one has no row.
+    sample_rate : Hz.
+    """
+    found = []
+    for label, kinds in clips.items():
+        rows = [
+            ClipRow(
                 kind.capitalize(),
-                [f"{kind} {label} clip {number}" for number in range(1, len(audio) + 1)],
-                audio,
-                pngs,
-                sample_rate,
-                kind=kind,
-                all_of=f"all {kind} clips of {label}",
+                kind,
+                kinds[kind],
+                [f"{kind} {label} clip {i + 1}" for i in range(len(kinds[kind]))],
+                f"all {kind} clips of {label}",
             )
-            for (kind, audio), pngs in zip(rows.items(), pictures, strict=True)
-        )
-        genres.append(
-            f'<section class="genre" id="genre-{i}"><h3>{escape(label)}</h3>{shown}</section>'
-        )
-    links = "".join(f'<a href="#genre-{i}">{escape(label)}</a>' for i, label in enumerate(clips))
-    return (
-        '<p class="note">Press a picture to hear its clip, Esc to stop. Log-mel spectrograms: time '
-        "to the right, low at the bottom. All clips of a genre share one colour scale, from 80 dB "
-        'below their loudest point <span class="colours" role="img" aria-label="dark to bright">'
-        f'</span> up to it.</p><nav aria-label="Genres">{links}</nav>{"".join(genres)}'
-    )
+            for kind in ("real", "generated")
+            if len(kinds.get(kind, ()))
+        ]
+        found.append({"label": label, "rows": clip_rows(rows, sample_rate)})
+    return found
 
 
-def augmentation_section(
+def altered_clips(
     audio: np.ndarray,
     sample_rate: int,
     augmentation: WaveformAugmentation,
     *,
-    titles: Sequence[str] = (),
-) -> str:
-    """Clips as they are, and with each alteration that ``augmentation`` names, as HTML.
+    titles: Sequence[str],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Clips as they are, and with each alteration that ``augmentation`` names.
 
     Each alteration is alone, and the strongest of its range.
 
@@ -90,9 +125,12 @@ def augmentation_section(
     ----------
     audio : (n, L, C) in [-1, 1].
     sample_rate : Hz.
-    titles : of the clips, plain text, such as their labels; numbers if not given.
+    titles : of the clips, such as their labels.
+
+    Returns
+    -------
+    For each title, words for each version and its audio (L, C).
     """
-    titles = titles or [f"clip {number}" for number in range(1, len(audio) + 1)]
     original = np.asarray(audio, np.float32)
     versions = {"as it is": original}
     for name in augmentation.names:
@@ -105,62 +143,81 @@ def augmentation_section(
         alone: Any = {"names": (name,), setting: (value, value)}
         version = replace(augmentation, **alone)(0, original, sample_rate)
         versions[words.format(value).replace("-", "\N{MINUS SIGN}")] = np.asarray(version)
-    pictures = spectrograms(list(versions.values()), sample_rate)
-    rows = "".join(
-        clip_row(
-            title,
-            [f"{title}, {caption}" for caption in versions],
-            np.stack([sound[i] for sound in versions.values()]),
-            [of_version[i] for of_version in pictures],
-            sample_rate,
-            kind="real",
-            all_of=f"all versions of {title}",
-            captions=list(versions),
-        )
+    return {
+        title: {words: version[i] for words, version in versions.items()}
         for i, title in enumerate(titles)
-    )
-    return (
-        '<p class="note">Clips as they are and with each alteration alone, the strongest of its '
-        "range; polarity alone can't be heard. A copy that a classifier trains on has all of them, "
-        f'each drawn anew.</p><div class="wide">{rows}</div>'
-    )
+    }
 
 
-def clip_row(
-    title: str,
-    names: Sequence[str],
-    audio: np.ndarray,
-    pictures: Sequence[bytes],
-    sample_rate: int,
-    *,
-    kind: str,
-    all_of: str,
-    captions: Sequence[str] = (),
-) -> str:
-    """Clips side by side under a title, with a button that plays all, as HTML.
+def altered_rows(
+    altered: Mapping[str, Mapping[str, np.ndarray]], sample_rate: int
+) -> list[dict[str, Any]]:
+    """A row for each clip of `altered_clips`."""
+    rows = [
+        ClipRow(
+            title,
+            "real",
+            np.stack(list(versions.values())),
+            [f"{title}, {words}" for words in versions],
+            f"all versions of {title}",
+            list(versions),
+        )
+        for title, versions in altered.items()
+    ]
+    return clip_rows(rows, sample_rate)
+
+
+def spectrograms(groups: Sequence[np.ndarray], sample_rate: int) -> list[list[bytes]]:
+    """Log-mel pictures of clips, all on one colour scale.
 
     Parameters
     ----------
-    title, names, captions : plain text: of the row, to tell each clip by, and to show below it.
-    audio, pictures : (n, L, C) in [-1, 1] and the PNG file of each.
-    kind : "real" or "generated", which have their colours.
-    all_of : what "Play all" plays, in words.
+    groups : arrays (n, L, C) of audio with n > 0; channels are averaged for the picture.
+    sample_rate : Hz.
+
+    Returns
+    -------
+    PNG files for each group. The brightest colour is the loudest point of all groups, the
+    darkest lies 80 dB below. Time runs to the right, low frequencies are at the bottom.
     """
-    cards = []
-    captions = captions or [""] * len(names)
-    for name, clip, png, caption in zip(names, audio, pictures, captions, strict=True):
-        name, shown = escape(name), f"<small>{escape(caption)}</small>" if caption else ""
-        cards.append(
-            f'<li class="clip"><button type="button" aria-pressed="false" aria-label="Play {name}">'
-            f'<img alt="Spectrogram of {name}" src="{_uri("image/png", png)}"><i></i>{_ICON}'
-            f'</button>{shown}<audio controls preload="none" aria-label="{name}" '
-            f'src="{_uri("audio/flac", _flac(clip, sample_rate))}"></audio></li>'
+    decibels = []
+    for audio in groups:
+        hop_length = max(1, audio.shape[1] // 128)
+        n_fft = 2 ** int(np.ceil(np.log2(max(sample_rate / 25, 2 * hop_length))))
+        frames = log_mel(
+            np.asarray(audio, np.float32).mean(-1),
+            sample_rate=sample_rate,
+            top_db=None,
+            n_fft=n_fft,
+            hop_length=hop_length,
+            n_mels=64,
         )
-    return (
-        f'<div class="row {kind}"><h4>{escape(title)}<button type="button" class="all" '
-        f'aria-label="Play or stop {escape(all_of)}">Play all</button></h4>'
-        f'<ul class="clips">{"".join(cards)}</ul></div>'
-    )
+        decibels.append(np.asarray(frames))
+    top = max((float(frames.max()) for frames in decibels), default=0.0)
+    return [[_png(1 + (clip - top) / _RANGE_DB) for clip in frames] for frames in decibels]
+
+
+def spectrogram_colours() -> list[str]:
+    """The colours of `spectrograms`, silence first."""
+    return ["#" + bytes(rgb).hex() for rgb in _palette()[::17]]
+
+
+def _palette() -> np.ndarray:
+    import matplotlib as mpl
+
+    return np.rint(mpl.colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint8)
+
+
+def _png(brightness: np.ndarray) -> bytes:
+    """(frames, bands) in [0, 1] as a picture with a palette: a fourth of the bytes of RGBA."""
+    from PIL import Image  # a requirement of matplotlib
+
+    levels = np.rint(np.clip(brightness.T[::-1], 0, 1) * 63) * 255 / 63  # fewer compress better
+    image = Image.fromarray(np.rint(levels).astype(np.uint8))
+    image.putpalette(_palette().tobytes())
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _flac(clip: np.ndarray, sample_rate: int) -> bytes:

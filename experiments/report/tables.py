@@ -1,4 +1,4 @@
-"""Predictions as CSV: a row a track, or a row a file."""
+"""Results as CSV: a row a track, or a row a file."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from features.files import replacing
-
-Record = Mapping[str, Any]
+from experiments.scores import Record, runs_of
+from features.storage import replacing
 
 _TRACK = ("track", "label", "predicted", "confidence", "correct")
 _FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "label", "predicted",
-         "confidence", "correct")  # fmt: skip
+         "confidence", "correct", "refused")  # fmt: skip
 
 
 def write_tracks_csv(path: str | Path, results: Record) -> None:
@@ -29,12 +28,12 @@ def write_tracks_csv(path: str | Path, results: Record) -> None:
     The columns are split, seed, track, label, predicted, confidence, correct, and then the
     probability of each label under ``p_`` and its name.
     """
-    rows = [
-        (name, run.get("seed"), *(row.get(column) for column in _TRACK), *_shares(row))
+    rows = (
+        {**row, "split": name, "seed": run.get("seed")}
         for name, split in results.get("splits", {}).items()
-        for run in split.get("runs") or []
+        for run in runs_of(split)
         for row in run.get("tracks") or []
-    ]
+    )
     _write(path, ("split", "seed", *_TRACK), results.get("data", {}).get("labels", []), rows)
 
 
@@ -53,24 +52,24 @@ def write_predictions_csv(path: str | Path, prediction: Record) -> None:
     is not known), predicted, confidence, correct, refused (why, empty where it was not), and then
     the probability of each label under ``p_`` and its name.
     """
-    rows: list[Sequence[Any]] = [
-        (*(row.get(column) for column in _FILE), "", *_shares(row))
-        for row in prediction.get("files", [])
-    ]
-    blank = [None] * (len(_FILE) - 1)
-    rows += [(row["file"], *blank, row["reason"]) for row in prediction.get("refused", [])]
-    _write(path, (*_FILE, "refused"), prediction.get("labels", []), rows)
-
-
-def _shares(row: Record) -> Sequence[float]:
-    return row.get("probabilities") or ()
+    refused = ({"file": r["file"], "refused": r["reason"]} for r in prediction.get("refused", []))
+    rows = [*prediction.get("files", []), *refused]
+    _write(path, _FILE, prediction.get("labels", []), rows)
 
 
 def _write(
-    path: str | Path, columns: Sequence[str], labels: Sequence[str], rows: Iterable[Sequence[Any]]
+    path: str | Path,
+    columns: Sequence[str],
+    labels: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
 ) -> None:
-    head = [*columns, *(f"p_{label}" for label in labels)]
+    """Write the ``columns`` of ``rows``, and their ``probabilities`` of the labels."""
+    shares = [f"p_{label}" for label in labels]
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(head)
-        table.writerows([*row, *[None] * (len(head) - len(row))] for row in rows)
+        table = csv.DictWriter(
+            file, [*columns, *shares], extrasaction="ignore", lineterminator="\n"
+        )
+        table.writeheader()
+        for row in rows:
+            known = dict(zip(shares, row.get("probabilities") or (), strict=False))
+            table.writerow({**row, **known})

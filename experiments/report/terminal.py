@@ -1,17 +1,34 @@
-"""Progress on a terminal as a bar, elsewhere as plain lines now and then."""
+"""What a terminal shows: progress as a bar, elsewhere as plain lines now and then, and tables."""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
-from typing import TextIO
+import unicodedata
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import Any, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from experiments.report.formats import duration, percent, points
+from experiments.scores import METRICS, Record, average, leaking, runs_of
 
 _PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
+_BAR = 20  # columns of the bar
+_ERASE = "\r\x1b[2K"
+_AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 
 
 class Progress:
     """Shows one task after another: how far, how fast, how long still.
+
+    A terminal has one line that is written anew and cut to its width; a file, a pipe or a
+    notebook has a plain line every 15 seconds.
 
     Parameters
     ----------
@@ -28,8 +45,21 @@ class Progress:
     def say(self, text: str) -> None:
         """A line that stays."""
         if not self.quiet:
-            self._erase()
-            print(text, file=self.stream, flush=True)
+            self._line(_safe(text, keep="\n\t"))
+
+    def compiling(self, task: str, done: int = 0, total: int = 0, unit: str = "step") -> None:
+        """``task`` compiles, until its first `update`.
+
+        Parameters
+        ----------
+        done, total : where it goes on, if some is done already; 0 where it begins anew.
+        """
+        if self.quiet:
+            return
+        if done:
+            self.say(f"{task}  going on at {unit} {done:,} of {total:,}")
+        self._write(f"{task}  compiling …", done / max(total, 1))
+        self._task = ""  # the rate is that of what comes afterwards
 
     def update(self, task: str, done: int, total: int, note: str = "", unit: str = "step") -> None:
         """``done`` of ``total`` are done in ``task``; ``note`` says how it looks."""
@@ -43,34 +73,108 @@ class Progress:
             return
         self._shown = now
         rate = (done - self._first) / (now - self._start) if done > self._first else 0.0
-        parts = [f"{done}/{total}"]
+        parts = [f"{task}  {done}/{total}"]
         if rate:
             parts.append(f"{rate:.3g} {unit}s/s" if rate >= 1 else f"{1 / rate:.3g} s/{unit}")
             parts.append(f"{duration((total - done) / rate)} left" if done < total else "done")
-        text = f"{task}  {'  '.join(parts)}{'  ' + note if note else ''}"
-        if self._terminal:
-            filled = round(20 * done / max(total, 1))
-            print(
-                f"\r\x1b[2K{'━' * filled}{'╌' * (20 - filled)} {text}"[:160],
-                end="",
-                file=self.stream,
+        self._write("  ".join([*parts, note] if note else parts), done / max(total, 1))
+        if done >= total and self._terminal:
+            print(file=self.stream, flush=True)
+
+    def _write(self, text: str, share: float) -> None:
+        """The line of the moment, beside a bar of which ``share`` is full."""
+        if not self._terminal:
+            self._line(_safe(text))
+            return
+        console = Console(file=self.stream, force_jupyter=False)  # as wide as it is now
+        full, rest = "#-" if console.options.ascii_only else "━╌"
+        filled = round(_BAR * min(share, 1.0))
+        line = Text(f"{full * filled}{rest * (_BAR - filled)} {_safe(text)}")
+        line.truncate(console.width - 1, overflow="ellipsis")  # a full line would be broken
+        print(f"{_ERASE}{line.plain}", end="", file=self.stream, flush=True)
+
+    def _line(self, text: str) -> None:
+        erase = _ERASE if self._terminal else ""
+        print(f"{erase}{text}", file=self.stream, flush=True)
+
+
+def print_comparison(results: Record, file: TextIO | None = None) -> None:
+    """Print the arms of a comparison, its differences, and how long it took."""
+    _print_scores("arm", results["arms"], file)
+    if differences := results["differences"]:
+        table = text_table(("difference", "of", "points", "95 % interval", "verdict"), words=(1, 4))
+        for d in differences:
+            metric, ends = (
+                METRICS.get(d["metric"], d["metric"]),
+                " to ".join(map(points, d["ci95"])),
             )
-            self.stream.flush()
-            if done >= total:
-                print(file=self.stream)
-        else:
-            print(text, file=self.stream, flush=True)
+            cells = (
+                f"{d['arm']} against {d['against']}",
+                metric,
+                points(d["mean"]),
+                ends,
+                d["verdict"],
+            )
+            table.add_row(*map(_safe, cells))
+        print_table(table, file)
+    seconds = results["environment"]["session_seconds"]
+    print(f"this session took {duration(seconds)}", file=file)
 
-    def _erase(self) -> None:
-        if self._terminal:
-            print("\r\x1b[2K", end="", file=self.stream)
+
+def print_classification(results: Record, file: TextIO | None = None) -> None:
+    """Print the splits of a classification, which of them leak, and what was published."""
+    _print_scores("split", results["splits"], file)
+    for name in leaking(results["splits"]):
+        print(_safe(f"the {name} split leaks: clips of a track are on both sides"), file=file)
+    published = results["published"]
+    if published["accuracy"] is not None:
+        said = f"published: {percent(published['accuracy'], 2)}; {published['note']}"
+        print(_safe(said), file=file)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 3 min 05 s, 2 h 10 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+def _print_scores(what: str, records: Mapping[str, Record], file: TextIO | None) -> None:
+    """Runs and means of arms or splits, and why some have none."""
+    table = text_table((what, "runs", *METRICS.values()))
+    for name, record in records.items():
+        shares = (percent(average(record, metric)) for metric in METRICS)
+        table.add_row(_safe(name), str(len(runs_of(record))), *shares)
+    print_table(table, file)
+    for name, record in records.items():
+        if not runs_of(record):
+            why = record.get("error", "no run finished")
+            print(_safe(f"{name} failed: {why}"), file=file)
+
+
+def text_table(heads: Sequence[str], *, words: Sequence[int] = ()) -> Table:
+    """An empty table; its first column and ``words`` are text, the others numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for i, head in enumerate(heads):
+        table.add_column(
+            Text(head), justify="left" if i == 0 or i in words else "right", overflow="fold"
+        )
+    return table
+
+
+def print_table(table: Table, file: TextIO | None = None) -> None:
+    """Print a table as wide as the terminal lets it be, elsewhere as wide as it is."""
+    console = Console(file=file or sys.stdout, force_jupyter=False, **_AS_IT_IS)
+    if console.is_terminal:
+        console.print(table)
+    else:
+        print(plain_table(table), file=file)
+
+
+def plain_table(table: Table) -> str:
+    """A table as plain lines, each cell on one."""
+    out = StringIO()
+    console = Console(file=out, width=1000, color_system=None, force_jupyter=False, **_AS_IT_IS)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def _safe(text: str, keep: str = "") -> str:
+    """``text`` with its control characters written out: a file's name can't steer a terminal."""
+    return "".join(
+        repr(x)[1:-1] if unicodedata.category(x) in ("Cc", "Cf", "Cs") and x not in keep else x
+        for x in text
+    )

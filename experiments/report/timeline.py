@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from experiments.report.formats import clock
+
 _PIECES = 120  # of a strip, at most
-_WIDTH, _HEIGHT = 960, 100  # of a strip's own coordinates
+WIDTH, HEIGHT = 960, 100  # of a strip's own coordinates
 _TICKS = 4  # steps on a time axis, at most: it may be on a phone
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds
 
@@ -65,38 +67,29 @@ class Timeline:
         """Round times in seconds, and how they are written."""
         step = next((s for s in _STEPS if self.seconds / s <= _TICKS), _STEPS[-1])
         times = step * np.arange(int(self.seconds / step + 1e-9) + 1)
-        return {float(time): _clock(float(time), step) for time in times}
+        return {float(time): clock(float(time), step) for time in times}
+
+    @property
+    def ruler(self) -> list[tuple[float, str, str]]:
+        """Of each tick its place in percent of the width, its text's anchor, and its text."""
+        shares = {time / self.seconds: name for time, name in self.ticks.items()}
+        return [(float(f"{100 * share:.4g}"), _anchor(share), name)
+                for share, name in shares.items()]  # fmt: skip
 
 
-def strip(timeline: Timeline, column: int, *, description: str) -> str:
-    """The probability of a label over time, as SVG that takes the width it is given.
+def strip(timeline: Timeline, column: int) -> list[tuple[str, str]]:
+    """The probability of a label over time as SVG paths, each with its CSS class.
 
-    Parameters
-    ----------
-    column : of the label.
-    description : the picture in words, already escaped.
+    The pale one is as high as the probability; the other is so where the label is the answer, and
+    is left out where it never is. They are `WIDTH` wide and `HEIGHT` high.
     """
     values = timeline.probabilities[:, column]
     answers = timeline.probabilities.argmax(1) == column
-    x = np.rint(timeline.edges / timeline.seconds * _WIDTH).astype(int)
-    paths = f'<path class="pale" d="{_steps(x, values)}"/>'
+    x = np.rint(timeline.edges / timeline.seconds * WIDTH).astype(int)
+    paths = [("pale", _steps(x, values))]
     if answers.any():
-        paths += f'<path d="{_steps(x, np.where(answers, values, 0))}"/>'
-    return (
-        f'<svg class="strip" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" '
-        f'role="img" aria-label="{description}" style="color:{colour(column)}">'
-        f"{paths}</svg>"
-    )
-
-
-def ruler(timeline: Timeline) -> str:
-    """The time axis below the strips, as SVG."""
-    texts = "".join(
-        f'<text x="{100 * time / timeline.seconds:.4g}%" y="1em" '
-        f'style="text-anchor: {_anchor(time / timeline.seconds)}">{name}</text>'
-        for time, name in timeline.ticks.items()
-    )
-    return f'<svg class="ruler" aria-hidden="true">{texts}</svg>'
+        paths.append(("full", _steps(x, np.where(answers, values, 0))))
+    return paths
 
 
 def timeline_png(timeline: Timeline, rows: Mapping[int, str], *, title: str) -> bytes:
@@ -143,26 +136,17 @@ def colour(column: int) -> str:
     return f"var(--c{column % len(_LIGHT)})"
 
 
-def category_colours(*, dark: bool) -> str:
-    """The labels' colours as CSS variables, ``--c0`` onwards."""
-    return " ".join(f"--c{i}: {colour};" for i, colour in enumerate(_DARK if dark else _LIGHT))
+def category_colours(*, dark: bool) -> tuple[str, ...]:
+    """The labels' colours, ``var(--c0)`` onwards."""
+    return _DARK if dark else _LIGHT
 
 
 def _steps(x: np.ndarray, heights: np.ndarray) -> str:
     """A path around bars between neighbours of ``x``."""
-    y = np.rint(_HEIGHT * (1 - heights)).astype(int)
+    y = np.rint(HEIGHT * (1 - heights)).astype(int)
     bars = "".join(f"V{top}H{right}" for top, right in zip(y, x[1:], strict=True))
-    return f"M{x[0]} {_HEIGHT}{bars}V{_HEIGHT}z"
+    return f"M{x[0]} {HEIGHT}{bars}V{HEIGHT}z"
 
 
 def _anchor(share: float) -> str:
     return "start" if share < 0.02 else "end" if share > 0.98 else "middle"
-
-
-def _clock(seconds: float, step: float) -> str:
-    if step < 1:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    minutes, hours = whole // 60 % 60, whole // 3600
-    head = f"{hours}:{minutes:02d}" if hours else str(minutes)
-    return f"{head}:{whole % 60:02d}"

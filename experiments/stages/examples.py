@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.inputs import Augmented
 from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run
@@ -22,6 +21,7 @@ from experiments.stages.data import Rows as SideRows
 from experiments.stages.gans import Gan, gan_of, gan_seed, sample_gan
 from features import Clips, Rows, extract, fingerprint
 from features.augmentation import WaveformAugmentation
+from features.extractors import Augmented
 
 
 @dataclass(frozen=True)

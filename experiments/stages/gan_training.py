@@ -18,7 +18,7 @@ from experiments.run import Run, Stage
 from experiments.stages.gans import GAN_LIST, Gan, find_gans, gan_seed
 from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
 from features import Recording
-from features.files import write_json
+from features.storage import write_json
 from wavegan import Job, Previews, Quality, TensorBoard, TrainingDiverged, train_together
 from wavegan.distributed import first
 from wavegan.run_folder import RunFolder

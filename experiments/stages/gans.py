@@ -17,7 +17,7 @@ from experiments.run import Run
 from features import LeakError
 from features.audio import to_pcm
 from features.cache import file_digest
-from features.files import replacing, write_json
+from features.storage import replacing, write_json
 from wavegan import Generator, load
 from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder

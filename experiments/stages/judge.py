@@ -11,10 +11,10 @@ from flax import nnx
 
 from classifiers import FitConfig, create, fit, predict
 from experiments.config import as_dict
-from experiments.inputs import Mfcc
 from experiments.report.terminal import Progress
 from features import Recording, Standardizer
-from features.files import replacing
+from features.extractors import Mfcc
+from features.storage import replacing
 from wavegan import WaveGANConfig
 from wavegan.windows import Windows
 

@@ -1,36 +1,79 @@
-"""GANs in training or after it, as their run folders tell."""
+"""What a training run holds, finished or not: its GANs, how they stand, and how they sound."""
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.report.curves import best_row
+import numpy as np
+from jaxtyping import Float32
+
+from experiments.run import Run
 from experiments.stages.gans import GAN_LIST, Gan, find_gans
+from wavegan import TrainConfig
+from wavegan.metrics import Standing, standing
+from wavegan.previews import preview_steps, read_previews
 from wavegan.run_folder import RunFolder
+
+STEPS = 8  # of a GAN's previews that are heard, at most
+LATENTS = 4  # of a GAN that makes one class, at most
+SAMPLES = 4_000_000  # of all sounds of a run, about: a page of them stays below some 12 MB
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Some of a GAN's previews: the same latents at several steps of its training.
+
+    Attributes
+    ----------
+    audio : (latents, steps, L, C) in [-1, 1].
+    latents : what each row is called.
+    steps : of each column, ascending.
+    real : (n, L, C), training clips to hear beside.
+    real_labels : the class of each, of a conditional GAN.
+    sample_rate : Hz.
+    """
+
+    audio: Float32[np.ndarray, "latents steps l c"]
+    latents: Sequence[str]
+    steps: Sequence[int]
+    real: Float32[np.ndarray, "n l c"]
+    real_labels: Sequence[str]
+    sample_rate: int
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A GAN, as far as it is trained."""
+    """A GAN, as far as it is trained.
 
-    gan: Gan
-    config: Mapping[str, Any]  # of its run folder
+    Attributes
+    ----------
+    name : its class or classes, with its seed or folder where that tells it apart.
+    source : how the commands name it: its run and class, or its folder, quoted for a shell.
+    labels, conditional : its classes, and whether it makes each when asked to.
+    tracks : that it heard in training.
+    sample_rate : Hz; None where it is not known.
+    config : of its networks (``wavegan``) and its training (``train``).
+    rows : of its metrics, in order.
+    checkpoints : the steps that have one, ascending.
+    heard : None where it has no previews.
+    """
+
+    name: str
+    source: str
+    labels: Sequence[str]
+    conditional: bool
+    tracks: Sequence[str]
+    sample_rate: int | None
+    config: Mapping[str, Any]
     rows: Sequence[Mapping[str, float]]
     checkpoints: Sequence[int]
-
-    @staticmethod
-    def read(gan: Gan) -> Trained:
-        folder = RunFolder(gan.folder)
-        rows = [row for row in folder.read_metrics() if "gan/step" in row]
-        return Trained(gan, folder.read_config(), rows, folder.steps())
-
-    @property
-    def tracks(self) -> int:
-        return len(self.gan.provenance["tracks"])
+    heard: Heard | None = None
 
     @property
     def step(self) -> int:
@@ -50,42 +93,141 @@ class Trained:
         return self.step / self.rate if self.rate else 0.0
 
     @property
-    def best(self) -> Mapping[str, float] | None:
-        """The row that is best by the metric that checkpoints are kept by."""
-        return best_row(self.rows, self.kept_by)
+    def kept_by(self) -> str:
+        """The metric that checkpoints are kept by."""
+        return self.config["train"].get("keep_best", TrainConfig.keep_best)
+
+    @cached_property
+    def standing(self) -> Standing:
+        """How far the GAN has come by its rows; what these said of it at the time counts not."""
+        patience = self.config["train"].get("patience", TrainConfig.patience)
+        return standing(self.rows, metric=self.kept_by, patience=patience)
 
     @property
-    def kept_by(self) -> str:
-        return self.config["train"].get("keep_best", "quality/kernel_distance")
+    def best(self) -> int | None:
+        """The step that is best by `kept_by`."""
+        return int(self.standing.best["gan/step"]) if self.standing.best else None
 
     @property
     def finished(self) -> bool:
-        stopped = self.config["train"].get("stop_when_done") and self.enough is not None
+        """Whether training has ended; `Standing.doubt` says whether for nothing."""
+        stopped = self.config["train"].get("stop_when_done") and self.standing.trained
         return self.step >= self.planned or bool(stopped)
 
     @property
-    def enough(self) -> int | None:
-        """The step since which more training did not help, where that is known."""
-        found = [row["quality/enough_since"] for row in self.rows if "quality/enough_since" in row]
-        return int(found[-1]) if found else None
+    def choice(self) -> int | None:
+        """The checkpoint to take: the best one, or the newest; None where there is none."""
+        if not self.checkpoints:
+            return None
+        return self.best if self.best in self.checkpoints else self.checkpoints[-1]
+
+    @property
+    def as_good(self) -> int | None:
+        """The last measured step, where it is as good as the best one within the errors."""
+        metric, best = self.kept_by, self.standing.best
+        last = next((row for row in reversed(self.rows) if metric in row), None)
+        if last is None or best is None or last is best:
+            return None
+        errors = math.hypot(*(row.get(f"{metric}_error", 0.0) for row in (best, last)))
+        return int(last["gan/step"]) if abs(last[metric] - best[metric]) <= errors else None
 
 
-def find_trained(run: Path) -> list[Trained]:
-    """The GANs of a run; of one that is not finished, those that have begun.
+@dataclass(frozen=True)
+class Training:
+    """What a training run's page is made of.
+
+    Attributes
+    ----------
+    name : of its folder.
+    gans : at least one.
+    data, environment : how it was made, as far as the run says.
+    """
+
+    name: str
+    gans: Sequence[Trained]
+    data: Mapping[str, Any]
+    environment: Mapping[str, Any]
+
+
+def read_training(folder: Path) -> Training:
+    """A `wavegan train` run, finished or not, or one GAN's own folder.
 
     Raises
     ------
     ValueError
-        Where there is none, saying what was found.
+        Where there is no GAN, saying what was found.
     """
+    gans = _find(folder)
+    names = _names(gans)
+    trained = [
+        _read(gan, name, _source(folder, gan, gans), SAMPLES // len(gans))
+        for gan, name in zip(gans, names, strict=True)
+    ]
+    config, environment = _json(folder, "config.json"), _json(folder, "environment.json")
+    return Training(folder.name, trained, config.get("data", {}), environment)
+
+
+def _read(gan: Gan, name: str, source: str, samples: int) -> Trained:
+    folder = RunFolder(gan.folder)
+    rows = [row for row in folder.read_metrics() if "gan/step" in row]
+    trained = Trained(
+        name,
+        source,
+        gan.labels,
+        gan.conditional,
+        list(gan.provenance["tracks"]),
+        gan.provenance.get("sample_rate"),
+        folder.read_config(),
+        rows,
+        folder.steps(),
+    )
+    return replace(trained, heard=_heard(gan, trained.best, samples))
+
+
+def _heard(gan: Gan, best: int | None, samples: int) -> Heard | None:
+    """As many previews as have about ``samples`` in all."""
+    folder = gan.folder / "previews"
+    steps = preview_steps(folder)
+    if not steps:
+        return None
+    clips, classes, sample_rate = read_previews(folder, steps[-1])
+    shown = max(2, samples // clips[0].size)
+    steps = _chosen(steps, min(STEPS, shown), best)
+    most = len(set(classes)) if classes else LATENTS
+    rows = min(len(clips), max(1, shown // len(steps)), most)
+    audio = np.stack([read_previews(folder, step)[0][:rows] for step in steps], axis=1)
+    real = np.zeros((0, *clips.shape[1:]), np.float32)
+    if (folder / "real.flac").exists():
+        real = read_previews(folder, None)[0][: max(rows, len(steps))]
+    names = [gan.labels[i] for i in classes] if classes else []
+    titles = [f"Latent {i + 1}" + (f": {names[i]}" if names else "") for i in range(rows)]
+    return Heard(audio, titles, steps, real, names[: len(real)], sample_rate)
+
+
+def _chosen(steps: Sequence[int], count: int, best: int | None) -> list[int]:
+    """At most ``count`` steps, denser at the start, with the first, the last and the best one."""
+    if len(steps) > count:
+        places = np.rint((len(steps) - 1) * np.linspace(0, 1, count) ** 1.5).astype(int)
+        chosen = [steps[i] for i in np.unique(np.maximum(places, np.arange(count)))]
+    else:
+        chosen = list(steps)
+    if best in steps and best not in chosen:
+        inner = chosen[1:-1] or chosen[:1]
+        nearest = min(inner, key=lambda step: abs(step - best))
+        chosen[chosen.index(nearest)] = best
+    return sorted(chosen)
+
+
+def _find(run: Path) -> list[Gan]:
+    """The GANs of a run; of one that is not finished, those that have begun."""
     try:
-        return [Trained.read(gan) for gan in find_gans(run)]
+        return find_gans(run)
     except ValueError:
         folders = [run, *sorted((run / "stages").glob("gan-*"))]
         begun = [f for f in folders if (f / "config.json").exists() and _is_gan(f)]
         if not begun:
             raise
-    return [Trained.read(Gan(f, _provenance(RunFolder(f).read_config()))) for f in begun]
+    return [Gan(f, _provenance(RunFolder(f).read_config())) for f in begun]
 
 
 def _is_gan(folder: Path) -> bool:
@@ -99,24 +241,27 @@ def _provenance(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": 0, "tracks": {}, **named, **config.get("provenance", {})}
 
 
-def names_of(gans: Sequence[Trained]) -> list[str]:
-    """What each GAN is called on the page: its class, with its seed or folder to tell it apart."""
-    seeds = {trained.gan.seed for trained in gans}
+def _names(gans: Sequence[Gan]) -> list[str]:
+    """What each GAN is called: its class, with its seed or folder to tell it apart."""
+    several = len({gan.seed for gan in gans}) > 1
     names = [
-        ("all classes" if t.gan.conditional else t.gan.label)
-        + (f", seed {t.gan.seed}" if len(seeds) > 1 else "")
-        for t in gans
+        ("all classes" if gan.conditional else gan.label) + f", seed {gan.seed}" * several
+        for gan in gans
     ]
     return [
-        name if names.count(name) == 1 else f"{name} ({trained.gan.folder.name})"
-        for name, trained in zip(names, gans, strict=True)
+        name if names.count(name) == 1 else f"{name} ({gan.folder.name})"
+        for name, gan in zip(names, gans, strict=True)
     ]
 
 
-def source_of(run: Path, trained: Trained, gans: Sequence[Trained]) -> str:
+def _source(run: Path, gan: Gan, gans: Sequence[Gan]) -> str:
     """What names a GAN to the commands: its run and class where they know them, else its folder."""
-    alone = sum(other.gan.label == trained.gan.label for other in gans) == 1
-    if run == trained.gan.folder or not (alone and (run / GAN_LIST).exists()):
-        return shlex.quote(str(trained.gan.folder))
-    genre = f" --genre {shlex.quote(trained.gan.label)}" if len(gans) > 1 else ""
+    alone = sum(other.label == gan.label for other in gans) == 1
+    if run == gan.folder or not (alone and (run / GAN_LIST).exists()):
+        return shlex.quote(str(gan.folder))
+    genre = f" --genre {shlex.quote(gan.label)}" if len(gans) > 1 else ""
     return shlex.quote(str(run)) + genre
+
+
+def _json(run: Path, name: str) -> dict[str, Any]:
+    return Run(run).read_json(name) if (run / name).exists() else {}

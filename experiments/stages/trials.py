@@ -15,7 +15,6 @@ from flax import nnx
 
 from classifiers import (
     FitConfig,
-    FitInterrupted,
     create,
     evaluate,
     fit,
@@ -26,10 +25,9 @@ from classifiers import (
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.stages.examples import Examples, Material
-from features import Clips, Rows, Standardizer
+from features import Clips, Rows, Standardizer, extractors
 from features.augmentation import FeatureAugmentation
-from features.files import replacing, write_json
-from wavegan import TrainingInterrupted
+from features.storage import Interrupted, replacing, write_json
 
 CLASSIFIER = "classifier.safetensors"  # in the stage of a trial
 
@@ -228,8 +226,8 @@ def _fitted(
             run_dir=folder / "fit",
             should_stop=should_stop,
         )
-    except FitInterrupted as stopped:
-        raise TrainingInterrupted(f"stopped in {task}") from stopped
+    except Interrupted as stopped:
+        raise Interrupted(f"stopped in {task}") from stopped
     write_json(folder / "history.json", history.to_dict())
     return model
 
@@ -244,7 +242,7 @@ def _described(trial: Trial, material: Material, scaler: Standardizer | None) ->
         "sample_rate": recipe.sample_rate,
         "num_samples": clips.num_samples,
         "silence": recipe.silence,
-        "input": {"type": type(recipe.input).__name__, **as_dict(recipe.input)},
+        "input": extractors.as_dict(recipe.input),
         "scaler": scaler and scaler.to_dict(),
         "tracks": {str(n): str(d) for n, d in zip(train.track_ids, train.digests, strict=True)},
         **as_dict(trial),

@@ -70,8 +70,8 @@ INPUTS, LABELS = toy(count=12)
     [
         ({"config": replace(CONFIG, learning_rate=0.5)}, "learning_rate is 0.0001 .* and 0.5 here"),
         ({"seeds": [1]}, r"seeds is \[0\] there and \[1\] here"),
-        ({"models": [small(seed=1)]}, "weights at the start is"),
-        ({"models": [small("net3")]}, "weights at the start is"),
+        ({"models": [small(seed=1)]}, "weights at the start is not the same"),
+        ({"models": [small("net3")]}, "weights at the start is not the same"),
         ({"augment": Louder(2.5)}, r"augment is Louder\(by=2.0\) there and Louder\(by=2.5\) here"),
         ({"augment": None}, "augment is .* None here"),
         ({"augment": other}, r"augment is .*test_fit_folder\.other here"),

@@ -7,9 +7,9 @@ import pytest
 
 from classifiers import FitConfig
 from experiments.config import CompareConfig, DataConfig
-from experiments.inputs import Mfcc
 from experiments.recipes import RECIPES, Recipe
 from features import save_audio
+from features.extractors import Mfcc
 from features.synthetic import synthesize
 from wavegan import TrainConfig, WaveGANConfig
 

@@ -14,8 +14,8 @@ from experiments.cli import everything, main, parsed
 from experiments.cli_commands import COMMANDS
 from experiments.config import as_dict
 from experiments.options import OptionError, Part, changed, joined
-from experiments.report import text
-from features.files import write_json
+from experiments.report import printed
+from features.storage import write_json
 from wavegan import LOSSES
 
 
@@ -276,9 +276,9 @@ def test_dry_run_prints_the_plan(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_plan_without_an_estimate():
-    assert text.plan({"fits": 3, "seconds": None, "disk_bytes": 40e6}).split() == [
-        "fits", "3", "disk", "40", "MB"]  # fmt: skip
+def test_a_plan_without_an_estimate(capsys):
+    printed.plan({"fits": 3, "seconds": None, "disk_bytes": 40e6})
+    assert capsys.readouterr().out.split() == ["fits", "3", "disk", "40", "MB"]
 
 
 def test_ctrl_c_while_modules_load_is_quiet():

@@ -43,7 +43,7 @@ def test_a_folder_keeps_its_data_and_takes_other_settings(tmp_path):
     with Run(tmp_path).working("train", {"steps": 2}, {"data": "abc"}) as run:
         assert run.read_json("config.json")["steps"] == 2
     with (
-        pytest.raises(ValueError, match=r"holds another run \(data: abc there, xyz here\)"),
+        pytest.raises(ValueError, match=r"holds another run: data is abc there and xyz here"),
         Run(tmp_path).working("train", {"steps": 2}, {"data": "xyz"}),
     ):
         pass

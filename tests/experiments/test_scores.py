@@ -9,10 +9,7 @@ from experiments.scores import (
     best_split,
     chance,
     comparable,
-    joined,
     leaks_worth,
-    percent,
-    spread,
     whole_tracks,
     wilson,
 )
@@ -22,14 +19,6 @@ from experiments.scores import (
 def test_wilsons_interval_is_that_of_scipy(right, count):
     expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
     np.testing.assert_allclose(wilson(right / count, count), tuple(expected), atol=1e-4)
-
-
-def test_spreads_have_the_deviation_of_a_sample():
-    assert spread([0.5, 0.6, 0.7]) == "60.0 ± 10.0"
-    assert spread([0.5]) == "50.0"
-    assert spread([10, 14], unit=1) == "12 ± 3"
-    assert spread([]) == "not known"
-    assert (percent(0.5425), percent(0.5, 0), percent(None)) == ("54.2 %", "50 %", "")
 
 
 def splits(**accuracies) -> dict:
@@ -84,8 +73,6 @@ def test_published_figures_compare_with_the_split_of_their_protocol(
     assert comparable(results) == expected
 
 
-def test_small_things():
-    assert joined(["a"]) == "a"
-    assert joined(["a", "b", "c"]) == "a, b and c"
+def test_guessing():
     assert chance(["a", "b"]) == 0.5
     assert chance([]) is None

@@ -86,7 +86,7 @@ def get(tmp_path):
 
 
 def entries(tmp_path: Path) -> list[Path]:
-    return sorted(path for path in (tmp_path / "cache/features-v1").rglob("*") if path.is_file())
+    return sorted(path for path in (tmp_path / "cache/features-v2").rglob("*") if path.is_file())
 
 
 def direct(clips: Clips, make: Callable = Moments()) -> np.ndarray:
@@ -300,7 +300,7 @@ def test_any_byte_flipped_is_found(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("flipped")
     audio = np.random.default_rng(0).uniform(-1, 1, (3, 20, 1)).astype(np.float32)
     expected = np.asarray(extract(audio, Moments(), sample_rate=RATE, cache_dir=folder))
-    (path,) = (folder / "features-v1").rglob("*.npy")
+    (path,) = (folder / "features-v2").rglob("*.npy")
     content = bytearray(path.read_bytes())
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] ^= data.draw(st.integers(1, 255))

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from features._genres import MODES, STYLES, Piece, Style, compose
-from features._instruments import DRUMS, VOICES, Player, strike
 from features.dataset import scan_tracks
 from features.synthetic import GENRES, MANIFEST, render_dataset, synthesize
+from features.synthetic.genres import MODES, STYLES, Piece, Style, compose
+from features.synthetic.instruments import DRUMS, VOICES, Player, strike
 
 RATE = 16000
 TRACKS = 12

@@ -193,7 +193,7 @@ def test_channels_share_their_draws():
 
 def test_probability_zero_and_no_names_change_nothing():
     clips = np.asarray(noise(*MANY))
-    np.testing.assert_array_equal(compiled(clips, KEY, 0.0, AUGMENTATIONS), clips)
+    np.testing.assert_array_equal(compiled(clips, KEY, 0.0, tuple(AUGMENTATIONS)), clips)
     np.testing.assert_array_equal(compiled(clips, KEY, 1.0, ()), clips)
 
 
@@ -202,7 +202,7 @@ def test_several_are_one_after_another_in_a_fixed_order():
     clips = expected = noise(*MANY)
     for name in AUGMENTATIONS:
         expected = compiled(expected, KEY, 0.8, (name,))
-    together = compiled(clips, KEY, 0.8, AUGMENTATIONS[::-1])
+    together = compiled(clips, KEY, 0.8, tuple(AUGMENTATIONS)[::-1])
     np.testing.assert_allclose(together, expected, atol=1e-6)
     assert np.any(together != clips)
 
@@ -227,7 +227,7 @@ def test_gradients_of_gradients_are_finite_even_for_silence():
     """As a penalty on slopes through the augmentation takes them."""
 
     def penalty(x):
-        slopes = jax.grad(lambda x: jnp.sum(jnp.sin(augment(x, KEY, 0.7, AUGMENTATIONS))))(x)
+        slopes = jax.grad(lambda x: jnp.sum(jnp.sin(augment(x, KEY, 0.7, tuple(AUGMENTATIONS)))))(x)
         return jnp.sum(slopes**2)
 
     value, gradient = jax.jit(jax.value_and_grad(penalty))(jnp.zeros(FEW))
@@ -240,11 +240,11 @@ def test_jit_and_vmap_give_what_single_calls_give():
     """Over genres, each with its key and probability."""
     clips, keys = noise(3, *FEW), jax.random.split(KEY, 3)
     probabilities = jnp.array([0.0, 0.5, 1.0])
-    many = jax.jit(jax.vmap(lambda x, k, p: augment(x, k, p, AUGMENTATIONS)))
+    many = jax.jit(jax.vmap(lambda x, k, p: augment(x, k, p, tuple(AUGMENTATIONS))))
     for batch, x, k, p in zip(
         many(clips, keys, probabilities), clips, keys, probabilities, strict=True
     ):
-        np.testing.assert_allclose(batch, compiled(x, k, p, AUGMENTATIONS), atol=1e-6)
+        np.testing.assert_allclose(batch, compiled(x, k, p, tuple(AUGMENTATIONS)), atol=1e-6)
         assert np.array_equal(batch, x) == (p == 0)
 
 
@@ -312,5 +312,49 @@ def test_unknown_and_repeated_names_are_refused(names, message):
 
 def test_all_names_are_accepted():
     check_augmentations(())
-    check_augmentations(AUGMENTATIONS)
-    assert AUGMENTATIONS == ("gain", "polarity", "shift", "mute", "noise", "rotate")
+    check_augmentations(tuple(AUGMENTATIONS))
+    assert tuple(AUGMENTATIONS) == ("gain", "polarity", "shift", "mute", "noise", "rotate")
+
+
+# A user's own
+
+
+@pytest.fixture
+def own_augmentations(monkeypatch):
+    monkeypatch.setattr(AUGMENTATIONS, "_entries", dict(AUGMENTATIONS))
+    return AUGMENTATIONS
+
+
+def test_an_augmentation_of_ones_own_follows_this_packages(own_augmentations):
+    """Its draws depend on its name, not on what else is registered or when."""
+    own_augmentations["scaled"] = lambda clips, key: clips * jax.random.normal(key)
+    clips = noise(4, 32, 1)
+    alone = augment(clips, KEY, 1.0, ("scaled",))
+    assert not np.allclose(alone, clips)
+    del own_augmentations["scaled"]
+    own_augmentations["reverse"] = lambda clips, key: clips[:, ::-1]
+    own_augmentations["scaled"] = lambda clips, key: clips * jax.random.normal(key)
+    np.testing.assert_array_equal(augment(clips, KEY, 1.0, ("scaled",)), alone)
+    together = augment(clips, KEY, 1.0, ("reverse", "scaled"))
+    np.testing.assert_array_equal(together, alone[:, ::-1])
+    loud = augment(clips, KEY, 1.0, ("gain",))
+    np.testing.assert_allclose(augment(clips, KEY, 1.0, ("reverse", "gain")), loud[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (3, r"wavegan.AUGMENTATIONS\['mine'\]: give a function \(clips"),
+        (lambda clips: clips, "it fails on clips: TypeError"),
+        (lambda clips, key: clips[:, ::2], "clips of the shape and type it is given, found .*32"),
+    ],
+)
+def test_entries_that_are_no_augmentation(own_augmentations, entry, message):
+    with pytest.raises(TypeError, match=message):
+        own_augmentations["mine"] = entry
+    assert "mine" not in own_augmentations
+
+
+def test_an_unknown_augmentation_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match=r"did you mean 'noise'.*must be registered first"):
+        check_augmentations(("nois",))

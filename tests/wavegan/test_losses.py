@@ -1,10 +1,16 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
+from gan_runs import same, weights
 
-from wavegan.losses import LOSSES, gradient_penalty, r1_penalty
+from wavegan import TrainConfig, load, train
+from wavegan.losses import LOSSES, Loss, gradient_penalty, r1_penalty, wasserstein_critic
+from wavegan.run_folder import RunFolder
 
 KEY = jax.random.key(0)
 
@@ -155,3 +161,77 @@ def test_penalties_and_clipping():
         "lsgan": (None, 0.0, None),
         "logistic-r1": (r1_penalty, 1.0, None),
     }
+
+
+# A user's own
+
+
+@pytest.fixture
+def own_losses(monkeypatch):
+    monkeypatch.setattr(LOSSES, "_entries", dict(LOSSES))
+    return LOSSES
+
+
+def hinge(**changed):
+    parts = {
+        "critic": lambda real, fake: (jax.nn.relu(1 - real) + jax.nn.relu(1 + fake)).mean(),
+        "generator": lambda fake: -fake.mean(),
+        "optimizer": optax.sgd,
+        "learning_rate": 1e-3,
+    }
+    loss = Loss(**parts)
+    for name, value in changed.items():
+        object.__setattr__(loss, name, value)  # past the types, which are checked in tests alone
+    return loss
+
+
+def test_a_loss_of_ones_own_trains_and_resumes(own_losses, audio, config, train_config, tmp_path):
+    """And the same name with another function is another loss, in the same session."""
+    own_losses["hinge"] = hinge()
+    run, settings = tmp_path / "run", replace(train_config, loss="hinge", steps=4)
+    whole = train(audio, config, settings)
+    train(audio, config, replace(settings, steps=2), run_dir=run)
+    resumed = train(audio, config, settings, run_dir=run)
+    assert same(weights(resumed), weights(whole))
+    assert RunFolder(run).read_config()["train"]["loss"] == "hinge"
+    assert same(nnx.state(load(run)), nnx.state(whole.ema_generator))
+    own_losses["hinge"] = hinge(generator=lambda fake: 2 * -fake.mean())
+    assert not same(weights(train(audio, config, settings)), weights(whole))
+    del own_losses["hinge"]
+    for again in (lambda: load(run), lambda: train(audio, config, settings, run_dir=run)):
+        with pytest.raises(ValueError, match=r"wavegan.LOSSES\['hinge'\] = wavegan.Loss\(critic"):
+            again()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (wasserstein_critic, r"\['mine'\]: give a wavegan.Loss\(critic, .*found function"),
+        (
+            hinge(critic=lambda real: real.mean()),
+            r"critic\(real, fake\) fails on arrays: TypeError",
+        ),
+        (hinge(generator=lambda fake: -fake), r"generator\(fake\) must give a scalar, found .*4"),
+        (hinge(generator=None), r"generator\(fake\) must be a function, found None"),
+        (hinge(penalty=lambda c, r, f, k: r), r"penalty\(critic, real, fake, key\) must give a sc"),
+        (hinge(optimizer=lambda rate: rate), "optimizer.learning_rate. must give an optax.*float"),
+        (hinge(learning_rate=0.0), "learning_rate must be a positive number, found 0.0"),
+    ],
+)
+def test_entries_that_are_no_loss(own_losses, entry, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        own_losses["mine"] = entry
+    assert "mine" not in own_losses
+
+
+def test_this_packages_losses_stay_what_they_are(own_losses):
+    for name, penalty in (("wgan-gp", gradient_penalty), ("logistic-r1", r1_penalty)):
+        with pytest.raises(ValueError, match=f"'{name}' in wavegan.LOSSES is this package's own"):
+            own_losses[name] = hinge()
+        own_losses["mine"] = hinge(penalty=penalty)  # theirs serve in others
+
+
+def test_the_nearest_loss_is_named(own_losses):
+    own_losses["hinge"] = hinge()
+    with pytest.raises(ValueError, match=r"loss must be .*; found 'hing'. did you mean 'hinge'"):
+        TrainConfig(loss="hing")

@@ -123,6 +123,17 @@ def test_when_more_training_does_not_help(audio, config, train_config, tmp_path)
     assert [row.get("quality/enough_since") for row in further.history][4:] == [2, 2]
 
 
+def test_a_generator_in_doubt_trains_on(audio, config, train_config):
+    """The same curve, but real clips are nearer to one another: 0.4 is more than thrice 0.1."""
+    values = dict.fromkeys(range(1, 7), 0.5) | {1: 1.0, 2: 0.4}
+    schedule = replace(train_config, steps=6, inspect_every=1, patience=2, stop_when_done=True)
+    for floor, last in ((0.1, 6), (0.2, 4)):
+        inspect = [inspector(values), lambda *_, f=floor: {"quality/kernel_distance_floor": f}]
+        result = train(audio, config, schedule, inspect=inspect)
+        assert result.history[-1]["gan/step"] == last
+        assert result.history[-1]["quality/enough_since"] == 2
+
+
 def test_one_checkpoint_of_so_many_hours_stays(audio, config, train_config, tmp_path):
     for hours, steps in ((None, [6]), (1e-9, [2, 4, 6]), (10.0, [2, 6])):
         run, sparing = tmp_path / str(hours), replace(train_config, keep_checkpoints=1)

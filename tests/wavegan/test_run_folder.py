@@ -225,7 +225,7 @@ def test_the_configuration_is_kept_and_compared(tmp_path):
     folder.write_config(parts)  # the same again, tuples and all
     assert folder.read_config()["provenance"]["tracks"] == ["a", "b"]
     other = {"train": {"seed": 1, "steps": 6}, "provenance": {"tracks": ("a",)}}
-    with pytest.raises(ValueError, match="another configuration") as error:
+    with pytest.raises(ValueError, match="holds another run") as error:
         folder.write_config(other, extensible=("train.steps",))
     assert "train.seed is 0 there and 1 here" in str(error.value)
     assert "provenance.tracks" in str(error.value)

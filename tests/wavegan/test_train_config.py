@@ -24,6 +24,7 @@ from wavegan import (
         ({"store": "disk"}, "store must be one of auto, device, host; found 'disk'"),
         ({"keep_hours": 0.0}, "keep_hours must be positive, found 0"),
         ({"inspect_every": -1}, "inspect_every must not be negative, found -1"),
+        ({"keep_best": "quality/memorised"}, "keep_best must be .* found quality/memorised"),
         ({"patience": 0}, "patience must be at least 1, found 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, found 0"),
         ({"steps": 0}, "steps must be at least 1, found 0"),

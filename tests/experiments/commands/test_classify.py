@@ -13,7 +13,7 @@ from experiments.commands.train import train
 from experiments.config import ClassifyConfig, DataConfig, TrainGansConfig
 from experiments.report.terminal import Progress
 from features import LeakError, load_audio, save_audio
-from wavegan import TrainingInterrupted
+from features.storage import Interrupted
 
 SPLITS = ("chunk", "track")
 
@@ -124,7 +124,7 @@ def test_stopped_and_resumed_it_comes_to_the_same(finished, config, tmp_path):
         return asked == 2
 
     one = replace(config, splits=("track",))
-    with pytest.raises(TrainingInterrupted, match=r"small, track split, 1/2"):
+    with pytest.raises(Interrupted, match=r"small, track split, 1/2"):
         classify(one, tmp_path / "run", should_stop=stop_once)
     resumed = classify(one, tmp_path / "run")
     for here, there in zip(

@@ -13,7 +13,7 @@ from experiments.stages.data import cut, open_dataset
 from experiments.stages.examples import ARMS, Material
 from experiments.stages.gans import Gan, find_gans, refuse_leaks
 from features import LeakError, extract, load_audio, save_audio
-from wavegan import TrainingInterrupted
+from features.storage import Interrupted
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_an_interrupted_run_ends_as_the_whole_one(finished, small_config, tmp_pa
         asked += 1
         return asked == 5  # in the second GAN
 
-    with pytest.raises(TrainingInterrupted):
+    with pytest.raises(Interrupted):
         compare(small_config, tmp_path / "run", should_stop=stop)
     assert not (tmp_path / "run" / "results.json").exists()
     assert outcome(compare(small_config, tmp_path / "run")) == outcome(results)

@@ -10,10 +10,10 @@ from classifiers import create
 from experiments.commands import search as searching
 from experiments.commands.search import SearchConfig, search
 from experiments.config import DataConfig
-from experiments.inputs import LogMelTempogram
 from experiments.recipes import RECIPES, recorded_search
 from features import scan_tracks, split_tracks
-from wavegan import TrainingInterrupted
+from features.extractors import LogMelTempogram
+from features.storage import Interrupted
 
 optuna = pytest.importorskip("optuna")
 
@@ -84,7 +84,7 @@ def test_interrupted_it_goes_on_to_the_same(found, config, tmp_path):
         asked += 1
         return asked == found["trials"][0]["steps"] * 2 + 2
 
-    with pytest.raises(TrainingInterrupted, match="trial"):
+    with pytest.raises(Interrupted, match="trial"):
         search(config, tmp_path / "run", should_stop=stop_in_the_third)
     resumed = search(config, tmp_path / "run")
     assert timeless(resumed["trials"]) == timeless(found["trials"])
@@ -102,8 +102,8 @@ def test_trials_of_other_settings_are_not_mixed(config, tmp_path):
     search(replace(config, trials=1), tmp_path / "run")
     longer = replace(config.recipe, fit=replace(config.recipe.fit, epochs=3))
     for change, said in (
-        ({"recipe": longer}, "holds another run .fit: "),
-        ({"held_out_seeds": 1}, "held_out_seeds: 2 there, 1 here"),
+        ({"recipe": longer}, "holds another run: fit.epochs is 2 there and 3 here"),
+        ({"held_out_seeds": 1}, "held_out_seeds is 2 there and 1 here"),
     ):
         with pytest.raises(ValueError, match=said):
             search(replace(config, **change), tmp_path / "run")

@@ -12,7 +12,8 @@ from experiments.cli import main
 from experiments.commands.study import study
 from experiments.config import DataConfig, StudyConfig
 from experiments.recipes import REFERENCE, VARIANTS, GanPreset
-from experiments.report.study import conclusions, study_table
+from experiments.report.study import study_table
+from experiments.scores import conclusions
 from experiments.stages.data import open_dataset
 from features import save_audio
 from wavegan import Quality, TrainingInterrupted, load
@@ -187,7 +188,7 @@ def test_the_command_resumes_and_writes_the_rows(music, done, tmp_path, capsys):
     assert json.loads((tmp_path / "rows.json").read_text())["runs"] == results["runs"]
     assert study_table(results) in capsys.readouterr().out
     assert main([*options.replace("1e-3", "2e-3").split()]) == 2
-    assert "learning_rate: 0.001 there, 0.002 here" in capsys.readouterr().err
+    assert "learning_rate is 0.001 there and 0.002 here" in capsys.readouterr().err
 
 
 def test_short_tracks_are_filled_up_when_asked_for(config, tmp_path):

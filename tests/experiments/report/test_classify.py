@@ -22,6 +22,11 @@ def page(results):
     return check_page(render_classification(results))
 
 
+def words(html: str) -> str:
+    """The text of a page in one line."""
+    return " ".join(check_page(html).text.split())
+
+
 def changed(**splits) -> dict:
     """Results of two labels and one seed whose first runs have these numbers."""
     found = fake_classification(("a", "b"), seeds=1, levels=dict.fromkeys(splits, 0.5))
@@ -117,13 +122,25 @@ def test_tracks_are_listed_with_the_surest_mistakes_first(results, page):
     assert f"track split: {len(expected)} of 18 answers wrong" in page.text
 
 
-def test_curves_mark_the_best_step_and_the_lead_can_add_sound(results):
-    html = render_classification(results, heard="<p>press to hear</p>")
-    assert html.count('class="curves"') == 2
-    assert "Loss and accuracy of track split over training steps" in html
-    text = check_page(html).text
-    assert "dot is the step whose weights were kept" in text
-    assert text.index("press to hear") > text.index("How it trained")
+def test_curves_mark_the_best_step_and_altered_clips_can_be_heard(results):
+    audio = np.full((800, 1), 0.1, np.float32)
+    html = render_classification(results, heard={"jazz": {"as it is": audio, "noise": -audio}})
+    assert html.count('class="curves"') == 4
+    assert "Loss of track split over training steps" in html
+    page = check_page(html)
+    assert "dot is the step whose weights were kept" in page.text
+    assert page.text.index("each alteration alone") > page.text.index("How it trained")
+    assert [a["aria-label"] for a in page.all("audio")] == ["jazz, as it is", "jazz, noise"]
+
+
+def test_labels_are_genres_where_they_are_music():
+    digits = words(render_classification(fake_classification(("one", "two"), seeds=1)))
+    assert "recognising tracks, not classes" in digits
+    assert "the true class" in digits
+    assert "genre" not in digits
+    music = words(render_classification(fake_classification(("blues", "Hip-Hop"), seeds=1)))
+    assert "recognising tracks, not genres" in music
+    assert "the true genre" in music
 
 
 def test_how_it_was_made_is_there(page):

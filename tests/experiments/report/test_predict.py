@@ -28,7 +28,7 @@ def test_the_headline_counts_the_labels_of_several():
     for file, label in zip(several["files"], ("jazz", "pop", "jazz"), strict=True):
         file["predicted"] = label
     text = check_page(render_predictions(several)).text
-    assert "3 files: 2 jazz and 1 pop." in text
+    assert "3 files: “jazz” in 2 files and “pop” in 1." in text
     assert "Right:" not in text
     for file in several["files"]:
         file |= {"label": "jazz", "correct": file["predicted"] == "jazz"}
@@ -88,11 +88,12 @@ def test_many_labels_show_the_most_probable_and_name_the_rest():
     assert "Less probable: " in page.text
 
 
-def test_sound_stands_with_its_file(prediction):
-    heard = {"songs/song 1.mp3": "<p>hear this</p>", "other": "<p>not this</p>"}
-    text = check_page(render_predictions(prediction, heard=heard)).text
-    assert text.index("songs/song 1.mp3", text.index("Over time")) < text.index("hear this")
-    assert "not this" not in text
+def test_digits_are_not_taken_for_counts():
+    found = fake_prediction(tuple("0123456789"), files=8)
+    for file, label in zip(found["files"], "77123450", strict=True):
+        file["predicted"] = label
+    text = check_page(render_predictions(found)).text
+    assert "“7” in 2 files, “1” in 1, “2” in 1, “3” in 1, “4” in 1, “5” in 1 and others." in text
 
 
 def test_hostile_names_stay_text():

@@ -7,7 +7,6 @@ from html_page import HOSTILE, Page, check_page
 
 from experiments.report.recipes import (
     recipe_table_markdown,
-    recipe_table_section,
     recipe_table_text,
     render_recipe_table,
 )
@@ -60,7 +59,7 @@ def test_fewer_epochs_than_the_recipe_has_are_owned_up_to(epochs, said):
 
 def test_all_three_forms_hold_the_same_numbers():
     results = [result("net5"), result("cnn1", (0.5, 0.5), (0.5, 0.75))]
-    page = Page(recipe_table_section(results))
+    page = Page(render_recipe_table(results))
     text = recipe_table_text(results)
     for cells, shown in zip(markdown(results)[2:], page.rows[1:], strict=True):
         assert shown == cells[:-1]

@@ -68,7 +68,7 @@ def test_without_tracks_the_file_has_its_head_alone(tmp_path, results):
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     write_tracks_csv(tmp_path / "t.csv", fake_classification(("a", "b"), seeds=1))
     before = (tmp_path / "t.csv").read_bytes()
-    with pytest.raises(AttributeError):
+    with pytest.raises(TypeError):
         write_tracks_csv(tmp_path / "t.csv", {"splits": {"track": {"runs": [{"tracks": [1]}]}}})
     assert (tmp_path / "t.csv").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]

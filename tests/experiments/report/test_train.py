@@ -14,8 +14,10 @@ from flax import nnx
 from html_page import Page
 
 from experiments.cli import main
-from experiments.report.train import render_training, write_training_page
-from features.files import write_json
+from experiments.commands.report import write_training_page
+from experiments.report.train import render_training
+from experiments.stages.trained import read_training
+from features.storage import write_json
 from wavegan import Generator, TrainConfig, WaveGANConfig, train
 from wavegan.previews import Previews, preview_steps, read_previews
 from wavegan.quality import Quality
@@ -74,6 +76,10 @@ def write_run(run: Path, labels, **options) -> Path:
     return run
 
 
+def page_of(run: Path) -> str:
+    return render_training(read_training(run))
+
+
 def cells(page: str) -> list[str]:
     return [re.sub("<[^>]*>", " ", cell).strip() for cell in re.findall("<td>(.*?)</td>", page)]
 
@@ -107,9 +113,11 @@ def trained(tmp_path_factory) -> Path:
 
 
 def test_the_page_of_a_trained_gan_says_what_its_folder_says(trained):
-    page = render_training(trained)
+    page = page_of(trained)
     parsed = Page(page)
-    for words in ("A WaveGAN of noise, trained.", "tracks heard", "Listen", "Quality", "Curves",
+    assert "A WaveGAN of noise: training has ended without a good generator." in parsed.lines
+    assert "Its clips are far from real ones even at step" in parsed.lines  # after six steps
+    for words in ("tracks heard", "Listen", "Quality", "Curves",
                   "Which checkpoint", "n.0"):  # fmt: skip
         assert words in parsed.lines
     metrics = RunFolder(trained).read_metrics()
@@ -122,7 +130,7 @@ def test_the_page_of_a_trained_gan_says_what_its_folder_says(trained):
 
 
 def test_previews_and_real_clips_are_heard(trained):
-    page = render_training(trained)
+    page = page_of(trained)
     real, _, _ = read_previews(trained / "previews", None)
     steps = preview_steps(trained / "previews")
     assert steps == [2, 4, 6]
@@ -136,7 +144,7 @@ def test_previews_and_real_clips_are_heard(trained):
 
 def test_the_commands_of_the_page_work(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall("<pre><code>(.*?)</code></pre>", render_training(trained), re.DOTALL)
+    (block,) = re.findall("<pre><code>(.*?)</code></pre>", page_of(trained), re.DOTALL)
     generate, interpolate, export = block.splitlines()
     assert main([*generate.split()[1:-1], "2", "--out", "made"]) == 0
     assert main([*interpolate.split()[1:], "--steps", "2", "--out", "line"]) == 0
@@ -145,7 +153,7 @@ def test_the_commands_of_the_page_work(trained, tmp_path, monkeypatch):
 
 
 def test_the_page_needs_nothing_else_and_is_accessible(trained):
-    page = render_training(trained)
+    page = page_of(trained)
     assert re.findall(r"https?:|//[a-z]+\.|@import|url\((?!#)", page) == []
     parsed = Page(page)
     ids = [a["id"] for _, a in parsed.elements if "id" in a]
@@ -154,7 +162,7 @@ def test_the_page_needs_nothing_else_and_is_accessible(trained):
     assert all(image["alt"] for image in parsed.all("img"))
     assert all(button.get("aria-label") for button in parsed.all("button"))
     assert [a for a in parsed.all("svg") if not (a.get("aria-label") or "aria-hidden" in a)] == []
-    assert page == render_training(trained)
+    assert page == page_of(trained)
 
 
 def test_several_gans_have_an_overview_and_a_section_each(tmp_path):
@@ -163,7 +171,7 @@ def test_several_gans_have_an_overview_and_a_section_each(tmp_path):
         metrics=rows(distances=[0.5, 0.2, 0.3]), checkpoints=(20, 40, 60), previews=(20, 60),
     )  # fmt: skip
     write_json(run / "config.json", {"data": {"root": "music", "split": "track"}})
-    page = render_training(run)
+    page = page_of(run)
     parsed = Page(page)
     assert "2 WaveGANs, trained." in parsed.lines
     links = re.findall('<a href="[^"]*">([^<]*)</a>', page)
@@ -171,12 +179,12 @@ def test_several_gans_have_an_overview_and_a_section_each(tmp_path):
     assert cells(page)[:3] == ["60 of 60", "0.200 ± 0.020 step 40", ""]
     assert f"wavegan generate {run} --genre bb --step 40 --count 100" in parsed.lines
     assert "music" in parsed.lines
-    assert "\n1 min\n" in parsed.lines  # twice 60 steps at 2 a second
+    assert "\n1 min 00 s\n" in parsed.lines  # twice 60 steps at 2 a second
 
 
 def test_seeds_are_told_apart(tmp_path):
     run = write_run(tmp_path / "run", [("a", 0), ("a", 1)], metrics=rows(), checkpoints=(60,))
-    text = Page(render_training(run)).lines
+    text = Page(page_of(run)).lines
     assert "GAN of a, seed 1" in text
     # `--genre a` would name two.
     assert f"wavegan generate {run}/stages/gan-1-1 --step 60 --count 100" in text
@@ -189,7 +197,7 @@ def test_a_conditional_gan_plays_every_class(tmp_path):
         real=real,
         checkpoints=(60,), previews=(20, 40),
     )  # fmt: skip
-    page = render_training(folder)
+    page = page_of(folder)
     text = Page(page).lines
     assert "One WaveGAN of 3 classes, trained." in text
     assert [line for line in text.splitlines() if line.startswith("Latent ")] == [
@@ -208,7 +216,7 @@ def test_a_run_still_in_training_shows_what_is_there(tmp_path, checkpoints):
         run / "stages/gan-b-0-2.part", rows(25), provenance={"label": "b"}, checkpoints=checkpoints
     )
     write_gan(run / "stages/gan-c-0-3.part", [], provenance={"label": "c"})
-    text = Page(render_training(run)).lines
+    text = Page(page_of(run)).lines
     assert "3 WaveGANs, still in training." in text
     assert "0 to 60" in text  # steps
     assert ("There is none yet" in text.split("GAN of b")[-1].split("GAN of c")[0]) != bool(
@@ -218,27 +226,61 @@ def test_a_run_still_in_training_shows_what_is_there(tmp_path, checkpoints):
 
 
 def test_metrics_say_when_more_training_does_not_help(tmp_path):
-    metrics = rows(distances=[0.5, 0.2, 0.21])
-    metrics[-1]["quality/enough_since"] = 40
-    folder = write_gan(tmp_path / "a", metrics, checkpoints=(60,))
-    text = Page(render_training(folder)).lines
+    metrics = rows(140, distances=[0.5, 0.2, *[0.21] * 5])  # the patience is 5 inspections
+    folder = write_gan(tmp_path / "a", metrics, checkpoints=(140,))
+    text = Page(page_of(folder)).lines
     assert "More training no longer helped since step 40, by kernel distance." in text
     assert "step 40, the best by kernel distance, has no checkpoint" in text
     write_json(folder / "checkpoints/40.json", {})
-    text = Page(render_training(folder)).lines
+    text = Page(page_of(folder)).lines
     assert "Take step 40, the best by kernel distance: 0.200 ± 0.020." in text
-    assert "step 60, is as good within the errors" in text
-    metrics[-1].pop("quality/enough_since")
+    assert "step 140, is as good within the errors" in text
+    metrics[-2]["quality/enough_since"] = 40  # what a row says that later ones belie
     metrics[-1][DISTANCE] = 0.1
-    text = Page(render_training(write_gan(tmp_path / "b", metrics, checkpoints=(60,)))).text
+    text = Page(page_of(write_gan(tmp_path / "b", metrics, checkpoints=(140,)))).text
     assert "more training may still help" in text
     assert "as good within" not in text
+
+
+@pytest.mark.parametrize(
+    ("changed", "doubt"),
+    [
+        ({}, ""),
+        ({"gan/rms_fake": 0.0003}, "nearly silent at step 140: rms 0.0003 against 0.2"),
+        ({f"{DISTANCE}_floor": 0.01}, "far from real ones even at step 40"),
+    ],
+)
+def test_a_run_that_ended_early_on_a_good_generator_is_finished(tmp_path, changed, doubt):
+    metrics = [row | changed for row in rows(140, distances=[0.5, 0.2, *[0.21] * 5])]
+    folder = write_gan(tmp_path / "a", metrics, steps=1000)
+    config = RunFolder(folder).read_config()
+    for stopping in (False, True):
+        config["train"]["stop_when_done"] = stopping
+        write_json(folder / "config.json", config)
+        (trained,) = read_training(folder).gans
+        assert (trained.standing.enough_since, trained.best) == (40, 40)
+        assert trained.finished == (stopping and not doubt)
+        assert doubt in trained.standing.doubt
+        assert bool(trained.standing.doubt) == bool(doubt)
+    headline = Page(page_of(folder)).lines.split("tracks heard")[0]
+    assert doubt[1:] in headline
+    assert ("still in training" in headline) == bool(doubt)
+    assert ("trained." in headline) == (not doubt)
+
+
+def test_a_metric_that_no_table_knows_is_shown_by_its_name(tmp_path):
+    metrics = [row | {"quality/my_own": 7.25, "gan/extra": 1.0} for row in rows(distances=[0.5])]
+    page = page_of(write_gan(tmp_path / "a", metrics))
+    assert "7.25 step 60" in [" ".join(cell.split()) for cell in cells(page)]
+    text = Page(page).lines
+    assert text.count("quality/my_own") == 2  # in the table, and above its picture
+    assert "gan/extra" in text
 
 
 def test_long_runs_show_few_steps_with_the_best_among_them(tmp_path):
     metrics = rows(400, distances=[0.5] * 13 + [0.1] + [0.5] * 6)  # the best is step 280
     folder = write_gan(tmp_path / "a", metrics, steps=400, previews=range(20, 401, 20))
-    text = Page(render_training(folder)).lines
+    text = Page(page_of(folder)).lines
     shown = [int(x) for x in re.findall(r"^step (\d+)(?:, best)?$", text, re.MULTILINE)][:8]
     assert (shown[0], shown[-1]) == (20, 400)
     assert sorted(set(shown)) == shown
@@ -250,7 +292,7 @@ def test_hostile_names_stay_text(tmp_path):
         tmp_path / "run", [(HOSTILE, 0), ("b", 0)], metrics=rows(), checkpoints=(60,),
         previews=(20,),
     )  # fmt: skip
-    parsed = Page(render_training(run))
+    parsed = Page(page_of(run))
     assert len(parsed.all("script")) == 1
     assert f"GAN of {HOSTILE}" in parsed.lines
     assert "--genre '<script>" in parsed.lines  # quoted for the shell
@@ -258,12 +300,12 @@ def test_hostile_names_stay_text(tmp_path):
 
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no such folder"):
-        render_training(tmp_path / "nothing")
+        page_of(tmp_path / "nothing")
     with pytest.raises(ValueError, match="holds no finished GAN"):
-        render_training(tmp_path)
+        page_of(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="damaged"):
-        render_training(tmp_path)
+        page_of(tmp_path)
 
 
 def test_report_writes_the_page_anew(trained, tmp_path, capsys):
@@ -294,4 +336,4 @@ def test_ten_gans_of_noise_stay_below_12_mb(tmp_path):
     for i in range(2, 11):
         shutil.copytree(first, run / f"stages/gan-{i}-0/previews")
     assert json.loads((run / "gans.json").read_text())[9] == "gan-10-0"
-    assert len(render_training(run)) < 12e6
+    assert len(page_of(run)) < 12e6

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.inputs import LogMelPicture
 from experiments.recipes import RECIPES
 from experiments.report.terminal import Progress
 from experiments.stages.data import Dataset, check_input, cut
 from features import decode_tracks, save_audio, scan_tracks
+from features.extractors import LogMelPicture
 from features.synthetic import synthesize
 
 RATE = 4000

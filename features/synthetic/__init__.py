@@ -21,10 +21,10 @@ import soundfile
 from jaxtyping import Float32
 from numpy.random import PCG64, Generator, SeedSequence
 
-from features._genres import STYLES, Style, compose
-from features._instruments import DRUMS, Player, band_pass, room, shape, strike
 from features.audio import save_audio
-from features.files import write_json
+from features.storage import write_json
+from features.synthetic.genres import STYLES, Style, compose
+from features.synthetic.instruments import DRUMS, Player, band_pass, room, shape, strike
 
 GENRES: tuple[str, ...] = tuple(STYLES)
 VERSION = 1  # of the sound: another one renders a folder again

@@ -1,0 +1,97 @@
+"""Forest plots and confusion matrices as values that the pages' macros draw as HTML.
+
+They are lists and tables, not pictures, so that they reflow on a phone and can be read aloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A horizontal axis from ``low`` to ``high`` with a few round ``ticks`` between."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    @classmethod
+    def around(cls, values: Iterable[float | None], *, symmetric: bool = False) -> Scale:
+        """The axis that holds all finite values; around 0 if ``symmetric``."""
+        finite = [v for v in values if v is not None and np.isfinite(v)] or [0.0]
+        low, high = min(finite), max(finite)
+        if symmetric:
+            high = max(-low, high, 0.01)
+            low = -high
+        high = max(high, low + 0.01)
+        least = (high - low) / 5
+        power = 10.0 ** np.floor(np.log10(least))
+        step = next(m * power for m in (1, 2, 5, 10) if m * power >= least * 0.999)
+        first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
+        return cls(low, high, tuple(float(i * step) for i in range(first, last + 1)))
+
+    def at(self, value: float) -> float:
+        """Where ``value`` lies, in percent of the width; values beyond the axis at its end."""
+        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        return round(4 + 92 * share, 2)  # a margin for the marks and numbers at the ends
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a forest plot.
+
+    Attributes
+    ----------
+    name, note : what it is of; the note in small type below.
+    told : the picture in words.
+    mean, ends : the mark and its interval; None where there is nothing to draw.
+    dots : single runs.
+    band : half the width of a grey band around 0; None or infinite for none.
+    number, verdict : at the right; the verdict in small type below.
+    kind : CSS class of the colour: "benefit", "harm", "arm" or none.
+    failed : stands in the picture's place.
+    """
+
+    name: str
+    told: str = ""
+    note: str = ""
+    mean: float | None = None
+    ends: Sequence[float] | None = None
+    dots: Sequence[float] = ()
+    band: float | None = None
+    number: str = ""
+    verdict: str = ""
+    kind: str = ""
+    failed: str = ""
+
+    @property
+    def grey(self) -> float | None:
+        """``band`` where it can be drawn."""
+        return self.band if self.band is not None and np.isfinite(self.band) else None
+
+
+def confusion(
+    title: str, note: str, labels: Sequence[str], counts: Num[np.ndarray, "k k"]
+) -> dict[str, Any]:
+    """A confusion matrix for the macro of that name.
+
+    Parameters
+    ----------
+    title, note : above it, the note in small type.
+    labels : (K,) names of the rows and columns.
+    counts : (K, K), or a sum of such counts over runs; rows are the truth.
+
+    Raises
+    ------
+    ValueError
+        Counts that are not of these labels.
+    """
+    if counts.shape != (len(labels), len(labels)):
+        raise ValueError(f"{title}: counts {counts.shape} are not of {len(labels)} labels")
+    return {"title": title, "note": note, "labels": list(labels), "counts": counts.tolist()}

@@ -1,0 +1,67 @@
+document.documentElement.classList.add("js");
+(() => {
+  let current = null, queue = null;
+  const parts = (clip) => [clip.querySelector("button"), clip.querySelector("audio")];
+  const show = (clip, playing) => {
+    const button = parts(clip)[0];
+    button.classList.toggle("playing", playing);
+    button.setAttribute("aria-pressed", playing);
+  };
+  const stop = () => {
+    if (!current) return;
+    const audio = parts(current)[1];
+    audio.pause();
+    show(current, false);
+    current = null;
+  };
+  const follow = () => {
+    if (!current) return;
+    const [button, audio] = parts(current);
+    button.querySelector("i").style.left = 100 * audio.currentTime / (audio.duration || 1) + "%";
+    requestAnimationFrame(follow);
+  };
+  const all = (row, on) => {
+    if (queue) queue.querySelector(".all").textContent = "Play all";
+    queue = on ? row : null;
+    if (queue) queue.querySelector(".all").textContent = "Stop";
+  };
+  const play = (clip) => {
+    stop();
+    current = clip;
+    const [button, audio] = parts(clip);
+    audio.currentTime = 0;
+    show(clip, true);
+    audio.play().then(follow, (error) => {
+      if (error.name === "AbortError") return;
+      button.title = "This browser cannot play the clip: " + error.message;
+      stop();
+      all(null, false);
+    });
+  };
+  for (const clip of document.querySelectorAll(".clip")) {
+    const [button, audio] = parts(clip);
+    button.addEventListener("click", () => {
+      const playing = clip === current;
+      all(null, false);
+      if (playing) stop(); else play(clip);
+    });
+    audio.addEventListener("ended", () => {
+      if (clip !== current) return;
+      const next = queue && clip.nextElementSibling;
+      stop();
+      if (next) play(next); else all(null, false);
+    });
+  }
+  for (const button of document.querySelectorAll(".all")) {
+    const row = button.closest(".row");
+    button.addEventListener("click", () => {
+      const on = queue !== row;
+      stop();
+      all(row, on);
+      if (on) play(row.querySelector(".clip"));
+    });
+  }
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape") { stop(); all(null, false); }
+  });
+})();

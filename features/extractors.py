@@ -1,0 +1,288 @@
+"""What a classifier sees of a clip: extractors, from audio to arrays, each with its settings.
+
+An extractor is one entry: a frozen dataclass under `extractor`, of this module or of a user's.
+Each is called with clips (N, L, C), or mono ones (N, L) or (L,), and their sample rate, and makes
+them mono by averaging.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from features.augmentation import WaveformAugmentation
+from features.pictures import log_mel_picture, spectrogram_picture
+from features.rhythm import tempogram
+from features.spectra import log_mel, mfcc
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """What every extractor has.
+
+    Attributes
+    ----------
+    standardize : whether its features are scaled with the training clips' moments.
+    """
+
+    standardize: ClassVar[bool]
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> np.ndarray | Array:
+        """Features (N, ...) of clips (N, L, C) in [-1, 1]; none depends on the other clips."""
+        ...
+
+
+EXTRACTORS: dict[str, type[Extractor]] = {}  # by name, in the order of their registration
+_Kind = TypeVar("_Kind", bound=type)
+
+
+def extractor(kind: _Kind) -> _Kind:
+    """Register a class of extractors, so that `from_dict` finds it by its name; a decorator.
+
+    Raises
+    ------
+    TypeError
+        It lacks something of what an extractor must have.
+    ValueError
+        Another one has its name.
+
+    Examples
+    --------
+    >>> from features import rms
+    >>> @extractor
+    ... @dataclass(frozen=True)
+    ... class Loudness:
+    ...     hop_length: int = 512
+    ...     standardize: ClassVar[bool] = True
+    ...     def __call__(self, audio, sample_rate):
+    ...         return rms(mono(audio), hop_length=self.hop_length)
+    >>> from_dict({"type": "Loudness", "hop_length": 256})
+    Loudness(hop_length=256)
+    """
+    parameters = getattr(kind, "__dataclass_params__", None)
+    lacking = [
+        what
+        for what, there in (
+            ("@dataclass(frozen=True)", parameters is not None and parameters.frozen),
+            ("__call__(self, audio, sample_rate)", "__call__" in dir(kind)),
+            (
+                "standardize: ClassVar[bool] = True or False",
+                isinstance(getattr(kind, "standardize", None), bool),
+            ),
+        )
+        if not there
+    ]
+    if lacking:
+        raise TypeError(f"the extractor {kind.__name__} lacks {' and '.join(lacking)}")
+    there = EXTRACTORS.setdefault(kind.__name__, kind)
+    if (there.__module__, there.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise ValueError(
+            f"there is an extractor {kind.__name__} already, of {there.__module__}: "
+            "give yours another name"
+        )
+    EXTRACTORS[kind.__name__] = kind  # of a module that was loaded again
+    return kind
+
+
+def as_dict(made: Extractor) -> dict[str, Any]:
+    """An extractor's settings with the name of its type, as JSON takes them."""
+    settings: dict[str, Any] = dataclasses.asdict(made)  # type: ignore[call-overload]
+    return {"type": type(made).__name__, **settings}
+
+
+def from_dict(values: Mapping[str, Any]) -> Extractor:
+    """The extractor that `as_dict` wrote.
+
+    Raises
+    ------
+    ValueError
+        There is none of its type, or that has no such setting.
+    """
+    settings = {name: _tuples(value) for name, value in values.items() if name != "type"}
+    kind = EXTRACTORS.get(name := str(values.get("type")))
+    if kind is None:
+        near = difflib.get_close_matches(name, EXTRACTORS, n=2)
+        raise ValueError(
+            f"no extractor {name!r}{': is it ' + ' or '.join(near) + '?' if near else ''}; there "
+            f"are {', '.join(EXTRACTORS)}; import the module that registers another one first"
+        )
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    if unknown := settings.keys() - set(known):
+        raise ValueError(
+            f"the extractor {name} has no {', '.join(sorted(unknown))}; it has {', '.join(known)}"
+        )
+    return kind(**settings)
+
+
+def mono(audio: np.ndarray | Array) -> np.ndarray | Array:
+    """Clips (N, L, C) averaged over their channels, (N, L); mono ones (N, L) or (L,) as they are.
+
+    Raises
+    ------
+    ValueError
+        Another number of axes.
+    """
+    if audio.ndim not in (1, 2, 3):
+        raise ValueError(
+            f"audio has the shape {audio.shape}; clips (N, L, C), or (N, L) or (L,) of one "
+            "channel, are accepted"
+        )
+    if audio.ndim < 3:
+        return audio
+    return audio[..., 0] if audio.shape[-1] == 1 else audio.mean(-1)
+
+
+@extractor
+@dataclass(frozen=True)
+class Mfcc:
+    """MFCC over time, (T, n_mfcc), standardised with the training clips' moments."""
+
+    n_mfcc: int = 40
+    n_fft: int = 900
+    hop_length: int = 160
+    n_mels: int = 40
+    htk: bool = True
+    standardize: ClassVar[bool] = True
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Features (N, T, n_mfcc)."""
+        return mfcc(
+            mono(audio),
+            sample_rate=sample_rate,
+            n_mfcc=self.n_mfcc,
+            n_fft=self.n_fft,
+            hop_length=self.hop_length,
+            n_mels=self.n_mels,
+            htk=self.htk,
+        )
+
+
+@extractor
+@dataclass(frozen=True)
+class LogMel:
+    """A log-mel spectrogram as a picture of one channel, (T, n_mels, 1), standardised."""
+
+    n_mels: int = 128
+    n_fft: int = 2048
+    hop_length: int = 512
+    standardize: ClassVar[bool] = True
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Pictures (N, T, n_mels, 1)."""
+        return log_mel(
+            mono(audio),
+            sample_rate=sample_rate,
+            n_mels=self.n_mels,
+            n_fft=self.n_fft,
+            hop_length=self.hop_length,
+        )[..., None]
+
+
+@extractor
+@dataclass(frozen=True)
+class LogMelPicture:
+    """A log-mel spectrogram of a fixed size, whatever the clip's length, standardised.
+
+    ``sequence`` leaves out the channel: (frames, n_mels) instead of (frames, n_mels, 1).
+    """
+
+    frames: int = 80
+    n_mels: int = 80
+    n_fft: int = 2048
+    sequence: bool = False
+    standardize: ClassVar[bool] = True
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Pictures (N, frames, n_mels, 1), or sequences without the last axis."""
+        pictures = log_mel_picture(
+            mono(audio),
+            sample_rate=sample_rate,
+            size=(self.frames, self.n_mels),
+            n_fft=self.n_fft,
+        )
+        return pictures if self.sequence else pictures[..., None]
+
+
+@extractor
+@dataclass(frozen=True)
+class LogMelTempogram:
+    """Log-mel bands and a tempogram's lags side by side, (T, n_mels + win_length), standardised."""
+
+    n_mels: int = 80
+    n_fft: int = 2048
+    hop_length: int = 512
+    win_length: int = 128
+    standardize: ClassVar[bool] = True
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Features (N, T, n_mels + win_length)."""
+        one, hop_length = mono(audio), self.hop_length
+        bands = log_mel(
+            one,
+            sample_rate=sample_rate,
+            n_mels=self.n_mels,
+            n_fft=self.n_fft,
+            hop_length=hop_length,
+        )
+        lags = tempogram(
+            one, sample_rate=sample_rate, hop_length=hop_length, win_length=self.win_length
+        )
+        return jnp.concatenate([bands, lags], -1)
+
+
+@extractor
+@dataclass(frozen=True)
+class Picture:
+    """A coloured log-mel spectrogram, (height, width, 3) in [0, 1]."""
+
+    height: int = 180
+    width: int = 180
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mels: int = 128
+    standardize: ClassVar[bool] = False
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Pictures (N, height, width, 3)."""
+        return spectrogram_picture(
+            mono(audio),
+            sample_rate=sample_rate,
+            size=(self.height, self.width),
+            n_fft=self.n_fft,
+            hop_length=self.hop_length,
+            n_mels=self.n_mels,
+        )
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """An extractor of altered clips.
+
+    What is drawn for a clip follows from the seed and from the clip's own samples, so that it is
+    the same in whatever batch the clip is.
+    """
+
+    input: Extractor
+    augmentation: WaveformAugmentation
+    seed: int
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> np.ndarray | Array:
+        """Features (N, ...) of one altered copy of each clip; a clip (L,) is a batch of one."""
+        samples = jnp.asarray(audio, jnp.float32)
+        samples = samples if samples.ndim == 3 else samples.reshape(-1, samples.shape[-1], 1)
+        marks = jax.lax.bitcast_convert_type(samples, jnp.uint32).sum((1, 2), dtype=jnp.uint32)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(self.seed), marks)
+        return self.input(self.augmentation(keys, samples, sample_rate), sample_rate)
+
+
+def _tuples(value: Any) -> Any:
+    """The lists of JSON as tuples, which a frozen dataclass can hold."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
