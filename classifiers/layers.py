@@ -20,8 +20,7 @@ from classifiers._windows import count_windows
 from classifiers.chain import Layer, Shape, along_last, expect_axes, expect_positive
 from classifiers.convolution import convolve
 from classifiers.pooling import max_pool, per_axis
-
-_glorot = nnx.initializers.glorot_uniform()
+from classifiers.weights import constant, glorot_uniform
 
 
 class Dense(Layer):
@@ -30,8 +29,8 @@ class Dense(Layer):
     def __init__(self, input_shape: Shape, width: int, *, rngs: nnx.Rngs) -> None:
         expect_positive(width=width)
         (features,) = expect_axes(input_shape, "features")
-        self.kernel = nnx.Param(_glorot(rngs.params(), (features, width)))
-        self.bias = nnx.Param(jnp.zeros(width))
+        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (features, width)))
+        self.bias = nnx.Param(constant(width))
         self.output_shape = (width,)
 
     def __call__(
@@ -71,8 +70,8 @@ class _Convolution(Layer):
                 f"an input of {input_shape} is smaller than the kernel's {kernel_size}"
             )
         shape = (*[kernel_size] * len(extents), channels, width)
-        self.kernel = nnx.Param(_glorot(rngs.params(), shape))
-        self.bias = nnx.Param(jnp.zeros(width))
+        self.kernel = nnx.Param(glorot_uniform(rngs.params(), shape))
+        self.bias = nnx.Param(constant(width))
         self.stride = stride
         self.padding = padding
         self.output_shape = (*counts, width)
@@ -183,11 +182,11 @@ class BatchNorm(Layer):
         rngs: nnx.Rngs,
     ) -> None:
         width = input_shape[-1]
-        self.scale = nnx.Param(jnp.ones(width))
-        self.bias = nnx.Param(jnp.zeros(width))
-        self.mean = nnx.BatchStat(jnp.zeros(width))
-        self.variance = nnx.BatchStat(jnp.ones(width))
-        self.updates = nnx.BatchStat(jnp.zeros(()))
+        self.scale = nnx.Param(constant(width, 1.0))
+        self.bias = nnx.Param(constant(width))
+        self.mean = nnx.BatchStat(constant(width))
+        self.variance = nnx.BatchStat(constant(width, 1.0))
+        self.updates = nnx.BatchStat(constant(()))
         self.momentum = momentum
         self.epsilon = epsilon
         self.output_shape = input_shape

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from classifiers._recurrence import lstm_recurrence
 from classifiers.chain import Layer, Shape, expect_axes, expect_positive
+from classifiers.weights import glorot_uniform, orthogonal
 
 
 class LSTM(Layer):
@@ -26,10 +29,9 @@ class LSTM(Layer):
     def __init__(self, input_shape: Shape, units: int, *, sequence: bool, rngs: nnx.Rngs) -> None:
         expect_positive(units=units)
         time, features = expect_axes(input_shape, "time, features")
-        glorot, orthogonal = nnx.initializers.glorot_uniform(), nnx.initializers.orthogonal()
-        self.kernel = nnx.Param(glorot(rngs.params(), (features, 4 * units)))
+        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (features, 4 * units)))
         self.recurrent = nnx.Param(orthogonal(rngs.params(), (units, 4 * units)))
-        self.bias = nnx.Param(jnp.zeros(4 * units).at[units : 2 * units].set(1.0))
+        self.bias = nnx.Param(jax.device_put(np.repeat(np.array([0, 1, 0, 0], np.float32), units)))
         self.sequence = sequence
         self.output_shape = (time, units) if sequence else (units,)
 

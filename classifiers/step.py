@@ -76,12 +76,7 @@ def training_step(
     """
     if not isinstance(augment, Hashable):
         raise ValueError(f"augment is a function or a frozen dataclass, hashable, not {augment!r}")
-    graphs, states = [], []
-    optimizer = _optimizer(_rule(config))
-    for model in models:
-        graph, params, rest = split(model)
-        graphs.append(graph)
-        states.append((params, rest, optimizer.init(params)))
+    graphs, states = zip(*[(graph, state) for graph, *state in map(split, models)], strict=True)
     if any(graph != graphs[0] for graph in graphs[1:]):
         raise ValueError("the models are not of one architecture: create all with the same options")
     compiled = _compiled_step(graphs[0], _rule(config), augment, len(models))
@@ -93,7 +88,15 @@ def training_step(
     ) -> tuple[tuple, Array]:
         return compiled(state, inputs, targets, keys, number, rates[number - 1], weights)
 
-    return step, stacked(states)
+    return step, _start(_rule(config), states)
+
+
+@partial(jax.jit, static_argnums=0)
+def _start(rule: FitConfig, states: Sequence[Sequence[State]]) -> tuple[State, State, Any]:
+    """The networks' weights and statistics as one, and the optimiser's memory beside them."""
+    # One program: of eager zeros, each shape would be one to compile.
+    optimizer = _optimizer(rule)
+    return stacked([(params, rest, optimizer.init(params)) for params, rest in states])
 
 
 def _rule(config: FitConfig) -> FitConfig:

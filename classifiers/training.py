@@ -181,6 +181,11 @@ def _batches(count: int, size: int, seeds: Sequence[int]) -> Iterator[np.ndarray
 
 
 @jax.jit
+def _copied(tree: Any) -> Any:
+    return jax.tree.map(jnp.copy, tree)
+
+
+@jax.jit
 def _chosen(better: Array, new: Any, old: Any) -> Any:
     def choose(new: Array, old: Array) -> Array:
         return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
@@ -192,7 +197,7 @@ def _best(better: np.ndarray, new: Any, old: Any) -> Any:
     """The new weights of those networks that have become better, in memory of their own."""
     if not better.any():
         return old
-    return jax.tree.map(jnp.copy, new) if better.all() else _chosen(better, new, old)
+    return _copied(new) if better.all() else _chosen(better, new, old)
 
 
 def _tell(on_log: Log | None, member: Member, taken: int, config: FitConfig, count: int) -> None:
@@ -244,7 +249,8 @@ def _checked_pair(
         )
     try:
         first = gather(inputs, np.zeros(1, int))
-        logits = jax.eval_shape(compiled_logits(graph, 1), stacked([state]), first)
+        one = jax.eval_shape(stacked, [state])
+        logits = jax.eval_shape(compiled_logits(graph, 1), one, first)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{which} inputs: {error}") from error
     check_labels(labels, logits.shape[-1], f"{which} labels")

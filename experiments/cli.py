@@ -70,7 +70,7 @@ def _status(error: Exception) -> int:
     if isinstance(error, ValueError | OSError | FloatingPointError | ImportError):
         return 2
     from features.storage import Interrupted
-    from wavegan.memory import OutOfDeviceMemory
+    from wavegan.devices import OutOfDeviceMemory
     from wavegan.run_folder import CheckpointError
     from wavegan.watch import TrainingDiverged
 

@@ -29,7 +29,8 @@ class Command:
     parts : of the configuration, those that are options.
     more : options that are not in the configuration.
     recipe : what --recipe takes: "one" or "several"; empty where it is no option.
-    plans : whether it says beforehand what there is to do, with --dry-run.
+    long : whether it works in a run folder, and can be stopped.
+    plans : whether it can end with what there is to do, by --dry-run.
     """
 
     about: str
@@ -38,6 +39,7 @@ class Command:
     parts: tuple[Part, ...] = ()
     more: tuple[Option, ...] = ()
     recipe: str = ""
+    long: bool = False
     plans: bool = False
 
     def options(self, config: Any) -> list[Option]:
@@ -87,16 +89,17 @@ class Call:
         from experiments.report.terminal import Progress
 
         out, progress = self.values.get("out"), Progress(quiet=quiet)
-        if self.command.plans and out is None:
+        if self.command.long and out is None:
             recipe = getattr(config, "recipe", None)
             of = self.values.get("recipe", recipe.name if recipe else "").replace(",", "-")
             name = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self.name}-{of}"
             out = Path("runs") / name.removesuffix("-")
         if self.values.get("dry-run"):
-            printed.plan(function(config, out, progress=progress, dry_run=True))
+            plan = function(config, out, progress=progress, dry_run=True)  # which says it, too
+            printed.plan(plan if isinstance(plan, dict) else {})
             return None
         offered = {"command": self.line, "progress": progress}
-        if self.command.plans:
+        if self.command.long:
             progress.say(f"run folder: {out} (resume with --out {out})")
             offered["should_stop"] = stop_on_signals()
         takes = signature(function).parameters
@@ -322,10 +325,10 @@ def _study(call: Call) -> int:
     from experiments import study
     from features.storage import write_json
 
-    if call.values.get("out") is None and not call.values.get("dry-run"):
+    if call.values.get("out") is None:
         raise OptionError("--out is missing: a study takes long, and the same --out resumes it")
     results = call.work(study, call.config())
-    if results is not None and (file := call.values.get("json")):
+    if file := call.values.get("json"):
         write_json(file, results)
     return 0
 
@@ -387,19 +390,19 @@ COMMANDS: dict[str, Command] = {
     "compare": Command(
         "baseline against augmented, end to end: the main job", _work,
         _base("CompareConfig", "demo"), (CLIP, DATA, Part("comparison"), *GAN), (OUT, PRESET),
-        recipe="one", plans=True,
+        recipe="one", long=True, plans=True,
     ),
     "classify": Command(
         "train and test one classifier recipe, or several", _classify,
         _base("ClassifyConfig", "demo", published=True),
         (CLIP, Part("data", only=("splits",), names={"splits": "split"}),
          replace(DATA, without=("split",)), Part("runs", without=("splits",)), FIT),
-        (OUT, SIZES), recipe="several", plans=True,
+        (OUT, SIZES), recipe="several", long=True, plans=True,
     ),
     "train": Command(
         "train one GAN a genre, or one for all", _train, _base("TrainGansConfig", "demo"),
         (CLIP, DATA, Part("training", names={"seeds": "gan-seeds"}), *GAN),
-        (OUT, PRESET, *PROCESSES), recipe="one", plans=True,
+        (OUT, PRESET, *PROCESSES), recipe="one", long=True, plans=True,
     ),
     "generate": Command(
         "clips of trained GANs to files, with the latent of each", _work,
@@ -420,12 +423,12 @@ COMMANDS: dict[str, Command] = {
     ),
     "study": Command(
         "ways to train a GAN on little data, at equal wall time", _study, _base("StudyConfig"),
-        (DATA, Part("study")), (replace(OUT, default="must be given"), JSON), plans=True,
+        (DATA, Part("study")), (replace(OUT, default="must be given"), JSON), long=True,
     ),
     "search": Command(
         "look for a recipe's sizes on the training side alone", _work,
         _base("SearchConfig", "cnn_rnn_tempo", published=True), (CLIP, DATA, Part("search"), FIT),
-        (OUT,), recipe="one", plans=True,
+        (OUT,), recipe="one", long=True,
     ),
     "predict": Command(
         "classify files or folders with a trained classifier", _predict, _base("PredictConfig"),

@@ -111,6 +111,7 @@ class Run:
         """
         stage = Stage(self, name, inputs)
         if not stage.finished:
+            stage.part.mkdir(parents=True, exist_ok=True)
             build(stage.part)
             stage.finish()
         return stage.folder
@@ -141,8 +142,6 @@ class Stage:
         self.content = {"stage": name, "inputs": json.loads(text)}
         self.folder = run.path / "stages" / f"{safe}-{key}"
         self.part = self.folder.with_name(self.folder.name + ".part")
-        if not self.finished:
-            self.part.mkdir(parents=True, exist_ok=True)
 
     @property
     def finished(self) -> bool:

@@ -2,9 +2,11 @@
 
 from features._fingerprint import fingerprint
 from features.audio import AudioError, load_audio, save_audio
+from features.augmentation_registry import AUGMENTATIONS, register_augmentation
 from features.cache import Decoded, Quarantined, Recording, decode_tracks
 from features.clips import Clips, concatenate_clips, cut_clips, load_clips
 from features.dataset import Track, scan_tracks
+from features.extractors import EXTRACTORS, register_extractor
 from features.feature_cache import extract
 from features.pictures import log_mel_picture, spectrogram_picture
 from features.rhythm import onset_strength, tempogram
@@ -12,14 +14,28 @@ from features.rows import Rows
 from features.scaling import Standardizer
 from features.silence import remove_silence, without_silence
 from features.spectra import delta, log_mel, mel_spectrogram, mfcc
-from features.splits import LeakError, LeakWarning, Split, check_disjoint, split_clips, split_tracks
+from features.splits import (
+    SPLITS,
+    LeakError,
+    LeakWarning,
+    Split,
+    check_disjoint,
+    register_split,
+    split_clips,
+    split_tracks,
+)
+from features.storage import Interrupted
 from features.tonal import chroma, spectral_contrast
 from features.waveform import rms, zero_crossing_rate
 
 __all__ = [
+    "AUGMENTATIONS",
+    "EXTRACTORS",
+    "SPLITS",
     "AudioError",
     "Clips",
     "Decoded",
+    "Interrupted",
     "LeakError",
     "LeakWarning",
     "Quarantined",
@@ -43,6 +59,9 @@ __all__ = [
     "mel_spectrogram",
     "mfcc",
     "onset_strength",
+    "register_augmentation",
+    "register_extractor",
+    "register_split",
     "remove_silence",
     "rms",
     "save_audio",

@@ -1,9 +1,10 @@
 """Classical augmentation of clips: altered copies of them, made before their features are.
 
-Everything is keyed and runs in JAX. Audio is a batch ``(n, L, C)`` in [-1, 1], and so is the
-result: what would go beyond is turned down, not clipped. Each clip has draws of its own, which
-its channels share. A key is one for the batch, split over its clips, or an array of n, one for
-each clip: then what becomes of a clip does not depend on the batch that it is in.
+Everything is keyed and runs in JAX. Audio is a batch ``(n, L, C)`` in [-1, 1], or mono ``(n, L)``
+or ``(L,)``, and so is the result: what would go beyond is turned down, not clipped. Each clip has
+draws of its own, which its channels share. A key is one for the batch, split over its clips, or an
+array of n, one for each clip: then what becomes of a clip does not depend on the batch that it is
+in. One of your own is an entry, see `features.augmentation_registry.register_augmentation`.
 
 Shifting, stretching and transposing take a clip as a loop: where its end is passed it begins
 again, so that clips keep their length and get no silence.
@@ -11,9 +12,9 @@ again, so that clips keep their length and get no silence.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import jax
@@ -22,16 +23,110 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from features import _vocoder
+from features.augmentation_registry import (
+    AUGMENTATIONS,
+    Range,
+    check_names,
+    check_range,
+    of_level,
+    register_augmentation,
+)
 from features.feature_augmentation import FeatureAugmentation, keys_of
 
-Range = tuple[float, float]
 Keys = Key[Array, "*keys"]  # () or (n,)
-Audio = Float[Array, "n length c"]
-AudioLike = Float[Array | np.ndarray, "n length c"]
+Audio = Float[Array, "*clips"]  # (n, L, C), or mono: (n, L), (L,)
+AudioLike = Float[Array | np.ndarray, "*clips"]
 
 _WINDOW_SECONDS = 0.093  # of the phase vocoder: 2048 samples at 22050 Hz
 
 
+@register_augmentation(
+    "pitch",
+    "higher or lower by semitones",
+    setting="semitones",
+    words="pitch {:+.3g} semitones",
+    draw=0,
+)
+def pitch_shift(
+    key: Keys,
+    audio: AudioLike,
+    *,
+    semitones: Range = (-2.0, 2.0),
+    n_fft: int | None = None,
+    sample_rate: int = 22050,
+) -> Audio:
+    """Higher by semitones uniform in the range, at the same tempo.
+
+    By a phase vocoder with frames of ``n_fft`` samples, 93 ms at ``sample_rate`` if None. Its
+    spectral peaks are phase-locked, unlike those of ``librosa.effects.pitch_shift``, which blurs
+    attacks and loses loudness.
+    """
+    ratios = 2 ** (_uniform_of_each(key, audio, semitones, "semitones") / 12)
+    highest = 2 ** (semitones[1] / 12)
+    return _by_channel(
+        partial(_vocoder.transpose, n_fft=_frame(n_fft, sample_rate), highest=highest),
+        audio,
+        ratios,
+    )
+
+
+@register_augmentation(
+    "stretch",
+    "faster or slower at the same pitch",
+    setting="rate",
+    above=0.0,
+    neutral=1.0,
+    words="{:.3g} times as fast",
+    draw=1,
+)
+def time_stretch(
+    key: Keys,
+    audio: AudioLike,
+    *,
+    rate: Range = (0.8, 1.25),
+    n_fft: int | None = None,
+    sample_rate: int = 22050,
+) -> Audio:
+    """Faster by a factor in the range, its logarithm uniform, at the same pitch.
+
+    By the phase vocoder of `pitch_shift`, with its frames.
+    """
+    check_range(rate, "rate", above=0)
+    logarithms = _uniform_of_each(key, audio, (np.log(rate[0]), np.log(rate[1])), "rate")
+    return _by_channel(
+        partial(_vocoder.stretch, n_fft=_frame(n_fft, sample_rate)), audio, jnp.exp(logarithms)
+    )
+
+
+@register_augmentation(
+    "shift", "later or earlier, as a loop", setting="shift", words="shift by {:+.0%}", draw=2
+)
+def shift_time(key: Keys, audio: AudioLike, *, shift: Range = (-0.25, 0.25)) -> Audio:
+    """Later by a share of the clip, uniform in the range; earlier where that is negative."""
+
+    def one(key: Array, clip: Array) -> Array:
+        by = jnp.round(_uniform(key, shift, "shift") * len(clip)).astype(jnp.int32)
+        return jnp.roll(clip, by, axis=0)
+
+    return _each(one, key, audio)
+
+
+@register_augmentation(
+    "polarity", "upside down", words="other polarity", shown=operator.neg, draw=3
+)
+def flip_polarity(key: Keys, audio: AudioLike) -> Audio:
+    """Times 1 or -1, either as likely."""
+    return _each(lambda key, clip: clip * jax.random.rademacher(key, (), clip.dtype), key, audio)
+
+
+@register_augmentation(
+    "noise",
+    "white noise added",
+    setting="snr_db",
+    neutral=200.0,
+    words="noise, {:.3g} dB below",
+    draw=4,
+)
 def add_noise(key: Keys, audio: AudioLike, *, snr_db: Range = (10.0, 40.0)) -> Audio:
     """White Gaussian noise, ``snr_db`` (uniform in the range) below the clip's own power."""
 
@@ -44,54 +139,35 @@ def add_noise(key: Keys, audio: AudioLike, *, snr_db: Range = (10.0, 40.0)) -> A
     return _each(one, key, audio)
 
 
+@register_augmentation(
+    "gain", "louder or quieter", setting="gain_db", words="gain {:+.3g} dB", draw=5
+)
 def change_gain(key: Keys, audio: AudioLike, *, gain_db: Range = (-12.0, 0.0)) -> Audio:
     """Louder or quieter by decibels uniform in the range, no louder than full scale."""
     return _each(lambda key, x: x * 10 ** (_uniform(key, gain_db, "gain_db") / 20), key, audio)
 
 
-def shift_time(key: Keys, audio: AudioLike, *, shift: Range = (-0.25, 0.25)) -> Audio:
-    """Later by a share of the clip, uniform in the range; earlier where that is negative."""
-
-    def one(key: Array, clip: Array) -> Array:
-        by = jnp.round(_uniform(key, shift, "shift") * len(clip)).astype(jnp.int32)
-        return jnp.roll(clip, by, axis=0)
-
-    return _each(one, key, audio)
+BUILT_IN: tuple[str, ...] = tuple(AUGMENTATIONS)
 
 
-def flip_polarity(key: Keys, audio: AudioLike) -> Audio:
-    """Times 1 or -1, either as likely."""
-    return _each(lambda key, clip: clip * jax.random.rademacher(key, (), clip.dtype), key, audio)
+@register_augmentation(
+    "specaugment",
+    "bands of time and frequency hidden",
+    level="features",
+    switches={"spec_augment": True},
+)
+def _spec_augment(key: Array, inputs: Array, targets: Array) -> tuple[Array, Array]:
+    return FeatureAugmentation(mixup_alpha=0.0)(key, inputs, targets)
 
 
-def pitch_shift(
-    key: Keys, audio: AudioLike, *, semitones: Range = (-2.0, 2.0), n_fft: int = 2048
-) -> Audio:
-    """Higher by semitones uniform in the range, at the same tempo.
-
-    By a phase vocoder with frames of ``n_fft`` samples. Its spectral peaks are phase-locked,
-    unlike those of ``librosa.effects.pitch_shift``, which blurs attacks and loses loudness.
-    """
-    ratios = 2 ** (_uniform_of_each(key, audio, semitones, "semitones") / 12)
-    highest = 2 ** (semitones[1] / 12)
-    return _by_channel(
-        partial(_vocoder.transpose, n_fft=_frame(n_fft), highest=highest), audio, ratios
-    )
+@register_augmentation(
+    "mixup", "examples blended in pairs", level="features", switches={"mixup_alpha": 0.2}
+)
+def _mixup(key: Array, inputs: Array, targets: Array) -> tuple[Array, Array]:
+    return FeatureAugmentation(spec_augment=False)(key, inputs, targets)
 
 
-def time_stretch(
-    key: Keys, audio: AudioLike, *, rate: Range = (0.8, 1.25), n_fft: int = 2048
-) -> Audio:
-    """Faster by a factor in the range, its logarithm uniform, at the same pitch.
-
-    By the phase vocoder of `pitch_shift`.
-    """
-    _check_range(rate, "rate", above=0)
-    logarithms = _uniform_of_each(key, audio, (np.log(rate[0]), np.log(rate[1])), "rate")
-    return _by_channel(partial(_vocoder.stretch, n_fft=_frame(n_fft)), audio, jnp.exp(logarithms))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class WaveformAugmentation:
     """Altered copies of clips, made before their features are.
 
@@ -100,35 +176,68 @@ class WaveformAugmentation:
 
     Parameters
     ----------
-    names : of `WAVEFORM_AUGMENTATIONS`.
-    snr_db : `add_noise`.
-    gain_db : `change_gain`.
-    shift : `shift_time`, in clips.
-    semitones : `pitch_shift`.
-    rate : `time_stretch`.
+    names : of `AUGMENTATIONS` of the waveform; None takes those of this module.
+    **ranges : of the settings of those named, where not the default: ``snr_db`` of "noise",
+        ``gain_db``, ``shift`` (in clips), ``semitones`` of "pitch", ``rate`` of "stretch".
+
+    Attributes
+    ----------
+    names : as given; they apply in the order of `AUGMENTATIONS`.
+    ranges, functions : of each name the range of its setting (None where it has none), and what
+        is called.
 
     Raises
     ------
     ValueError
-        For a name that there is not, or none, and a range out of order.
+        For a name that there is not, or none, a range out of order, or of what is not named.
     """
 
-    names: tuple[str, ...] = ("noise", "gain", "shift", "pitch", "stretch", "polarity")
-    snr_db: Range = (10.0, 40.0)
-    gain_db: Range = (-12.0, 0.0)
-    shift: Range = (-0.25, 0.25)
-    semitones: Range = (-2.0, 2.0)
-    rate: Range = (0.8, 1.25)
+    names: tuple[str, ...]
+    ranges: tuple[Range | None, ...]
+    functions: tuple[Callable[..., Array], ...] = field(repr=False)
 
-    def __post_init__(self) -> None:
-        _check_names(self.names, WAVEFORM_AUGMENTATIONS)
-        for name in ("snr_db", "gain_db", "shift", "semitones", "rate"):
-            _check_range(getattr(self, name), name, above=0 if name == "rate" else -np.inf)
+    def __init__(self, names: Sequence[str] | None = None, **ranges: Range) -> None:
+        known, wanted = of_level("waveform"), BUILT_IN if names is None else tuple(names)
+        check_names(wanted, known)
+        entries = [known[name] for name in wanted]
+        settings = {entry.setting: entry for entry in entries if entry.setting is not None}
+        for name, limits in ranges.items():
+            if name not in settings:
+                raise ValueError(
+                    f"{name} is no setting of {', '.join(wanted)}, which take "
+                    f"{', '.join(settings) or 'none'}"
+                )
+            check_range(limits, name, settings[name].above)
+        chosen = (ranges.get(e.setting, e.range) if e.setting else None for e in entries)
+        object.__setattr__(self, "names", wanted)
+        object.__setattr__(self, "ranges", tuple(r and (r[0], r[1]) for r in chosen))
+        object.__setattr__(self, "functions", tuple(entry.function for entry in entries))
 
     def __call__(self, seed_or_key: int | Keys, audio: AudioLike, sample_rate: int) -> Audio:
-        """One augmented copy of each clip of ``audio`` (n, L, C) at ``sample_rate`` Hz."""
+        """One augmented copy of each clip of ``audio`` (n, L, C) at ``sample_rate`` Hz.
+
+        A result has the shape of ``audio``, which may be mono, (n, L) or (L,).
+        """
         key = jax.random.key(seed_or_key) if isinstance(seed_or_key, int) else seed_or_key
-        return _augmented(key, jnp.asarray(audio), self, sample_rate)
+        return _augmented(key, _clips(audio), self, sample_rate).reshape(audio.shape)
+
+    def versions(self, audio: AudioLike, sample_rate: int) -> dict[str, np.ndarray]:
+        """Audio (n, L, C) with each alteration alone, the strongest of its range, by its words."""
+        found = {}
+        for name, limits in zip(self.names, self.ranges, strict=True):
+            entry = AUGMENTATIONS[name]
+            if entry.shown is not None:
+                found[entry.words] = np.asarray(entry.shown(audio))
+                continue
+            alone: dict[str, Range] = {}
+            value = None
+            if entry.setting is not None and limits is not None:
+                value = max(limits, key=lambda limit: (abs(limit - entry.neutral), limit))
+                alone = {entry.setting: (value, value)}
+            version = WaveformAugmentation((name,), **alone)(0, audio, sample_rate)
+            words = entry.words.format(value).replace("-", "\N{MINUS SIGN}")
+            found[words] = np.asarray(version)
+        return found
 
 
 def parse_augmentations(
@@ -151,59 +260,49 @@ def parse_augmentations(
     """
     found = tuple(name.strip() for name in names.split(","))
     if found in (("all",), ("none",)):
-        found = AUGMENTATIONS if found == ("all",) else ()
+        found = tuple(AUGMENTATIONS) if found == ("all",) else ()
     else:
-        _check_names(found, AUGMENTATIONS, ", or 'all' or 'none' alone")
-    waveform = tuple(name for name in found if name in WAVEFORM_AUGMENTATIONS)
+        check_names(found, AUGMENTATIONS, ", or 'all' or 'none' alone")
+    waveform = tuple(name for name in found if AUGMENTATIONS[name].level == "waveform")
+    entries = [AUGMENTATIONS[name] for name in found if name not in waveform]
+    switches = {key: value for entry in entries for key, value in entry.switches.items()}
     features = FeatureAugmentation(
-        spec_augment="specaugment" in found, mixup_alpha=0.2 if "mixup" in found else 0.0
+        **{"spec_augment": False, "mixup_alpha": 0.0, **switches},
+        own=tuple(entry.name for entry in entries if not entry.switches),
     )
-    return (
-        WaveformAugmentation(waveform) if waveform else None,
-        features if len(found) > len(waveform) else None,
-    )
-
-
-def _pitch(key: Keys, audio: Audio, to: WaveformAugmentation, sample_rate: int) -> Audio:
-    return pitch_shift(key, audio, semitones=to.semitones, n_fft=_frame_of(sample_rate))
-
-
-def _stretch(key: Keys, audio: Audio, to: WaveformAugmentation, sample_rate: int) -> Audio:
-    return time_stretch(key, audio, rate=to.rate, n_fft=_frame_of(sample_rate))
-
-
-_WAVEFORM: dict[str, Callable[[Keys, Audio, WaveformAugmentation, int], Audio]] = {
-    "pitch": _pitch,
-    "stretch": _stretch,
-    "shift": lambda key, audio, to, _: shift_time(key, audio, shift=to.shift),
-    "polarity": lambda key, audio, to, _: flip_polarity(key, audio),
-    "noise": lambda key, audio, to, _: add_noise(key, audio, snr_db=to.snr_db),
-    "gain": lambda key, audio, to, _: change_gain(key, audio, gain_db=to.gain_db),
-}  # in the order that they apply
-WAVEFORM_AUGMENTATIONS: tuple[str, ...] = tuple(_WAVEFORM)
-AUGMENTATIONS: tuple[str, ...] = (*WAVEFORM_AUGMENTATIONS, "specaugment", "mixup")
+    return WaveformAugmentation(waveform) if waveform else None, features if entries else None
 
 
 @partial(jax.jit, static_argnames=("to", "sample_rate"))
 def _augmented(key: Keys, audio: Audio, to: WaveformAugmentation, sample_rate: int) -> Audio:
     keys = keys_of(key, len(audio))
-    for i, (name, transform) in enumerate(_WAVEFORM.items()):
-        if name in to.names:
-            audio = transform(
-                jax.vmap(jax.random.fold_in, (0, None))(keys, i), audio, to, sample_rate
-            )
+    ranges = dict(zip(to.names, to.ranges, strict=True))
+    functions = dict(zip(to.names, to.functions, strict=True))
+    for name in (name for name in AUGMENTATIONS if name in to.names):
+        entry = AUGMENTATIONS[name]
+        own = jax.vmap(jax.random.fold_in, (0, None))(keys, entry.draw)
+        audio = functions[name](own, audio, **entry.of(sample_rate, ranges[name]))
     return audio
 
 
 def _each(one: Callable[[Array, Array], Array], key: Keys, audio: AudioLike) -> Audio:
-    return _within(jax.vmap(one)(keys_of(key, len(audio)), jnp.asarray(audio)))
+    clips = _clips(audio)
+    return _within(jax.vmap(one)(keys_of(key, len(clips)), clips)).reshape(audio.shape)
 
 
 def _by_channel(one: Callable[[Array, Array], Array], audio: AudioLike, values: Array) -> Audio:
     """``one`` of each channel (n, L) by itself, with the clip's value (n,)."""
-    flat = jnp.moveaxis(jnp.asarray(audio), 2, 1).reshape(-1, audio.shape[1])
-    done = one(flat, jnp.repeat(values, audio.shape[2]))
-    return _within(jnp.moveaxis(done.reshape(len(audio), audio.shape[2], -1), 1, 2))
+    clips = _clips(audio)
+    flat = jnp.moveaxis(clips, 2, 1).reshape(-1, clips.shape[1])
+    done = one(flat, jnp.repeat(values, clips.shape[2]))
+    done = jnp.moveaxis(done.reshape(len(clips), clips.shape[2], -1), 1, 2)
+    return _within(done).reshape(audio.shape)
+
+
+def _clips(audio: AudioLike) -> Float[Array, "n length c"]:
+    """Mono clips (n, L), and one (L,), with all three axes."""
+    audio = jnp.asarray(audio)
+    return audio if audio.ndim == 3 else audio.reshape(-1, audio.shape[-1], 1)
 
 
 def _within(audio: Audio) -> Audio:
@@ -212,41 +311,17 @@ def _within(audio: Audio) -> Audio:
 
 
 def _uniform(key: Array, limits: Range, name: str) -> Float[Array, ""]:
-    _check_range(limits, name)
+    check_range(limits, name)
     return jax.random.uniform(key, (), jnp.float32, *limits)
 
 
 def _uniform_of_each(key: Keys, audio: AudioLike, limits: Range, name: str) -> Float[Array, " n"]:
-    return jax.vmap(lambda key: _uniform(key, limits, name))(keys_of(key, len(audio)))
+    return jax.vmap(lambda key: _uniform(key, limits, name))(keys_of(key, len(_clips(audio))))
 
 
-def _frame(n_fft: int) -> int:
+def _frame(n_fft: int | None, sample_rate: int) -> int:
+    if n_fft is None:  # the power of two nearest to 93 ms
+        return max(16, 2 ** round(np.log2(_WINDOW_SECONDS * sample_rate)))
     if n_fft < 16 or n_fft % 4:
         raise ValueError(f"n_fft={n_fft}: frames of a multiple of 4 samples, 16 or more, are taken")
     return n_fft
-
-
-def _frame_of(sample_rate: int) -> int:
-    """Samples of the phase vocoder's frame: the power of two nearest to 93 ms."""
-    return max(16, 2 ** round(np.log2(_WINDOW_SECONDS * sample_rate)))
-
-
-def _check_range(limits: Range, name: str, above: float = -np.inf) -> None:
-    if len(limits) != 2 or not above < limits[0] <= limits[1] < np.inf:
-        positive = " above 0" if above == 0 else ""
-        raise ValueError(f"{name}={limits}: a range is (lowest, highest), two numbers{positive}")
-
-
-def _check_names(names: tuple[str, ...], known: tuple[str, ...], or_else: str = "") -> None:
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=2)
-            tip = f"is it {' or '.join(near)}? " if near else ""
-            raise ValueError(
-                f"no augmentation {name!r}: {tip}name any of {', '.join(known)}{or_else}"
-            )
-    if not names or len(set(names)) < len(names):
-        raise ValueError(
-            f"augmentations {', '.join(names) or '(none)'}: name one or more of "
-            f"{', '.join(known)}, each once"
-        )

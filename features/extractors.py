@@ -1,8 +1,8 @@
 """What a classifier sees of a clip: extractors, from audio to arrays, each with its settings.
 
-An extractor is one entry: a frozen dataclass under `extractor`, of this module or of a user's.
-Each is called with clips (N, L, C), or mono ones (N, L) or (L,), and their sample rate, and makes
-them mono by averaging.
+An extractor is one entry: a frozen dataclass under `register_extractor`, of this module or of a
+user's. Each is called with clips (N, L, C), or mono ones (N, L) or (L,), and their sample rate, and
+makes them mono by averaging.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ EXTRACTORS: dict[str, type[Extractor]] = {}  # by name, in the order of their re
 _Kind = TypeVar("_Kind", bound=type)
 
 
-def extractor(kind: _Kind) -> _Kind:
+def register_extractor(kind: _Kind) -> _Kind:
     """Register a class of extractors, so that `from_dict` finds it by its name; a decorator.
 
     Raises
@@ -57,7 +57,7 @@ def extractor(kind: _Kind) -> _Kind:
     Examples
     --------
     >>> from features import rms
-    >>> @extractor
+    >>> @register_extractor
     ... @dataclass(frozen=True)
     ... class Loudness:
     ...     hop_length: int = 512
@@ -140,7 +140,7 @@ def mono(audio: np.ndarray | Array) -> np.ndarray | Array:
     return audio[..., 0] if audio.shape[-1] == 1 else audio.mean(-1)
 
 
-@extractor
+@register_extractor
 @dataclass(frozen=True)
 class Mfcc:
     """MFCC over time, (T, n_mfcc), standardised with the training clips' moments."""
@@ -165,7 +165,7 @@ class Mfcc:
         )
 
 
-@extractor
+@register_extractor
 @dataclass(frozen=True)
 class LogMel:
     """A log-mel spectrogram as a picture of one channel, (T, n_mels, 1), standardised."""
@@ -186,7 +186,7 @@ class LogMel:
         )[..., None]
 
 
-@extractor
+@register_extractor
 @dataclass(frozen=True)
 class LogMelPicture:
     """A log-mel spectrogram of a fixed size, whatever the clip's length, standardised.
@@ -211,7 +211,7 @@ class LogMelPicture:
         return pictures if self.sequence else pictures[..., None]
 
 
-@extractor
+@register_extractor
 @dataclass(frozen=True)
 class LogMelTempogram:
     """Log-mel bands and a tempogram's lags side by side, (T, n_mels + win_length), standardised."""
@@ -238,7 +238,7 @@ class LogMelTempogram:
         return jnp.concatenate([bands, lags], -1)
 
 
-@extractor
+@register_extractor
 @dataclass(frozen=True)
 class Picture:
     """A coloured log-mel spectrogram, (height, width, 3) in [0, 1]."""

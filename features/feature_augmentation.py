@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
+
+from features.augmentation_registry import AUGMENTATIONS, check_names, of_level
 
 
 def mixup(
@@ -99,6 +103,8 @@ class FeatureAugmentation:
     spec_augment : whether features (n, T, F) or (n, T, F, C) go through `spec_augment`, with
         the masks' settings below.
     mixup_alpha : of `mixup`, which comes after it; 0 for none.
+    own : names of further augmentations of features, as `register_augmentation` took them, which
+        come last.
     """
 
     spec_augment: bool = True
@@ -107,6 +113,14 @@ class FeatureAugmentation:
     time_width: float = 0.15
     frequency_masks: int = 2
     frequency_width: float = 0.15
+    own: tuple[str, ...] = ()
+    functions: tuple[Callable[..., Any], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        known = of_level("features")
+        if self.own:
+            check_names(self.own, known)
+        object.__setattr__(self, "functions", tuple(known[name].function for name in self.own))
 
     def __call__(
         self,
@@ -127,6 +141,9 @@ class FeatureAugmentation:
             )
         if self.mixup_alpha:
             inputs, targets = mixup(k_mixup, inputs, targets, alpha=self.mixup_alpha)
+        for name, function in zip(self.own, self.functions, strict=True):
+            drawn = jax.random.fold_in(key, AUGMENTATIONS[name].draw)
+            inputs, targets = function(drawn, inputs, targets)
         return jnp.asarray(inputs), jnp.asarray(targets)
 
 

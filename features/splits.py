@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from features._sides import SIDES as SIDES
+from features._sides import listed, stratified, whole_groups
 from features.clips import Clips
-from features.dataset import Track, gtzan_name
+from features.dataset import Track
 
 T = TypeVar("T")
-SIDES = ("train", "valid", "test")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class LeakError(ValueError):
@@ -35,7 +35,7 @@ class Split(Generic[T]):
     Attributes
     ----------
     train, valid, test : the sides; ``valid`` is empty where its fraction was 0.
-    by : what was kept whole: "track", "group", "gtzan-filtered", or "chunk" for nothing.
+    by : which of `SPLITS`.
     """
 
     train: T
@@ -46,7 +46,77 @@ class Split(Generic[T]):
     @property
     def leaks(self) -> bool:
         """Whether chunks of one track lie on several sides, so that scores are too high."""
-        return self.by == "chunk"
+        return self.by in SPLITS and SPLITS[self.by].leaks
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """A way to split, an entry of `SPLITS`.
+
+    Attributes
+    ----------
+    name : as `split_tracks` takes it for ``by``.
+    about : what it keeps apart, in a few words.
+    function : of tracks (tracks, fractions, seed, lists) to three lists of them; of clips
+        (clips, fractions, seed) to three lists of places.
+    of : "tracks", or "clips" for `split_clips`.
+    needs : "lists" where the sides come from a folder of lists, not from fractions and a seed.
+    groups : whether each group of tracks must be on one side.
+    leaks : whether clips of one track are on several sides, by design.
+    """
+
+    name: str
+    about: str
+    function: Callable[..., Any]
+    of: str = "tracks"
+    needs: tuple[str, ...] = ()
+    groups: bool = False
+    leaks: bool = False
+
+
+SPLITS: dict[str, SplitRule] = {}
+
+
+def register_split(
+    name: str,
+    about: str,
+    *,
+    of: str = "tracks",
+    needs: tuple[str, ...] = (),
+    groups: bool = False,
+    leaks: bool = False,
+) -> Callable[[_Function], _Function]:
+    """Register a function as the split ``name``, for ``by=`` of `split_tracks`; a decorator.
+
+    Parameters are those of `SplitRule`. What the function gives is checked for leaks.
+
+    Raises
+    ------
+    ValueError
+        The name is another function's, ``of`` or ``needs`` is none of those above.
+
+    Examples
+    --------
+    >>> @register_split("by-year", "the newest tracks are the test side", needs=("lists",))
+    ... def by_year(tracks, fractions, seed, lists):
+    ...     return tracks[:6], tracks[6:8], tracks[8:]
+    >>> del SPLITS["by-year"]
+    """
+    if of not in ("tracks", "clips") or set(needs) - {"lists"}:
+        raise ValueError(
+            f"split {name!r}: of={of!r}, needs={needs}; use 'tracks' or 'clips', and () or "
+            "('lists',)"
+        )
+
+    def register(function: _Function) -> _Function:
+        there = SPLITS[name].function if name in SPLITS else function
+        where = [f"{f.__module__}.{f.__qualname__}" for f in (there, function)]
+        if where[0] != where[1]:
+            raise ValueError(f"there is a split {name!r} already, {where[0]}: take another name")
+        SPLITS[name] = SplitRule(name, about, function, of, needs, groups, leaks)
+        return function
+
+    return register
 
 
 def split_tracks(
@@ -67,9 +137,10 @@ def split_tracks(
     tracks : with unique ``track_id``, as `scan_tracks` gives them.
     fractions : of train, valid and test; they add up to 1, and only valid may be 0.
     seed : any integer.
-    by : "track"; "group", which also keeps each artist or speaker on one side; or
+    by : of `SPLITS`: "track"; "group", which also keeps each artist or speaker on one side;
         "gtzan-filtered", the fault-filtered split of GTZAN, which takes its sides from ``lists``
-        (and leaves out tracks in none of them), not from ``fractions`` and ``seed``.
+        (and leaves out tracks in none of them), not from ``fractions`` and ``seed``; or one of
+        your own, see `register_split`.
     lists : folder of ``train_filtered.txt``, ``valid_filtered.txt``, ``test_filtered.txt`` with
         lines such as ``blues/blues.00029.wav``.
 
@@ -89,23 +160,51 @@ def split_tracks(
         raise ValueError("no tracks to split")
     if len({track.track_id for track in tracks}) < len(tracks):
         raise ValueError("tracks with one track_id twice cannot be kept apart; make the ids unique")
-    if by == "gtzan-filtered":
-        sides = _listed(tracks, lists)
-    elif by == "track":
-        labels = [track.label for track in tracks]
-        sides = _stratified(
-            labels, [t.track_id for t in tracks], check_fractions(fractions), seed, "tracks"
-        )
-    elif by == "group":
-        sides = _whole_groups(tracks, check_fractions(fractions), seed)
-    else:
+    rule = SPLITS.get(by)
+    if rule is None or rule.of != "tracks":
+        known = [repr(name) for name, other in SPLITS.items() if other.of == "tracks"]
         raise ValueError(
-            f"by={by!r}: use 'track', 'group' or 'gtzan-filtered' (split_clips splits by chunk)"
+            f"by={by!r}: use {', '.join(known[:-1])} or {known[-1]} (split_clips splits by chunk)"
         )
-    train, valid, test = (tuple(tracks[i] for i in side) for side in sides)
+    if "lists" in rule.needs and lists is None:
+        raise ValueError(f"by={by!r} needs lists=: the folder of train_filtered.txt and so on")
+    if "lists" not in rule.needs:
+        fractions = check_fractions(fractions)
+    sides = rule.function(tracks, fractions, seed, lists)
+    if len(sides) != 3 or not {t for side in sides for t in side} <= set(tracks):
+        raise ValueError(
+            f"the split {by!r} gave {sides!r:.200}: three lists of the tracks that it was given, "
+            "for train, valid and test, are accepted"
+        )
+    train, valid, test = (
+        tuple(sorted(side, key=lambda t: (t.label, t.track_id))) for side in sides
+    )
     split = Split(train, valid, test, by)
-    check_disjoint(split, groups=by == "group")
+    check_disjoint(split, groups=rule.groups)
     return split
+
+
+@register_split("track", "each track on one side")
+def _by_track(
+    tracks: list[Track], fractions: Sequence[float], seed: int, lists: Any
+) -> list[list[Track]]:
+    labels, keys = [track.label for track in tracks], [track.track_id for track in tracks]
+    sides = stratified(labels, keys, fractions, seed, "tracks")
+    return [[tracks[i] for i in side] for side in sides]
+
+
+@register_split("group", "each artist or speaker on one side", groups=True)
+def _by_group(
+    tracks: list[Track], fractions: Sequence[float], seed: int, lists: Any
+) -> list[list[Track]]:
+    return [[tracks[i] for i in side] for side in whole_groups(tracks, fractions, seed)]
+
+
+@register_split("gtzan-filtered", "the fault-filtered lists of GTZAN", needs=("lists",))
+def _by_lists(
+    tracks: list[Track], fractions: Sequence[float], seed: int, lists: str | Path
+) -> list[list[Track]]:
+    return [[tracks[i] for i in side] for side in listed(tracks, lists)]
 
 
 def split_clips(
@@ -122,11 +221,18 @@ def split_clips(
         LeakWarning,
         stacklevel=2,
     )
-    names = [clips.label_names[label] for label in clips.labels]
-    keys = [f"{name}@{start}" for name, start in zip(clips.track_ids, clips.starts, strict=True)]
-    sides = _stratified(names, keys, check_fractions(fractions), seed, "clips")
+    sides = SPLITS["chunk"].function(clips, check_fractions(fractions), seed)
     train, valid, test = (clips.select(np.array(side, dtype=np.int64)) for side in sides)
     return Split(train, valid, test, "chunk")
+
+
+@register_split(
+    "chunk", "clips of a track on all sides, as in published figures", of="clips", leaks=True
+)
+def _by_chunk(clips: Clips, fractions: Sequence[float], seed: int) -> list[list[int]]:
+    names = [clips.label_names[label] for label in clips.labels]
+    keys = [f"{name}@{start}" for name, start in zip(clips.track_ids, clips.starts, strict=True)]
+    return stratified(names, keys, fractions, seed, "clips")
 
 
 def check_disjoint(split: Split, groups: bool = False) -> None:
@@ -165,128 +271,3 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
             "add up to 1; train and test must be above 0"
         )
     return values
-
-
-def _order(seed: int, key: Hashable) -> bytes:
-    return blake2b(f"{seed}:{key}".encode(), digest_size=16).digest()
-
-
-def _counts(total: int, fractions: Sequence[float]) -> list[int]:
-    """``total`` by largest remainder, at least 1 wherever the fraction is not 0."""
-    exact = [total * fraction for fraction in fractions]
-    counts = [math.floor(value + 1e-9) for value in exact]
-    by_remainder = sorted(range(3), key=lambda i: round(counts[i] - exact[i], 9))
-    for i in by_remainder[: total - sum(counts)]:
-        counts[i] += 1
-    for i in range(3):
-        if fractions[i] > 0 and counts[i] == 0:
-            counts[counts.index(max(counts))] -= 1
-            counts[i] = 1
-    return counts
-
-
-def _stratified(
-    labels: list[str], keys: list[str], fractions: Sequence[float], seed: int, what: str
-) -> list[list[int]]:
-    """Indices of each side."""
-    by_label: dict[str, list[int]] = defaultdict(list)
-    for i in sorted(range(len(labels)), key=lambda i: (_order(seed, keys[i]), i)):
-        by_label[labels[i]].append(i)
-    needed = sum(fraction > 0 for fraction in fractions)
-    sides: list[list[int]] = [[], [], []]
-    for label, members in sorted(by_label.items()):
-        if len(members) < needed:
-            raise ValueError(
-                f"class {label!r} has {len(members)} {what}, {needed} are needed for one on each "
-                "side; add some, leave the class out, or set the fraction of valid to 0"
-            )
-        train, valid, _ = _counts(len(members), fractions)
-        sides[0] += members[:train]
-        sides[1] += members[train : train + valid]
-        sides[2] += members[train + valid :]
-    return [sorted(side) for side in sides]
-
-
-def _whole_groups(
-    tracks: list[Track], fractions: Sequence[float], seed: int, attempts: int = 32
-) -> list[list[int]]:
-    """Indices of each side, groups whole, as near to the fractions in each label as found.
-
-    Groups in an order of chance go one by one to the side that lacks most of their labels, else to
-    where they most reduce the squared relative distance from the wanted counts; of some such
-    orders the best result is taken.
-    """
-    labels = sorted({track.label for track in tracks})
-    members: dict[str, list[int]] = defaultdict(list)
-    for i, track in enumerate(tracks):
-        members[track.group].append(i)
-    sizes = {
-        group: np.bincount([labels.index(tracks[i].label) for i in indices], minlength=len(labels))
-        for group, indices in members.items()
-    }
-    used = [side for side in range(3) if fractions[side] > 0]
-    _require_groups(labels, sizes, len(used))
-    total = np.sum(list(sizes.values()), axis=0)
-    wanted = np.array([total * fractions[side] for side in used])
-
-    def distance(counts: np.ndarray) -> np.ndarray:
-        return ((counts / wanted - 1) ** 2).sum(axis=1)
-
-    best: tuple[float, dict[str, int]] = (math.inf, {})
-    for attempt in range(attempts):
-        counts, place = np.zeros_like(wanted), {}
-        for group in sorted(sizes, key=lambda g: _order(seed, f"{attempt}:{g}")):
-            size = sizes[group]
-            covered = ((counts == 0) & (size > 0)).sum(axis=1)
-            moved = distance(counts + size) - distance(counts)
-            place[group] = int(np.lexsort((moved, -covered))[0])
-            counts[place[group]] += size
-        score = float(distance(counts).sum())
-        if (counts > 0).all() and score < best[0]:
-            best = score, place
-    if not best[1]:
-        raise ValueError(
-            f"no way found to put the {len(sizes)} groups on {len(used)} sides with every class on "
-            "each; split by track (--split track), or use other fractions, or more groups a class"
-        )
-    sides: list[list[int]] = [[], [], []]
-    for group, indices in members.items():
-        sides[used[best[1][group]]] += indices
-    return [sorted(side) for side in sides]
-
-
-def _require_groups(labels: list[str], sizes: dict[str, np.ndarray], needed: int) -> None:
-    for i, label in enumerate(labels):
-        groups = sorted(group for group, size in sizes.items() if size[i])
-        if len(groups) < needed:
-            raise ValueError(
-                f"class {label!r} has {len(groups)} group(s) ({', '.join(groups)}), {needed} are "
-                "needed for one on each side; split by track (--split track), or add other artists "
-                "or speakers"
-            )
-
-
-def _listed(tracks: list[Track], lists: str | Path | None) -> list[list[int]]:
-    """Indices of each side as three lists have it."""
-    if lists is None:
-        raise ValueError(
-            "by='gtzan-filtered' needs lists=: the folder of train_filtered.txt and so on"
-        )
-    index = {(track.label, gtzan_name(track.path.name)): i for i, track in enumerate(tracks)}
-    sides = []
-    for name in SIDES:
-        path = Path(lists) / f"{name}_filtered.txt"
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such list; lists= is the folder of all three")
-        named = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-        keys = ((gtzan_name(Path(n).parent.name), gtzan_name(n)) for n in named if n)
-        sides.append(sorted({index[key] for key in keys if key in index}))
-    for label in sorted({track.label for track in tracks}):
-        for name, side in zip(SIDES, sides, strict=True):
-            if not any(tracks[i].label == label for i in side):
-                raise ValueError(
-                    f"class {label!r} has none of its tracks in {Path(lists) / name}_filtered.txt, "
-                    "one is needed; split by track (--split track) for a part of GTZAN or another "
-                    "data set"
-                )
-    return sides

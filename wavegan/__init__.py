@@ -1,10 +1,9 @@
 """WaveGAN in JAX: networks, training, generation. Source: arXiv 1802.04208."""
 
 from wavegan.augmentation import AUGMENTATIONS
+from wavegan.devices import OutOfDeviceMemory
 from wavegan.export import export, read_exported
 from wavegan.losses import LOSSES, Loss
-from wavegan.member import Job
-from wavegan.memory import OutOfDeviceMemory
 from wavegan.metrics import METRICS, Metric
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.previews import Previews
@@ -18,9 +17,12 @@ from wavegan.training import (
     TrainingInterrupted,
     TrainResult,
     load,
+    seconds_per_step,
     train,
     train_together,
+    training_states,
 )
+from wavegan.training_run import Job
 from wavegan.watch import TrainingDiverged
 
 __all__ = [
@@ -50,6 +52,8 @@ __all__ = [
     "load",
     "load_reference",
     "read_exported",
+    "seconds_per_step",
     "train",
     "train_together",
+    "training_states",
 ]

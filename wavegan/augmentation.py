@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from features.registry import Registry
 from wavegan.layers import phase_shuffle
-from wavegan.registry import Registry
 
 Clips = Float[Array, "n length c"]
 Scalar = Float[Array, ""]

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from wavegan.registry import Registry
+from features.registry import Registry
 
 Critic = Callable[[Array, PRNGKeyArray], Array]
 Logits = Float[Array, " n"]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from wavegan.registry import Registry
+from features.registry import Registry
 
 Row = Mapping[str, float]  # of a GAN's metrics.jsonl
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import jax
 import jax.numpy as jnp
@@ -146,6 +146,9 @@ class Generator(nnx.Module):
             shape = (config.post_filter, config.channels, config.channels)
             self.post_filter = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape))
 
+    def __repr__(self) -> str:
+        return _summary(self)
+
     def __call__(
         self,
         z: Float[Array | np.ndarray, "n latent"],
@@ -207,6 +210,9 @@ class Discriminator(nnx.Module):
                 config.num_samples, config.channels, config.dim, rngs=rngs
             )
 
+    def __repr__(self) -> str:
+        return _summary(self)
+
     def __call__(
         self,
         x: Float[Array | np.ndarray, "n length c"],
@@ -251,6 +257,18 @@ class Discriminator(nnx.Module):
     def _kernel(self, i: int, layer: Convolution | Dense) -> Array:
         kernel = layer.kernel[...]
         return self.spectral_norms[i](kernel) if self.config.spectral_norm else kernel
+
+
+def _summary(network: Generator | Discriminator) -> str:
+    """A network in a line: what of its configuration is not the reference's, and its size."""
+    config = network.config
+    told = [
+        f"{field.name}={getattr(config, field.name)!r}"
+        for field in fields(config)
+        if field.name in ("num_samples", "dim") or getattr(config, field.name) != field.default
+    ]
+    weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(network, nnx.Param)))
+    return f"{type(network).__name__}({', '.join(told)}: {weights:,} weights)"
 
 
 def _convolved(convolution, x: Array, kernel: Array, stride: int, config: WaveGANConfig) -> Array:

@@ -11,14 +11,13 @@ import soundfile as sf
 from jaxtyping import Float, Float32, Num
 
 from features.audio import save_audio
-from features.pictures import spectrogram_picture
 from features.storage import replacing, write_json
+from wavegan.display import clip_pictures
 from wavegan.networks import Generator
 from wavegan.sampling import generate
 from wavegan.windows import Recordings
 
 SILENCE = 0.1  # seconds between the clips of a file
-_PICTURE = (128, 128)  # rows and columns of a clip
 _MARGIN = 4  # columns between the pictures
 _MOST_CHANNELS = 8  # that a FLAC file holds
 _MOST_AT_ONCE = 16  # clips
@@ -39,8 +38,8 @@ class Previews:
     seed : of the latents; `wavegan.generate` makes the same clips from it.
     labels : of a conditional generator: the class of each clip, instead of ``count`` clips of
         the classes in turn.
-    real : recordings (L_i, C) in [-1, 1] or int16 to hear beside: the middles of the first
-        ``count`` go to ``real.flac``, shorter ones with silence around. For a conditional
+    real : recordings (L_i, C) or (L_i,) in [-1, 1] or int16 to hear beside: the middles of the
+        first ``count`` go to ``real.flac``, shorter ones with silence around. For a conditional
         generator, of the classes that the clips have.
 
     Raises
@@ -145,7 +144,10 @@ def _read_json(folder: Path) -> dict:
         raise ValueError(f"{file} is damaged ({error}): delete the folder of previews") from None
 
 
-def _middle(recording: Num[np.ndarray, "_ c"], num_samples: int) -> Float32[np.ndarray, "l c"]:
+def _middle(
+    recording: Num[np.ndarray, "length ..."], num_samples: int
+) -> Float32[np.ndarray, "l c"]:
+    recording = recording if recording.ndim == 2 else recording[:, None]
     short = max(0, num_samples - len(recording))
     start = max(0, len(recording) - num_samples) // 2
     part = recording[start : start + num_samples]
@@ -155,19 +157,6 @@ def _middle(recording: Num[np.ndarray, "_ c"], num_samples: int) -> Float32[np.n
 
 def _side_by_side(clips: Float[np.ndarray, "n l c"], sample_rate: int) -> np.ndarray:
     """Spectrograms of the clips, as one picture (rows, columns, 3) of bytes."""
-    rows, columns = _PICTURE
-    hop_length = max(1, clips.shape[1] // columns)
-    # 25 windows a second tell notes apart; shorter clips than that take what they have.
-    n_fft = 2 ** int(np.ceil(np.log2(max(sample_rate / 25, 2 * hop_length))))
-    colours = spectrogram_picture(
-        clips.mean(-1),
-        sample_rate=sample_rate,
-        size=_PICTURE,
-        n_fft=n_fft,
-        hop_length=hop_length,
-        n_mels=64,
-        cmap="magma",
-    )
-    pictures = np.rint(np.asarray(colours) * 255).astype(np.uint8)
-    margin = np.full((rows, _MARGIN, 3), 255, np.uint8)
+    pictures = clip_pictures(clips, sample_rate)
+    margin = np.full((len(pictures[0]), _MARGIN, 3), 255, np.uint8)
     return np.concatenate([part for p in pictures for part in (p, margin)][:-1], axis=1)

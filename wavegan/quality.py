@@ -31,22 +31,21 @@ from wavegan.distances import (
 )
 from wavegan.networks import Generator
 from wavegan.sampling import generate
-from wavegan.windows import Recordings, Windows
+from wavegan.windows import SHORTEST, Recordings, Windows
 
 BANDS = 40
 FRAME = 0.05  # seconds, about
 FLOOR = 1e-8  # mel power that is added: -80 dB of a full-scale sine
 LEAST_SPREAD = 1.0  # dB that a feature's spread counts at least
-SHORTEST = 32  # samples of a clip
 LIBRARY = 2048  # training windows that generated clips are looked up in
 HALVINGS = 8  # of the real windows, for the floor
 _BATCH = 64
 
 
 def embed(
-    audio: Float[Array | np.ndarray, "n length c"], *, sample_rate: int | float
+    audio: Float[Array | np.ndarray, "n length *c"], *, sample_rate: int | float
 ) -> Float[np.ndarray, "n d"]:
-    """What clips sound like on the whole: 120 numbers a channel, in decibels.
+    """What clips (n, L, C), or (n, L) in mono, sound like: 120 numbers a channel, in decibels.
 
     Of 40 log-mel bands (frames of about 50 ms, or half the clip where that is shorter, by a
     quarter of a frame) the mean over time, the standard deviation over time, and the mean
@@ -58,6 +57,7 @@ def embed(
     ValueError
         For clips shorter than 32 samples, or with NaN or Inf.
     """
+    audio = _with_channels(audio)
     n, length, channels = audio.shape
     if n < 1 or length < SHORTEST:
         raise ValueError(f"audio must be 1 clip or more of {SHORTEST} samples, found {audio.shape}")
@@ -73,6 +73,10 @@ def embed(
         padded = np.resize(clips, (size, length, channels))
         parts.append(np.asarray(_embed(padded, sample_rate, n_fft))[: len(clips)])
     return np.concatenate(parts)
+
+
+def _with_channels(audio: Array | np.ndarray) -> Array | np.ndarray:
+    return audio[..., None] if audio.ndim == 2 else audio
 
 
 @partial(jax.jit, static_argnums=(1, 2))
@@ -115,7 +119,7 @@ class Quality:
 
     Parameters
     ----------
-    audio : as `train` takes it: recordings (L_i, C), float in [-1, 1] or int16.
+    audio : as `train` takes it: recordings (L_i, C) or (L_i,), float in [-1, 1] or int16.
     sample_rate : Hz.
     num_samples, channels : of a clip.
     groups : the recording (or better the artist) that each of ``audio`` is from; by default
@@ -194,13 +198,21 @@ class Quality:
             self._classified = np.asarray(classify(np.stack(real[: self.count])), np.float64)
         self.floor = _floor(self._library[: self.count], groups[: self.count], seed)
 
+    def __repr__(self) -> str:
+        length, channels = self._shape
+        return (
+            f"Quality({self.count} real windows ({length}, {channels}) at {self.sample_rate} Hz, "
+            f"floor {self.floor.value:.3g} ± {self.floor.error:.2g})"
+        )
+
     def __call__(self, step: int, generator: Generator) -> dict[str, float]:
         """The metrics of ``generator``; ``step`` has no effect on them."""
         label = self._labels if generator.config.num_classes else None
         return self.measure(generate(generator, self.count, seed=self.seed, label=label).audio)
 
-    def measure(self, audio: Float[Array | np.ndarray, "n length c"]) -> dict[str, float]:
-        """The metrics of generated clips (n, num_samples, C)."""
+    def measure(self, audio: Float[Array | np.ndarray, "n length *c"]) -> dict[str, float]:
+        """The metrics of generated clips (n, num_samples, C); mono ones may be (n, num_samples)."""
+        audio = _with_channels(audio)
         if audio.shape[1:] != self._shape:
             expected = ", ".join(map(str, self._shape))
             raise ValueError(f"clips must be (n, {expected}), found {audio.shape}")

@@ -26,11 +26,30 @@ class Samples:
     latents : (N, latent_dim) float32; the generator makes each clip again from its own.
     labels : of a conditional generator: classes (N,) int32, or where weights of the classes
         were asked for, those (N, num_classes) float32; else None.
+    sample_rate : Hz, where it was told: a notebook then plays the clips.
     """
 
     audio: np.ndarray
     latents: np.ndarray
     labels: np.ndarray | None
+    sample_rate: int | None = None
+
+    def __repr__(self) -> str:
+        count, length, channels = self.audio.shape
+        told = f"{count} clips of {length} samples"
+        if self.sample_rate:
+            told = f"{count} clips of {length / self.sample_rate:.2f} s at {self.sample_rate} Hz"
+        told += f", {channels} channels" * (channels > 1)
+        if self.labels is not None and self.labels.ndim == 1:
+            classes = sorted(set(self.labels.tolist()))
+            shown = [*classes[:5], "…"] if len(classes) > 5 else classes
+            told += f", of classes {', '.join(map(str, shown))}"
+        return f"Samples({told})"
+
+    def _repr_html_(self) -> str:
+        from wavegan.display import clips_html
+
+        return clips_html(repr(self), self.audio, self.sample_rate, self.labels)
 
 
 def generate(
@@ -42,6 +61,7 @@ def generate(
     latents: Float[Array | np.ndarray, "n latent"] | None = None,
     truncation: float = 1.0,
     batch_size: int = 64,
+    sample_rate: int | None = None,
 ) -> Samples:
     """Generate ``count`` clips.
 
@@ -61,6 +81,8 @@ def generate(
         the clips are more typical and more alike.
     batch_size : clips made at a time, always so many: the same size gives the same clips bit
         for bit, another one the same to rounding.
+    sample_rate : Hz of the audio that the generator has learned from, for a notebook's player;
+        it changes no clip.
 
     Raises
     ------
@@ -90,6 +112,7 @@ def generate(
         np.concatenate([part.audio for part in parts]),
         np.concatenate([part.latents for part in parts]),
         np.concatenate(labels) if labels else None,
+        sample_rate,
     )
 
 

@@ -6,21 +6,20 @@ GANs lie on the mesh's axis "gan", the clips of a batch on its axis "data".
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from wavegan.augmentation import AUGMENTATIONS, adapted, augment, separation
+from wavegan.devices import CLIP_AXES
 from wavegan.losses import LOSSES
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.train_config import CADENCE, DATA, TrainConfig
@@ -56,36 +55,6 @@ def initial_state(config: WaveGANConfig, train_config: TrainConfig, key: PRNGKey
     return state
 
 
-def device_mesh(gans: int, batch_size: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """All devices as a mesh ("gan", "data"): GANs first, then the clips of a batch.
-
-    As many devices as divide the batch are used.
-    """
-    devices = jax.devices() if devices is None else devices
-    along_gans = math.gcd(gans, len(devices))
-    along_data = len(devices) // along_gans
-    while batch_size % along_data:
-        along_data -= 1
-    used = np.array(devices[: along_gans * along_data]).reshape(along_gans, along_data)
-    return Mesh(used, ("gan", "data"))
-
-
-def place(tree: Any, mesh: Mesh, *axes: str | None) -> Any:
-    """Arrays on the devices of ``mesh``, their leading axes along its ``axes``."""
-    sharding = NamedSharding(mesh, PartitionSpec(*axes))
-    if jax.process_count() == 1:
-        return jax.device_put(tree, sharding)
-
-    def one(leaf: Any) -> Array:  # every process holds the whole and gives its devices' part
-        whole = np.asarray(leaf)
-        return jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__)
-
-    return jax.tree.map(one, tree)
-
-
-CLIP_AXES = ("gan", None, "data")  # of clips (gans, critic_steps, n, length, c) and their labels
-
-
 def compiled_step(
     config: WaveGANConfig,
     train_config: TrainConfig,
@@ -116,7 +85,7 @@ def _compiled(config, train_config, mesh, gans, penalised, entries):
 
 
 def _program(config, train_config, mesh, penalised):
-    one = partial(_step, config, train_config, penalised, mesh)
+    one = partial(training_step, config, train_config, penalised, mesh)
 
     def team(state, real, labels):
         if len(real) == 1:  # not mapped: a mapped convolution is a grouped one, slow on a CPU
@@ -136,7 +105,7 @@ def _program(config, train_config, mesh, penalised):
     )
 
 
-def _step(
+def training_step(
     config: WaveGANConfig,
     train_config: TrainConfig,
     penalised: bool,
@@ -145,10 +114,11 @@ def _step(
     real: Float[Array, "critic_steps n length c"],
     labels: Int[Array, "critic_steps n"] | None,
 ) -> tuple[State, Terms]:
+    """The step of one GAN, not yet compiled."""
     step = state["step"] + 1
     key = jax.random.fold_in(jax.random.wrap_key_data(state["key"]), 2 * step + 1)
     keys = jax.random.split(key, train_config.critic_steps + 1)
-    players = _Players(config, train_config, penalised, mesh)
+    players = Players(config, train_config, penalised, mesh)
     # Unrolled: a loop in the compiled program runs its convolutions on one core of a CPU.
     for i in range(train_config.critic_steps):
         batch = real[i], None if labels is None else labels[i]
@@ -163,7 +133,7 @@ def _step(
     return {**state, "step": step, "ema": ema}, terms
 
 
-class _Players:
+class Players:
     """The two players' steps, under one configuration."""
 
     def __init__(self, config, train_config, penalised, mesh):

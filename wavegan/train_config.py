@@ -99,7 +99,6 @@ class TrainConfig:
     stop_when_done: bool = False
 
     def __post_init__(self):
-        object.__setattr__(self, "augment", tuple(self.augment))  # a list, as JSON has it, is one
         if self.loss not in LOSSES:
             raise ValueError(
                 f"loss must be one of {', '.join(LOSSES)}; found {self.loss!r}. "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
+import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,13 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from features.storage import Interrupted
+from wavegan.devices import CLIP_AXES, advance, fitted, place, whole_mesh
 from wavegan.distributed import agreed, fetched, first
-from wavegan.member import Inspector, Job, Member, with_weights
-from wavegan.memory import fitted, run
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.run_folder import CheckpointError, RunFolder
-from wavegan.step import (
-    CLIP_AXES,
-    State,
-    compiled_step,
-    device_mesh,
-    initial_state,
-    networks,
-    place,
-)
+from wavegan.step import State, Terms, compiled_step, initial_state, networks
 from wavegan.train_config import TrainConfig
+from wavegan.training_run import Inspector, Job, TrainingRun, with_weights
 from wavegan.windows import Recordings
 
 
@@ -50,6 +43,12 @@ class TrainResult:
     discriminator: Discriminator
     history: list[dict[str, float]]
     best_step: int | None = None
+
+    def __repr__(self) -> str:
+        last = self.history[-1]["gan/step"] if self.history else 0
+        best = "" if self.best_step is None else f", best at step {self.best_step:,}"
+        rows = f"{len(self.history):,} rows of history"
+        return f"TrainResult(step {last:,.0f}{best}, {rows}, {self.ema_generator!r})"
 
 
 class TrainingInterrupted(Interrupted):
@@ -78,6 +77,7 @@ def train(
     Parameters
     ----------
     audio : clips (N, L, C) or a sequence of recordings (L_i, C); float in [-1, 1] or int16.
+        Mono may lack its channel: (N, L), or recordings (L_i,). What goes beyond ±1 is warned of.
     config, train_config : the networks, and how they are trained.
     labels : the class (an int from 0) of each recording, for a conditional GAN.
     run_dir : folder for the configuration, metrics and checkpoints; None keeps nothing.
@@ -119,26 +119,19 @@ def train_together(
     ------
     As `train`; TrainingDiverged comes after the other GANs are finished.
     """
-    mesh = _mesh(len(jobs), train_config.batch_size)
-    members = [Member(job, config, train_config) for job in jobs]
-    start = first(lambda: _common_step(members))
-    states = [member.begin(start) for member in members]
-    if start == train_config.steps or _enough(members):
-        return [_result(member, state) for member, state in zip(members, states, strict=True)]
-    state = place(_stacked(states), mesh, "gan")
-    train_config = fitted(config, train_config, mesh, len(jobs))
-    programs = {
-        penalised: compiled_step(config, train_config, mesh, gans=len(jobs), penalised=penalised)
-        for penalised in ({True, False} if train_config.penalty_every > 1 else {True})
-    }
+    mesh = whole_mesh(len(jobs), train_config.batch_size)
+    runs = [TrainingRun(job, config, train_config) for job in jobs]
+    start = first(lambda: _common_step(runs))
+    states = [run.begin(start) for run in runs]
+    if start == train_config.steps or _enough(runs):
+        return [_result(run, state) for run, state in zip(runs, states, strict=True)]
+    begun = place(_stacked(states), mesh, "gan")
     terms: dict[str, Any] = {}
     asked = False
     clock = time.perf_counter()
-    for step, batch in enumerate(_batches(members, start, mesh, train_config), start + 1):
-        started = step == start + 1
-        state, new = run(programs[_penalised(step, train_config)], state, batch, wait=started)
+    for step, state, new in _steps(runs, begun, start, mesh):
         terms |= new  # a penalty stays until the next one
-        if started:
+        if step == start + 1:
             clock = time.perf_counter()
         last = step == train_config.steps
         inspecting = last or (train_config.inspect_every and step % train_config.inspect_every == 0)
@@ -148,41 +141,91 @@ def train_together(
             ema = fetched(state["ema"]) if inspecting else None
             now = time.perf_counter()
             rate = (step - start - 1) / (now - clock)
-            for i, member in enumerate(members):
-                member.log(step, _member_of(values, i), _member_of(ema, i), rate, last=last)
+            for i, run in enumerate(runs):
+                run.log(step, _part_of(values, i), _part_of(ema, i), rate, last=last)
             clock += time.perf_counter() - now  # inspecting is no training
         asked = asked or (should_stop is not None and should_stop())
         # Several processes speak to each other seldom: it holds up their devices.
         stopping = (logging or jax.process_count() == 1) and agreed(asked)
-        done = logging and _enough(members)
-        best = logging and any(member.best_step == step for member in members)
+        done = logging and _enough(runs)
+        best = logging and any(run.best_step == step for run in runs)
         if last or stopping or done or best or step % train_config.checkpoint_every == 0:
             whole = fetched(state)
-            for i, member in enumerate(members):
-                member.save(step, _member_of(whole, i))
-            if not any(member.doubtful for member in members):
-                for member in members:  # all are saved now: there is always a step in common
-                    member.prune(step)
-        if all(member.failed for member in members) or done:
+            for i, run in enumerate(runs):
+                run.save(step, _part_of(whole, i))
+            if not any(run.doubtful for run in runs):
+                for run in runs:  # all are saved now: there is always a step in common
+                    run.prune(step)
+        if all(run.failed for run in runs) or done:
             break
         if stopping and not last:
             raise TrainingInterrupted(f"stopped at step {step} of {train_config.steps}")
-    for member in members:
-        if member.failed:
-            raise member.failed
+    for run in runs:
+        if run.failed:
+            raise run.failed
     whole = fetched(state)
-    return [_result(member, _member_of(whole, i)) for i, member in enumerate(members)]
+    return [_result(run, _part_of(whole, i)) for i, run in enumerate(runs)]
 
 
-def _result(member: Member, state: State) -> TrainResult:
+def training_states(
+    audio: Recordings,
+    config: WaveGANConfig,
+    train_config: TrainConfig,
+    *,
+    labels: Sequence[int] | np.ndarray | None = None,
+) -> Iterator[State]:
+    """The state after each step that `train` would do, without end; nothing is logged or kept.
+
+    For timing: what a step costs here, its clips included. The step is compiled before the
+    first state comes, where it is not already. A state is used up by the next step.
+
+    Raises
+    ------
+    As `train`.
+    """
+    endless = replace(train_config, steps=sys.maxsize)
+    run = TrainingRun(Job(audio, train_config.seed, labels), config, endless)
+    mesh = whole_mesh(1, train_config.batch_size)
+    begun = place(_stacked([run.begin(0)]), mesh, "gan")
+    return (state for _, state, _ in _steps([run], begun, 0, mesh))
+
+
+def seconds_per_step(
+    audio: Recordings,
+    config: WaveGANConfig,
+    train_config: TrainConfig,
+    *,
+    labels: Sequence[int] | np.ndarray | None = None,
+    seconds: float = 2.0,
+) -> float:
+    """What a generator step of such a training takes here, all its critic steps included.
+
+    Measured for ``seconds`` after the step is compiled (which `train` then need not do again in
+    this process), over whole rounds of ``penalty_every`` steps; the median round counts.
+
+    Raises
+    ------
+    As `train`.
+    """
+    states = training_states(audio, config, train_config, labels=labels)
+    jax.block_until_ready([next(states) for _ in range(train_config.penalty_every)][-1])
+    rounds: list[float] = []
+    while not rounds or sum(rounds) < seconds:
+        began = time.perf_counter()
+        jax.block_until_ready([next(states) for _ in range(train_config.penalty_every)][-1])
+        rounds.append(time.perf_counter() - began)
+    return statistics.median(rounds) / train_config.penalty_every
+
+
+def _result(run: TrainingRun, state: State) -> TrainResult:
     state = jax.tree.map(jnp.asarray, state)
-    generator, critic = networks(member.config)
+    generator, critic = networks(run.config)
     return TrainResult(
         nnx.merge(nnx.graphdef(generator), state["generator"]),
         nnx.merge(nnx.graphdef(generator), state["ema"]),
         nnx.merge(nnx.graphdef(critic), state["critic"]),
-        member.history,
-        member.best_step,
+        run.history,
+        run.best_step,
     )
 
 
@@ -212,7 +255,9 @@ def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -
     stored = folder.read_config()
     try:
         config = WaveGANConfig(**stored["wavegan"])
-        train_config = TrainConfig(**stored["train"])
+        train_config = TrainConfig(
+            **stored["train"] | {"augment": tuple(stored["train"].get("augment", ()))}
+        )
     except ValueError as error:  # a loss of the user's own, for one
         raise ValueError(f"{folder.path / 'config.json'}: {error}") from None
     except (KeyError, TypeError) as error:
@@ -225,20 +270,20 @@ def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -
     return with_weights(config, state["ema" if ema else "generator"])
 
 
-def _common_step(members: Sequence[Member]) -> int:
+def _common_step(runs: Sequence[TrainingRun]) -> int:
     """The newest step at which every GAN has a whole checkpoint; 0 is the start."""
-    folders = [member.folder for member in members if member.folder]
+    folders = [run.folder for run in runs if run.folder]
     steps = [set(folder.steps()) for folder in folders]
     if not any(steps):
         return 0
-    if len(members) == 1:
+    if len(runs) == 1:
         return folders[0].whole_step()  # which names what is damaged
-    if len(folders) == len(members):
+    if len(folders) == len(runs):
         for step in sorted(set.intersection(*steps), reverse=True):
             if all(folder.is_whole(step) for folder in folders):
                 return step
         # A kill while the first checkpoints were written: little is lost.
-        if max(set.union(*steps)) <= members[0].train_config.checkpoint_every:
+        if max(set.union(*steps)) <= runs[0].train_config.checkpoint_every:
             return 0
     raise CheckpointError(
         f"{', '.join(str(folder.path) for folder in folders)}: not all GANs have a whole "
@@ -247,46 +292,35 @@ def _common_step(members: Sequence[Member]) -> int:
     )
 
 
-def _enough(members: Sequence[Member]) -> bool:
+def _enough(runs: Sequence[TrainingRun]) -> bool:
     """Whether all have been trained enough, where that is to end the run."""
-    return members[0].train_config.stop_when_done and all(member.trained for member in members)
+    return runs[0].train_config.stop_when_done and all(run.trained for run in runs)
 
 
-def _mesh(gans: int, batch_size: int) -> Mesh:
-    """All devices that the batch can be divided among; some of each process."""
-    mesh, processes = device_mesh(gans, batch_size), jax.process_count()
-    used, there = mesh.devices.size, len(jax.devices())
-    if len({device.process_index for device in mesh.devices.flat}) < processes:
-        raise ValueError(
-            f"batch_size {batch_size} can't be divided among the {there} devices of {processes} "
-            f"processes: take a multiple of {there}, or fewer processes"
-        )
-    if used < there:
-        warnings.warn(
-            f"{used} of {there} devices are used: batch_size {batch_size} can't be divided among "
-            "more",
-            stacklevel=3,
-        )
-    return mesh
-
-
-def _batches(
-    members: Sequence[Member], start: int, mesh: Mesh, train_config: TrainConfig
-) -> Iterator[tuple[Any, Any]]:
-    """Clips and labels of each step's batches, on the devices."""
+def _steps(
+    runs: Sequence[TrainingRun], state: State, start: int, mesh: Mesh
+) -> Iterator[tuple[int, State, Terms]]:
+    """Each step after ``start``, the state after it and its terms; ``state`` is donated."""
+    config, gans = runs[0].config, len(runs)
+    train_config = fitted(
+        runs[0].train_config, lambda given: compiled_step(config, given, mesh, gans=gans)
+    )
+    programs = {
+        penalised: compiled_step(config, train_config, mesh, gans=gans, penalised=penalised)
+        for penalised in ({True, False} if train_config.penalty_every > 1 else {True})
+    }
     shape = (train_config.critic_steps, train_config.batch_size)
-    streams = [member.windows.stream(member.keys(start), shape) for member in members]
-    for batches in zip(*streams, strict=True):
-        yield place(_stacked([(b.clips, b.labels) for b in batches]), mesh, *CLIP_AXES)
+    streams = [run.windows.stream(run.keys(start), shape) for run in runs]
+    for step, batches in enumerate(zip(*streams, strict=True), start + 1):
+        batch = place(_stacked([(b.clips, b.labels) for b in batches]), mesh, *CLIP_AXES)
+        program = programs[(step - 1) % train_config.penalty_every == 0]
+        state, terms = advance(program, state, batch, wait=step == start + 1)
+        yield step, state, terms
 
 
 def _stacked(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def _member_of(tree: Any, i: int) -> Any:
+def _part_of(tree: Any, i: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[i], tree)
-
-
-def _penalised(step: int, train_config: TrainConfig) -> bool:
-    return (step - 1) % train_config.penalty_every == 0

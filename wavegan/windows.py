@@ -16,11 +16,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from features.cache import Recording
-from wavegan.memory import device_memory
+from wavegan.devices import device_memory
 
 SLICES = ("anywhere", "grid", "first")
 STORES = ("auto", "device", "host")
 _BLOCK = 2**20  # samples read at a time where all are read
+SHORTEST = 32  # samples of a clip
 _AHEAD = 2  # draws that the host store prepares while one is in use
 
 
@@ -69,7 +70,8 @@ class Windows:
     Parameters
     ----------
     audio : clips (N, L, C), or a sequence of recordings (L_i, C) of any lengths, float in
-        [-1, 1] or int16; or of `features.cache.Recording`, which keeps no file open.
+        [-1, 1] or int16; or of `features.cache.Recording`, which keeps no file open. Mono may
+        lack its channel: (N, L), or recordings (L_i,).
     num_samples, channels : of a window.
     labels : (N,) int, one a recording, where ``num_classes`` is above 0.
     num_classes : of a conditional GAN.
@@ -92,6 +94,7 @@ class Windows:
     store : "device" or "host".
     num_windows : distinct windows.
     nbytes : of all recordings as they are stored, int16 or float32.
+    peak : the largest magnitude of float recordings as they were given; 0 for int16.
 
     Raises
     ------
@@ -122,6 +125,7 @@ class Windows:
             raise ValueError(f"store must be one of {', '.join(STORES)}; found {store!r}")
         if len(audio) == 0:
             raise ValueError("there is no audio to train on: found 0 recordings")
+        _refuse_single(audio)
         self.num_samples, self.channels = num_samples, channels
         self._padded = pad_end or slices == "first"
         self._audio = audio
@@ -216,7 +220,10 @@ class Windows:
 
     def _recording(self, i: int) -> Recording | np.ndarray:
         recording = self._audio[i]
-        return recording if isinstance(recording, Recording) else np.asarray(recording)
+        if isinstance(recording, Recording):
+            return recording
+        samples = np.asarray(recording)
+        return samples[:, None] if samples.ndim == 1 and self.channels == 1 else samples
 
     def _blocks(self, i: int) -> Iterator[np.ndarray]:
         recording, length = self._recording(i), int(self._lengths[i])
@@ -254,6 +261,7 @@ class Windows:
         """What to divide each recording by; finds what is not finite on the way."""
         full = 32768 if self._dtype == np.int16 else 1
         divisors = np.full(len(self._lengths), full, np.float32)
+        self.peak = 0.0
         if self._dtype == np.int16 and not peak_normalize:
             return divisors
         for i in range(len(divisors)):
@@ -262,6 +270,8 @@ class Windows:
             peak = max(max(-low, high) for low, high in ranges)
             if not np.isfinite(ranges).all():
                 raise ValueError(f"recording {i} holds NaN or Inf: leave it out or repair it")
+            if self._dtype != np.int16:
+                self.peak = max(self.peak, peak)
             if peak_normalize and peak >= np.finfo(np.float32).tiny:
                 divisors[i] = peak
         return divisors
@@ -334,6 +344,15 @@ def _shaped(clips, divisors, labels, shape):
     clips = clips.astype(jnp.float32) / divisors[:, None, None]
     labels = None if labels is None else labels.reshape(shape)
     return Batch(clips.reshape(*shape, *clips.shape[1:]), labels)
+
+
+def _refuse_single(audio: Recordings) -> None:
+    """One recording alone would pass for many that are as short as it has channels."""
+    shape = getattr(audio, "shape", None)
+    if shape is not None and (len(shape) == 1 or (len(shape) == 2 and shape[1] < SHORTEST)):
+        raise ValueError(
+            f"audio must be recordings, found one of shape {tuple(shape)}: give [audio]"
+        )
 
 
 def _part(recording: Recording | np.ndarray, start: int, stop: int, dtype: np.dtype) -> np.ndarray:

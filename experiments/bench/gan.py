@@ -29,6 +29,7 @@ from jax import lax
 from experiments.bench import Row, interleaved, row
 from wavegan import networks, step
 from wavegan.convolution import same_padding
+from wavegan.devices import CLIP_AXES, device_mesh, place
 from wavegan.networks import FIRST_LENGTH, Generator, WaveGANConfig
 from wavegan.sampling import generate
 from wavegan.train_config import TrainConfig
@@ -273,7 +274,7 @@ class _OurGAN:
         self, config: WaveGANConfig, batch_size: int, *, gans: int = 1, devices: int = 1
     ) -> None:
         train_config = TrainConfig(batch_size=batch_size)
-        self.mesh = step.device_mesh(gans, batch_size, jax.devices()[:devices])
+        self.mesh = device_mesh(gans, batch_size, jax.devices()[:devices])
         self.windows = Windows(
             _recordings(config), num_samples=config.num_samples, channels=config.channels
         )
@@ -281,10 +282,10 @@ class _OurGAN:
         keys = jax.random.split(jax.random.key(0), gans)
         states = [step.initial_state(config, train_config, key) for key in keys]
         state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-        self.state = step.place(state, self.mesh, "gan")
+        self.state = place(state, self.mesh, "gan")
         self.draws = 0
         self.program = step.compiled_step(config, train_config, self.mesh, gans=gans)
-        players = step._Players(config, train_config, True, self.mesh)
+        players = step.Players(config, train_config, True, self.mesh)
 
         @jax.jit(donate_argnums=0)
         def critic_step(state, real, key):
@@ -302,7 +303,7 @@ class _OurGAN:
     def iteration(self) -> None:
         """All critic steps and the generator's, with their batches."""
         real, _ = self._draw(self.batches)
-        real = step.place(real, self.mesh, *step.CLIP_AXES)
+        real = place(real, self.mesh, *CLIP_AXES)
         self.state, terms = self.program(self.state, real, None)
         jax.block_until_ready((self.state, terms))
 

@@ -29,7 +29,8 @@ from experiments.run import Run, environment
 from experiments.stages.data import Rows, cut, open_dataset, refuse_searched, say_groups
 from experiments.stages.examples import Arm, Material, altered, generated
 from experiments.stages.gans import Gan, find_gans, gan_of, refuse_leaks
-from experiments.stages.trials import Trial, run_trial
+from experiments.stages.plan import Plan, steps_of
+from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
 from features.augmentation import parse_augmentations
 from features.storage import write_json, write_text
@@ -44,13 +45,14 @@ def classify(
     command: str = "",
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Train and test a recipe, or what is left of it, in the folder ``out``; return its results.
 
     Parameters
     ----------
     command : the line that a reader types to do the same, for the report.
-    progress, should_stop : as in `experiments.compare`.
+    progress, should_stop, dry_run : as in `experiments.compare`.
 
     Raises
     ------
@@ -79,9 +81,17 @@ def classify(
                 refuse_searched(recipe, clips, rows, data.split_seed)
             if gans:
                 _check_gans(config, gans, clips, split, seed, rows)
-    fixed = {"recipe": recipe.name, "data": dataset.digest}
     waveform, batches = parse_augmentations(config.augment)
     arm = _arm(config)
+    plan = Plan(len(dataset.recordings), len(clips))
+    for (split, seed), rows in sides.items():
+        if not is_done(Run(out), Trial(split, arm.about, seed), recipe, recipe.fit):
+            examples = len(rows["train"]) * (1 + len(arm.makers))
+            plan.add_fits(recipe, clips, 1, steps_of(recipe.fit, examples), progress)
+    plan.say(progress, Path(out))
+    if dry_run:
+        return plan.as_dict()
+    fixed = {"recipe": recipe.name, "data": dataset.digest}
     with Run(out).working("classify", as_dict(config), fixed) as run:
         features = extract(
             clips,
@@ -207,6 +217,7 @@ def classify_all(
     command: str = "",
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    dry_run: bool = False,
 ) -> str:
     """Run each recipe in a folder of its own in ``out``; the table as text.
 
@@ -228,14 +239,17 @@ def classify_all(
                 command=command,
                 progress=progress,
                 should_stop=should_stop,
+                dry_run=dry_run,
             )
+            if dry_run:
+                continue
         except (ValueError, FloatingPointError) as error:
             progress.say(f"{recipe.name} failed: {error}")
             published = {"accuracy": recipe.published, "note": recipe.note}
             results = {"recipe": recipe.name, "published": published, "error": str(error)}
         found.append(results)
         _write_table(out, found, command)
-    return recipe_table_text(found)
+    return recipe_table_text(found) if found else ""
 
 
 def gather_recipes(out: Path) -> list[dict[str, Any]]:

@@ -27,10 +27,11 @@ from experiments.report.terminal import Progress
 from experiments.run import Run, environment
 from experiments.stages.data import Dataset, cut, open_dataset, refuse_searched
 from experiments.stages.examples import ARMS, Material, pairs
-from experiments.stages.gan_training import train_gans
+from experiments.stages.gan_training import train_gans, unfinished
 from experiments.stages.gans import Gan, refuse_leaks, sample_gan
-from experiments.stages.trials import Outcome, Trial, run_trial
-from features import Split, extract
+from experiments.stages.plan import Plan, steps_of
+from experiments.stages.trials import Outcome, Trial, is_done, run_trial
+from features import Clips, Split, extract
 from features.splits import SIDES
 from features.storage import write_json, write_text
 
@@ -45,6 +46,7 @@ def compare(
     command: str = "",
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Run a comparison, or what is left of it, in the folder ``out``; return its results.
 
@@ -52,6 +54,7 @@ def compare(
     ----------
     command : the line that a reader types to do the same, for the report.
     progress, should_stop : as in `train_gans`.
+    dry_run : stop at the plan, and return it.
 
     Raises
     ------
@@ -76,6 +79,10 @@ def compare(
     split = dataset.split(config.data)
     rows = dataset.sides(clips, config.data)
     refuse_searched(recipe, clips, rows, config.data.split_seed)
+    settings = _shared(recipe.fit, config.steps, len(rows["train"]))
+    plan = _plan(config, recipe, dataset, clips, settings, Run(out), progress)
+    if dry_run:
+        return plan.as_dict()
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     with Run(out).working("compare", as_dict(config), fixed) as run:
         gans: Sequence[Gan] = ()
@@ -110,7 +117,6 @@ def compare(
             ratio=config.synthetic_ratio,
             waveform=waveform,
         )
-        settings = _shared(recipe.fit, config.steps, len(material.train))
         arms: dict[str, list[Outcome]] = {}
         failed: dict[str, str] = {}
         for name in config.arms:
@@ -146,11 +152,33 @@ def _shared(fit: FitConfig, steps: int | None, clips: int) -> FitConfig:
     epoch = -(-clips // fit.batch_size)
     return replace(
         fit,
-        steps=steps or fit.steps or (fit.epochs or 1) * epoch,
+        steps=steps or steps_of(fit, clips),
         epochs=None,
         patience=None,
         eval_every=fit.eval_every or epoch,
     )
+
+
+def _plan(
+    config: CompareConfig,
+    recipe: Recipe,
+    dataset: Dataset,
+    clips: Clips,
+    settings: FitConfig,
+    run: Run,
+    progress: Progress,
+) -> Plan:
+    """What is still to be done, said before it begins."""
+    plan = Plan(len(dataset.recordings), len(clips))
+    if any(ARMS[arm].needs_gans for arm in config.arms):
+        heard = dataset.of(dataset.split(config.data).train)
+        gans = unfinished(run, heard, dataset.labels, recipe, config.gan_seeds)
+        plan.add_gans(recipe, gans, dataset.labels, progress)
+    trials = (Trial(config.data.split, a, s) for a in config.arms for s in range(config.seeds))
+    fits = sum(not is_done(run, trial, recipe, settings) for trial in trials)
+    plan.add_fits(recipe, clips, fits, fits * (settings.steps or 0), progress)
+    plan.say(progress, run.path)
+    return plan
 
 
 def _results(

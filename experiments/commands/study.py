@@ -28,11 +28,11 @@ from experiments.scores import conclusions
 from experiments.stages.data import open_dataset
 from features import Recording
 from features.storage import Interrupted, write_json, write_text
-from wavegan import TrainConfig, TrainingDiverged, load, train
+from wavegan import TrainConfig, TrainingDiverged, load, train, training_states
 from wavegan.quality import Quality
 from wavegan.run_folder import RunFolder
 from wavegan.sampling import generate
-from wavegan.step import CLIP_AXES, State, compiled_step, device_mesh, initial_state, place
+from wavegan.step import State
 from wavegan.train_config import DATA
 from wavegan.windows import Windows
 
@@ -139,7 +139,13 @@ class _Work:
 
         def build(folder: Path) -> None:
             jobs: dict[str, Callable[[], object]] = {}
-            jobs |= {name: partial(job, name, self._training_states(name)) for name in names}
+            tracks = self.sides["train"]
+            jobs |= {
+                name: partial(
+                    job, name, training_states(tracks, config.gan(name), config.training(name))
+                )
+                for name in names
+            }
             seconds = interleaved(jobs, ROUNDS)
             write_json(folder / "seconds.json", {n: t / timed[n] for n, t in seconds.items()})
 
@@ -150,20 +156,6 @@ class _Work:
         heard = [r.digest for r in self.sides["train"]]
         folder = self.run.stage("calibration", inputs | {"data": heard}, build)
         return json.loads((folder / "seconds.json").read_text(encoding="utf-8"))
-
-    def _training_states(self, name: str) -> Iterator[State]:
-        """The states of an endless training, as `train` does it: with data and lazy penalties."""
-        config, training = self.config.gan(name), self.config.training(name)
-        mesh, key = device_mesh(1, training.batch_size), jax.random.key(0)
-        state = jax.tree.map(lambda x: x[None], initial_state(config, training, key))
-        state = place(state, mesh, "gan")
-        keys = (jax.random.fold_in(key, step) for step in itertools.count())
-        batches = self._windows("train").stream(keys, (training.critic_steps, training.batch_size))
-        for step, batch in enumerate(batches):
-            penalised = step % training.penalty_every == 0
-            program = compiled_step(config, training, mesh, penalised=penalised)
-            state, _ = program(state, place(batch.clips[None], mesh, *CLIP_AXES), None)
-            yield state
 
     def _windows(self, side: str) -> Windows:
         settings = self.config.training(REFERENCE)

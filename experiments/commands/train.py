@@ -12,8 +12,9 @@ from experiments.config import TrainGansConfig, as_dict
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.data import open_dataset
-from experiments.stages.gan_training import Watching, train_gans
+from experiments.stages.gan_training import Watching, train_gans, unfinished
 from experiments.stages.gans import Gan
+from experiments.stages.plan import Plan
 from features.storage import Interrupted
 from wavegan import TrainingDiverged
 from wavegan.distributed import first
@@ -26,6 +27,7 @@ def train(
     command: str = "",
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    dry_run: bool = False,
 ) -> list[Gan]:
     """Train GANs, or what is left of it, in the folder ``out``; they and ``report.html`` are there.
 
@@ -35,6 +37,7 @@ def train(
     ----------
     command : the line that a reader types to do the same.
     progress, should_stop : as in `train_gans`.
+    dry_run : stop at the plan, and return no GANs.
 
     Raises
     ------
@@ -51,13 +54,20 @@ def train(
         channels=recipe.gan.channels,
         progress=progress,
     )
+    heard = dataset.of(dataset.split(config.data).train)
+    plan = Plan(len(dataset.recordings))
+    gans_left = unfinished(Run(out), heard, dataset.labels, recipe, config.seeds)
+    plan.add_gans(recipe, gans_left, dataset.labels, progress)
+    plan.say(progress, Path(out))
+    if dry_run:
+        return []
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     settings = {"recipe": as_dict(recipe), "data": as_dict(config.data), "command_line": command}
     with Run(out).working("train", settings, fixed) as run:
         try:
             gans = train_gans(
                 run,
-                dataset.of(dataset.split(config.data).train),
+                heard,
                 dataset.labels,
                 recipe,
                 seeds=config.seeds,

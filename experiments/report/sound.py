@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,6 @@ from features.augmentation import WaveformAugmentation
 from features.spectra import log_mel
 
 _RANGE_DB = 80.0  # between the darkest and the brightest colour of a spectrogram
-
-# Of each augmentation its setting, the value that leaves a clip alone, and words for a version.
-_ALTERED: Mapping[str, tuple[str, float, str]] = {
-    "noise": ("snr_db", 200.0, "noise, {:.3g} dB below"),
-    "gain": ("gain_db", 0.0, "gain {:+.3g} dB"),
-    "shift": ("shift", 0.0, "shift by {:+.0%}"),
-    "pitch": ("semitones", 0.0, "pitch {:+.3g} semitones"),
-    "stretch": ("rate", 1.0, "{:.3g} times as fast"),
-}
 
 
 @dataclass(frozen=True)
@@ -132,17 +123,7 @@ def altered_clips(
     For each title, words for each version and its audio (L, C).
     """
     original = np.asarray(audio, np.float32)
-    versions = {"as it is": original}
-    for name in augmentation.names:
-        if name == "polarity":  # half of its draws are the clip itself
-            versions["other polarity"] = -original
-            continue
-        setting, neutral, words = _ALTERED[name]
-        low, high = getattr(augmentation, setting)
-        value = low if abs(low - neutral) > abs(high - neutral) else high
-        alone: Any = {"names": (name,), setting: (value, value)}
-        version = replace(augmentation, **alone)(0, original, sample_rate)
-        versions[words.format(value).replace("-", "\N{MINUS SIGN}")] = np.asarray(version)
+    versions = {"as it is": original, **augmentation.versions(original, sample_rate)}
     return {
         title: {words: version[i] for words, version in versions.items()}
         for i, title in enumerate(titles)

@@ -17,6 +17,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run, Stage
 from experiments.stages.gans import GAN_LIST, Gan, find_gans, gan_seed
 from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
+from experiments.stages.plan import remember_gan_step
 from features import Recording
 from features.storage import write_json
 from wavegan import Job, Previews, Quality, TensorBoard, TrainingDiverged, train_together
@@ -82,11 +83,7 @@ def train_gans(
             )
         )
         judge = load_judge(Path(folder), len(labels), recipe.sample_rate)
-    plans = [
-        _Plan.make(run, recordings, labels, recipe, seed, of)
-        for seed in range(seeds)
-        for of in ([labels] if recipe.conditional else [(x,) for x in labels])
-    ]
+    plans = _plans(run, recordings, labels, recipe, seeds)
     if at_once is None:
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
         at_once = len(plans) if idle else 1
@@ -99,6 +96,23 @@ def train_gans(
         _train(run, team, recipe, tasks, progress, should_stop, watching, judge)
     first(lambda: write_json(run.path / GAN_LIST, [plan.stage.folder.name for plan in plans]))
     return find_gans(run.path)
+
+
+def unfinished(
+    run: Run, recordings: Sequence[Recording], labels: Sequence[str], recipe: Recipe, seeds: int
+) -> int:
+    """How many GANs `train_gans` would train."""
+    return sum(not p.stage.finished for p in _plans(run, recordings, labels, recipe, seeds))
+
+
+def _plans(
+    run: Run, recordings: Sequence[Recording], labels: Sequence[str], recipe: Recipe, seeds: int
+) -> list[_Plan]:
+    return [
+        _Plan.make(run, recordings, labels, recipe, seed, of)
+        for seed in range(seeds)
+        for of in ([labels] if recipe.conditional else [(x,) for x in labels])
+    ]
 
 
 @dataclass(frozen=True)
@@ -154,7 +168,7 @@ def _take_up(run: Run, plans: Sequence[_Plan]) -> None:
     for plan in plans:
         shorter = {} if RunFolder(plan.stage.part).steps() else _shorter(run, plan)
         if shorter:
-            shutil.rmtree(plan.stage.part)
+            shutil.rmtree(plan.stage.part, ignore_errors=True)
             shorter[max(shorter)].rename(plan.stage.part)
             (plan.stage.part / "stage.json").unlink(missing_ok=True)
 
@@ -220,9 +234,14 @@ def _train(
         for i, plan in enumerate(team)
     ]
     ended: Sequence[_Plan] = ()
+    done = max(RunFolder(team[0].stage.part).steps(), default=0)
+    progress.compiling(tasks[0], done, steps)
     try:
-        train_together(jobs, config, recipe.gan_train, should_stop=should_stop)
+        trained = train_together(jobs, config, recipe.gan_train, should_stop=should_stop)
         ended = team
+        rate = trained[0].history[-1]["gan/steps_per_second"]
+        if rate and len(team) == 1 and jax.process_index() == 0:
+            remember_gan_step(config, recipe.gan_train, 1 / rate)
     except TrainingDiverged as error:
         ended = [p for p in team if RunFolder(p.stage.part).steps()[-1:] == [steps]]
         names = ", ".join(p.name for p in team if p not in ended)
@@ -272,5 +291,5 @@ def _note(metrics: Mapping[str, float]) -> str:
             f"kernel distance {distance:.3g} ± {metrics['quality/kernel_distance_error']:.2g}"
         )
     if "quality/enough_since" in metrics:
-        words.append(f"no better since step {metrics['quality/enough_since']:.0f}")
+        words.append(f"no better since step {metrics['quality/enough_since']:,.0f}")
     return "  ".join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import shutil
 import time
@@ -24,6 +25,7 @@ from classifiers import (
 )
 from experiments.config import as_dict
 from experiments.recipes import Recipe
+from experiments.run import Run
 from experiments.stages.examples import Examples, Material
 from features import Clips, Rows, Standardizer, extractors
 from features.augmentation import FeatureAugmentation
@@ -119,6 +121,22 @@ class Outcome:
         ]
 
 
+def is_done(run: Run, trial: Trial, recipe: Recipe, settings: FitConfig) -> bool:
+    """Whether a run holds such a trial, by all but the examples, which are not made for this."""
+    wanted = {
+        "architecture": recipe.architecture,
+        "options": dict(recipe.options),
+        "fit": as_dict(settings),
+        "seed": trial.seed,
+    }
+    wanted = json.loads(json.dumps(wanted))
+    for file in (run.path / "stages").glob(f"classifier-{glob.escape(trial.name)}-*/stage.json"):
+        inputs = json.loads(file.read_text(encoding="utf-8"))["inputs"]
+        if all(inputs.get(name) == value for name, value in wanted.items()):
+            return True
+    return False
+
+
 def run_trial(
     trial: Trial,
     material: Material,
@@ -170,7 +188,8 @@ def run_trial(
         with replacing(folder / "probabilities.npy") as temporary:
             np.save(temporary, predict(model, Rows([test.features], scaler=scaler)))
         save(model, folder / CLASSIFIER, metadata=_described(trial, material, scaler))
-        write_json(folder / "timing.json", {"seconds": round(time.monotonic() - started, 2)})
+        seconds = round(time.monotonic() - started, 2)
+        write_json(folder / "timing.json", {"seconds": seconds})
         shutil.rmtree(folder / "fit")  # only needed to resume
 
     folder = material.run.stage(f"classifier-{trial.name}", inputs, build)
@@ -214,6 +233,7 @@ def _fitted(
         done, total = (int(metrics[f"classifier/{name}"]) for name in ("step", "total_steps"))
         material.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
 
+    material.progress.compiling(task)
     try:
         history = fit(
             model,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from features.augmentation import (
     AUGMENTATIONS,
-    WAVEFORM_AUGMENTATIONS,
+    BUILT_IN,
     WaveformAugmentation,
     add_noise,
     change_gain,
@@ -170,7 +170,7 @@ def test_draws_differ_between_seeds_and_clips():
     assert (distances + np.eye(10) > 0.05).all()
 
 
-@pytest.mark.parametrize("name", WAVEFORM_AUGMENTATIONS)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_each_name_does_something_of_its_own(name):
     alone = np.asarray(WaveformAugmentation((name,))(3, NOISE, RATE))
     assert np.abs(alone - NOISE).max() > 1e-3
@@ -182,6 +182,19 @@ def test_a_draw_does_not_depend_on_the_other_names():
     np.testing.assert_allclose(np.abs(both), np.abs(gain), rtol=1e-6)
     other = WaveformAugmentation(("gain", "polarity"))(3, NOISE, RATE)
     np.testing.assert_array_equal(other, both)
+
+
+@pytest.mark.parametrize("shape", [(5, 4000), (4000,)])
+def test_mono_clips_need_no_channel_axis(shape):
+    """Of one clip the key is split for one."""
+    clips = NOISE[:1] if len(shape) == 1 else NOISE
+    for change in (
+        lambda audio: add_noise(KEY, audio),
+        lambda audio: pitch_shift(KEY, audio, n_fft=256),
+        lambda audio: WaveformAugmentation(("gain", "shift"))(3, audio, RATE),
+    ):
+        found = change(clips.reshape(shape))
+        np.testing.assert_array_equal(found, np.asarray(change(clips)).reshape(shape))
 
 
 def test_channels_stay_together():
@@ -234,6 +247,7 @@ def test_lists_that_mean_nothing(names, said):
     [
         ({"names": ()}, "one or more"),
         ({"names": ("mixup",)}, "no augmentation 'mixup'"),
+        ({"names": ("gain",), "snr_db": (1.0, 2.0)}, "snr_db is no setting of gain, .* gain_db"),
         ({"snr_db": (40.0, 10.0)}, "snr_db"),
         ({"rate": (0.0, 1.0)}, "rate.*above 0"),
         ({"semitones": (float("nan"), 1.0)}, "semitones"),

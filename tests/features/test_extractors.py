@@ -18,9 +18,9 @@ from features.extractors import (
     Mfcc,
     Picture,
     as_dict,
-    extractor,
     from_dict,
     mono,
+    register_extractor,
 )
 
 RATE = 8000
@@ -85,11 +85,11 @@ def test_an_altered_copy_is_of_the_clip_whatever_its_batch():
 
 
 def test_a_users_own_is_one_entry(registry, tmp_path):
-    assert extractor(Loudness) is Loudness
+    assert register_extractor(Loudness) is Loudness
     make = from_dict(json.loads(json.dumps(as_dict(Loudness((256, 1000))))))
     assert make == Loudness((256, 1000))
     assert extract(NOISE, make, sample_rate=RATE, cache_dir=tmp_path).shape == (2, 21, 1)
-    extractor(Loudness)  # its module loaded again
+    register_extractor(Loudness)  # its module loaded again
 
 
 class Loose:
@@ -120,13 +120,13 @@ class Unsaid:
 )
 def test_an_entry_that_lacks_something(registry, kind, lacking):
     with pytest.raises(TypeError, match=lacking):
-        extractor(kind)
+        register_extractor(kind)
     assert kind.__name__ not in registry
 
 
 def test_a_name_that_is_taken(registry):
     with pytest.raises(ValueError, match=r"an extractor Mfcc already, of features\.extractors"):
-        extractor(
+        register_extractor(
             type("Mfcc", (Loudness,), {"__dataclass_params__": Loudness.__dataclass_params__})
         )
     assert registry["Mfcc"] is Mfcc

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 
 from features.clips import Clips
 from features.dataset import Track, scan_tracks
-from features.splits import LeakError, LeakWarning, Split, check_disjoint, split_clips, split_tracks
+from features.splits import (
+    SPLITS,
+    LeakError,
+    LeakWarning,
+    Split,
+    check_disjoint,
+    register_split,
+    split_clips,
+    split_tracks,
+)
 
 
 def track(label: str, name: str, group: str | None = None) -> Track:
@@ -260,3 +270,58 @@ def test_fsdd_by_speaker(shared_data):
     split = split_tracks(scan_tracks(shared_data / "fsdd"), by="group")
     assert [len({t.group for t in s}) for s in (split.train, split.valid, split.test)] == [4, 1, 1]
     assert set(labels(split.test).values()) == {50}
+
+
+@pytest.fixture
+def splits():
+    """The entries as they were, whatever a test registers."""
+    before = dict(SPLITS)
+    yield SPLITS
+    SPLITS.clear()
+    SPLITS.update(before)
+
+
+def backwards(tracks, fractions, seed, lists):
+    """The last tracks of each label first."""
+    order = sorted(tracks, key=lambda t: int(t.track_id[2:]), reverse=True)
+    return [order[:14], order[14:18], order[18:]]
+
+
+def of_ten():
+    return [Track(Path(f"{g}.{i}.wav"), g, f"{g}.{i}", f"{g}.{i}") for g in "ab" for i in range(10)]
+
+
+def test_a_users_own_split_is_one_entry(splits):
+    register_split("backwards", "the last first")(backwards)
+    found = split_tracks(of_ten(), by="backwards")
+    assert (found.by, found.leaks) == ("backwards", False)
+    assert [len(side) for side in (found.train, found.valid, found.test)] == [14, 4, 2]
+    with pytest.raises(ValueError, match=r"by='backward': use 'track', .* or 'backwards'"):
+        split_tracks(of_ten(), by="backward")
+
+
+def test_a_users_own_split_is_checked_like_any_other(splits):
+    register_split("leaky", "x")(lambda tracks, fractions, seed, lists: [tracks, [], tracks[:1]])
+    with pytest.raises(LeakError, match="1 tracks are in both train and test"):
+        split_tracks(of_ten(), by="leaky")
+    register_split("strange", "x")(lambda *given: [1, 2])
+    with pytest.raises(ValueError, match=r"'strange' gave .* three lists of the tracks"):
+        split_tracks(of_ten(), by="strange")
+    register_split("listed", "x", needs=("lists",))(lambda *given: backwards(*given))
+    with pytest.raises(ValueError, match="by='listed' needs lists="):
+        split_tracks(of_ten(), by="listed")
+
+
+def test_a_split_that_is_no_entry(splits):
+    with pytest.raises(ValueError, match=r"split 'track' already, features\.splits\._by_track"):
+        register_split("track", "mine")(backwards)
+    with pytest.raises(ValueError, match="of='songs'"):
+        register_split("mine", "mine", of="songs")
+    assert list(splits) == ["track", "group", "gtzan-filtered", "chunk"]
+    assert [name for name, rule in splits.items() if rule.leaks] == ["chunk"]
+
+
+def test_errors_speak_of_arguments_not_of_options(tmp_path):
+    with pytest.raises(ValueError, match="by='track'") as error:
+        split_tracks([replace(t, group=t.label) for t in of_ten()], by="group")
+    assert "--" not in str(error.value)

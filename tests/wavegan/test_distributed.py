@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from wavegan import load
+from wavegan.devices import device_memory
 from wavegan.distributed import agreed, fetched, first, join
-from wavegan.memory import device_memory
 from wavegan.run_folder import RunFolder
 
 # What both processes do; each prints a line for each thing to be seen.

@@ -188,7 +188,7 @@ def hinge(**changed):
 def test_a_loss_of_ones_own_trains_and_resumes(own_losses, audio, config, train_config, tmp_path):
     """And the same name with another function is another loss, in the same session."""
     own_losses["hinge"] = hinge()
-    run, settings = tmp_path / "run", replace(train_config, loss="hinge", steps=4)
+    run, settings = tmp_path / "run", replace(train_config, loss="hinge", critic_steps=1, steps=4)
     whole = train(audio, config, settings)
     train(audio, config, replace(settings, steps=2), run_dir=run)
     resumed = train(audio, config, settings, run_dir=run)

@@ -12,13 +12,8 @@ import numpy as np
 import pytest
 
 from wavegan import TrainConfig, WaveGANConfig
-from wavegan.memory import needed_bytes
-from wavegan.step import (
-    compiled_step,
-    device_mesh,
-    initial_state,
-    place,
-)
+from wavegan.devices import device_mesh, needed_bytes, place
+from wavegan.step import compiled_step, initial_state
 
 MESH = device_mesh(1, 8, jax.devices()[:1])
 
@@ -233,7 +228,8 @@ DEVICES = """
 import json, sys
 import jax, jax.numpy as jnp, numpy as np
 from wavegan import TrainConfig, WaveGANConfig
-from wavegan.step import CLIP_AXES, compiled_step, device_mesh, initial_state, place
+from wavegan.devices import CLIP_AXES, device_mesh, place
+from wavegan.step import compiled_step, initial_state
 
 def losses(config, settings, gans, devices):
     mesh = device_mesh(gans, settings.batch_size, devices)

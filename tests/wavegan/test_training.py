@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +22,14 @@ from wavegan import (
     TrainingInterrupted,
     WaveGANConfig,
     load,
+    seconds_per_step,
     train,
+    training,
+    training_states,
 )
 from wavegan.run_folder import RunFolder
 from wavegan.step import initial_state
+from wavegan.training_run import Job, TrainingRun
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,13 @@ def test_a_run_learns(audio, config, train_config):
     assert abs(before) < 0.1
     assert 0.2 < result.generator(latents).mean() < 0.7
     assert 0.2 < result.ema_generator(latents).mean() < 0.7
+
+
+def test_a_result_in_a_line(result):
+    assert repr(result) == (
+        "TrainResult(step 6, 6 rows of history, "
+        "Generator(num_samples=128, dim=2, latent_dim=4: 573 weights))"
+    )
 
 
 def test_the_seed_decides(result, audio, config, train_config):
@@ -346,6 +358,22 @@ def test_a_lazy_penalty_stays_in_the_metrics(audio, config, train_config, tmp_pa
     assert same(weights(train(audio, config, lazy, run_dir=tmp_path)), weights(result))
 
 
+def test_states_for_timing_are_those_of_training(result, audio, config, train_config):
+    states = training_states(audio, config, train_config)
+    sixth = jax.device_get(next(itertools.islice(states, train_config.steps - 1, None)))
+    ours = [jax.tree.map(lambda x: x[0], sixth[name]) for name in ("generator", "ema", "critic")]
+    assert same([jax.tree.leaves(x) for x in ours], [jax.tree.leaves(x) for x in weights(result)])
+    assert next(states)["step"] == train_config.steps + 1, "there is no end"
+
+
+def test_the_pace_is_the_median_round_of_penalties(audio, config, train_config, monkeypatch):
+    """Two rounds of a second and one of ten: four steps a round, whatever compiling took."""
+    ticks = iter([0, 1, 1, 11, 11, 12])
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    lazy = replace(train_config, penalty_every=4)
+    assert seconds_per_step(audio, config, lazy, seconds=11.5) == 0.25
+
+
 def test_classes_are_learned(config, train_config):
     """Recordings of class 0 lie around 0.4, those of class 1 around -0.4."""
     noise = np.random.default_rng(0).uniform(-0.4, 0.4, (8, 300, 1))
@@ -396,6 +424,15 @@ def test_a_folder_of_a_later_version(finished_run, audio, config, train_config):
         load(finished_run)
     with pytest.raises(ValueError, match=r"train\.momentum is 0\.5 there and None here"):
         train(audio, config, train_config, run_dir=finished_run)
+
+
+def test_audio_beyond_full_scale_is_warned_of(audio, config, train_config):
+    """A generator ends in a tanh: it can't make it. Rounding is no matter."""
+    short = replace(train_config, steps=1)
+    with pytest.warns(UserWarning, match=r"the audio reaches 2\.5, beyond the ±1 .* divide it"):
+        TrainingRun(Job([*audio[1:], audio[0] * 2.5 / audio[0].max()]), config, short)
+    TrainingRun(Job([*audio[1:], audio[0] * 1.00001 / audio[0].max()]), config, short)
+    TrainingRun(Job(audio * 9), config, replace(short, peak_normalize=True))
 
 
 def test_audio_and_labels_that_do_not_fit(audio, config, train_config, tmp_path):

@@ -262,8 +262,9 @@ def test_the_digest_tells_sets_apart():
         (np.zeros((0, 8, 1), np.float32), "no audio to train on"),
         ([np.zeros((8, 1)), np.zeros((3, 1))], r"recording 1 has 3 samples, .* 4: .*pad_end"),
         ([np.zeros((8, 1)), np.zeros((8, 2))], r"recording 1 must be \(samples, 1\), .*\(8, 2\)"),
-        ([np.zeros(8)], r"recording 0 must be \(samples, 1\), found \(8,\)"),
-        (np.zeros((8, 1), np.float32), r"recording 0 must be \(samples, 1\), found \(1,\)"),
+        ([np.zeros((8, 1, 1))], r"recording 0 must be \(samples, 1\), found \(8, 1, 1\)"),
+        (np.zeros((8, 1), np.float32), r"must be recordings, found one of .*\(8, 1\): give \[a"),
+        (np.zeros(8, np.float32), r"must be recordings, found one of shape \(8,\): give \[audio\]"),
         ([np.zeros((8, 1)), np.full((8, 1), np.nan)], "recording 1 holds NaN or Inf"),
         ([np.full((8, 1), -np.inf)], "recording 0 holds NaN or Inf"),
         ([np.zeros((8, 1), np.int32)], "recording 0 .*int32"),
@@ -474,3 +475,29 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
     before, after = map(int, done.stdout.split())
     assert after - before < 64  # MB
+
+
+# Mono without its channel
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_mono_may_lack_its_channel(store):
+    audio = np.random.default_rng(0).uniform(-1, 1, (3, 40, 1)).astype(np.float32)
+    options = {"num_samples": 8, "channels": 1, "store": store, "peak_normalize": True}
+    whole = Windows(audio, **options)
+    for flat in (audio[..., 0], list(audio[..., 0])):
+        windows = Windows(flat, **options)
+        assert windows.digest() == whole.digest()
+        one, other = (w.draw(jax.random.key(0), (5,)).clips for w in (windows, whole))
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"recording 0 must be \(samples, 2\), found \(40,\)"):
+        Windows(audio[..., 0], num_samples=8, channels=2)
+
+
+def test_the_peak_is_that_of_the_audio_as_given():
+    loud = np.zeros((2, 40, 1), np.float32)
+    loud[1, 3] = -2.5
+    for normalize in (False, True):
+        windows = Windows(loud, num_samples=8, channels=1, peak_normalize=normalize)
+        assert windows.peak == 2.5
+    assert Windows(np.full((1, 40, 1), 9, np.int16), num_samples=8, channels=1).peak == 0

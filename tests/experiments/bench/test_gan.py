@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from experiments.bench import gan
-from wavegan import networks, step
+from wavegan import devices, networks, step
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.train_config import TrainConfig
 
@@ -27,17 +27,17 @@ def test_operations_are_those_that_xla_counts(monkeypatch):
     monkeypatch.setattr(networks, "strided_conv", gan._direct_conv)
     monkeypatch.setattr(networks, "transposed_conv", gan._direct_transposed)
     config, train_config = WaveGANConfig(dim=16), TrainConfig(batch_size=2, critic_steps=2)
-    mesh = step.device_mesh(1, 2, jax.devices()[:1])
+    mesh = devices.device_mesh(1, 2, jax.devices()[:1])
     state = jax.eval_shape(lambda: step.initial_state(config, train_config, jax.random.key(0)))
     real = jax.ShapeDtypeStruct((2, 2, config.num_samples, 1), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    players = step._Players(config, train_config, True, mesh)
+    players = step.Players(config, train_config, True, mesh)
 
     def critic_step(state, real, key):
         return players.critic_step(state, real[0], None, key)[0]
 
     def iteration(state, real, key):
-        return step._step(config, train_config, True, mesh, state, real, None)[0]
+        return step.training_step(config, train_config, True, mesh, state, real, None)[0]
 
     for function, count in (
         (critic_step, gan.critic_step_flops(config, 2)),

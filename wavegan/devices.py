@@ -1,23 +1,78 @@
-"""Whether a training step fits on the device, and what is said where it does not."""
+"""The devices that train: how GANs and batches lie on them, and whether a step fits."""
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
 
 from wavegan.distributed import first
-from wavegan.networks import WaveGANConfig
-from wavegan.step import State, compiled_step
 from wavegan.train_config import TrainConfig
+
+CLIP_AXES = ("gan", None, "data")  # of clips (gans, critic_steps, n, length, c) and their labels
 
 
 class OutOfDeviceMemory(RuntimeError):
     """The training step does not fit on the device."""
+
+
+def device_mesh(gans: int, batch_size: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """All devices as a mesh ("gan", "data"): GANs first, then the clips of a batch.
+
+    As many devices as divide the batch are used.
+    """
+    devices = jax.devices() if devices is None else devices
+    along_gans = math.gcd(gans, len(devices))
+    along_data = len(devices) // along_gans
+    while batch_size % along_data:
+        along_data -= 1
+    used = np.array(devices[: along_gans * along_data]).reshape(along_gans, along_data)
+    return Mesh(used, ("gan", "data"))
+
+
+def place(tree: Any, mesh: Mesh, *axes: str | None) -> Any:
+    """Arrays on the devices of ``mesh``, their leading axes along its ``axes``."""
+    sharding = NamedSharding(mesh, PartitionSpec(*axes))
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def one(leaf: Any) -> Array:  # every process holds the whole and gives its devices' part
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__)
+
+    return jax.tree.map(one, tree)
+
+
+def whole_mesh(gans: int, batch_size: int) -> Mesh:
+    """The mesh of all devices, some of each process; a warning tells of those left out.
+
+    Raises
+    ------
+    ValueError
+        Where a process would have no device in it.
+    """
+    mesh, processes = device_mesh(gans, batch_size), jax.process_count()
+    used, there = mesh.devices.size, len(jax.devices())
+    if len({device.process_index for device in mesh.devices.flat}) < processes:
+        raise ValueError(
+            f"batch_size {batch_size} can't be divided among the {there} devices of {processes} "
+            f"processes: take a multiple of {there}, or fewer processes"
+        )
+    if used < there:
+        warnings.warn(
+            f"{used} of {there} devices are used: batch_size {batch_size} can't be divided among "
+            "more",
+            stacklevel=4,
+        )
+    return mesh
 
 
 def device_memory() -> int:
@@ -41,10 +96,13 @@ def needed_bytes(program: jax.stages.Compiled) -> int:
     )
 
 
-def fitted(config: WaveGANConfig, train_config: TrainConfig, mesh: Mesh, gans: int) -> TrainConfig:
+def fitted(
+    train_config: TrainConfig, compiled: Callable[[TrainConfig], jax.stages.Compiled]
+) -> TrainConfig:
     """The configuration with as few parts of a batch as fit on the device, if it leaves that open.
 
-    Where more than one are needed, a warning says so.
+    Where more than one are needed, a warning says so. ``compiled`` gives the step of a
+    configuration.
     """
     limit, batch = first(device_memory), train_config.batch_size
     given = train_config.accumulate
@@ -54,22 +112,22 @@ def fitted(config: WaveGANConfig, train_config: TrainConfig, mesh: Mesh, gans: i
         if parts < least:  # can't be enough: what is not the batch's share stays
             continue
         fitted = replace(train_config, accumulate=parts)
-        needed = needed_bytes(compiled_step(config, fitted, mesh, gans=gans))
+        needed = needed_bytes(compiled(fitted))
         if needed <= limit:
             if parts > 1 and not given:
                 warnings.warn(
                     f"a batch of {batch} needs more than the device's {limit / 1e9:.1f} GB: its "
                     f"gradients are added up over {parts} parts",
-                    stacklevel=3,
+                    stacklevel=5,
                 )
             return fitted
         least = parts * needed / limit / 2
     raise OutOfDeviceMemory(_too_large(needed, limit, train_config))
 
 
-def run(
-    program: jax.stages.Compiled, state: State, batch: tuple, *, wait: bool
-) -> tuple[State, dict[str, Any]]:
+def advance(
+    program: jax.stages.Compiled, state: Any, batch: tuple, *, wait: bool
+) -> tuple[Any, dict[str, Any]]:
     """A step; ``wait`` for its end, for memory may run out after it has begun."""
     try:
         new = program(state, *batch)

@@ -9,8 +9,8 @@ from wavegan import (
     OutOfDeviceMemory,
     train,
 )
-from wavegan.memory import needed_bytes
-from wavegan.step import compiled_step, device_mesh
+from wavegan.devices import device_mesh, needed_bytes
+from wavegan.step import compiled_step
 
 
 def needed(config, train_config, parts):
@@ -23,7 +23,7 @@ def test_a_step_that_does_not_fit_is_done_in_parts(audio, config, train_config, 
     large = replace(train_config, batch_size=64, critic_steps=1, steps=2)
     whole, half = (needed(config, large, parts) for parts in (None, 2))
     assert half < whole
-    monkeypatch.setattr("wavegan.memory.device_memory", lambda: whole - 1)
+    monkeypatch.setattr("wavegan.devices.device_memory", lambda: whole - 1)
     with pytest.warns(UserWarning, match=r"a batch of 64 needs more .* added up over 2 parts"):
         result = train(audio, config, large)
     expected = train(audio, config, replace(large, accumulate=2))
@@ -32,7 +32,7 @@ def test_a_step_that_does_not_fit_is_done_in_parts(audio, config, train_config, 
 
 def test_what_does_not_fit_is_refused(audio, config, train_config, monkeypatch, tmp_path):
     large = replace(train_config, batch_size=64, critic_steps=1, steps=2, accumulate=2)
-    monkeypatch.setattr("wavegan.memory.device_memory", lambda: 10_000)
+    monkeypatch.setattr("wavegan.devices.device_memory", lambda: 10_000)
     found = rf"needs {needed(config, large, 2) / 1e9:.2f} GB on each device, which has 0\.00 GB"
     with pytest.raises(OutOfDeviceMemory, match=rf"{found}: .*batch_size \(found 64\).*found 2\)"):
         train(audio, config, large)

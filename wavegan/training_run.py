@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +23,7 @@ from wavegan.train_config import CADENCE, TrainConfig
 from wavegan.watch import TrainingDiverged, Watch, refuse_broken
 from wavegan.windows import Recordings, Windows
 
+_FULL_SCALE = 1.0001  # what rounding makes of 1
 Inspector = Callable[[int, Generator], Mapping[str, float]]
 
 
@@ -38,7 +40,7 @@ class Job:
     inspect: Sequence[Inspector] = ()
 
 
-class Member:
+class TrainingRun:
     """One GAN in training, as the host sees it: its data, folder, metrics and best step."""
 
     def __init__(self, job: Job, config: WaveGANConfig, train_config: TrainConfig):
@@ -58,6 +60,13 @@ class Member:
             peak_normalize=train_config.peak_normalize,
             store=train_config.store,
         )
+        peak = self.windows.peak
+        if peak > _FULL_SCALE and not train_config.peak_normalize:
+            warnings.warn(
+                f"the audio reaches {peak:.4g}, beyond the ±1 that a generator can make: divide it "
+                f"by {peak:.4g}, or set peak_normalize=True",
+                stacklevel=4,
+            )
         self.folder = RunFolder(job.run_dir) if job.run_dir is not None else None
         self.watch = Watch()
         self.history: list[dict[str, float]] = []

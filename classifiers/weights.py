@@ -1,0 +1,117 @@
+"""Initial weights, drawn on the host: bit for bit those of JAX's initialisers, and no compiling.
+
+XLA compiles a program for each shape that is drawn, which takes longer than all the draws of a
+network. JAX's generator is Threefry (J. Salmon et al.: Parallel random numbers, 2011), of which
+value number i is a function of the key and i alone: NumPy computes the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from classifiers.chain import Shape
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_AT_A_TIME = 1 << 16  # values: what lies between the operations stays in the processor's cache
+
+
+def constant(shape: int | Shape, value: float = 0.0) -> Float[Array, "..."]:
+    """An array of one value."""
+    return jax.device_put(np.full(shape, value, np.float32))
+
+
+def glorot_uniform(key: PRNGKeyArray, shape: Shape) -> Float[Array, "..."]:
+    """Uniform within ±√(6 / (fan in + fan out)); fans are the taps times the channels."""
+    if not _on_host(key):
+        return nnx.initializers.glorot_uniform()(key, shape)
+    mean_fan = math.prod(shape[:-2]) * (shape[-2] + shape[-1]) / 2
+    limit = np.sqrt(3 * np.float32(1 / mean_fan))
+    return jax.device_put(_uniform(key, math.prod(shape), np.float32(-1), limit).reshape(shape))
+
+
+def orthogonal(key: PRNGKeyArray, shape: tuple[int, int]) -> Float[Array, "rows columns"]:
+    """Orthonormal rows, of which there are fewer than columns, uniformly distributed."""
+    rows, columns = shape
+    if not _on_host(key) or rows >= columns:
+        return nnx.initializers.orthogonal()(key, shape)
+    import scipy.linalg  # its LAPACK is what JAX calls on a CPU
+
+    above = np.nextafter(np.float32(-1), np.float32(0))
+    uniform = _uniform(key, rows * columns, above, np.float32(1))
+    q, r = scipy.linalg.qr(_normal(uniform).reshape(columns, rows), mode="economic")
+    return jax.device_put(np.ascontiguousarray((q * np.sign(np.diag(r))).T))
+
+
+def _on_host(key: PRNGKeyArray) -> bool:
+    """Whether the key is a value here, and of the generator that is known here."""
+    return (
+        not isinstance(key, jax.core.Tracer)
+        and str(jax.random.key_impl(key)) == "threefry2x32"
+        and jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
+    )
+
+
+def _uniform(key: PRNGKeyArray, count: int, low: np.float32, scale: np.float32) -> np.ndarray:
+    """``count`` values of [low, 1), times ``scale``."""
+    words = np.asarray(jax.random.key_data(key))
+    values = np.empty(count, np.float32)
+
+    def draw(start: int) -> None:
+        part = values[start : start + _AT_A_TIME]
+        bits = _threefry(words, start, len(part))
+        bits >>= np.uint32(9)
+        bits |= np.uint32(0x3F800000)  # the exponent of [1, 2)
+        np.subtract(bits.view(np.float32), np.float32(1), out=part)
+        part *= np.float32(1) - low
+        part += low
+        np.maximum(part, low, out=part)
+        part *= scale
+
+    starts = range(0, count, _AT_A_TIME)
+    if len(starts) == 1:
+        draw(0)
+        return values
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(draw, starts))
+    return values
+
+
+def _threefry(words: np.ndarray, start: int, count: int) -> np.ndarray:
+    """The bits (count,) of values ``start`` and following: both halves of each block, mixed."""
+    keys = (words[0], words[1], words[0] ^ words[1] ^ np.uint32(0x1BD11BDA))
+    numbers = np.arange(start, start + count, dtype=np.uint64)
+    left, right = (numbers >> np.uint64(32)).astype(np.uint32), numbers.astype(np.uint32)
+    high = np.empty_like(left)
+    with np.errstate(over="ignore"):
+        left += keys[0]
+        right += keys[1]
+        for i in range(5):
+            for turn in _ROTATIONS[i % 2]:
+                left += right
+                np.left_shift(right, np.uint32(turn), out=high)
+                right >>= np.uint32(32 - turn)
+                right |= high
+                right ^= left
+            left += keys[(i + 1) % 3]
+            right += keys[(i + 2) % 3] + np.uint32(i + 1)
+    left ^= right
+    return left
+
+
+_erf_inv: Callable[[np.ndarray], Array] = jax.jit(jax.lax.erf_inv)
+
+
+def _normal(uniform: np.ndarray) -> np.ndarray:
+    """Standard normal values made of uniform ones of (-1, 1)."""
+    blocks = np.zeros(-(-len(uniform) // _AT_A_TIME) * _AT_A_TIME, np.float32)
+    blocks[: len(uniform)] = uniform
+    parts = [np.asarray(_erf_inv(part)) for part in blocks.reshape(-1, _AT_A_TIME)]
+    return np.float32(np.sqrt(2)) * np.concatenate(parts)[: len(uniform)]

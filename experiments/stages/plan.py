@@ -1,0 +1,250 @@
+"""What a run is going to do, before it does it: how much, how long, and how much disk.
+
+The time of a step is remembered from earlier runs on this machine, and measured where none is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from classifiers import FitConfig, create, fit
+from experiments.config import as_dict
+from experiments.recipes import Recipe
+from experiments.report.formats import counted, duration
+from experiments.report.terminal import Progress
+from features import Clips
+from features.cache import default_cache_dir
+from features.storage import write_json
+from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig, seconds_per_step
+from wavegan.train_config import CADENCE
+
+_COPIES = 3  # of each weight in a checkpoint: itself, and Adam's two moments
+_TIMED = 4  # steps of a classifier
+
+
+@dataclass
+class Plan:
+    """What is still to be done.
+
+    Attributes
+    ----------
+    tracks, clips : of the data, real ones.
+    gans, gan_steps : to train, and the steps of all.
+    fits, fit_steps : classifiers to train, and the steps of all.
+    seconds : that the steps will take, about; None where nothing was measured.
+    disk_bytes : that it will write, about.
+    """
+
+    tracks: int = 0
+    clips: int = 0
+    gans: int = 0
+    gan_steps: int = 0
+    fits: int = 0
+    fit_steps: int = 0
+    seconds: float | None = None
+    disk_bytes: int = 0
+
+    def add_gans(
+        self, recipe: Recipe, count: int, labels: Sequence[str], progress: Progress
+    ) -> None:
+        """So many GANs of a recipe; their time is measured where somebody reads it."""
+        if not count:
+            return
+        config = replace(
+            recipe.clip_gan, num_classes=len(labels) if recipe.conditional and labels else 0
+        )
+        settings = recipe.gan_train
+        self.gans += count
+        self.gan_steps += count * settings.steps
+        generator, critic = (_size(kind, config) for kind in (Generator, Discriminator))
+        kept = min(settings.keep_checkpoints, 1 + settings.steps // settings.checkpoint_every)
+        self.disk_bytes += count * kept * 4 * (_COPIES * (generator + critic) + generator)
+        if not progress.quiet:
+            self._add(count * settings.steps * seconds_a_gan_step(config, settings, progress))
+
+    def add_fits(
+        self, recipe: Recipe, clips: Clips, count: int, steps: int, progress: Progress
+    ) -> None:
+        """So many classifiers of a recipe, of ``steps`` steps in all."""
+        if not count:
+            return
+        self.fits += count
+        self.fit_steps += steps
+        shape, num_classes = input_shape(recipe, clips.num_samples), len(clips.label_names)
+        model = nnx.eval_shape(lambda: _network(recipe, shape, num_classes))
+        weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model)))
+        self.disk_bytes += 4 * count * weights
+        if not progress.quiet:
+            self._add(steps * seconds_a_fit_step(recipe, shape, num_classes, progress))
+
+    def _add(self, seconds: float) -> None:
+        self.seconds = (self.seconds or 0.0) + seconds
+
+    def say(self, progress: Progress, folder: Path) -> None:
+        """Say it, and where the disk is too small for it."""
+        progress.say(str(self))
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        free = shutil.disk_usage(there).free
+        if free < self.disk_bytes:
+            progress.say(
+                f"only {free / 1e6:,.0f} MB are free in {there}: make room, or choose another --out"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __str__(self) -> str:
+        parts = [counted(self.tracks, "track")]
+        if self.clips:
+            parts.append(counted(self.clips, "real clip"))
+        for count, steps, what in (
+            (self.gans, self.gan_steps, "GAN"),
+            (self.fits, self.fit_steps, "classifier"),
+        ):
+            if count:
+                parts.append(f"{counted(count, what)} to train ({counted(steps, 'step')})")
+        if not self.gans and not self.fits:
+            parts.append("nothing left to train")
+        elif self.seconds is not None:
+            parts.append(f"about {duration(self.seconds)} of training")
+        parts.append(f"about {self.disk_bytes / 1e6:,.0f} MB of disk")
+        return "plan: " + ", ".join(parts)
+
+
+def steps_of(settings: FitConfig, examples: int) -> int:
+    """Steps of a fit on so many examples."""
+    return settings.steps or (settings.epochs or 1) * -(-examples // settings.batch_size)
+
+
+def input_shape(recipe: Recipe, num_samples: int) -> tuple[int, ...]:
+    """Shape of the features of a clip."""
+    audio = jax.ShapeDtypeStruct((1, num_samples, 1), np.float32)
+    return jax.eval_shape(lambda x: recipe.input(x, recipe.sample_rate), audio).shape[1:]
+
+
+# --- the time of a step --------------------------------------------------------------------------
+
+
+def seconds_a_gan_step(
+    config: WaveGANConfig, settings: TrainConfig, progress: Progress | None = None
+) -> float:
+    """Seconds that a generator step takes, with its critic steps: remembered, else measured."""
+
+    def measured() -> float:
+        if progress is not None:
+            progress.compiling("a step of a GAN, to tell how long all will take")
+        rng, count = np.random.default_rng(0), max(settings.batch_size, 2)
+        noise = rng.uniform(-0.5, 0.5, (count, config.num_samples, config.channels))
+        labels = np.arange(count) % config.num_classes if config.num_classes else None
+        return seconds_per_step(noise.astype(np.float32), config, settings, labels=labels)
+
+    return _remembered(_gan_key(config, settings), measured)
+
+
+def remember_gan_step(config: WaveGANConfig, settings: TrainConfig, seconds: float) -> None:
+    """Keep what a step took in a run, for the plans of later ones."""
+    _write(_gan_key(config, settings), seconds)
+
+
+def _gan_key(config: WaveGANConfig, settings: TrainConfig) -> dict[str, Any]:
+    fixed = {name: x for name, x in as_dict(settings).items() if name not in {*CADENCE, "seed"}}
+    return {"wavegan": as_dict(config), "train": fixed}
+
+
+def seconds_a_fit_step(
+    recipe: Recipe, shape: tuple[int, ...], num_classes: int, progress: Progress | None = None
+) -> float:
+    """Seconds that a training step of the recipe's network takes: remembered, else measured."""
+
+    def measured() -> float:
+        if progress is not None:
+            progress.compiling(f"a step of {recipe.name}, to tell how long all will take")
+        rng, size = np.random.default_rng(0), recipe.fit.batch_size
+        inputs = rng.normal(size=(size, *shape)).astype(np.float32)
+        times: list[float] = []
+        budget: dict[str, Any] = {"epochs": None, "patience": None, "eval_every": None}
+        settings = replace(recipe.fit, steps=_TIMED, schedule="constant", **budget)
+
+        def after_each_step() -> bool:
+            times.append(time.perf_counter())
+            return False
+
+        fit(
+            _network(recipe, shape, num_classes),
+            (inputs, np.arange(size) % num_classes),
+            None,
+            settings,
+            seed=0,
+            should_stop=after_each_step,
+        )
+        return (time.perf_counter() - times[0]) / (_TIMED - 1)
+
+    return _remembered(_fit_key(recipe, shape, num_classes), measured)
+
+
+def _fit_key(recipe: Recipe, shape: tuple[int, ...], num_classes: int) -> dict[str, Any]:
+    return {
+        "architecture": recipe.architecture,
+        "options": dict(recipe.options),
+        "input": [*shape, num_classes],
+        "batch": [recipe.fit.batch_size, recipe.fit.compute_dtype, recipe.fit.optimizer],
+    }
+
+
+def _network(recipe: Recipe, shape: tuple[int, ...], num_classes: int) -> nnx.Module:
+    return create(
+        recipe.architecture,
+        input_shape=shape,
+        num_classes=num_classes,
+        rngs=nnx.Rngs(0),
+        **recipe.options,
+    )
+
+
+def _size(kind: Callable[..., nnx.Module], config: WaveGANConfig) -> int:
+    """Numbers in a network's weights."""
+    network = nnx.eval_shape(lambda: kind(config, rngs=nnx.Rngs(0)))
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(network)))
+
+
+def _remembered(what: dict[str, Any], measured: Callable[[], float]) -> float:
+    known = _read().get(_name(what))
+    if known is None:
+        known = measured()
+        _write(what, known)
+    return known
+
+
+def _name(what: dict[str, Any]) -> str:
+    """What is timed, and where, as a short name."""
+    here = [jax.__version__, jax.devices()[0].device_kind, len(jax.devices()), os.cpu_count()]
+    text = json.dumps([what, here], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _file() -> Path:
+    return default_cache_dir() / "seconds-a-step.json"
+
+
+def _read() -> dict[str, float]:
+    try:
+        found = json.loads(_file().read_text(encoding="utf-8"))
+        return {name: float(seconds) for name, seconds in found.items() if 0 < seconds < 1e6}
+    except (OSError, ValueError, TypeError, AttributeError):  # a guess, not a result
+        return {}
+
+
+def _write(what: dict[str, Any], seconds: float) -> None:
+    write_json(_file(), _read() | {_name(what): seconds})

@@ -1,0 +1,136 @@
+"""Which side of a split each track, clip or group goes to, as indices."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from features.dataset import Track, gtzan_name
+
+SIDES = ("train", "valid", "test")
+
+
+def _order(seed: int, key: Hashable) -> bytes:
+    return blake2b(f"{seed}:{key}".encode(), digest_size=16).digest()
+
+
+def _counts(total: int, fractions: Sequence[float]) -> list[int]:
+    """``total`` by largest remainder, at least 1 wherever the fraction is not 0."""
+    exact = [total * fraction for fraction in fractions]
+    counts = [math.floor(value + 1e-9) for value in exact]
+    by_remainder = sorted(range(3), key=lambda i: round(counts[i] - exact[i], 9))
+    for i in by_remainder[: total - sum(counts)]:
+        counts[i] += 1
+    for i in range(3):
+        if fractions[i] > 0 and counts[i] == 0:
+            counts[counts.index(max(counts))] -= 1
+            counts[i] = 1
+    return counts
+
+
+def stratified(
+    labels: list[str], keys: list[str], fractions: Sequence[float], seed: int, what: str
+) -> list[list[int]]:
+    """Indices of each side."""
+    by_label: dict[str, list[int]] = defaultdict(list)
+    for i in sorted(range(len(labels)), key=lambda i: (_order(seed, keys[i]), i)):
+        by_label[labels[i]].append(i)
+    needed = sum(fraction > 0 for fraction in fractions)
+    sides: list[list[int]] = [[], [], []]
+    for label, members in sorted(by_label.items()):
+        if len(members) < needed:
+            raise ValueError(
+                f"class {label!r} has {len(members)} {what}, {needed} are needed for one on each "
+                "side; add some, leave the class out, or set the fraction of valid to 0"
+            )
+        train, valid, _ = _counts(len(members), fractions)
+        sides[0] += members[:train]
+        sides[1] += members[train : train + valid]
+        sides[2] += members[train + valid :]
+    return [sorted(side) for side in sides]
+
+
+def whole_groups(
+    tracks: list[Track], fractions: Sequence[float], seed: int, attempts: int = 32
+) -> list[list[int]]:
+    """Indices of each side, groups whole, as near to the fractions in each label as found.
+
+    Groups in an order of chance go one by one to the side that lacks most of their labels, else to
+    where they most reduce the squared relative distance from the wanted counts; of some such
+    orders the best result is taken.
+    """
+    labels = sorted({track.label for track in tracks})
+    members: dict[str, list[int]] = defaultdict(list)
+    for i, track in enumerate(tracks):
+        members[track.group].append(i)
+    sizes = {
+        group: np.bincount([labels.index(tracks[i].label) for i in indices], minlength=len(labels))
+        for group, indices in members.items()
+    }
+    used = [side for side in range(3) if fractions[side] > 0]
+    _require_groups(labels, sizes, len(used))
+    total = np.sum(list(sizes.values()), axis=0)
+    wanted = np.array([total * fractions[side] for side in used])
+
+    def distance(counts: np.ndarray) -> np.ndarray:
+        return ((counts / wanted - 1) ** 2).sum(axis=1)
+
+    best: tuple[float, dict[str, int]] = (math.inf, {})
+    for attempt in range(attempts):
+        counts, place = np.zeros_like(wanted), {}
+        for group in sorted(sizes, key=lambda g: _order(seed, f"{attempt}:{g}")):
+            size = sizes[group]
+            covered = ((counts == 0) & (size > 0)).sum(axis=1)
+            moved = distance(counts + size) - distance(counts)
+            place[group] = int(np.lexsort((moved, -covered))[0])
+            counts[place[group]] += size
+        score = float(distance(counts).sum())
+        if (counts > 0).all() and score < best[0]:
+            best = score, place
+    if not best[1]:
+        raise ValueError(
+            f"no way found to put the {len(sizes)} groups on {len(used)} sides with every class on "
+            "each; split by track (by='track'), or use other fractions, or more groups a class"
+        )
+    sides: list[list[int]] = [[], [], []]
+    for group, indices in members.items():
+        sides[used[best[1][group]]] += indices
+    return [sorted(side) for side in sides]
+
+
+def _require_groups(labels: list[str], sizes: dict[str, np.ndarray], needed: int) -> None:
+    for i, label in enumerate(labels):
+        groups = sorted(group for group, size in sizes.items() if size[i])
+        if len(groups) < needed:
+            raise ValueError(
+                f"class {label!r} has {len(groups)} group(s) ({', '.join(groups)}), {needed} are "
+                "needed for one on each side; split by track (by='track'), or add other artists "
+                "or speakers"
+            )
+
+
+def listed(tracks: list[Track], lists: str | Path) -> list[list[int]]:
+    """Indices of each side as three lists have it."""
+    index = {(track.label, gtzan_name(track.path.name)): i for i, track in enumerate(tracks)}
+    sides = []
+    for name in SIDES:
+        path = Path(lists) / f"{name}_filtered.txt"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such list; lists= is the folder of all three")
+        named = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        keys = ((gtzan_name(Path(n).parent.name), gtzan_name(n)) for n in named if n)
+        sides.append(sorted({index[key] for key in keys if key in index}))
+    for label in sorted({track.label for track in tracks}):
+        for name, side in zip(SIDES, sides, strict=True):
+            if not any(tracks[i].label == label for i in side):
+                raise ValueError(
+                    f"class {label!r} has none of its tracks in {Path(lists) / name}_filtered.txt, "
+                    "one is needed; split by track (by='track') for a part of GTZAN or another "
+                    "data set"
+                )
+    return sides

@@ -1,0 +1,47 @@
+"""The host's draws against JAX's own initialisers, bit for bit."""
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from classifiers.weights import constant, glorot_uniform, orthogonal
+
+INITIALISERS = nnx.initializers.glorot_uniform(), nnx.initializers.orthogonal()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shape"),
+    [
+        (glorot_uniform, INITIALISERS[0], (3, 3, 5, 7)),
+        (glorot_uniform, INITIALISERS[0], (300, 257)),  # more than is drawn at a time
+        (orthogonal, INITIALISERS[1], (150, 600)),
+        (orthogonal, INITIALISERS[1], (5, 5)),
+    ],
+)
+def test_the_host_draws_what_jax_draws(ours, theirs, shape):
+    key = jax.random.key(2**40 + 3)
+    found, expected = ours(key, shape), theirs(key, shape)
+    np.testing.assert_array_equal(found, expected)
+    assert (found.dtype, found.weak_type) == (expected.dtype, expected.weak_type)
+
+
+@pytest.mark.parametrize("draw", [glorot_uniform, orthogonal])
+def test_traced_keys_and_other_generators_are_drawn_from(draw):
+    key = jax.random.key(1)
+    traced = jax.jit(draw, static_argnums=1)(key, (4, 16))
+    np.testing.assert_allclose(draw(key, (4, 16)), traced, atol=1e-6)
+    other = draw(jax.random.key(1, impl="rbg"), (4, 16))
+    assert np.isfinite(other).all()
+    assert not np.allclose(other, traced)
+
+
+def test_nothing_is_compiled_for_a_shape(caplog):
+    key = jax.random.key(0)
+    glorot_uniform(key, (3, 4))
+    with jax.log_compiles():
+        glorot_uniform(key, (5, 6))
+        constant((7,))
+        assert not caplog.records
+        jax.numpy.zeros((7, 11))
+    assert "ompil" in caplog.text  # it would have been seen
