@@ -22,24 +22,25 @@ class FitConfig:
     batch_size : clips in a step.
     steps : optimiser steps to take.
     epochs : the same budget as passes over the training set.
-    learning_rate, optimizer : "adam", "rmsprop" (with Keras's constants) or "sgd".
+    learning_rate : of the optimiser.
+    optimizer : "adam", "rmsprop" (with Keras's constants) or "sgd".
     eval_every : steps between two evaluations; once an epoch by default. The last step is
         always evaluated.
     patience : stop after so many evaluations in a row without a lower validation loss; by
         default the whole budget is run. The best weights are restored in both cases.
     schedule : "constant", or "cosine", which lets the learning rate fall to zero along half a
         period over the whole budget.
-    warmup_steps : in which the learning rate first rises, in equal parts, to its full value.
-    momentum : of "sgd".
+    warmup_steps : steps in which the learning rate first rises to its full value.
+    momentum : of the optimiser "sgd".
     weight_decay : decoupled (arXiv 1711.05101): each step takes the learning rate times this
         share off every kernel; biases and the scales of a normalisation are left alone.
     class_weights : a weight for each class's share of the loss, which is summed over the clips
         of a batch and divided by their number; "balanced" takes N / (K · N_k) for the N_k
         training clips of class k of K. None weighs all alike.
     label_smoothing : this share of each target is spread evenly over the classes.
-    compute_dtype : "bfloat16" runs the network forward and backward in half the bits, which
-        an accelerator does faster (a CPU does not). Weights, optimiser, batch statistics,
-        loss and evaluation stay float32.
+    compute_dtype : "float32", or "bfloat16" for a network that runs in half the bits: faster on
+        an accelerator, not on a CPU. Weights, optimiser, batch statistics, loss and evaluation
+        stay float32.
     """
 
     batch_size: int = 64

@@ -1,26 +1,35 @@
-"""Experiments: each command of `wavegan` as a function, and what users add to them."""
+"""Experiments: each command of `wavegan` as a function, and what users add to them.
 
-from experiments.commands.classify import classify
-from experiments.commands.compare import compare
-from experiments.commands.generate import export, generate, interpolate
-from experiments.commands.predict import predict
-from experiments.commands.search import search
-from experiments.commands.study import study
-from experiments.commands.train import train
-from experiments.config import (
-    ClassifyConfig,
-    CompareConfig,
-    DataConfig,
-    GenerateConfig,
-    InterpolateConfig,
-    PredictConfig,
-    SearchConfig,
-    StudyConfig,
-    TrainGansConfig,
-)
-from experiments.recipes import RECIPES, Recipe
-from experiments.report.kit import FIGURES
-from experiments.stages.examples import ARMS, Arm
+A name is imported when it is first asked for, so that the command line starts at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from experiments.commands.classify import classify
+    from experiments.commands.compare import compare
+    from experiments.commands.generate import export, generate, interpolate
+    from experiments.commands.predict import predict
+    from experiments.commands.search import search
+    from experiments.commands.study import study
+    from experiments.commands.train import train
+    from experiments.config import (
+        ClassifyConfig,
+        CompareConfig,
+        DataConfig,
+        GenerateConfig,
+        InterpolateConfig,
+        PredictConfig,
+        SearchConfig,
+        StudyConfig,
+        TrainGansConfig,
+    )
+    from experiments.recipes import RECIPES, Recipe
+    from experiments.report.kit import FIGURES
+    from experiments.stages.examples import ARMS, Arm
 
 __all__ = [
     "ARMS",
@@ -47,3 +56,18 @@ __all__ = [
     "study",
     "train",
 ]
+
+_HOMES = {
+    "report.kit": ("FIGURES",),
+    "recipes": ("RECIPES", "Recipe"),
+    "stages.examples": ("ARMS", "Arm"),
+    "commands.generate": ("export", "generate", "interpolate"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    usual = "config" if name.endswith("Config") else f"commands.{name}"
+    home = next((home for home, names in _HOMES.items() if name in names), usual)
+    return getattr(import_module(f"experiments.{home}"), name)

@@ -30,7 +30,12 @@ class DataConfig:
     Attributes
     ----------
     root : folder of class folders; None is the embedded synthetic genres.
-    split, fractions, split_seed, split_lists : as `features.split_tracks` takes them.
+    split : "track" keeps the clips of a track on one side, "group" those of an artist or a
+        speaker, "gtzan-filtered" takes the sides from ``split_lists``; "chunk" keeps nothing
+        together.
+    fractions : shares of the tracks that train, validate and test.
+    split_seed : of the draw of the sides.
+    split_lists : folder of train_filtered.txt, valid_filtered.txt and test_filtered.txt.
     artist_index : file that names each GTZAN track's artist.
     skip_short : leave out tracks shorter than a clip instead of stopping.
     """
@@ -72,14 +77,14 @@ class CompareConfig:
     ----------
     recipe : classifier, features, clip and GAN.
     data : tracks and split.
-    seeds : paired runs of each arm, classifier seeds 0 … seeds - 1.
-    gan_seeds : GANs a genre; run i is augmented by the GANs of seed i modulo this.
+    seeds : paired runs of each arm, with classifier seeds from 0 on.
+    gan_seeds : GANs a genre, which the runs take in turn.
     steps : optimiser steps of every run; None follows the recipe's epochs over the real clips.
     synthetic_ratio : generated clips for each real training clip, genre by genre.
-    arms : of `ARMS`; the first is what the others are held against.
-    augment : of the classical arms, as `features.augmentation.parse_augmentations` takes it:
-        those of the waveform make the altered copies, those of features alter the batches.
-        None is all of the waveform.
+    arms : what is compared (names in `ARMS`); the others are held against the first.
+    augment : what the classical arms do to clips (see `parse_augmentations`): changes of the
+        waveform make altered copies, those of features alter the batches. Without it, all of
+        the waveform.
     at_once : GANs trained in one program; None is all on an accelerator, one on a CPU.
     """
 
@@ -147,13 +152,15 @@ class ClassifyConfig:
     ----------
     recipe : classifier, features, clip and training.
     data : tracks and fractions; its ``split`` is each of ``splits`` in turn.
-    splits : of `CLASSIFY_SPLITS`.
-    seeds : runs of each split; run i has classifier seed i and split seed ``split_seed`` + i.
-    one_split : every run on the sides of ``split_seed``.
+    splits : "track" keeps the clips of a track on one side, "group" those of an artist or a
+        speaker, "gtzan-filtered" takes the sides from lists; "chunk", of the published figures,
+        has clips of a track on several sides.
+    seeds : runs of each split; each has the next classifier seed and the next split seed.
+    one_split : every run on the sides of the first split seed.
     generated : run folder of GANs whose clips, as many as real ones of each class, are added
         to the training side.
-    augment : names as `features.augmentation.parse_augmentations` takes them: those of the
-        waveform make an altered copy of each training clip, those of features alter batches.
+    augment : what is done to training clips (see `parse_augmentations`): changes of the
+        waveform make an altered copy of each, those of features alter the batches.
     """
 
     recipe: Recipe
@@ -195,10 +202,11 @@ class TrainGansConfig:
     ----------
     recipe : clip, GAN and its training.
     data : tracks and split; the training side alone is heard.
-    seeds : GANs a class.
+    seeds : GANs a class, each with a seed of its own.
     at_once : GANs trained in one program; None is all on an accelerator, one on a CPU.
     quality : generated clips that the sample metrics are measured on; 0 measures none.
-    judge : also by a classifier of the training tracks: inception score, different bins.
+    judge : also measure them by a classifier of the training tracks: inception score,
+        different bins.
     tensorboard : write TensorBoard's event files, too.
     """
 
@@ -234,13 +242,13 @@ class GenerateConfig:
 
     Attributes
     ----------
-    run : run folder of `train` or `compare`, or an exported generator.
-    step : of this checkpoint, or "best"; None is the newest.
+    run : run folder of GANs, or an exported generator.
+    step : of which checkpoint, or "best"; None is the newest.
     label : only this class.
-    count : clips of each class; None is 16, or as many as there are ``latents``.
+    count : clips of each class; None is 16, or as many as there are latents.
     seed : of the latents.
-    latents : an .npy file (n, latent_dim) to make the clips from.
-    truncation : latents from ±T: less is more typical.
+    latents : .npy file of latents (n, latent_dim) to make the sounds of again.
+    truncation : latents are drawn from ± this; less is more typical.
     batch_size : clips at a time; less takes less memory.
     format : "wav" or "flac".
     sample_rate : Hz, where the run does not say.
@@ -269,12 +277,15 @@ class InterpolateConfig:
 
     Attributes
     ----------
-    run, step, format, sample_rate : as `GenerateConfig` takes them.
-    label : class of the first sound; of a run with one class, that one.
-    to_label : class of the last sound, by a conditional GAN; None is the same.
+    run : run folder of GANs, or an exported generator.
+    step : of which checkpoint, or "best"; None is the newest.
+    label : class of the first sound; None is the only one.
+    to_label : class of the last sound, of a conditional GAN; None is the same.
     seed : of the first sound.
-    to_seed : of the last; None is the next, or with ``to_label`` the same.
+    to_seed : of the last sound; None is the next seed, or the same where the class differs.
     steps : sounds, both ends among them.
+    format : "wav" or "flac".
+    sample_rate : Hz, where the run does not say.
     """
 
     run: Path
@@ -297,7 +308,7 @@ class PredictConfig:
 
     Attributes
     ----------
-    run : run folder of `classify`, or a classifier's file.
+    run : run folder of a classification, or a classifier's file.
     files : audio files, or folders of them.
     split : whose classifier; None is the first that does not leak.
     seed : which of the split's classifiers.
@@ -320,7 +331,7 @@ class SearchConfig:
     recipe : what is searched for; of `SPACES`.
     data : tracks and fractions of the runs that are to be kept clean.
     trials : how many are tried, those cut off with them.
-    held_out_seeds : the test tracks of split seeds ``split_seed`` … + this - 1 stay unseen.
+    held_out_seeds : the test tracks of so many split seeds, from the first on, stay unseen.
     seed : of the search.
     """
 
@@ -351,10 +362,13 @@ class StudyConfig:
     ----------
     data : tracks and split; the GANs are trained on the training side, all classes together.
     seconds : of training of each run.
-    seeds : runs of each variant, seeds 0 … seeds - 1.
-    variants : names in `VARIANTS`, the reference among them.
-    sample_rate, num_samples : Hz and length of a clip.
-    gan_dim, batch_size, learning_rate : of every variant alike.
+    seeds : runs of each variant, with seeds from 0 on.
+    variants : ways of training (names in `VARIANTS`), the reference among them.
+    sample_rate : Hz.
+    num_samples : length of a clip.
+    gan_dim : width of the networks of every variant.
+    batch_size : clips in each batch of every variant.
+    learning_rate : of both players of every variant.
     pad_end : fill tracks shorter than a clip with zeros.
     count : clips of each run that are measured, and real windows they are compared with.
     """

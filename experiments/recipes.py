@@ -34,7 +34,8 @@ class Recipe:
     name, about : how it is called, and a line on what it is.
     architecture, options : for `classifiers.create`.
     input : features of a clip.
-    sample_rate, num_samples : Hz and length of a clip, for real and synthetic ones alike.
+    sample_rate : Hz, of real and generated clips alike.
+    num_samples : length of a clip, real or generated.
     per_track : so many clips of each track; where tracks are too short for that, clips are
         shorter. None takes all that a track has.
     silence : "samples" or "frames" are taken out of a track before it is cut; None keeps it all.
@@ -44,7 +45,7 @@ class Recipe:
     published, note : the accuracy that its authors report, and what it is worth.
     takes : how long one training takes, and on what.
     gan, gan_train : the GAN of a comparison; its ``num_samples`` follows the recipe's.
-    conditional : one GAN for all classes, not one a class.
+    conditional : one GAN for all classes instead of one a class.
     search : what `recorded_search` reads, where a search found the sizes: tracks that it saw
         are no test tracks.
     """

@@ -5,7 +5,7 @@ import re
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from experiments.cli import _parser
+from experiments.cli import parsed
 
 
 class ExamplePage:
@@ -33,5 +33,5 @@ class ExamplePage:
         return names
 
     def parse(self, command: str):
-        """The options of a command as the command line takes them."""
-        return _parser().parse_args(command.replace("\\\n", " ").split("#")[0].split())
+        """The call of a command as the command line takes it."""
+        return parsed(command.replace("\\\n", " ").split("#")[0].split())

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from experiments.cli import _parser
+from experiments.cli import parsed
 from experiments.recipes import RECIPES
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -24,8 +24,7 @@ def test_every_command_is_one_the_parser_takes():
     assert len(commands) >= 5
     for command in commands:
         arguments = command.replace("\\\n", " ").split("#")[0].split()
-        options = _parser().parse_args(arguments)
-        assert getattr(options, "recipe", "demo") in {*RECIPES, "all"}
+        assert parsed(arguments).values.get("recipe", "demo") in {*RECIPES, "all"}
 
 
 def test_every_recipe_is_named():

@@ -44,15 +44,15 @@ class WaveGANConfig:
     kernel_size : taps of every convolution.
     num_classes : of a conditional GAN; 0 is unconditional. The class modulates the
         generator's channels and is projected in the discriminator (arXiv 1802.05637).
-    batch_norm : in the generator everywhere but at the output, in the discriminator from
-        layer 1 on.
+    batch_norm : batch normalisation, in the generator everywhere but at the output, in the
+        discriminator from layer 1 on.
     upsample : "zeros" (transposed convolutions) or "nn" (nearest neighbour, then a convolution).
     post_filter : taps of a last convolution without bias after the tanh (the reference has
         512); 0 switches it off.
     phase_shuffle : largest shift of the discriminator's phase shuffle, after its first four
         layers but never after the last one; 0 switches it off.
     phase_shuffle_by : one shift a "batch" (the reference) or an "example".
-    spectral_norm : of the discriminator's kernels (arXiv 1802.05957).
+    spectral_norm : spectral normalisation of the discriminator's kernels (arXiv 1802.05957).
     spectrogram_critic : a second critic on spectrograms of three resolutions, whose logit
         is added.
     conv_dtype : "float32", or "bfloat16" for what the convolutions multiply; everything

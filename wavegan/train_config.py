@@ -22,7 +22,7 @@ CADENCE = (
     "store",
 )
 DATA = ("slices", "overlap", "random_start", "pad_end", "peak_normalize")
-_CHOICES = {
+CHOICES = {
     "slices": ("anywhere", "grid", "first"),
     "store": ("auto", "device", "host"),
 }
@@ -34,18 +34,18 @@ class TrainConfig:
 
     Attributes
     ----------
-    loss : a name in `wavegan.LOSSES`.
+    loss : what the players minimise (a name in `wavegan.LOSSES`).
     batch_size : clips in each batch.
     steps : generator steps.
     critic_steps : critic steps, each on a fresh batch, before each generator step.
     seed : of the weights, the latents and the windows.
     learning_rate : of both players; None takes the loss's own.
     penalty_weight : of the gradient penalty; None takes the loss's own.
-    penalty_every : the penalty is laid on every so manieth step, and weighs as much more.
+    penalty_every : steps from one penalty to the next, which weighs as much more.
     ema_decay : of the moving average of the generator's weights.
-    augment : names in `wavegan.AUGMENTATIONS`, done to real and fake clips alike.
-    augment_probability : of each; None adapts it to how well the critic separates real from
-        generated clips (arXiv 2006.06676).
+    augment : done to real and generated clips alike (names in `wavegan.AUGMENTATIONS`).
+    augment_probability : of each augmentation; None adapts it to how well the critic separates
+        real from generated clips (arXiv 2006.06676).
     augment_target : the separation, in [-1, 1], that the probability is adapted to.
     augment_ramp : critic steps that take the probability from 0 to 1 at the fastest.
     accumulate : parts that a batch is worked in, one after another, to need less memory;
@@ -56,15 +56,17 @@ class TrainConfig:
     pad_end : fill the last slice, and recordings shorter than a clip, with zeros.
     peak_normalize : divide each recording by its largest magnitude.
     store : where recordings lie: on the "device", on the "host", or "auto".
-    log_every, checkpoint_every : in steps.
-    keep_checkpoints : the newest so many stay.
+    log_every : steps between two lines of the log.
+    checkpoint_every : steps between two checkpoints.
+    keep_checkpoints : how many of the newest stay.
     keep_hours : beside them, one checkpoint of every so many hours stays; None keeps none.
-    inspect_every : steps between two calls of the inspectors; 0 calls them at the end only.
-    keep_best : the inspectors' metric whose best checkpoint stays beside the newest; of one
-        that is not in `wavegan.METRICS` less counts as better.
-    patience : inspections without a better ``keep_best`` after which more training is said
-        to help no longer.
-    stop_when_done : stop there, unless the clips are silent or far from real ones.
+    inspect_every : steps between two inspections; 0 inspects at the end only.
+    keep_best : the metric whose best checkpoint stays beside the newest (of one that is not in
+        `wavegan.METRICS` less counts as better).
+    patience : inspections without a better value of that metric after which more training is
+        said to help no longer.
+    stop_when_done : stop when more training helps no longer, unless the clips are silent or
+        far from real ones.
     """
 
     loss: str = "wgan-gp"
@@ -102,7 +104,7 @@ class TrainConfig:
                 f"loss must be one of {', '.join(LOSSES)}; found {self.loss!r}. "
                 f"{LOSSES.unknown(self.loss)}"
             )
-        for name, accepted in _CHOICES.items():
+        for name, accepted in CHOICES.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(
                     f"{name} must be one of {', '.join(accepted)}; found {getattr(self, name)!r}"

@@ -29,7 +29,7 @@ from experiments.run import Run, environment
 from experiments.stages.data import Rows, cut, open_dataset, refuse_searched, say_groups
 from experiments.stages.examples import Arm, Material, altered, generated
 from experiments.stages.gans import Gan, find_gans, gan_of, refuse_leaks
-from experiments.stages.plan import Plan, steps_of
+from experiments.stages.plan import Plan, steps_of, total
 from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
 from features.augmentation import parse_augmentations
@@ -88,9 +88,9 @@ def classify(
         if not is_done(Run(out), Trial(split, arm.about, seed), recipe, recipe.fit):
             examples = len(rows["train"]) * (1 + len(arm.makers))
             plan.add_fits(recipe, clips, 1, steps_of(recipe.fit, examples), progress)
-    plan.say(progress, Path(out))
     if dry_run:
         return plan.as_dict()
+    plan.say(progress, Path(out))
     fixed = {"recipe": recipe.name, "data": dataset.digest}
     with Run(out).working("classify", as_dict(config), fixed) as run:
         features = extract(
@@ -218,14 +218,15 @@ def classify_all(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
     dry_run: bool = False,
-) -> str:
-    """Run each recipe in a folder of its own in ``out``; the table as text.
+) -> str | dict[str, Any]:
+    """Run each recipe in a folder of its own in ``out``; the table as text, or the plan of all.
 
     A recipe that can't be run stays in the table, with the reason. After each recipe the table
     so far is written: ``results.json``, ``table.md`` and ``report.html``.
     """
     out, progress = Path(out), progress or Progress(quiet=True)
     found: list[dict[str, Any]] = []
+    plans: list[dict[str, Any]] = []
     for config in configs:
         recipe = config.recipe
         if recipe.per_track == 1:  # the clip is the track: both splits are one
@@ -242,6 +243,7 @@ def classify_all(
                 dry_run=dry_run,
             )
             if dry_run:
+                plans.append(results)
                 continue
         except (ValueError, FloatingPointError) as error:
             progress.say(f"{recipe.name} failed: {error}")
@@ -249,7 +251,7 @@ def classify_all(
             results = {"recipe": recipe.name, "published": published, "error": str(error)}
         found.append(results)
         _write_table(out, found, command)
-    return recipe_table_text(found) if found else ""
+    return total(plans) if dry_run else recipe_table_text(found)
 
 
 def gather_recipes(out: Path) -> list[dict[str, Any]]:

@@ -83,6 +83,7 @@ def compare(
     plan = _plan(config, recipe, dataset, clips, settings, Run(out), progress)
     if dry_run:
         return plan.as_dict()
+    plan.say(progress, Path(out))
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     with Run(out).working("compare", as_dict(config), fixed) as run:
         gans: Sequence[Gan] = ()
@@ -177,7 +178,6 @@ def _plan(
     trials = (Trial(config.data.split, a, s) for a in config.arms for s in range(config.seeds))
     fits = sum(not is_done(run, trial, recipe, settings) for trial in trials)
     plan.add_fits(recipe, clips, fits, fits * (settings.steps or 0), progress)
-    plan.say(progress, run.path)
     return plan
 
 

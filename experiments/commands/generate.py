@@ -130,13 +130,13 @@ def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Wri
 
 def export(
     run: str | Path, file: str | Path, *, step: int | str | None = None, label: str | None = None
-) -> Gan:
-    """Write one generator of a run as one ``.safetensors`` file; return its GAN."""
+) -> tuple[Gan, int | None]:
+    """Write one generator of a run as one ``.safetensors`` file; return its GAN and step."""
     gan = _one_gan(Path(run), label)
-    generator, step = gan.generator(step)
-    metadata = {**gan.provenance, "step": step, "ema": True}
+    generator, found = gan.generator(step)
+    metadata = {**gan.provenance, "step": found, "ema": True}
     export_generator(generator, file, metadata=metadata)
-    return gan
+    return gan, found
 
 
 def _gans(run: Path, label: str | None) -> list[Gan]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -28,7 +29,7 @@ def train(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
     dry_run: bool = False,
-) -> list[Gan]:
+) -> list[Gan] | dict[str, Any]:
     """Train GANs, or what is left of it, in the folder ``out``; they and ``report.html`` are there.
 
     Of a distributed run every process makes the same call, and the first one writes.
@@ -37,7 +38,7 @@ def train(
     ----------
     command : the line that a reader types to do the same.
     progress, should_stop : as in `train_gans`.
-    dry_run : stop at the plan, and return no GANs.
+    dry_run : stop at the plan, and return it.
 
     Raises
     ------
@@ -58,9 +59,9 @@ def train(
     plan = Plan(len(dataset.recordings))
     gans_left = unfinished(Run(out), heard, dataset.labels, recipe, config.seeds)
     plan.add_gans(recipe, gans_left, dataset.labels, progress)
-    plan.say(progress, Path(out))
     if dry_run:
-        return []
+        return plan.as_dict()
+    plan.say(progress, Path(out))
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     settings = {"recipe": as_dict(recipe), "data": as_dict(config.data), "command_line": command}
     with Run(out).working("train", settings, fixed) as run:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,15 @@ class Plan:
             parts.append(f"about {duration(self.seconds)} of training")
         parts.append(f"about {self.disk_bytes / 1e6:,.0f} MB of disk")
         return "plan: " + ", ".join(parts)
+
+
+def total(plans: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Several plans of the same data as one."""
+    sums = {
+        name: sum(plan[name] or 0 for plan in plans)
+        for name in ("gans", "gan_steps", "fits", "fit_steps", "seconds", "disk_bytes")
+    }
+    return {name: max(plan[name] for plan in plans) for name in ("tracks", "clips")} | sums
 
 
 def steps_of(settings: FitConfig, examples: int) -> int:

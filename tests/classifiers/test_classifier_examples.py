@@ -20,7 +20,7 @@ def test_the_examples_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", PAGE.commands)
 def test_commands_parse(command):
-    assert callable(PAGE.parse(command).function)
+    assert callable(PAGE.parse(command).command.run)
 
 
 def test_every_command_is_seen():

@@ -56,7 +56,7 @@ def test_the_first_example_has_ten_lines():
 
 @pytest.mark.parametrize("command", PAGE.commands)
 def test_commands_parse(command):
-    assert callable(PAGE.parse(command).function)
+    assert callable(PAGE.parse(command).command.run)
 
 
 def test_every_command_is_seen():

@@ -1,0 +1,401 @@
+"""Options of a command line, most of them fields of a configuration dataclass.
+
+A field's type says how a text is read, its class's docstring what it does, and its value in the
+configuration that a command starts from what it is where it is not given. Nothing here knows of
+a command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+
+_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+_METAVARS = {int: "N", float: "X", str: "NAME", Path: "PATH"}
+
+
+class OptionError(ValueError):
+    """An option, or a file of options, that can't be used."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a command.
+
+    Attributes
+    ----------
+    name : without the dashes at its front.
+    kind : type of its value.
+    about : what it does.
+    default : its value where it is not given; `dataclasses.MISSING` of what must be given.
+    path : fields that lead to its value in the configuration; empty where it is not in there.
+    group : title that it is listed under.
+    choices : the names that it takes; empty where any text will do.
+    several : a text is several of the names, with commas.
+    metavar : what stands for its value in the help.
+    positional : it is given by its place.
+    """
+
+    name: str
+    kind: Any
+    about: str
+    default: Any = None
+    path: tuple[str, ...] = ()
+    group: str = ""
+    choices: Collection[str] = ()
+    several: bool = False
+    metavar: str = ""
+    positional: bool = False
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """The types of its value, but for None."""
+        union = get_args(self.kind) if isinstance(self.kind, UnionType) else (self.kind,)
+        return tuple(kind for kind in union if kind is not NoneType)
+
+    @property
+    def optional(self) -> bool:
+        """Whether its value may be None."""
+        return NoneType in get_args(self.kind)
+
+    @property
+    def listed(self) -> bool:
+        """Whether a text is several values, with commas."""
+        return self.several or any(get_origin(kind) is tuple for kind in self.kinds)
+
+    @property
+    def place(self) -> str:
+        """What stands for it in the usage, where it is given by its place."""
+        name = self.metavar or self.name.upper()
+        return f"{name} …" if self.listed else name if self.default is MISSING else f"[{name}]"
+
+    @property
+    def accepted(self) -> str:
+        """What it takes, in words."""
+        words = []
+        for kind in self.kinds:
+            of = get_args(kind)
+            if kind is str or of[:1] == (str,):
+                words.append(", ".join(self.choices))
+            elif of:
+                several = "numbers" if Ellipsis in of else f"{len(of)} numbers"
+                words.append(f"{several} with commas")
+            else:
+                words.append(_KINDS[kind])
+        return " or ".join([*words, "none"] if self.optional else words)
+
+    def read(self, text: str) -> Any:
+        """The value that a text stands for; an ArgumentTypeError says what it should be."""
+        if text == "none" and text not in self.choices and (self.optional or self.listed):
+            return None if self.optional else ()
+        for kind in self.kinds:
+            try:
+                return self._value(kind, text)
+            except (ValueError, KeyError):
+                continue
+        unknown = next((part for part in text.split(",") if part not in self.choices), text)
+        raise argparse.ArgumentTypeError(
+            f"takes {self.accepted}; found {text or 'nothing'}{near(unknown, self.choices)}"
+        )
+
+    def parse(self, text: str) -> Any:
+        """As `read`, but the error is an `OptionError` that names the option."""
+        try:
+            return self.read(text)
+        except argparse.ArgumentTypeError as error:
+            raise OptionError(f"--{self.name} {error}") from None
+
+    def _value(self, kind: Any, text: str) -> Any:
+        if of := get_args(kind):
+            parts = [part.strip() for part in text.split(",") if part.strip()]
+            if Ellipsis not in of and len(parts) != len(of):
+                raise ValueError
+            return tuple(self._value(of[0], part) for part in parts)
+        names = {*text.split(",")} if self.several else {text}
+        if kind is str and self.choices and names - {*self.choices}:
+            raise ValueError
+        return _WORDS[text.lower()] if kind is bool else kind(text)
+
+    def add_to(self, group: Any) -> None:
+        """Add it to a parser's group; the namespace has it only where it was given."""
+        about = self.about
+        if not all(f'"{name}"' in about for name in self.choices):  # which says them all
+            about += f"; {'any' if self.listed else 'one'} of {', '.join(self.choices)}"
+        settings: dict[str, Any] = {"default": argparse.SUPPRESS}
+        if self.positional:
+            one = replace(self, kind=get_args(self.kind)[0]) if self.listed else self
+            settings |= {"type": one.read, "metavar": self.metavar or self.name.upper()}
+            if self.listed or self.default is not MISSING:
+                settings |= {"nargs": "+"} if self.listed else {"nargs": "?", "default": None}
+        else:
+            about += f" (default: {shown(self.default)})"
+            metavar = "A,B,…" if self.listed else _METAVARS.get(self.kinds[0])
+            settings |= {"dest": self.name, "type": self.read, "metavar": self.metavar or metavar}
+            if self.kind is bool:
+                settings = {"dest": self.name, "default": argparse.SUPPRESS,
+                            "action": argparse.BooleanOptionalAction}  # fmt: skip
+        flag = self.name if self.positional else f"--{self.name}"
+        group.add_argument(flag, help=about.replace("%", "%%"), **settings)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Fields of a configuration, or of a part of it, that are options.
+
+    Attributes
+    ----------
+    title : what the help lists them under.
+    path : fields that lead to the part; empty is the configuration itself.
+    only : the fields; all but those that are parts themselves if empty.
+    without : fields that are no options.
+    prefix : put before the name of each.
+    names : options of another name than their field.
+    """
+
+    title: str
+    path: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    prefix: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def options(self, config: Any) -> Iterator[Option]:
+        """An option for each field; its value in ``config``, which may be a class, the default.
+
+        What a class has no default for is an argument that is given by its place.
+        """
+        part = _at(config, self.path)
+        kind = part if isinstance(part, type) else type(part)
+        kinds, about = get_type_hints(kind), documented(kind)
+        flags = {
+            one.name: self.names.get(one.name, self.prefix + one.name.replace("_", "-"))
+            for one in fields(kind)
+        }
+        for name, flag in flags.items():
+            value = getattr(part, name, MISSING)
+            left_out = is_dataclass(value) or name in self.without
+            if name in self.only or not (self.only or left_out):
+                yield Option(
+                    name=flag,
+                    kind=kinds[name],
+                    about=re.sub(r"\w+_\w+", lambda m: _flag(flags, m[0]), about[name]),
+                    default=value,
+                    path=(*self.path, name),
+                    group=self.title,
+                    positional=value is MISSING,
+                )
+
+
+def _flag(flags: Mapping[str, str], word: str) -> str:
+    return f"--{flags[word]}" if word in flags else word
+
+
+def documented(kind: type) -> dict[str, str]:
+    """What the docstring of a dataclass says of each field, as a text of the help.
+
+    An entry is ``name : text`` or ``name, name : text``, the lines that go on indented. What is
+    in parentheses with backticks is for readers of Python and left out.
+    """
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in (inspect.getdoc(kind) or "").splitlines():
+        head, colon, text = line.partition(" : ")
+        if colon and re.fullmatch(r"\w+(, \w+)*", head):
+            names = head.split(", ")
+            found |= dict.fromkeys(names, text)
+        elif not line.startswith("    "):
+            names = []
+        found |= {name: f"{found[name]} {line.strip()}" for name in names if line[:1] == " "}
+    return {name: _plain(text) for name, text in found.items()}
+
+
+def _plain(text: str) -> str:
+    text = re.sub(r" \([^()]*`[^()]*\)", "", text).replace("`", "").rstrip(".")
+    return re.sub(r"\bNone\b", "none", text)
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """The end of an error: which of the names come near, if any does."""
+    found = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
+    return f": try {', '.join(found)}" if found else ""
+
+
+def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -> Any:
+    """``config`` with the values of options, by their names, each in its place.
+
+    Raises
+    ------
+    OptionError
+        Where the configuration refuses them: in its words, but with the options' names.
+    """
+    given = {option.path: option.name for option in options if option.name in values}
+    given.pop((), None)  # what is not in the configuration
+
+    def renewed(part: Any, path: tuple[str, ...]) -> Any:
+        new = {}
+        for name in (one.name for one in fields(part)):
+            here = (*path, name)
+            if here in given:
+                new[name] = values[given[here]]
+            elif any(other[: len(here)] == here for other in given):
+                new[name] = renewed(getattr(part, name), here)
+        try:
+            return part(**new) if isinstance(part, type) else replace(part, **new)
+        except ValueError as error:
+            said = str(error).removeprefix(f"{type(part).__name__}: ")
+            for name in new:
+                option = given.get((*path, name), name)
+                said = re.sub(rf"(?<![\w-]){name}(?![\w-])", f"--{option}", said)
+            raise OptionError(said) from None
+
+    return renewed(config, ()) if given else config
+
+
+def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, Any]:
+    """The values of options, by their names, in a YAML or TOML file or a run's ``config.json``.
+
+    Raises
+    ------
+    OptionError
+        For no such file or another kind of file, a run of another command, an option that there
+        is not, or a value that it does not take.
+    """
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        found = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
+    except OSError as error:
+        raise OptionError(f"--config {file}: {error.strerror}") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise OptionError(f"--config {file}: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise OptionError(f"--config {file} holds no options: write each as a line `name: value`")
+    named = {option.name: option for option in options if not option.positional}
+    if "fixed" in found:  # the configuration of a run: options where they belong
+        if found.get("command", command) != command:
+            raise OptionError(f"--config {file} is of a run of `wavegan {found['command']}`")
+        inside = {name: _at(found, option.path) for name, option in named.items() if option.path}
+        found = {name: value for name, value in inside.items() if value is not MISSING}
+    values = {}
+    for key, value in found.items():
+        name = str(key).replace("_", "-")
+        if name not in named:
+            raise OptionError(f"--config {file}: there is no option {key}{near(name, named)}")
+        try:
+            none = value is None and named[name].optional
+            values[name] = None if none else named[name].parse(shown(value))
+        except OptionError as error:
+            raise OptionError(f"--config {file}: {error}") from None
+    return values
+
+
+def written(config: Any, options: Iterable[Option]) -> str:
+    """The options that make ``config``, as a YAML file that `read_file` reads."""
+    import yaml
+
+    values = {o.name: _at(config, o.path) for o in options if o.path and not o.positional}
+    plain = {
+        name: list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path)
+        else value for name, value in values.items()
+    }  # fmt: skip
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
+def _at(config: Any, path: Iterable[str]) -> Any:
+    """What fields, or keys, lead to; `dataclasses.MISSING` where there is none."""
+    for name in path:
+        inside = isinstance(config, dict)
+        config = config.get(name, MISSING) if inside else getattr(config, name, MISSING)
+    return config
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes no abbreviations, and whose errors are exceptions that say what is near.
+
+    Raises
+    ------
+    OptionError
+        Instead of ending the process.
+    """
+
+    def __init__(self, **settings: Any):
+        kind = partial(argparse.RawDescriptionHelpFormatter, max_help_position=32)
+        super().__init__(allow_abbrev=False, formatter_class=kind, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        message = re.sub(r"^argument ([^:]+): ", r"\1 ", message)
+        see = f" (`{self.prog} --help` says more)" if "required" in message else ""
+        raise OptionError(message + see)
+
+    def parse_known_args(self, args=None, namespace=None):
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            flag = unknown[0].split("=")[0]
+            known = [name for name in self._option_string_actions if name.startswith("--")]
+            hint = near(flag, known) or f": `{self.prog} --help` lists what there is"
+            raise OptionError(f"there is no option or argument {flag}{hint}")
+        return found, unknown
+
+    def add_switch(self, name: str, about: str) -> None:
+        """Add an option that has no value and is no setting."""
+        off = argparse.SUPPRESS
+        self.add_argument(f"--{name}", dest=name, action="store_true", default=off, help=about)
+
+    def add_options(self, options: Iterable[Option]) -> None:
+        """Add options, each in its group."""
+        groups: dict[str, Any] = {"": self}
+        for option in options:
+            if option.group not in groups:
+                groups[option.group] = self.add_argument_group(option.group)
+            option.add_to(groups[option.group])
+
+    def completion(self, shell: str) -> str:
+        """A script that makes a shell complete the commands, their options and what these take."""
+        import shtab
+
+        (commands,) = (a for a in self._actions if isinstance(a, argparse._SubParsersAction))
+        for action in (a for command in commands.choices.values() for a in command._actions):
+            option = getattr(action.type, "__self__", None)
+            if isinstance(option, Option) and option.choices:
+                action.choices = list(option.choices)
+            elif action.metavar in ("DIR", "FILE", "RUN"):
+                action.complete = shtab.FILE
+        return shtab.complete(self, shell)
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """Arguments where a value such as -1,1,1 belongs to the option before it."""
+    found: list[str] = []
+    for text in arguments:
+        if re.match(r"-[\d.]", text) and found and re.fullmatch(r"--[\w-]+", found[-1]):
+            found[-1] += f"={text}"
+        else:
+            found.append(text)
+    return found
+
+
+def last_value(arguments: Sequence[str], flag: str) -> str | None:
+    """What an option has on a command line that is not parsed yet."""
+    words = [word for text in arguments for word in text.split("=", int(text[:2] == "--"))]
+    return next((value for name, value in reversed([*pairwise(words)]) if name == flag), None)

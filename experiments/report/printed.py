@@ -1,0 +1,146 @@
+"""What a command prints when its work is done; each function is called as its command is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.report.formats import duration
+from experiments.report.terminal import print_classification, print_comparison
+
+if TYPE_CHECKING:
+    from experiments.commands.generate import Written
+    from experiments.recipes import Recipe
+
+
+def compare(results: Mapping[str, Any], out: Path) -> None:
+    """The table of the arms, the verdicts, and where the page is."""
+    print()
+    print_comparison(results)
+    _print_page(out)
+
+
+def classify(results: Mapping[str, Any] | str, out: Path) -> None:
+    """The table of the splits, or of several recipes, which is text already."""
+    if isinstance(results, str):
+        print(results)
+    else:
+        print()
+        print_classification(results)
+    _print_page(out)
+
+
+def _print_page(out: Path) -> None:
+    print(f"\nreport: {out / 'report.html'}")
+
+
+def train(gans: Sequence[Any], out: Path) -> None:
+    """How many GANs there are, and what comes next."""
+    count = f"{len(gans)} GAN{'s' * (len(gans) > 1)}"
+    print(f"{count} in {out}; clips: wavegan generate {out}")
+    _print_page(out)
+
+
+def generate(written: Written, out: Path | None) -> None:
+    """How many clips of each class, and where."""
+    count = len(written.files) // len(written.labels)
+    print(f"{count} clips of {', '.join(written.labels)} in {written.folder}")
+
+
+def interpolate(written: Written, out: Path | None) -> None:
+    """How many clips, and which file has them all."""
+    *clips, whole = written.files
+    print(f"{len(clips)} clips in {written.folder}, one after another in {whole}")
+
+
+def predict(result: Mapping[str, Any], out: Path) -> None:
+    """A line a file; where the folders name the classes, the share that is right."""
+    lines, labelled = [], any("correct" in found for found in result["files"])
+    for found in result["files"]:
+        notes = []
+        if labelled:
+            notes.append("right" if found["correct"] else f"wrong: {found['label']}")
+        if found["trained_on"]:
+            notes.append("trained on")
+        if rate := found["resampled_from"]:
+            notes.append(f"resampled from {rate} to {found['sample_rate']} Hz")
+        note = f"  ({', '.join(notes)})" if notes else ""
+        lines.append(f"{found['confidence']:6.1%}  {found['predicted']:<12}  {found['file']}{note}")
+    lines += [f"refused  {refused['file']}: {refused['reason']}" for refused in result["refused"]]
+    if labelled:
+        fresh = [found for found in result["files"] if not found["trained_on"]]
+        known, right = len(result["files"]) - len(fresh), sum(found["correct"] for found in fresh)
+        share = f" ({right / len(fresh):.1%})" if fresh else ""
+        beside = f"; {known} more it was trained on do not count" if known else ""
+        lines.append(f"{right} of {len(fresh)} right{share}{beside}")
+    pages = f"pictures: {out / 'predictions.html'}, table: {out / 'predictions.csv'}"
+    print("\n".join([*lines, "", pages]))
+
+
+def search(result: Mapping[str, Any], out: Path) -> None:
+    """What the best trial had."""
+    best, trials = result["best"], result["trials"]
+    finished = sum("valid_loss" in trial for trial in trials)
+    lines = [f"{len(trials)} trials, {finished} of them to the end; the best:"]
+    lines += [f"  {name:<16}{value}" for name, value in {**best["options"], **best["fit"]}.items()]
+    score = f"  validation loss {best['valid_loss']:.3f}, accuracy {best['valid_accuracy']:.1%}"
+    print("\n".join([*lines, score, "", f"record: {out / 'search.json'}"]))
+
+
+def study(results: Mapping[str, Any], out: Path) -> None:
+    """The table of the variants."""
+    from experiments.report.study import study_table
+
+    print(f"{study_table(results)}\nresults: {out / 'results.json'}, {out / 'study.md'}")
+
+
+def recipes(found: Mapping[str, Recipe]) -> None:
+    """A line a recipe."""
+    lines = [f"{'recipe':<20}{'published':>10}  what it is"]
+    for name, recipe in found.items():
+        figure = "-" if recipe.published is None else f"{recipe.published:.4f}"
+        lines.append(f"{name:<20}{figure:>10}  {recipe.about}")
+    ending = "`wavegan recipes NAME` shows one in full, its command with it."
+    print("\n".join([*lines, "", ending]))
+
+
+def recipe(one: Recipe) -> None:
+    """All of a recipe, of its training what is not as it always is."""
+    usual = vars(type(one.fit)(epochs=1))
+    told = ("optimizer", "learning_rate", "batch_size")
+    fit = {n: v for n, v in vars(one.fit).items() if n in told or v != usual[n]}
+    per_track = f"{one.per_track} a track" if one.per_track else "end to end"
+    silence = f", silent {one.silence} out" if one.silence else ""
+    _print_aligned(
+        {
+            "what it is": one.about,
+            "command": one.command,
+            "takes": one.takes or "not measured",
+            "published": f"{one.published or 'no figure'}; {one.note}",
+            "clips": f"{one.clip_seconds:.2f} s at {one.sample_rate} Hz, {per_track}{silence}",
+            "features": one.input,
+            "network": ", ".join([one.architecture, *(f"{n}={v}" for n, v in one.options.items())]),
+            "training": ", ".join(f"{name} {value}" for name, value in fit.items()),
+            "published split": f"{one.split}, {' / '.join(f'{x:g}' for x in one.fractions)}",
+            "generated clips": "as many as real ones (--generated RUN)" * one.synthetic or "none",
+        }
+    )
+
+
+def plan(found: Mapping[str, Any]) -> None:
+    """What there is to do: counts as they are, ``seconds`` and ``disk_bytes`` in their units."""
+    lines = {name: f"{value:,}" for name, value in found.items() if isinstance(value, int)}
+    lines |= {name: value for name, value in found.items() if isinstance(value, str)}
+    lines.pop("disk_bytes", None)
+    lines.pop("seconds", None)
+    if (seconds := found.get("seconds")) is not None:
+        lines["time"] = f"about {duration(seconds)}"
+    if (size := found.get("disk_bytes")) is not None:
+        lines["disk"] = f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
+    _print_aligned(lines)
+
+
+def _print_aligned(lines: Mapping[str, Any]) -> None:
+    for name, value in lines.items():
+        print(f"{name.replace('_', ' '):<17}{value}")

@@ -1,0 +1,390 @@
+"""Options of the command line: help, defaults, files of options, errors, completion."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+
+import pytest
+
+import experiments
+from experiments import RECIPES, CompareConfig
+from experiments.cli import everything, main, parsed
+from experiments.cli_commands import COMMANDS
+from experiments.config import as_dict
+from experiments.options import OptionError, Part, changed, joined
+from experiments.report import printed
+from features.storage import write_json
+from wavegan import LOSSES
+
+
+def helped(capsys, *arguments: str) -> str:
+    """A help text, its line breaks gone."""
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--help"])
+    assert ended.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def refused(*arguments: str) -> str:
+    with pytest.raises(OptionError) as error:
+        parsed(arguments).config()
+    return str(error.value)
+
+
+def test_help_says_what_the_recipe_has(capsys):
+    said = helped(capsys, "compare", "--recipe", "demo")
+    assert re.search(r"--gan-dim N width[^-]*\(default: 8\)", said)
+    assert re.search(r"--gan-steps N generator steps \(default: 120\)", said)
+    assert re.search(r"--gan-loss NAME [^-]*" + ", ".join(LOSSES) + r" \(default: wgan-gp\)", said)
+    said = helped(capsys, "classify", "--recipe=cnn2")
+    assert re.search(r"--fit-epochs N [^(]*\(default: 40\)", said)
+    assert "(default: 0.8,0.0,0.2)" in said
+    assert "(default: track)" in said
+    assert "(default: chunk,track)" in helped(capsys, "classify", "--recipe", "cnn1,cnn2")
+
+
+def test_help_says_what_presets_and_files_change(tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text("gan: small-data\ngan-critic-steps: 7\nseeds: 11\n")
+    said = helped(capsys, "compare", "--config", str(file))
+    assert re.search(r"--gan-loss NAME .*?\(default: logistic-r1\)", said)
+    assert re.search(r"--gan-critic-steps N .*?\(default: 7\)", said)
+    assert re.search(r"--seeds N .*?\(default: 11\)", said)
+    said = helped(capsys, "train", "--gan", "reference")
+    assert re.search(r"--gan-steps N .*?\(default: 200000\)", said)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_reads_as_plain_text(name, capsys):
+    said = helped(capsys, name)
+    assert "`" not in said
+    assert not re.search(r"\bNone\b|\w+_\w+ ?[:=]|wavegan\.\w|features\.\w|<", said)
+    assert said.count("(default:") == sum(not o.positional and o.kind is not bool
+                                          for o in everything()[name]) + sum(
+        o.kind is bool for o in everything()[name])  # fmt: skip
+
+
+def test_top_help_and_version(capsys):
+    said = helped(capsys)
+    assert all(f" {name} " in said for name in COMMANDS)
+    assert "--print-completion" in said
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(r"wavegan \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("comapre", "there is no command comapre: try compare"),
+        ("compare --seed 3", "there is no option or argument --seed: try --seeds"),
+        ("compare --gan-dims=3", "--gan-dims: try --gan-dim"),
+        ("compare --xyzzy", "`wavegan compare --help` lists"),
+        ("compare --gan-loss wgan-pg", "try wgan-gp"),
+        ("compare --gan-keep-best quality/kernel", "try quality/kernel_distance"),
+        ("compare --gan-augment gain,nois", "found gain,nois: try noise"),
+        ("compare --gan smal-data", "try small-data"),
+        ("compare --arms real,real+synthtic", "try real+synthetic"),
+        ("compare --split trak", "try track"),
+        ("compare --silence sample", "samples or none; found sample: try samples"),
+        ("compare --recipe net66 --help", "try net6"),
+        ("compare --fractions 1,2", "takes 3 numbers with commas; found 1,2"),
+        ("compare --gan-dim 8.5", "--gan-dim takes a whole number; found 8.5"),
+        ("compare --seeds", "--seeds expected one argument"),
+        ("compare --gan-dim 0", "--gan-dim must be at least 1, found 0"),
+        ("classify --fit-batch-size 0", "--fit-batch-size is at least 1, not 0"),
+        ("classify --fit-class-weights balansed", "balanced or numbers with commas or none"),
+        ("classify --recipe cnn2 --fit-steps 3 --fit-epochs 3", "--fit-steps=3, --fit-epochs=3"),
+        ("study --variants refrence", "try reference"),
+        ("recipes net11", "NAME takes net1,"),
+        ("generate", "RUN"),
+        ("generate run --step bst", "a whole number or best or none; found bst: try best"),
+        ("generate run --format mp3", "takes wav, flac; found mp3"),
+        ("report run --recipe demo", "there is no option or argument --recipe"),
+        ("bench gpus", "takes gan, features, classifiers"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_near(line, expected):
+    assert expected in refused(*line.split())
+
+
+def test_errors_are_one_line_and_end_in_2(capsys):
+    for line in ("compare --seed 3", "compare --gan-los wgan", "nothing", "train --gan-dim 0", ""):
+        assert main(line.split()) == 2
+        found = capsys.readouterr()
+        assert not found.out
+        assert len(found.err.splitlines()) == 1
+        assert found.err.startswith("wavegan")
+
+
+def test_a_value_may_begin_with_a_dash():
+    assert "add up to 1" in refused("compare", "--fractions", "-1,1,1")
+    assert "augment_target" not in refused("compare", "--gan-augment-target", "-1.5")
+    assert (
+        parsed(["train", "--gan-augment-target", "-.5"]).config().recipe.gan_train.augment_target
+        == -0.5
+    )
+    assert joined(["--skip-short", "-x", "--seed", "-1"]) == ["--skip-short", "-x", "--seed=-1"]
+
+
+def test_files_of_options_and_what_is_typed(tmp_path):
+    yaml, toml = tmp_path / "a.yaml", tmp_path / "a.toml"
+    yaml.write_text(
+        "recipe: net6\nseeds: 2\narms: [real, real+synthetic]\ngan_dim: 16\nconditional: true\n"
+        "fractions: [0.5, 0.25, 0.25]\ngan-learning-rate: 4e-4\nat-once: null\nout: runs/mine\n"
+    )
+    toml.write_text(
+        'recipe = "net6"\nseeds = 2\narms = ["real", "real+synthetic"]\ngan-dim = 16\n'
+        'conditional = true\nfractions = "0.5,0.25,0.25"\ngan-learning-rate = 4e-4\n'
+        'out = "runs/mine"\n'
+    )
+    calls = [parsed(["compare", "--config", str(file), "--seeds", "5"]) for file in (yaml, toml)]
+    assert calls[0].config() == calls[1].config()
+    config = calls[0].config()
+    assert (config.recipe.name, config.seeds) == ("net6", 5)
+    assert config.arms == ("real", "real+synthetic")
+    assert (config.recipe.gan.dim, config.recipe.gan_train.learning_rate) == (16, 4e-4)
+    assert config.recipe.conditional
+    assert str(calls[0].values["out"]) == "runs/mine"
+    call = parsed(["compare", "--config", str(yaml), "--recipe", "demo", "--no-conditional"])
+    assert (call.config().recipe.name, call.config().recipe.conditional) == ("demo", False)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("sedds: 3\n", "there is no option sedds: try seeds"),
+        ("gan-loss: wgan-pg\n", "--gan-loss takes"),
+        ("seeds: many\n", "--seeds takes a whole number; found many"),
+        ("seeds: [1, 2]\n", "--seeds takes a whole number; found 1,2"),
+        ("- seeds\n", "write each as a line `name: value`"),
+        ("", "write each as a line `name: value`"),
+        ("seeds: [3\n", "mine.yaml: while parsing"),
+        ("dry-run: true\n", "there is no option dry-run"),
+    ],
+)
+def test_a_file_that_can_not_be_used_is_named(content, expected, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(content)
+    said = refused("compare", "--config", str(file))
+    assert str(file) in said
+    assert expected in said
+    assert "\n" not in said
+
+
+def test_other_files_that_can_not_be_used(tmp_path):
+    assert "no.yaml: No such file" in refused("compare", "--config", str(tmp_path / "no.yaml"))
+    file = tmp_path / "mine.toml"
+    file.write_text("seeds: 3\n")
+    assert "mine.toml: Expected '='" in refused("compare", "--config", str(file))
+    file.write_bytes(b"\xff\xfe\x00")
+    assert "mine.toml" in refused("compare", "--config", str(file))
+    file.write_text('run = "runs/a"\n')
+    assert "there is no option run" in refused("generate", "r", "--config", str(file))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "compare --recipe net6 --gan small-data --arms real,real+synthetic --fractions .5,.2,.3",
+        "train --gan-augment gain,noise --gan-learning-rate none --quality 0",
+        "classify --recipe cnn_rnn_tempo --fit-steps 9 --fit-class-weights 1,2 --silence frames",
+        "classify --recipe demo --split chunk,track --fit-class-weights balanced",
+        "search --trials 3 --fit-epochs 2",
+        "study --variants reference,combined --out here",
+        "generate run --step best --latents a.npy --count 3",
+    ],
+)
+def test_printed_options_make_the_same_configuration(line, tmp_path, capsys):
+    call = parsed(line.split())
+    with pytest.raises(SystemExit):
+        main([*line.split(), "--print-config"])
+    file = tmp_path / "all.yaml"
+    file.write_text(capsys.readouterr().out)
+    places = [word for word in line.split()[1:2] if word == "run"]
+    assert parsed([call.name, *places, "--config", str(file)]).config() == call.config()
+
+
+def test_a_run_is_repeated_from_its_configuration(tmp_path):
+    line = ["--recipe", "net6", "--gan", "small-data", "--steps", "7", "--gan-dim", "3"]
+    config = parsed(["compare", *line]).config()
+    file = tmp_path / "config.json"
+    write_json(file, {"format": 2, "command": "compare", "fixed": {}, **as_dict(config)})
+    assert parsed(["compare", "--config", str(file)]).config() == config
+    changed_one = replace(
+        config, recipe=replace(config.recipe, gan=replace(config.recipe.gan, dim=9))
+    )
+    assert parsed(["compare", "--config", str(file), "--gan-dim", "9"]).config() == changed_one
+    assert "is of a run of `wavegan compare`" in refused("train", "--config", str(file))
+
+
+def test_a_run_that_no_options_make_is_refused(tmp_path):
+    recipe = replace(RECIPES["demo"], options={"lstm_sizes": (8, 8)}, note="other words")
+    file = tmp_path / "config.json"
+    write_json(file, {"command": "compare", "fixed": {}, **as_dict(CompareConfig(recipe))})
+    assert "options of its recipe" in refused("compare", "--config", str(file))
+
+
+def test_layers_of_a_gan_preset():
+    call = parsed(["train", "--gan", "small-data", "--gan-critic-steps", "4"])
+    train = call.config().recipe.gan_train
+    assert (train.loss, train.critic_steps, train.penalty_every) == ("logistic-r1", 4, 16)
+
+
+def test_a_preset_that_is_typed_wins_over_a_file(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("gan-loss: lsgan\ngan-critic-steps: 3\n")
+    line = ["train", "--config", str(file), "--gan", "reference"]
+    train = parsed(line).config().recipe.gan_train
+    assert (train.loss, train.critic_steps) == ("wgan-gp", 5)
+
+
+def test_steps_and_epochs_take_turns(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("fit-epochs: 4\n")
+    fit = parsed(["classify", "--config", str(file)]).config().recipe.fit
+    assert (fit.epochs, fit.steps) == (4, None)
+    fit = parsed(["classify", "--config", str(file), "--fit-steps", "5"]).config().recipe.fit
+    assert (fit.epochs, fit.steps) == (None, 5)
+
+
+def test_a_loss_of_a_user_is_a_choice(monkeypatch):
+    monkeypatch.setitem(LOSSES, "mine", LOSSES["wgan"])
+    assert parsed(["train", "--gan-loss", "mine"]).values["gan-loss"] == "mine"
+
+
+def test_dry_run_prints_the_plan(tmp_path, monkeypatch, capsys):
+    asked = {}
+
+    def compare(config, out, *, command="", progress=None, should_stop=None, dry_run=False):
+        asked.update(out=out, dry_run=dry_run)
+        return {"tracks": 80, "clips": 2880, "gans": 10, "fits": 9, "steps": 120_000,
+                "seconds": 3700.0, "disk_bytes": 2_500_000_000}  # fmt: skip
+
+    monkeypatch.setattr(experiments, "compare", compare)
+    assert main(["compare", "--dry-run", "--out", str(tmp_path / "run")]) == 0
+    assert asked == {"out": tmp_path / "run", "dry_run": True}
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=1) for line in lines] == [
+        ["tracks", "80"], ["clips", "2,880"], ["gans", "10"], ["fits", "9"], ["steps", "120,000"],
+        ["time", "about 1 h 01 min"], ["disk", "2.5 GB"],
+    ]  # fmt: skip
+    assert len({len(line) - len(line.split(maxsplit=1)[1]) for line in lines}) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_without_an_estimate(capsys):
+    printed.plan({"fits": 3, "seconds": None, "disk_bytes": 40e6})
+    assert capsys.readouterr().out.split() == ["fits", "3", "disk", "40", "MB"]
+
+
+def test_ctrl_c_while_modules_load_is_quiet():
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'jax':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from experiments.cli import main\n"
+        "sys.exit(main(['compare']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (130, "stopped")
+
+
+def test_the_top_of_the_command_line_loads_nothing_that_takes_long():
+    for line in (["--help"], ["--version"], ["comapre"]):
+        code = (
+            "import sys\nfrom experiments.cli import main\n"
+            f"try: main({line})\nexcept SystemExit: pass\n"
+            "assert not {'jax', 'numpy', 'yaml'} & sys.modules.keys()\n"
+        )
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+def completed(script: str, *words: str) -> list[str]:
+    """What bash offers for the last word."""
+    typed = " ".join(f"'{word}'" for word in words)
+    code = (
+        f"source /dev/stdin <<'END'\n{script}\nEND\nCOMP_WORDS=({typed}); "
+        f"COMP_CWORD={len(words) - 1}; _shtab_wavegan; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    )
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_completes_commands_options_and_choices(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--print-completion", "bash"])
+    assert ended.value.code == 0
+    script = capsys.readouterr().out
+    assert {"compare", "classify"} <= {*completed(script, "wavegan", "c")}
+    assert "--gan-dim" in completed(script, "wavegan", "compare", "--gan-d")
+    assert {*completed(script, "wavegan", "compare", "--gan-loss", "")} >= {*LOSSES}
+    assert completed(script, "wavegan", "train", "--recipe", "cnn_rnn_") == ["cnn_rnn_tempo"]
+
+
+def test_zsh_has_a_script_too(capsys):
+    with pytest.raises(SystemExit):
+        main(["--print-completion", "zsh"])
+    script = capsys.readouterr().out
+    assert script.startswith("#compdef wavegan")
+    assert "--gan-spectral-norm" in script
+    assert main(["--print-completion", "tcshh"]) == 2
+    assert "invalid choice" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Inside.
+
+    Attributes
+    ----------
+    width, depth : of a thing (of `Thing`), on
+        two lines.
+    kind : "a" or "b"; None is none.
+    """
+
+    width: int = 1
+    depth: int | None = 2
+    kind: str | None = None
+
+    def __post_init__(self):
+        if self.width > 9:
+            raise ValueError(f"width must be at most 9, found {self.width}: the depth is as it is")
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Outside.
+
+    Attributes
+    ----------
+    file : first.
+    inner : the inside.
+    names : some.
+    """
+
+    file: str
+    inner: Inner = Inner()
+    names: tuple[str, ...] = ()
+
+
+def test_options_of_a_dataclass():
+    parts = (Part("outer"), Part("inner", ("inner",), prefix="in-", names={"kind": "sort"}))
+    options = {o.name: o for part in parts for o in part.options(Outer)}
+    assert list(options) == ["file", "names", "in-width", "in-depth", "sort"]
+    assert options["file"].positional
+    assert options["in-width"].about == options["in-depth"].about == "of a thing, on two lines"
+    assert options["sort"].about == '"a" or "b"; none is none'
+    assert (options["in-width"].default, options["sort"].default) == (1, None)
+    values = {"file": "x", "in-width": 3, "sort": "b", "unknown": 1}
+    assert changed(Outer, values, options.values()) == Outer("x", Inner(3, 2, "b"))
+    assert changed(Outer("y"), {"in-depth": None}, options.values()) == Outer("y", Inner(1, None))
+    with pytest.raises(OptionError, match=r"^--in-width must be at most 9, found 10: the depth"):
+        changed(Outer("y"), {"in-width": 10}, options.values())
