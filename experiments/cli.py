@@ -12,6 +12,8 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     call = None
     try:
-        call = parsed(arguments)
+        line, arguments = arguments, _without_plugins(arguments)
+        call = replace(parsed(arguments), line=shlex.join(["wavegan", *line]))
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             import jax
 
@@ -63,6 +66,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = f"wavegan {_command(arguments)}".strip()
         print(f"{name}: {said or error}{end}", file=sys.stderr)
         return status
+
+
+def _without_plugins(arguments: Sequence[str]) -> list[str]:
+    """The arguments without ``--plugin MODULE``, each of which is imported.
+
+    A module registers a user's own arms, losses, architectures, …; one in the folder that the
+    command runs in is found.
+
+    Raises
+    ------
+    ImportError
+        For a module that is not there.
+    """
+    rest = joined(arguments)
+    while "--plugin" in rest:
+        place = rest.index("--plugin")
+        name = "".join(rest[place + 1 : place + 2])
+        if not name or name.startswith("-"):
+            raise OptionError("--plugin takes the name of a module")
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.insert(0, here)
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            raise ImportError(f"--plugin {name}: {error}") from None
+        del rest[place : place + 2]
+    return rest
 
 
 def _status(error: Exception) -> int:
@@ -164,6 +194,9 @@ def make_parser(commands: Mapping[str, Iterable[Option]]) -> Parser:
     about = "print a script that completes commands and options in this shell"
     shells = ("bash", "zsh")
     parser.add_argument("--print-completion", choices=shells, action=_Completion, help=about)
+    parser.add_argument(
+        "--plugin", metavar="MODULE", help="import a module that registers your own arms, losses, …"
+    )
     parser.add_switch("traceback", "show where in the code an error came from")
     added = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
