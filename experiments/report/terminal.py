@@ -125,7 +125,7 @@ def print_classification(results: Record, file: TextIO | None = None) -> None:
     """Print the splits of a classification, which of them leak, and what was published."""
     _print_scores("split", results["splits"], file)
     for name in leaking(results["splits"]):
-        print(_safe(f"the {name} split leaks: clips of a track are on both sides"), file=file)
+        print(_safe(f"the {name} split leaks: clips of a track on both sides"), file=file)
     published = results["published"]
     if published["accuracy"] is not None:
         said = f"published: {percent(published['accuracy'], 2)}; {published['note']}"

@@ -137,7 +137,7 @@ def test_a_leak_is_told_of_below_the_table():
         published = {"accuracy": 0.7954, "note": "chunks"}
         print_classification({"splits": splits, "published": published}, file)
         text = file.getvalue()
-        assert "the chunk split leaks: clips of a track are on both sides\n" in text
+        assert "the chunk split leaks: clips of a track on both sides\n" in text
         assert text.endswith("published: 79.54 %; chunks\n")
         assert text.count("50.0 %") == 2
 
