@@ -140,17 +140,17 @@ def _known(command: Command) -> dict[str, dict[str, Any]]:
     """What types and docstrings do not say of options: the names that they take, and metavars."""
     import wavegan
     from classifiers.fit_config import COMPUTE_DTYPES, OPTIMIZERS, SCHEDULES
-    from experiments.config import CLASSIFY_SPLITS
     from experiments.recipes import GAN_PRESETS, RECIPES, VARIANTS
     from experiments.stages.examples import ARMS
     from features.augmentation import AUGMENTATIONS
     from features.silence import SILENCES
+    from features.splits import SPLITS
     from wavegan import networks, train_config
 
     choices: dict[str, Any] = {
         "recipe": (*RECIPES, "all") if command.recipe == "several" else RECIPES,
         "name": RECIPES,
-        "split": CLASSIFY_SPLITS,
+        "split": SPLITS,
         "arms": ARMS,
         "augment": (*AUGMENTATIONS, "all", "none"),
         "silence": SILENCES,

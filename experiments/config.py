@@ -14,12 +14,10 @@ from features.augmentation import (
     WaveformAugmentation,
     parse_augmentations,
 )
-from features.splits import check_fractions
+from features.splits import SPLITS, check_fractions
 from wavegan import TrainConfig, WaveGANConfig
 
 DEFAULT_ARMS = ("real", "real-oversampled", "real+synthetic")
-SPLITS = ("track", "group", "gtzan-filtered")  # that keep tracks whole
-CLASSIFY_SPLITS = ("chunk", *SPLITS)
 INSPECTIONS = 10  # in a training of GANs, unless the recipe's ``inspect_every`` says otherwise
 
 
@@ -49,23 +47,22 @@ class DataConfig:
     skip_short: bool = False
 
     def __post_init__(self):
-        if self.split not in CLASSIFY_SPLITS:
+        if self.split not in SPLITS:
+            raise ValueError(f"--split must be one of {', '.join(SPLITS)}; found {self.split!r}")
+        if "lists" in SPLITS[self.split].needs and self.split_lists is None:
             raise ValueError(
-                f"--split must be one of {', '.join(CLASSIFY_SPLITS)}; found {self.split!r}"
-            )
-        if self.split == "gtzan-filtered" and self.split_lists is None:
-            raise ValueError(
-                "--split gtzan-filtered takes its sides from lists: give --split-lists, the folder "
+                f"--split {self.split} takes its sides from lists: give --split-lists, the folder "
                 "of train_filtered.txt, valid_filtered.txt and test_filtered.txt"
             )
         check_fractions(self.fractions)
 
     def refuse_chunks(self, what: str) -> None:
         """Raise ValueError where GANs would hear the tracks that are tested on."""
-        if self.split == "chunk":
+        if SPLITS[self.split].leaks:
+            whole = (name for name, rule in SPLITS.items() if not rule.leaks)
             raise ValueError(
-                "--split chunk puts chunks of one track on both sides, so that every GAN would "
-                f"have seen test tracks: {what} takes {', '.join(SPLITS)}"
+                f"--split {self.split} puts chunks of one track on both sides, so that every GAN would "
+                f"have seen test tracks: {what} takes {', '.join(whole)}"
             )
 
 
@@ -105,7 +102,7 @@ class CompareConfig:
                 f"{self.recipe.name} takes silence out of its tracks, and generated clips, all of "
                 "one length, can't be treated alike: give --silence none"
             )
-        if self.data.fractions[1] == 0 and self.data.split != "gtzan-filtered":
+        if self.data.fractions[1] == 0 and "lists" not in SPLITS[self.data.split].needs:
             raise ValueError(
                 "--fractions leaves the validation side empty, and early stopping needs one: "
                 "give a middle value above 0"
@@ -173,9 +170,9 @@ class ClassifyConfig:
 
     def __post_init__(self):
         parse_augmentations(self.augment)
-        if not self.splits or (unknown := set(self.splits) - set(CLASSIFY_SPLITS)):
+        if not self.splits or (unknown := set(self.splits) - set(SPLITS)):
             raise ValueError(
-                f"--split takes {', '.join(CLASSIFY_SPLITS)}, with commas for several; found "
+                f"--split takes {', '.join(SPLITS)}, with commas for several; found "
                 f"{', '.join(sorted(unknown)) if self.splits else 'none'}"
             )
         for split in self.splits:

@@ -33,6 +33,7 @@ from experiments.stages.plan import Plan, steps_of, total
 from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
 from features.augmentation import parse_augmentations
+from features.splits import SPLITS
 from features.storage import write_json, write_text
 
 HEARD = 3  # clips in the report, where there is augmentation to hear
@@ -69,7 +70,7 @@ def classify(
     recipe = config.recipe
     dataset = open_dataset(config.data, sample_rate=recipe.sample_rate, progress=progress)
     dataset, clips = cut(dataset, recipe, skip_short=config.data.skip_short, progress=progress)
-    if "group" in config.splits:
+    if any(SPLITS[split].groups for split in config.splits):
         say_groups(dataset.recordings, progress)
     gans = [] if config.generated is None else find_gans(Path(config.generated))
     sides: dict[tuple[str, int], Rows] = {}  # of every run, before any training
@@ -77,7 +78,7 @@ def classify(
         for seed in range(config.seeds):
             data = config.sides(split, seed)
             sides[split, seed] = rows = dataset.sides(clips, data)
-            if split != "chunk":
+            if not SPLITS[split].leaks:
                 refuse_searched(recipe, clips, rows, data.split_seed)
             if gans:
                 _check_gans(config, gans, clips, split, seed, rows)
@@ -125,7 +126,7 @@ def classify(
                 seeds = {"seed": seed, "split_seed": config.sides(split, seed).split_seed}
                 found = {"tracks": outcome.tracks(), **outcome.sides(), **seeds}
                 runs.append(outcome.record() | found)
-            leaks = split == "chunk" and recipe.per_track != 1  # a clip that is a track is whole
+            leaks = SPLITS[split].leaks and recipe.per_track != 1  # a clip that is a track is whole
             splits[split] = {"leaks": leaks, "runs": runs}
         results = {
             "recipe": recipe.name,
@@ -191,7 +192,7 @@ def _check_gans(
         except ValueError as error:
             raise ValueError(f"{given} has {error}") from None
         try:
-            refuse_leaks(gan, () if split == "chunk" else held_out)
+            refuse_leaks(gan, () if SPLITS[split].leaks else held_out)
         except LeakError as error:
             if config.one_split or seed == 0:
                 raise

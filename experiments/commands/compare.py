@@ -32,7 +32,7 @@ from experiments.stages.gans import Gan, refuse_leaks, sample_gan
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
 from features import Clips, Split, extract
-from features.splits import SIDES
+from features.splits import SIDES, SPLITS
 from features.storage import write_json, write_text
 
 SHOWN_CLIPS = 12  # real and generated ones of each class in the report
@@ -193,7 +193,7 @@ def _results(
     """What ``results.json`` holds, but for how it was made."""
     gan_seeds = np.arange(config.seeds) % config.gan_seeds
     cluster = {  # whole artists where the split keeps them whole
-        track.track_id: track.group if split.by == "group" else track.track_id
+        track.track_id: track.group if SPLITS[split.by].groups else track.track_id
         for track in split.test
     }
     differences, per_label = statistics.compare_arms(

@@ -39,7 +39,7 @@ from features import (
 )
 from features.cache import default_cache_dir
 from features.silence import without_silence
-from features.splits import SIDES
+from features.splits import SIDES, SPLITS
 from features.synthetic import render_dataset
 
 Rows = Mapping[str, np.ndarray]  # of each side, the rows of its clips
@@ -108,7 +108,7 @@ class Dataset:
             by=config.split,
             lists=config.split_lists,
         )
-        check_disjoint(split, groups=config.split == "group")
+        check_disjoint(split, groups=SPLITS[config.split].groups)
         return split
 
     def of(self, tracks: Sequence[Track]) -> tuple[Recording, ...]:
@@ -118,7 +118,7 @@ class Dataset:
 
     def sides(self, clips: Clips, config: DataConfig) -> Rows:
         """The clips of each side; no track is on two of them but for the split of chunks."""
-        if config.split == "chunk":
+        if SPLITS[config.split].of == "clips":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", LeakWarning)  # the results say so
                 parts = split_clips(clips, fractions=config.fractions, seed=config.split_seed)
@@ -179,7 +179,7 @@ def open_dataset(
         progress.say(f"left out: {entry.track.path.name}: {entry.reason}")
     if config.root is not None and (told := _resampled(decoded.recordings, sample_rate)):
         progress.say(told)
-    if config.split == "group":
+    if SPLITS[config.split].groups:
         say_groups(decoded.recordings, progress)
     short = [r for r in decoded.recordings if r.num_samples < num_samples]
     kept = [r for r in decoded.recordings if r.num_samples >= num_samples]
