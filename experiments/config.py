@@ -61,8 +61,8 @@ class DataConfig:
         if SPLITS[self.split].leaks:
             whole = (name for name, rule in SPLITS.items() if not rule.leaks)
             raise ValueError(
-                f"--split {self.split} puts chunks of one track on both sides, so that every GAN would "
-                f"have seen test tracks: {what} takes {', '.join(whole)}"
+                f"--split {self.split} puts chunks of one track on both sides, so that every GAN "
+                f"would have seen test tracks: {what} takes {', '.join(whole)}"
             )
 
 

@@ -19,9 +19,9 @@ import numpy as np
 import soundfile as sf
 from jaxtyping import Int16
 
-from features._notebook import cards, first_part
 from features.audio import AudioError, stream_audio, to_pcm
 from features.dataset import Track
+from features.display import cards, first_part
 from features.storage import replacing, write_text
 
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence

@@ -16,8 +16,8 @@ from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
 from experiments.report import formats
-from experiments.report.sound import spectrogram_colours
 from experiments.report.timeline import category_colours
+from features.display import spectrogram_colours
 from features.registry import Registry
 
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import soundfile as sf
 
-from features.audio import to_pcm
 from features.augmentation import WaveformAugmentation
-from features.spectra import log_mel
-
-_RANGE_DB = 80.0  # between the darkest and the brightest colour of a spectrogram
+from features.display import sound_file, spectrograms, uri
 
 
 @dataclass(frozen=True)
@@ -61,8 +55,8 @@ def clip_rows(rows: Sequence[ClipRow], sample_rate: int) -> list[dict[str, Any]]
                 {
                     "name": name,
                     "caption": caption,
-                    "picture": _uri("image/png", png),
-                    "sound": _uri("audio/flac", _flac(clip, sample_rate)),
+                    "picture": uri("image/png", png),
+                    "sound": uri("audio/flac", sound_file(clip, sample_rate, "FLAC")),
                 }
                 for name, clip, png, caption in zip(
                     row.names, row.audio, pngs, row.captions or [""] * len(row.names), strict=True
@@ -146,66 +140,3 @@ def altered_rows(
         for title, versions in altered.items()
     ]
     return clip_rows(rows, sample_rate)
-
-
-def spectrograms(groups: Sequence[np.ndarray], sample_rate: int) -> list[list[bytes]]:
-    """Log-mel pictures of clips, all on one colour scale.
-
-    Parameters
-    ----------
-    groups : arrays (n, L, C) of audio with n > 0; channels are averaged for the picture.
-    sample_rate : Hz.
-
-    Returns
-    -------
-    PNG files for each group. The brightest colour is the loudest point of all groups, the
-    darkest lies 80 dB below. Time runs to the right, low frequencies are at the bottom.
-    """
-    decibels = []
-    for audio in groups:
-        hop_length = max(1, audio.shape[1] // 128)
-        n_fft = 2 ** int(np.ceil(np.log2(max(sample_rate / 25, 2 * hop_length))))
-        frames = log_mel(
-            np.asarray(audio, np.float32).mean(-1),
-            sample_rate=sample_rate,
-            top_db=None,
-            n_fft=n_fft,
-            hop_length=hop_length,
-            n_mels=64,
-        )
-        decibels.append(np.asarray(frames))
-    top = max((float(frames.max()) for frames in decibels), default=0.0)
-    return [[_png(1 + (clip - top) / _RANGE_DB) for clip in frames] for frames in decibels]
-
-
-def spectrogram_colours() -> list[str]:
-    """The colours of `spectrograms`, silence first."""
-    return ["#" + bytes(rgb).hex() for rgb in _palette()[::17]]
-
-
-def _palette() -> np.ndarray:
-    import matplotlib as mpl
-
-    return np.rint(mpl.colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint8)
-
-
-def _png(brightness: np.ndarray) -> bytes:
-    """(frames, bands) in [0, 1] as a picture with a palette: a fourth of the bytes of RGBA."""
-    from PIL import Image  # a requirement of matplotlib
-
-    levels = np.rint(np.clip(brightness.T[::-1], 0, 1) * 63) * 255 / 63  # fewer compress better
-    image = Image.fromarray(np.rint(levels).astype(np.uint8))
-    image.putpalette(_palette().tobytes())
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return file.getvalue()
-
-
-def _flac(clip: np.ndarray, sample_rate: int) -> bytes:
-    file = io.BytesIO()
-    sf.write(file, to_pcm(clip).astype(np.int16), sample_rate, format="FLAC", subtype="PCM_16")
-    return file.getvalue()
-
-
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -9,14 +9,9 @@ import soundfile as sf
 from PIL import Image
 
 from experiments.report.kit import part
-from experiments.report.sound import (
-    altered_clips,
-    altered_rows,
-    listening,
-    spectrogram_colours,
-    spectrograms,
-)
+from experiments.report.sound import altered_clips, altered_rows, listening
 from features.augmentation import WaveformAugmentation
+from features.display import spectrogram_colours, spectrograms
 
 
 def _clips(rows) -> list[dict]:

@@ -1,0 +1,125 @@
+"""How audio shows itself: spectrograms and sounds as files, and cards of both in a notebook."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import soundfile as sf
+
+from features.audio import to_pcm
+from features.spectra import log_mel
+
+_BANDS = 64  # mel bands, and rows of a picture
+_RANGE_DB = 80.0  # between the darkest and the brightest colour of a spectrogram
+_WIDTH = 240  # pixels of a card
+_SECONDS = 30.0  # that a card holds, at most
+
+
+def cards(
+    title: str, sounds: Sequence[tuple[str, np.ndarray]], sample_rate: int | None, note: str = ""
+) -> str:
+    """A line of plain text and, under it, each sound with its name, as HTML.
+
+    Parameters
+    ----------
+    title, note : plain text, and HTML after it.
+    sounds : names, and audio (L, C) in [-1, 1].
+    sample_rate : Hz; None leaves out the players.
+    """
+    shown = "".join(
+        f'<figure style="display:inline-block;margin:4px 8px 4px 0">'
+        f'<img alt="Spectrogram of {escape(name)}" style="display:block;width:{_WIDTH}px;'
+        f'height:{_BANDS}px" src="{uri("image/png", _picture(audio, sample_rate))}">'
+        f"{_player(audio, sample_rate) if sample_rate else ''}"
+        f"<figcaption><small>{escape(name)}</small></figcaption></figure>"
+        for name, audio in sounds
+    )
+    return f"<div><code>{escape(title)}</code>{note}<br>{shown}</div>"
+
+
+def first_part(num_samples: int, sample_rate: int) -> int:
+    """So many samples of a recording are shown."""
+    return min(num_samples, round(_SECONDS * sample_rate))
+
+
+def _picture(audio: np.ndarray, sample_rate: int | None) -> bytes:
+    return spectrograms([audio[None]], sample_rate or 16_000, frames=_WIDTH)[0][0]
+
+
+def _player(audio: np.ndarray, sample_rate: int) -> str:
+    source = uri("audio/wav", sound_file(audio, sample_rate, "WAV"))
+    return f'<audio controls style="width:{_WIDTH}px;height:32px" src="{source}"></audio>'
+
+
+def spectrograms(
+    groups: Sequence[np.ndarray], sample_rate: int, *, frames: int = 128
+) -> list[list[bytes]]:
+    """Log-mel pictures of clips, all on one colour scale.
+
+    Parameters
+    ----------
+    groups : arrays (n, L, C) of audio with n > 0; channels are averaged for the picture.
+    sample_rate : Hz.
+    frames : pixels in width, about.
+
+    Returns
+    -------
+    PNG files for each group. The brightest colour is the loudest point of all groups, the
+    darkest lies 80 dB below. Time runs to the right, low frequencies are at the bottom.
+    """
+    decibels = []
+    for audio in groups:
+        hop_length = max(1, audio.shape[1] // frames)
+        # 25 windows a second tell notes apart.
+        n_fft = 2 ** int(np.ceil(np.log2(max(sample_rate / 25, 2 * hop_length))))
+        found = log_mel(
+            np.asarray(audio, np.float32).mean(-1),
+            sample_rate=sample_rate,
+            top_db=None,
+            n_fft=n_fft,
+            hop_length=hop_length,
+            n_mels=_BANDS,
+        )
+        decibels.append(np.asarray(found))
+    top = max((float(found.max()) for found in decibels), default=0.0)
+    return [[_png(1 + (clip - top) / _RANGE_DB) for clip in found] for found in decibels]
+
+
+def spectrogram_colours() -> list[str]:
+    """The colours of `spectrograms`, silence first, as CSS."""
+    return ["#" + bytes(rgb).hex() for rgb in _palette()[::17]]
+
+
+def sound_file(audio: np.ndarray, sample_rate: int, kind: str) -> bytes:
+    """Audio (L, C) in [-1, 1] as a file of 16 bits: "WAV", or "FLAC"."""
+    file = io.BytesIO()
+    samples = to_pcm(np.asarray(audio)).astype(np.int16)
+    sf.write(file, samples, sample_rate, format=kind, subtype="PCM_16")
+    return file.getvalue()
+
+
+def uri(kind: str, content: bytes) -> str:
+    """A file's content as the address of itself."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _palette() -> np.ndarray:
+    import matplotlib as mpl  # slow to import
+
+    return np.rint(mpl.colormaps["magma"](np.arange(256))[:, :3] * 255).astype(np.uint8)
+
+
+def _png(brightness: np.ndarray) -> bytes:
+    """(frames, bands) in [0, 1] as a picture with a palette: a fourth of the bytes of RGBA."""
+    from PIL import Image
+
+    levels = np.rint(np.clip(brightness.T[::-1], 0, 1) * 63) * 255 / 63  # fewer compress better
+    image = Image.fromarray(np.rint(levels).astype(np.uint8))
+    image.putpalette(_palette().tobytes())
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
