@@ -10,6 +10,7 @@ from wavegan.previews import Previews
 from wavegan.quality import Quality
 from wavegan.reference import load_reference
 from wavegan.run_folder import CheckpointError
+from wavegan.sample_files import write_interpolation, write_samples
 from wavegan.sampling import Samples, generate, generate_batches, interpolate
 from wavegan.tensorboard import TensorBoard
 from wavegan.train_config import TrainConfig
@@ -56,4 +57,6 @@ __all__ = [
     "train",
     "train_together",
     "training_states",
+    "write_interpolation",
+    "write_samples",
 ]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +16,11 @@ from experiments.run import Run
 from features import LeakError
 from features.audio import to_pcm
 from features.cache import file_digest
-from features.storage import replacing, write_json
+from features.storage import write_json
 from wavegan import Generator, load
 from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder
+from wavegan.sample_files import writing_rows
 from wavegan.sampling import generate_batches
 
 GAN_LIST = "gans.json"  # in a run folder: the stages of its GANs
@@ -167,18 +167,6 @@ def sample_gan(run: Run, gan: Gan, count: int, label: str | None = None) -> np.n
     inputs |= {"label": name} if gan.conditional else {}
     folder = run.stage(f"samples-{name}-{gan.seed}", inputs, build)
     return np.load(folder / "audio.npy", mmap_mode="r")
-
-
-@contextmanager
-def writing_rows(path: Path, shape: tuple[int, ...], dtype: str) -> Iterator[BinaryIO]:
-    """An .npy file of ``shape`` to write the rows to, one after another; whole or not at all.
-
-    Unlike a memory-mapped file, it takes no memory as it grows, and a full disk is an OSError.
-    """
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        header = {"descr": dtype, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        yield file
 
 
 def gan_of(gans: Sequence[Gan], label: str, seed: int) -> Gan:

@@ -13,11 +13,11 @@ import soundfile as sf
 from flax import nnx
 
 from experiments.cli import main
-from experiments.commands.generate import write_samples
 from experiments.run import Run
 from experiments.stages.gans import find_gans, sample_gan
 from wavegan import Generator, WaveGANConfig, generate, interpolate
 from wavegan.export import export, read_exported
+from wavegan.sample_files import write_samples
 
 GENRES = ["drone", "march", "techno"]
 PCM = 2**-15  # one step of the files' integers
@@ -169,11 +169,11 @@ def test_latents_that_make_no_clips(drums, tmp_path, capsys):
     def said() -> str:
         return fails(capsys, "generate", drums, "--latents", wrong, "--out", out)
 
-    assert f"--latents {wrong}: no such file" in said()
+    assert f"latents {wrong}: no such file" in said()
     wrong.write_bytes(b"RIFF")
-    assert f"--latents {wrong} is no .npy file" in said()
+    assert f"latents {wrong} is no .npy file" in said()
     np.save(wrong, np.array([{}]), allow_pickle=True)
-    assert f"--latents {wrong} is no .npy file" in said()
+    assert f"latents {wrong} is no .npy file" in said()
     np.save(wrong, np.zeros((2, 4), np.int32))
     assert "must hold floats (n, latent_dim), found int32 (2, 4)" in said()
     np.save(wrong, np.zeros((2, 5), np.float32))

@@ -1,0 +1,192 @@
+"""Clips of a generator as files, each with its latent, and a manifest of what made them."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from features.audio import save_audio
+from features.storage import replacing, write_json
+from wavegan.networks import Generator
+from wavegan.sampling import draw_latents, generate_batches, interpolate, line
+
+MANIFEST = "manifest.json"
+_PLAN = "manifest.part.json"  # the manifest of what is not finished
+
+
+@contextmanager
+def writing_rows(path: Path, shape: tuple[int, ...], dtype: str) -> Iterator[BinaryIO]:
+    """An .npy file of ``shape`` to write the rows to, one after another; whole or not at all.
+
+    Unlike a memory-mapped file, it takes no memory as it grows, and a full disk is an OSError.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        header = {"descr": dtype, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file
+
+
+def write_samples(
+    generator: Generator,
+    folder: Path,
+    count: int | None,
+    *,
+    name: str,
+    about: Mapping[str, Any],
+    label: int | None = None,
+    seed: int = 0,
+    latents: Path | None = None,
+    truncation: float = 1.0,
+    suffix: str = "wav",
+    batch_size: int = 64,
+) -> Iterator[tuple[int, int]]:
+    """Write ``count`` clips, their latents and a manifest below ``folder``, in bounded memory.
+
+    Files are ``<name>.s<seed>.<number>.<suffix>``, the latents ``latents.npy`` row by row, the
+    manifest ``manifest.json`` (``about``, the options, the file of each row), written last.
+    What an interrupted call of the same options left is kept.
+
+    Parameters
+    ----------
+    count : of clips; None is 16, or as many as there are ``latents``.
+    about : for the manifest; its ``sample_rate`` is the files', in Hz.
+    label : the class, of a conditional generator.
+    latents : an .npy file (n, latent_dim) to make the clips from.
+    seed, truncation, batch_size : as `generate` takes them.
+
+    Yields
+    ------
+    int, int
+        How many clips are there so far, and how many there will be.
+    """
+    given = None if latents is None else _read_latents(latents)
+    count = count or (16 if given is None else len(given))
+    options: dict[str, Any] = {"latents": given, "truncation": truncation, "label": label}
+    # Asked for before anything is written: it checks the options.
+    generate_batches(generator, count, seed=seed, batch_size=batch_size, **options)
+
+    origin = f"s{seed}" if latents is None else latents.stem
+    files = [f"{name}.{origin}.{i:05d}.{suffix}" for i in range(count)]
+    manifest = {
+        **about,
+        "label": name,
+        "truncation": truncation,
+        "latents": "latents.npy, row i makes file i",
+    }
+    manifest |= {"seed": seed} if latents is None else {"latents_from": _digest(latents)}
+    resumed = any(_same_but_files(folder / found, manifest) for found in (_PLAN, MANIFEST))
+    manifest["files"] = files
+    write_json(folder / _PLAN, manifest)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for pattern in (f".{glob.escape(name)}.*", ".latents-*.npy"):
+        for abandoned in folder.glob(pattern):  # temporary files of a killed process
+            abandoned.unlink(missing_ok=True)
+    finished = {f for f in files if (folder / f).exists()} if resumed else set[str]()
+
+    latent_dim = generator.config.latent_dim
+    with writing_rows(folder / "latents.npy", (count, latent_dim), "<f4") as rows:
+        for start in range(0, count, batch_size):
+            size = min(batch_size, count - start)
+            if given is None:
+                drawn = truncation * draw_latents(seed, size, latent_dim, start=start)
+                rows.write(np.asarray(drawn).tobytes())
+            else:
+                rows.write(given[start : start + size].astype("<f4").tobytes())
+
+    first = next((i for i, file in enumerate(files) if file not in finished), count)
+    # From the start of a batch, so that the clips are the same bit for bit.
+    done = start = first - first % batch_size if first < count else count
+    written = np.load(folder / "latents.npy", mmap_mode="r")[start:]
+    yield done, count
+    if start < count:
+        batches = generate_batches(generator, latents=written, label=label, batch_size=batch_size)
+        for clip in (clip for batch in batches for clip in batch.audio):
+            if files[done] not in finished:
+                save_audio(folder / files[done], clip, about["sample_rate"])
+            done += 1
+            yield done, count
+    (folder / _PLAN).replace(folder / MANIFEST)
+
+
+def write_interpolation(
+    generator: Generator,
+    folder: Path,
+    steps: int,
+    *,
+    name: str,
+    about: Mapping[str, Any],
+    seeds: tuple[int, int],
+    labels: tuple[int, int] | None = None,
+    suffix: str = "wav",
+) -> Sequence[str]:
+    """Write ``steps`` clips on the line between two latents, one by one and joined.
+
+    Files are ``<name>.<number>.<suffix>`` and ``<name>.joined.<suffix>``, with ``latents.npy`` and
+    ``manifest.json`` beside them.
+
+    Parameters
+    ----------
+    about : for the manifest; its ``sample_rate`` is the files', in Hz.
+    seeds : the ends are the first latents of these.
+    labels : classes at the ends, of a conditional generator.
+
+    Returns
+    -------
+    sequence of str
+        The names of the files, the joined one last.
+    """
+    z0, z1 = (np.asarray(draw_latents(s, 1, generator.config.latent_dim))[0] for s in seeds)
+    label0, label1 = labels or (None, None)
+    audio = interpolate(generator, z0, z1, steps=steps, label0=label0, label1=label1)
+    files = [f"{name}.{i:05d}.{suffix}" for i in range(steps)] + [f"{name}.joined.{suffix}"]
+    joined = audio.reshape(-1, audio.shape[-1])
+    for file, clip in zip(files, [*audio, joined], strict=True):
+        save_audio(folder / file, clip, about["sample_rate"])
+    latents = line(z0, z1, steps)
+    with writing_rows(folder / "latents.npy", latents.shape, "<f4") as rows:
+        rows.write(latents.tobytes())
+    manifest = {
+        **about,
+        "seeds": list(seeds),
+        "classes": None if labels is None else list(labels),
+        "latents": "latents.npy, row i makes file i",
+        "files": files,
+    }
+    write_json(folder / MANIFEST, manifest)
+    return files
+
+
+def _read_latents(path: Path) -> np.ndarray:
+    """The latents in a file, memory-mapped."""
+    try:
+        latents = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise ValueError(f"latents {path}: no such file") from None
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"latents {path} is no .npy file of numbers: {error}") from None
+    if not isinstance(latents, np.ndarray) or latents.ndim != 2 or latents.dtype.kind != "f":
+        found = getattr(latents, "shape", type(latents).__name__)
+        kind = getattr(latents, "dtype", "")
+        raise ValueError(f"latents {path} must hold floats (n, latent_dim), found {kind} {found}")
+    return latents
+
+
+def _digest(path: Path) -> dict[str, str]:
+    with path.open("rb") as file:
+        return {"file": path.name, "blake2b": hashlib.file_digest(file, "blake2b").hexdigest()[:32]}
+
+
+def _same_but_files(path: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether ``path`` is ``manifest``, for any number of files."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return {**found, "files": None} == {**json.loads(json.dumps(manifest)), "files": None}
