@@ -1,6 +1,7 @@
 """Genre classifiers: published architectures, their training, and metrics."""
 
-from classifiers.architectures import ARCHITECTURES, Spec, create
+from classifiers import networks as _networks  # noqa: F401  (they register themselves)
+from classifiers.architectures import ARCHITECTURES, Spec, architecture, create
 from classifiers.fit_config import FitConfig
 from classifiers.history import History
 from classifiers.metrics import Report, evaluate, vote_by_track
@@ -15,6 +16,7 @@ __all__ = [
     "History",
     "Report",
     "Spec",
+    "architecture",
     "create",
     "evaluate",
     "fit",

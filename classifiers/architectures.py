@@ -9,40 +9,136 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import jax
 from flax import nnx
+from jaxtyping import Array, PRNGKeyArray
 
-from classifiers import networks
-from classifiers.chain import Build, Chain, Layers, Shape
+from classifiers.chain import Build, Chain, Layer, Layers, Shape
 from classifiers.layers import Dense
 
-_net3 = partial(networks.spectrogram_cnn, batch_norm=True)
-_cnn2 = partial(
-    networks.log_mel_cnn,
-    dense_sizes=(128,),
-    batch_norm=True,
-    conv_dropouts=(0.2, 0.1, 0.1),
-    dropout=0.5,
-)
-_NETWORKS: dict[str, Callable[..., Layers]] = {
-    "net1": networks.spectrogram_dense,
-    "net2": networks.spectrogram_cnn,
-    "net3": _net3,
-    "net4": _net3,
-    "net5": networks.mfcc_lstm,
-    "net6": networks.mfcc_lstm,
-    "cnn1": networks.log_mel_cnn,
-    "cnn2": _cnn2,
-    "parallel_cnn": networks.parallel_cnn,
-    "cnn_lstm": networks.cnn_lstm,
-    "cnn_bilstm": networks.cnn_bilstm,
-    "cnn_rnn": networks.cnn_rnn,
-    "final_eff": networks.final_eff,
-    "final_acc": networks.final_acc,
-    "cnn_rnn_tempo": networks.cnn_rnn_tempo,
-    "short_chunk_resnet": networks.short_chunk_resnet,
-}
+Network = Callable[..., Any]  # options -> layers, or input_shape, num_classes, rngs -> a module
+_NETWORKS: dict[str, Network] = {}
+_GIVEN = ("input_shape", "num_classes", "rngs")  # to a network that is a module of its own
 
-ARCHITECTURES: tuple[str, ...] = tuple(_NETWORKS)
+
+class _Names(Sequence[str]):
+    """The names of all registered architectures, as a tuple that grows."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return tuple(_NETWORKS)[index]
+
+    def __len__(self) -> int:
+        return len(_NETWORKS)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
+ARCHITECTURES: Sequence[str] = _Names()
+
+
+def architecture(*names: str, **defaults: Any) -> Callable[[Network], Network]:
+    """Decorator that registers a network for :func:`create`, :func:`load` and the command line.
+
+    Parameters
+    ----------
+    *names : that it gets in :data:`ARCHITECTURES`.
+    **defaults : of its options, where they are not its own.
+
+    Notes
+    -----
+    What is decorated is either a function of options, all with defaults, that returns a list
+    of layers (:mod:`classifiers.chain`; the last dense one, which gives the logits, is added),
+    or a class of `flax.nnx.Module` (or a function that returns one) that takes ``input_shape``,
+    ``num_classes`` and ``rngs`` beside its options and is called as ``module(x (N,
+    *input_shape), train=False, key=None)`` for logits (N, num_classes).
+
+    Raises
+    ------
+    ValueError
+        A name that is taken by another network, or something that is no such function or class.
+    """
+
+    def register(network: Network) -> Network:
+        _check_network(names, network)
+        for name in names:
+            _NETWORKS[name] = partial(network, **defaults) if defaults else network
+        return network
+
+    return register
+
+
+def _check_network(names: tuple[str, ...], network: Network) -> None:
+    """Raise ValueError unless ``network`` can be registered under these names."""
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f'a network needs a name, as in @architecture("mine"), not {names}')
+    named = f"architecture {names[0]!r}"
+    shape = (
+        "a function of options with defaults that returns a list of layers, or an nnx.Module "
+        "that takes input_shape, num_classes and rngs"
+    )
+    if not callable(network) or getattr(network, "__name__", "<lambda>") == "<lambda>":
+        raise ValueError(
+            f"{named} is {shape}, written with a name of its own, not {network!r}: "
+            "put @architecture(...) above its def"
+        )
+    for name in names:
+        there = getattr(_NETWORKS.get(name), "func", _NETWORKS.get(name))
+        # Defined again, as when the cell of a notebook is run once more, it replaces itself.
+        if there is not None and _place(there) != _place(network):
+            raise ValueError(f"architecture {name!r} is {_place(there)} already: take another name")
+    parameters = _parameters(network)
+    given = _GIVEN if "rngs" in parameters else ()
+    if lacking := set(given) - set(parameters):
+        raise ValueError(f"{named}: {_place(network)} does not take {', '.join(sorted(lacking))}")
+    for key, each in parameters.items():
+        if key not in given and (
+            each.default is each.empty or each.kind is inspect.Parameter.POSITIONAL_ONLY
+        ):
+            raise ValueError(
+                f"{named} is {shape}; {_place(network)} has the parameter {each}: give it a default"
+            )
+
+
+def _parameters(network: Network) -> dict[str, inspect.Parameter]:
+    """What a network takes, with the defaults that it was registered with."""
+    function, defaults = getattr(network, "func", network), getattr(network, "keywords", {})
+    # Flax's metaclass hides what a module's class takes.
+    start = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
+    found = inspect.signature(start).parameters
+    return {
+        key: each.replace(default=defaults.get(key, each.default))
+        for key, each in list(found.items())[isinstance(function, type) :]
+    }
+
+
+def _place(network: Network) -> str:
+    return f"{network.__module__}.{network.__qualname__}"
+
+
+class _Whole(Layer):
+    """A module of its own as the only layer of a classifier."""
+
+    def __init__(
+        self, input_shape: Shape, network: Network, num_classes: int, *, rngs: nnx.Rngs
+    ) -> None:
+        self.network = network(input_shape=input_shape, num_classes=num_classes, rngs=rngs)
+        self.output_shape = (num_classes,)
+
+    def __call__(self, x: Array, *, train: bool = False, key: PRNGKeyArray | None = None) -> Array:
+        logits = self.network(x, train=train, key=key)
+        if logits.shape != (len(x), *self.output_shape):
+            raise ValueError(
+                f"{type(self.network).__name__} gives {logits.shape} for {x.shape}: "
+                f"logits are {(len(x), *self.output_shape)}"
+            )
+        return logits
 
 
 @dataclass(frozen=True)
@@ -65,6 +161,11 @@ class Classifier(Chain):
     """A network that gives logits, and the ``spec`` that it was made from."""
 
     spec: Spec
+
+    def __repr__(self) -> str:
+        sizes = [each.size for each in jax.tree.leaves(nnx.state(self, nnx.Param))]
+        shape, classes = self.spec.input_shape, self.spec.num_classes
+        return f"<Classifier {self.spec.name}: {shape} to {classes}, {sum(sizes):,} parameters>"
 
 
 def create(
@@ -101,7 +202,11 @@ def create(
     """
     if name not in _NETWORKS:
         near = difflib.get_close_matches(name, ARCHITECTURES) or ARCHITECTURES
-        raise ValueError(f"no architecture {name!r}: did you mean {' or '.join(near)}?")
+        raise ValueError(
+            f"no architecture {name!r}: did you mean {' or '.join(near)}? One of your own is "
+            f"registered by @classifiers.architecture({name!r}) above its function, which "
+            "must have run before"
+        )
     if num_classes < 2:
         raise ValueError(f"a classifier needs at least two classes, not num_classes={num_classes}")
     if not isinstance(input_shape, Sequence):
@@ -109,14 +214,22 @@ def create(
             f"{name}: input_shape is the shape of one example, as (44, 40), not {input_shape!r}"
         )
     network, shape = _NETWORKS[name], tuple(input_shape)
-    known = {key: each.default for key, each in inspect.signature(network).parameters.items()}
+    parameters = _parameters(network)
+    whole = "rngs" in parameters
+    given = _GIVEN if whole else ()
+    known = {key: each.default for key, each in parameters.items() if key not in given}
     if unknown := set(options) - set(known):
         raise ValueError(
             f"{name} has no option {', '.join(sorted(unknown))}; it has {tuple(known)}"
         )
     resolved = {key: _frozen(value) for key, value in sorted((known | options).items())}
     try:
-        layers: list[Build] = [*network(**resolved), partial(Dense, width=num_classes)]
+        if whole:
+            layers: list[Build] = [
+                partial(_Whole, network=partial(network, **resolved), num_classes=num_classes)
+            ]
+        else:
+            layers = [*_layers(name, network(**resolved)), partial(Dense, width=num_classes)]
         model = Classifier(shape, layers, rngs=rngs)
     except ValueError as error:
         raise ValueError(f"{name} on an input of {shape}: {error}") from None
@@ -125,6 +238,16 @@ def create(
         raise ValueError(f"{name} takes no {shown}: {error}") from error
     model.spec = Spec(name, shape, num_classes, tuple(resolved.items()))
     return model
+
+
+def _layers(name: str, made: Any) -> Layers:
+    """What a network's function returned, or a ValueError where that is no list of layers."""
+    if not isinstance(made, list | tuple) or not all(callable(layer) for layer in made):
+        raise ValueError(
+            f"the function of {name} returns a list of layers to be built, as "
+            f"[Flatten, partial(Dense, width=8)], not {made!r}"
+        )
+    return list(made)
 
 
 def _frozen(value: Any) -> Any:

@@ -25,6 +25,8 @@ class History:
     best_step : the step whose weights the model was left with (the last without validation).
     num_steps : optimiser steps taken.
     stopped_early : whether patience ran out before the budget.
+    labels : where the classes were given by name: the names in the order of the network's
+        outputs (sorted), so that ``history.labels[k]`` is class k.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -35,10 +37,24 @@ class History:
     best_step: int = 0
     num_steps: int = 0
     stopped_early: bool = False
+    labels: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The history as plain numbers and lists, for JSON."""
-        return asdict(self)
+        """The history as plain numbers and lists, for JSON; ``labels`` only where there are."""
+        values = asdict(self) | {"labels": list(self.labels)}
+        return {name: value for name, value in values.items() if name != "labels" or value}
+
+    def __repr__(self) -> str:
+        if not self.steps:
+            return f"<History of {self.num_steps} steps>"
+        best = self.steps.index(self.best_step) if self.best_step in self.steps else -1
+        scores = [f"training accuracy {self.train_accuracy[best]:.1%}"]
+        if self.valid_loss:
+            scores.append(f"validation accuracy {self.valid_accuracy[best]:.1%}")
+        early = ", stopped early" if self.stopped_early else ""
+        return f"<History of {self.num_steps} steps{early}; at step {self.best_step}, kept: " + (
+            f"{', '.join(scores)}>"
+        )
 
 
 @dataclass

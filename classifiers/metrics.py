@@ -36,6 +36,22 @@ class Report:
             "per_class": {name: values.tolist() for name, values in self.per_class.items()},
         }
 
+    def __repr__(self) -> str:
+        clips, classes = int(self.confusion.sum()), len(self.confusion)
+        return (
+            f"<Report on {clips} of {classes} classes: accuracy {self.accuracy:.1%}, "
+            f"macro F1 {self.macro_f1:.3f}>"
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{k}</th>" for k in range(len(self.confusion)))
+        rows = "".join(
+            f"<tr><th>{k}</th>{''.join(f'<td>{count}</td>' for count in row)}</tr>"
+            for k, row in enumerate(self.confusion)
+        )
+        scores = f"Accuracy {self.accuracy:.1%}, macro F1 {self.macro_f1:.3f}"
+        return f"<p>{scores}</p><table><tr><th>true \\ predicted</th>{head}</tr>{rows}</table>"
+
 
 def evaluate(probabilities: np.ndarray, labels: np.ndarray) -> Report:
     """Score predictions.

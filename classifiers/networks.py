@@ -12,6 +12,7 @@ from functools import partial
 
 import jax
 
+from classifiers.architectures import architecture
 from classifiers.chain import Build, Layers, Parallel
 from classifiers.layers import (
     Activation,
@@ -90,11 +91,14 @@ def side_by_side(*branches: Layers) -> Layers:
     return [partial(Parallel, branches=branches)]
 
 
+@architecture("net1")
 def spectrogram_dense(*, dense_sizes: Sizes = (128, 64)) -> Layers:
     """``net1``: dense layers on spectrogram pictures, published at 180×180×3 in [0, 1]."""
     return [Flatten, *dense(*dense_sizes)]
 
 
+@architecture("net3", "net4", batch_norm=True)
+@architecture("net2")
 def spectrogram_cnn(
     *,
     conv_widths: Sizes = (32, 64, 128, 256),
@@ -107,6 +111,7 @@ def spectrogram_cnn(
     return [*a, *b, *pool(2), *c, *d, *pool(2), Flatten, *dense(*dense_sizes)]
 
 
+@architecture("net5", "net6")
 def mfcc_lstm(*, lstm_sizes: Sizes = (512, 256), dense_sizes: Sizes = (128, 64)) -> Layers:
     """``net5`` and ``net6``: LSTMs, the last one's last state, then dense layers.
 
@@ -115,6 +120,14 @@ def mfcc_lstm(*, lstm_sizes: Sizes = (512, 256), dense_sizes: Sizes = (128, 64))
     return [*recurrent(*lstm_sizes), *dense(*dense_sizes)]
 
 
+@architecture(
+    "cnn2",
+    dense_sizes=(128,),
+    batch_norm=True,
+    conv_dropouts=(0.2, 0.1, 0.1),
+    dropout=0.5,
+)
+@architecture("cnn1")
 def log_mel_cnn(
     *,
     conv_widths: Sizes = (32, 64, 64),
@@ -133,6 +146,7 @@ def log_mel_cnn(
     return [*convolutions, Flatten, *dense(*dense_sizes), *drop(dropout)]
 
 
+@architecture("parallel_cnn")
 def parallel_cnn(*, conv_widths: Sizes = (3, 4)) -> Layers:
     """Two convolutions side by side, of large and of small patterns, on 80×80×1 log-mel."""
     _expect(2, conv_widths=conv_widths)
@@ -143,6 +157,7 @@ def parallel_cnn(*, conv_widths: Sizes = (3, 4)) -> Layers:
     return side_by_side(large, small)
 
 
+@architecture("cnn_lstm")
 def cnn_lstm(
     *,
     conv_widths: Sizes = (8, 6),
@@ -157,21 +172,7 @@ def cnn_lstm(
     return [*convolutions, Frames, *recurrent(*lstm_sizes), *dense(*dense_sizes), *drop(dropout)]
 
 
-def cnn_rnn(
-    *,
-    conv_widths: Sizes = (8, 6),
-    lstm_sizes: Sizes = (128, 32),
-    dense_sizes: Sizes = (200,),
-    dropout: float = 0.2,
-) -> Layers:
-    """``cnn_lstm`` with convolutions over time alone, on 80 frames of 80 log-mel bands."""
-    _expect(2, conv_widths=conv_widths)
-    conv1d = partial(conv, layer=Convolution1D, activation=leaky_relu)
-    first, second = conv_widths
-    convolutions = [*conv1d(first, 4), *pool(2), *conv1d(second, 3), *pool(2)]
-    return [*convolutions, *recurrent(*lstm_sizes), *dense(*dense_sizes), *drop(dropout)]
-
-
+@architecture("cnn_bilstm")
 def cnn_bilstm(
     *,
     noise: float = 0.05,
@@ -189,22 +190,41 @@ def cnn_bilstm(
     return [first, *convolutions, Frames, *both_ways, *dense(*dense_sizes), *drop(dropout)]
 
 
+@architecture("cnn_rnn")
+def cnn_rnn(
+    *,
+    conv_widths: Sizes = (8, 6),
+    lstm_sizes: Sizes = (128, 32),
+    dense_sizes: Sizes = (200,),
+    dropout: float = 0.2,
+) -> Layers:
+    """``cnn_lstm`` with convolutions over time alone, on 80 frames of 80 log-mel bands."""
+    _expect(2, conv_widths=conv_widths)
+    conv1d = partial(conv, layer=Convolution1D, activation=leaky_relu)
+    first, second = conv_widths
+    convolutions = [*conv1d(first, 4), *pool(2), *conv1d(second, 3), *pool(2)]
+    return [*convolutions, *recurrent(*lstm_sizes), *dense(*dense_sizes), *drop(dropout)]
+
+
 def four_blocks(width: int) -> Layers:
     """The convolutions of ``final_eff`` and ``final_acc``."""
     block = partial(conv_pool, width, window=3, batch_norm=True)
     return [*block(3), *block(3), *block(3), *block(2, dropout=0.3), Flatten]
 
 
+@architecture("final_eff")
 def final_eff(*, conv_width: int = 32, dense_sizes: Sizes = (128, 64)) -> Layers:
     """Four convolutions of one width, each with a pooling, on 80×80×1 log-mel."""
     return [*four_blocks(conv_width), *dense(*dense_sizes)]
 
 
+@architecture("final_acc")
 def final_acc(*, conv_widths: Sizes = (32, 64), dense_sizes: Sizes = (128, 64)) -> Layers:
     """``final_eff``'s convolutions at several widths side by side."""
     return [*side_by_side(*map(four_blocks, conv_widths)), *dense(*dense_sizes)]
 
 
+@architecture("cnn_rnn_tempo")
 def cnn_rnn_tempo(
     *,
     conv_widths: Sizes = (16, 32, 32),
@@ -231,6 +251,7 @@ def cnn_rnn_tempo(
     return [*joined, *recurrent(lstm_units), *drop(dropout), *dense(dense_size)]
 
 
+@architecture("short_chunk_resnet")
 def short_chunk_resnet(*, width: int = 128, dropout: float = 0.5) -> Layers:
     """Our reference on log-mel pictures: the residual short-chunk CNN of Won et al. (2020).
 

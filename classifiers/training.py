@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,11 @@ def fit(
     ----------
     model : from :func:`classifiers.create`.
     train : inputs (N, ...), anything that an index array picks clips from (NumPy, a memory
-        map, JAX), and labels (N,). The clips are shuffled anew each epoch; epochs follow each
-        other without a gap, so that every batch is full and every clip is used equally often.
-        On an accelerator with room for them, inputs in a JAX array need not be copied to it
-        batch by batch.
+        map, JAX), and labels (N,): whole numbers below the network's number of classes, or
+        names, which are numbered as they sort (``History.labels``). The clips are shuffled
+        anew each epoch; epochs follow each other without a gap, so that every batch is full
+        and every clip is used equally often. On an accelerator with room for them, inputs in
+        a JAX array need not be copied to it batch by batch.
     valid : the same, or None: then the last weights stay.
     config : the budget and the optimiser.
     seed : of the shuffling, the dropout and the augmentation.
@@ -115,7 +117,7 @@ def fit_together(
     Parameters are those of :func:`fit`, with a list of models and of as many seeds. Logs hold
     ``classifier/seed`` beside the rest where there is more than one.
     """
-    graph, data, targets, config = _checked(models, train, valid, config, seeds)
+    graph, data, targets, config, names = _checked(models, train, valid, config, seeds)
     (inputs, _), held_out = data["train"], data["valid"]
     step, state = training_step(models, config, augment=augment)
     members, best, taken = [Member(seed) for seed in seeds], None, 0
@@ -166,7 +168,7 @@ def fit_together(
             folder.save(taken, members, state=None, best=best)
     for i, model in enumerate(models):
         nnx.update(model, *member_of(best, i))
-    return [member.history for member in members]
+    return [replace(member.history, labels=names) for member in members]
 
 
 def _batches(count: int, size: int, seeds: Sequence[int]) -> Iterator[np.ndarray]:
@@ -221,20 +223,48 @@ def _checked(
     valid: Pair | None,
     config: FitConfig,
     seeds: Sequence[int],
-) -> tuple[nnx.GraphDef, dict[str, Any], np.ndarray, FitConfig]:
-    """The network's structure, data that it can take, one-hot targets, and the budget."""
+) -> tuple[nnx.GraphDef, dict[str, Any], np.ndarray, FitConfig, tuple[str, ...]]:
+    """The network's structure, data that it can take, one-hot targets, budget, and labels."""
     if not models or len(models) != len(seeds):
         raise ValueError(f"{len(models)} models and {len(seeds)} seeds: give one seed a model")
     if valid is None and config.patience is not None:
         raise ValueError("patience watches the validation loss: give a validation set")
     graph, *state = split(models[0])
     data: dict[str, Any] = {"train": None, "valid": None}
+    names = _names(train[1])
     for name, pair in (("train", train), ("valid", valid)):
         if pair is not None:
-            data[name], num_classes = _checked_pair(name, *pair, graph, tuple(state))
+            coded = _coded(name, pair[1], names)
+            data[name], num_classes = _checked_pair(name, pair[0], coded, graph, tuple(state))
+    if names and len(names) != num_classes:
+        raise ValueError(
+            f"train labels name {len(names)} classes, {names}, and the network has {num_classes}: "
+            f"create it with num_classes={len(names)}"
+        )
     labels = data["train"][1]
     targets = np.eye(num_classes, dtype=np.float32)[labels]
-    return graph, data, targets, config.resolved(labels, num_classes)
+    return graph, data, targets, config.resolved(labels, num_classes), names
+
+
+def _names(labels: Any) -> tuple[str, ...]:
+    """The classes' names, sorted; none where the labels are numbers."""
+    labels = np.asarray(labels)
+    return tuple(np.unique(labels.astype(str)).tolist()) if labels.dtype.kind in "UTO" else ()
+
+
+def _coded(which: str, labels: Any, names: tuple[str, ...]) -> np.ndarray:
+    """Labels given by name as their places in ``names``; numbers as they are."""
+    labels = np.asarray(labels)
+    if not names:
+        return labels
+    places = {name: place for place, name in enumerate(names)}
+    unknown = sorted({str(label) for label in labels.tolist()} - places.keys())
+    if unknown:
+        raise ValueError(
+            f"{which} labels have {', '.join(map(repr, unknown))}, which no training clip has; "
+            f"the classes are {names}"
+        )
+    return np.array([places[str(label)] for label in labels.tolist()], int)
 
 
 def _checked_pair(

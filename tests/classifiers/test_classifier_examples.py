@@ -6,13 +6,17 @@ from pathlib import Path
 import pytest
 from page_examples import ExamplePage
 
+from classifiers import architectures
+
 PAGE = ExamplePage(Path(__file__).parents[2] / "classifiers" / "README.md")
 
 
 def test_the_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WAVEGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(architectures, "_NETWORKS", dict(architectures._NETWORKS))
     names = PAGE.run()
+    assert set(names["found"].labels) == set(names["train"].label_names)
     assert names["probabilities"].shape == (len(names["test"]), 6)
     assert names["about"] == {"labels": list(names["train"].label_names)}
     assert [history.num_steps > 0 for history in names["histories"]] == [True, True]

@@ -138,6 +138,23 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_model():
         fit(model, toy(), (inputs, labels), FitConfig(16, steps=5), seed=0)
 
 
+def test_labels_may_be_names():
+    inputs, labels = toy()
+    names = np.array(["rock", "blues", "jazz"])[labels]
+    numbers = np.array([2, 0, 1])[labels]
+    one, other = small(), small()
+    history = fit(one, (inputs, names), (inputs, list(names)), FitConfig(16, steps=2), seed=0)
+    expected = fit(other, (inputs, numbers), (inputs, numbers), FitConfig(16, steps=2), seed=0)
+    assert history.labels == ("blues", "jazz", "rock")
+    assert same(one, other)
+    assert replace(history, labels=()) == expected
+    assert "labels" not in expected.to_dict()
+    with pytest.raises(ValueError, match=r"valid labels have 'pop', which no training clip has"):
+        fit(small(), (inputs, names), (inputs[:1], ["pop"]), FitConfig(steps=1), seed=0)
+    with pytest.raises(ValueError, match=r"train labels name 1 classes.* network has 3: create"):
+        fit(small(), (inputs, ["rock"] * 60), None, FitConfig(steps=1), seed=0)
+
+
 def test_data_that_do_not_fit_are_refused():
     inputs, labels = toy()
     config = FitConfig(16, steps=1)
