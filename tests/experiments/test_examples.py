@@ -1,0 +1,54 @@
+"""The examples of experiments/README.md run, in order and in one session."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from page_examples import ExamplePage
+
+import classifiers
+import experiments
+import features
+import wavegan
+
+PAGE = ExamplePage(Path(__file__).parents[2] / "experiments" / "README.md")
+
+
+@pytest.fixture
+def registries():
+    """All of them, without what the examples set in them afterwards."""
+    kept = [
+        experiments.ARMS,
+        experiments.FIGURES,
+        experiments.RECIPES,
+        features.AUGMENTATIONS,
+        features.SPLITS,
+        wavegan.LOSSES,
+        wavegan.METRICS,
+        classifiers.architectures._NETWORKS,
+    ]
+    before = [set(registry) for registry in kept]
+    yield
+    for registry, names in zip(kept, before, strict=True):
+        for name in set(registry) - names:
+            del registry[name]
+
+
+def test_the_examples_run(tmp_path, monkeypatch, registries):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    names = PAGE.run()
+    assert names["results"]["recipe"] == "mine"
+    assert {d["arm"] for d in names["results"]["differences"]} >= {"real-twice", "real+synthetic"}
+
+
+def test_where_things_are_is_true():
+    root = PAGE.path.parents[1]
+    paths = [part for line in PAGE.text.splitlines() if line.startswith("| ")
+             for part in line.split("`")[1::2] if part.endswith((".py", ".html"))]  # fmt: skip
+    assert len(paths) > 15
+    for path in paths:
+        if "NAME" not in path:
+            places = (root / path, PAGE.path.parent / path)
+            assert any(place.exists() for place in places), path
