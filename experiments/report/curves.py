@@ -215,12 +215,8 @@ def gan_panels(
                 key |= {colour: said} if said else {}
         if lines:
             told = f"{curve.title} of the GAN of {name} over training steps"
-            panels.append(
-                Panel(
-                    curve.title, lines, told, key, curve.limits, enough_since,
-                    curve.log,
-                )
-            )  # fmt: skip
+            panel = Panel(curve.title, lines, told, key, curve.limits, enough_since, curve.log)
+            panels.append(panel)
     return panels
 
 
