@@ -284,6 +284,7 @@ def test_a_plan_without_an_estimate(capsys):
 def test_ctrl_c_while_modules_load_is_quiet():
     code = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job's may be ignored
         "class Interrupt:\n"
         "    def find_spec(self, name, *rest):\n"
         "        if name == 'jax':\n"
