@@ -80,7 +80,9 @@ class Member:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Member:
         """The member of which ``values`` is `dataclasses.asdict`."""
-        return cls(**{**values, "history": History(**values["history"])})
+        history = dict(values["history"])
+        labels = tuple(history.pop("labels", ()))  # a list in JSON
+        return cls(**{**values, "history": History(**history, labels=labels)})
 
     def record(self, scores: np.ndarray, taken: int, config: FitConfig) -> None:
         """Take down the scores (steps, 2) of the steps up to ``taken``; FloatingPointError
