@@ -1,6 +1,10 @@
 """Settings for every test: shapes are checked, rank promotion raises, data is found or skipped."""
 
+import ctypes
+import functools
+import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,13 @@ from jaxtyping import install_import_hook
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled")
 )
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+# Nearly all the time of these tests goes into LLVM's optimisation of programs that then run for
+# milliseconds. XLA's own passes are as users have them, and so is all of it in the slow tests.
+_LEVEL = "--xla_backend_optimization_level"
+if _LEVEL not in os.environ.get("XLA_FLAGS", "") and "slow" not in sys.argv:
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_LEVEL}=0".strip()
 
 _hook = install_import_hook(["features", "wavegan", "classifiers"], "typechecking.check")
 _hook.__enter__()
@@ -18,6 +28,21 @@ _hook.__enter__()
 import jax  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Compiled programs of one file are of no use to the next, and take gigabytes together."""
+    yield
+    jax.clear_caches()
+    for found in gc.get_objects():
+        if isinstance(found, functools._lru_cache_wrapper):
+            module = (getattr(found, "__module__", None) or "").partition(".")[0]
+            if module in ("features", "wavegan", "classifiers", "experiments"):
+                found.cache_clear()
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # what is free goes back to the system
 
 
 @pytest.fixture(scope="session")
