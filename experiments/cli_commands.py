@@ -260,7 +260,8 @@ def _work(call: Call) -> int:
     """Call the function of `experiments` that has the command's name."""
     import experiments
 
-    call.work(getattr(experiments, call.name), call.config())
+    config = call.config()  # first: what is wrong with it is said before much is imported
+    call.work(getattr(experiments, call.name), config)
     return 0
 
 
@@ -268,21 +269,22 @@ def _classify(call: Call) -> int:
     names = _names(call.values.get("recipe", "demo"))
     if len(names) == 1:
         return _work(call)
-    from experiments.commands.classify import classify_all
-
     for name in sorted({"num-samples", "sample-rate"} & call.values.keys()):
         raise OptionError(f"--{name} belongs to one recipe: several were asked for")
     given = {"split": ("chunk", "track"), **call.values}  # the table holds what the leak is worth
     configs = [call.config(**{**given, "recipe": name}) for name in names]
     configs = [c if c.recipe.synthetic else replace(c, generated=None) for c in configs]
+    from experiments.commands.classify import classify_all
+
     call.work(classify_all, configs)
     return 0
 
 
 def _train(call: Call) -> int:
+    config, alone = call.config(), _joined_processes(call.values)
     from experiments import train
 
-    call.work(train, call.config(), quiet=not _joined_processes(call.values))
+    call.work(train, config, quiet=not alone)
     return 0
 
 

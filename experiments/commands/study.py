@@ -76,7 +76,7 @@ def study(
     free = ("seconds", "seeds", "variants", "count")
     fixed = {name: value for name, value in settings.items() if name not in free}
     fixed |= {"digest": dataset.digest, "split": {**as_dict(config.data), "root": dataset.name}}
-    with Run(out).working("study", {"study": settings}, fixed) as run:
+    with Run(out).working("study", as_dict(config), fixed) as run:
         work = _Work(run, dataset.name, sides, config, progress, should_stop)
         pace = work.calibrated()
         progress.say(", ".join(f"{name} {t:.3g} s" for name, t in pace.items()) + " a step")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def train(
         return plan.as_dict()
     plan.say(progress, Path(out))
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
-    settings = {"recipe": as_dict(recipe), "data": as_dict(config.data), "command_line": command}
+    settings = as_dict(replace(config, recipe=recipe)) | {"command_line": command}
     with Run(out).working("train", settings, fixed) as run:
         try:
             gans = train_gans(

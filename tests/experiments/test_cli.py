@@ -3,13 +3,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 
-from experiments.cli import main
+from experiments.cli import main, parsed
 from features import load_audio
 from wavegan import load
 
@@ -42,6 +43,13 @@ def test_train_writes_a_run_folder(trained):
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     assert {row["gan"] for row in rows} == {"drone", "march", "techno"}
     assert rows[-1]["gan/step"] == 2
+
+
+def test_a_run_is_repeated_from_its_configuration(trained, music):
+    asked = parsed(["train", "--data", str(music), *SMALL]).config()
+    again = parsed(["train", "--config", str(trained / "config.json")]).config()
+    assert again == replace(asked, recipe=asked.inspected)
+    assert main(["train", "--config", str(trained / "config.json"), "--out", str(trained)]) == 0
 
 
 def test_generate_writes_clips_latents_and_provenance(trained, tmp_path, capsys):
