@@ -330,7 +330,7 @@ def _study(call: Call) -> int:
     if call.values.get("out") is None:
         raise OptionError("--out is missing: a study takes long, and the same --out resumes it")
     results = call.work(study, call.config())
-    if file := call.values.get("json"):
+    if results and (file := call.values.get("json")):
         write_json(file, results)
     return 0
 
@@ -425,12 +425,12 @@ COMMANDS: dict[str, Command] = {
     ),
     "study": Command(
         "ways to train a GAN on little data, at equal wall time", _study, _base("StudyConfig"),
-        (DATA, Part("study")), (replace(OUT, default="must be given"), JSON), long=True,
+        (DATA, Part("study")), (replace(OUT, default="must be given"), JSON), long=True, plans=True,
     ),
     "search": Command(
         "look for a recipe's sizes on the training side alone", _work,
         _base("SearchConfig", "cnn_rnn_tempo", published=True), (CLIP, DATA, Part("search"), FIT),
-        (OUT,), recipe="one", long=True,
+        (OUT,), recipe="one", long=True, plans=True,
     ),
     "predict": Command(
         "classify files or folders with a trained classifier", _predict, _base("PredictConfig"),

@@ -87,8 +87,9 @@ def classify(
     plan = Plan(len(dataset.recordings), len(clips))
     for (split, seed), rows in sides.items():
         if not is_done(Run(out), Trial(split, arm.about, seed), recipe, recipe.fit):
-            examples = len(rows["train"]) * (1 + len(arm.makers))
-            plan.add_fits(recipe, clips, 1, steps_of(recipe.fit, examples), progress)
+            steps = steps_of(recipe.fit, len(rows["train"]) * (1 + len(arm.makers)))
+            classes = len(dataset.labels)
+            plan.add_fits(recipe, clips.num_samples, classes, 1, steps, progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))

@@ -177,7 +177,8 @@ def _plan(
         plan.add_gans(recipe, gans, dataset.labels, progress)
     trials = (Trial(config.data.split, a, s) for a in config.arms for s in range(config.seeds))
     fits = sum(not is_done(run, trial, recipe, settings) for trial in trials)
-    plan.add_fits(recipe, clips, fits, fits * (settings.steps or 0), progress)
+    steps, classes = fits * (settings.steps or 0), len(dataset.labels)
+    plan.add_fits(recipe, clips.num_samples, classes, fits, steps, progress)
     return plan
 
 

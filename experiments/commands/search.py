@@ -22,6 +22,7 @@ from experiments.recipes import SPACES, Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
 from experiments.stages.data import Dataset, cut, open_dataset
+from experiments.stages.plan import Plan, steps_of
 from features import Rows, Standardizer, extract, split_tracks
 from features.storage import Interrupted, write_json
 
@@ -39,12 +40,13 @@ def search(
     command: str = "",
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Search, or go on, in the folder ``out``; what was found, as ``search.json`` there has it.
 
     Trials are proposed by a tree-structured Parzen estimator (Bergstra et al. 2011), one whose
     validation loss is worse than the median of the others after as many epochs is cut off, and the
-    lowest validation loss wins.
+    lowest validation loss wins. A ``dry_run`` stops at the plan, which it returns.
 
     Raises
     ------
@@ -62,6 +64,12 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     progress, recipe = progress or Progress(quiet=True), config.recipe
     dataset, held_out, train, judge = _prepared(config, progress)
+    plan, steps = Plan(len(dataset.recordings)), steps_of(recipe.fit, len(train[1]))
+    count, classes = config.trials, len(dataset.labels)
+    plan.add_fits(recipe, recipe.num_samples, classes, count, count * steps, progress)
+    if dry_run:
+        return plan.as_dict()
+    plan.say(progress, Path(out))
     fixed = {  # trials of other settings do not compare
         "recipe": recipe.name,
         "data": dataset.digest,

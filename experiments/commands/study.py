@@ -26,6 +26,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run, environment
 from experiments.scores import conclusions
 from experiments.stages.data import open_dataset
+from experiments.stages.plan import Plan
 from features import Recording
 from features.storage import Interrupted, write_json, write_text
 from wavegan import TrainConfig, TrainingDiverged, load, train, training_states
@@ -46,6 +47,7 @@ def study(
     *,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Train and measure every variant; the same call resumes, with the step counts it had.
 
@@ -54,7 +56,7 @@ def study(
     dict
         What ``out/results.json`` holds: the settings, ``seconds_per_step``, a row for each of
         ``runs``, the paired ``differences``, what is ``recommended``; ``out/study.md`` has it
-        as a table.
+        as a table. Of a ``dry_run`` it is the plan.
 
     Raises
     ------
@@ -70,6 +72,10 @@ def study(
         num_samples=1 if config.pad_end else config.num_samples,
         progress=progress,
     )
+    count = config.seeds * len(config.variants)
+    plan = Plan(len(dataset.recordings), gans=count, seconds=count * config.seconds)
+    if dry_run:
+        return plan.as_dict()
     split = dataset.split(config.data)
     sides = {side: dataset.of(getattr(split, side)) for side in ("train", "test")}
     settings = as_dict(config) | {"data": dataset.name}

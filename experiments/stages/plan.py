@@ -24,7 +24,6 @@ from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
 from experiments.report.terminal import Progress
-from features import Clips
 from features.cache import default_cache_dir
 from features.storage import write_json
 from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig, seconds_per_step
@@ -75,14 +74,20 @@ class Plan:
             self._add(count * settings.steps * seconds_a_gan_step(config, settings, progress))
 
     def add_fits(
-        self, recipe: Recipe, clips: Clips, count: int, steps: int, progress: Progress
+        self,
+        recipe: Recipe,
+        num_samples: int,
+        num_classes: int,
+        count: int,
+        steps: int,
+        progress: Progress,
     ) -> None:
-        """So many classifiers of a recipe, of ``steps`` steps in all."""
+        """So many classifiers of a recipe on clips of a length, of ``steps`` steps in all."""
         if not count:
             return
         self.fits += count
         self.fit_steps += steps
-        shape, num_classes = input_shape(recipe, clips.num_samples), len(clips.label_names)
+        shape = input_shape(recipe, num_samples)
         model = nnx.eval_shape(lambda: _network(recipe, shape, num_classes))
         weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model)))
         self.disk_bytes += 4 * count * weights
