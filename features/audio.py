@@ -41,6 +41,9 @@ class AudioError(ValueError):
         super().__init__(f"{path}: {reason}; {advice}")
 
 
+_OURS = (".wav", ".au", ".flac", ".ogg", ".mp3", ".aiff", ".raw")  # of libsndfile
+
+
 class _UnknownFormat(AudioError):
     """libsndfile does not know what a file is."""
 
@@ -85,6 +88,8 @@ def load_audio(
     try:
         file = _open(path)
     except _UnknownFormat as error:
+        if path.suffix.lower() in _OURS:  # it would be libsndfile that reads it
+            raise
         return _loaded_otherwise(path, sample_rate, channels, offset, duration, error)
     with file:
         rate = sample_rate or file.samplerate

@@ -36,7 +36,7 @@ def forget_programs():
     yield
     jax.clear_caches()
     for found in gc.get_objects():
-        if isinstance(found, functools._lru_cache_wrapper):
+        if type(found) is functools._lru_cache_wrapper:  # a weak reference may be dead
             module = (getattr(found, "__module__", None) or "").partition(".")[0]
             if module in ("features", "wavegan", "classifiers", "experiments"):
                 found.cache_clear()

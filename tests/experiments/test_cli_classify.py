@@ -91,7 +91,7 @@ def test_recipes_lists_all_and_shows_one(capsys):
     [
         (["--recipe", "nett5"], "try net5"),
         (["--recipe", "cnn1,cn2"], "try cnn2"),
-        (["--recipe", "net5", "--split", "tracks"], "--split takes chunk, track"),
+        (["--recipe", "net5", "--split", "tracks"], "--split takes track, group"),
         (["--recipe", "net5", "--fit-optimizer", "adm"], "adam"),
         (["--recipe", "net5", "--fractions", "0.8,0,0.2"], "--fit-patience 5"),
         (["--recipe", "all", "--num-samples", "4096"], "--num-samples belongs to one recipe"),

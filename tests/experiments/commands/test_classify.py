@@ -241,7 +241,7 @@ def test_sizes_found_on_test_tracks_are_refused(config, finished, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"splits": ("tracks",)}, "--split takes chunk, track.*found tracks"),
+        ({"splits": ("tracks",)}, "--split takes track, group.*found tracks"),
         ({"splits": ()}, "found none"),
         ({"seeds": 0}, "--seeds must be at least 1"),
         ({"splits": ("track", "gtzan-filtered")}, "--split gtzan-filtered.*give --split-lists"),

@@ -10,7 +10,7 @@ from classifiers import create
 from experiments.commands import search as searching
 from experiments.commands.search import SearchConfig, search
 from experiments.config import DataConfig
-from experiments.recipes import RECIPES, recorded_search
+from experiments.recipes import RECIPES, SPACES, recorded_search
 from features import scan_tracks, split_tracks
 from features.extractors import LogMelTempogram
 from features.storage import Interrupted
@@ -119,7 +119,7 @@ def test_what_is_refused(config):
 
 
 def test_sizes_to_try_make_networks():
-    options, settings = searching.cnn_rnn_tempo(
+    options, settings = SPACES["cnn_rnn_tempo"](
         optuna.trial.FixedTrial(
             {"width": 8, "lstm_units": 32, "dense_size": 32, "dropout": 0.1,
              "learning_rate": 1e-3, "batch_size": 16}

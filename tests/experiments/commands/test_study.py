@@ -16,7 +16,8 @@ from experiments.report.study import study_table
 from experiments.scores import conclusions
 from experiments.stages.data import open_dataset
 from features import save_audio
-from wavegan import Quality, TrainingInterrupted, load
+from features.storage import Interrupted
+from wavegan import Quality, load
 from wavegan.sampling import generate
 
 FRACTIONS = (0.4, 0.2, 0.4)
@@ -166,7 +167,7 @@ def test_what_is_missing_is_trained_with_the_step_counts_there_were(config, done
     for stage in (tmp_path / "run" / "stages").glob(f"*{gone}*"):
         shutil.rmtree(stage)
     asked = count(1)
-    with pytest.raises(TrainingInterrupted):
+    with pytest.raises(Interrupted):
         study(config, tmp_path / "run", should_stop=lambda: next(asked) == 2)
     again = study(config, tmp_path / "run")
     for old, new in zip(results["runs"], again["runs"], strict=True):
@@ -174,7 +175,7 @@ def test_what_is_missing_is_trained_with_the_step_counts_there_were(config, done
 
 
 def test_a_stop_while_the_variants_are_timed(config, tmp_path):
-    with pytest.raises(TrainingInterrupted, match="timed"):
+    with pytest.raises(Interrupted, match="timed"):
         study(replace(config, variants=(REFERENCE,)), tmp_path / "run", should_stop=lambda: True)
     assert not list(tmp_path.glob("run/stages/gan-*"))
 

@@ -177,6 +177,7 @@ def test_inner_ids_are_unique(page):
 )  # fmt: skip
 def test_the_verdict_is_a_sentence(mean, verdict, words):
     results = fake_results(("a", "b"))
+    results["arms"]["real+synthetic"]["subject"] = "the GAN's clips"
     for d in results["differences"]:
         if (d["arm"], d["against"], d["metric"]) == ("real+synthetic", "real", "track_accuracy"):
             d.update(mean=mean, ci95=[mean - 0.046, mean + 0.046], verdict=verdict)

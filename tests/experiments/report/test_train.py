@@ -316,7 +316,7 @@ def test_report_writes_the_page_anew(trained, tmp_path, capsys):
     before = page.read_text(encoding="utf-8")
     RunFolder(folder).append_metrics({"gan/step": 7, "gan/critic_gap": 1.0})
     assert write_training_page(folder).read_text(encoding="utf-8") != before
-    write_json(tmp_path / "comparison/config.json", {"arms": ["real"]})
+    write_json(tmp_path / "comparison/config.json", {"command": "compare"})
     assert main(["report", str(tmp_path / "comparison")]) == 2
     assert "wavegan compare" in capsys.readouterr().err
     (tmp_path / "comparison/report.html").write_text("as it is")
