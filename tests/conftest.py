@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from jaxtyping import install_import_hook
 
@@ -14,13 +15,13 @@ from jaxtyping import install_import_hook
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled")
 )
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
-# Nearly all the time of these tests goes into LLVM's optimisation of programs that then run for
-# milliseconds. XLA's own passes are as users have them, and so is all of it in the slow tests.
+# Nearly all the time of these tests goes into compiling programs that then run for milliseconds:
+# LLVM optimises little here. XLA's passes are as users have them, and all is in the slow tests.
 _LEVEL = "--xla_backend_optimization_level"
 if _LEVEL not in os.environ.get("XLA_FLAGS", "") and "slow" not in sys.argv:
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_LEVEL}=0".strip()
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_LEVEL}=1".strip()
 
 _hook = install_import_hook(["features", "wavegan", "classifiers"], "typechecking.check")
 _hook.__enter__()
@@ -30,10 +31,15 @@ import jax  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+_ENOUGH = 900e6  # bytes of a process, from which it forgets
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
-    """Compiled programs of one file are of no use to the next, and take gigabytes together."""
+    """Compiled programs of many files take gigabytes together."""
     yield
+    if psutil.Process().memory_info().rss < _ENOUGH:
+        return
     jax.clear_caches()
     for found in gc.get_objects():
         if type(found) is functools._lru_cache_wrapper:  # a weak reference may be dead

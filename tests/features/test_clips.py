@@ -216,8 +216,8 @@ def test_clips_check_themselves(load):
     fields = {name: getattr(clips, name) for name in Clips.__dataclass_fields__}
     for change, message in [
         (
-            {"audio": np.zeros((17, 2000), np.float32)},
-            r"float32 of shape \(17, 2000\); give float32 \(N, L, C\)",
+            {"audio": np.zeros((17, 2000, 1, 1), np.float32)},
+            r"float32 of shape \(17, 2000, 1, 1\); give float32 \(N, L, C\)",
         ),
         ({"labels": clips.labels[:3]}, r"17 clips have labels of shape \(3,\)"),
         ({"labels": clips.labels + 1}, "labels run from 1 to 2; the 2 label names allow 0 to 1"),

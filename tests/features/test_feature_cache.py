@@ -428,12 +428,12 @@ def flat(audio: np.ndarray, sample_rate: int) -> np.float64:
     ("audio", "rate", "said"),
     [
         (np.zeros((2, 5, 1), np.float32), None, "rate in Hz"),
-        (np.zeros((2, 5), np.float32), RATE, r"float32 of shape \(2, 5\)"),
+        (np.zeros((1, 2, 5, 1), np.float32), RATE, r"float32 of shape \(1, 2, 5, 1\)"),
         (np.zeros((2, 5, 1)), RATE, "float64"),
         (np.zeros((0, 5, 1), np.float32), RATE, r"\(0, 5, 1\)"),
         (np.zeros((2, 5, 1), np.float32), RATE, r"shape \(\) from 64 clips"),
     ],
-    ids=["no rate", "two axes", "double", "none", "no row a clip"],
+    ids=["no rate", "four axes", "double", "none", "no row a clip"],
 )
 def test_what_has_no_features(get, audio, rate, said):
     with pytest.raises(ValueError, match=said):

@@ -7,6 +7,7 @@ import pytest
 from experiments.config import TrainGansConfig
 from experiments.report.terminal import Progress
 from experiments.run import Run
+from experiments.stages import judge
 from experiments.stages.data import open_dataset
 from experiments.stages.gan_training import Watching, train_gans
 from wavegan import generate, load
@@ -47,8 +48,10 @@ def test_how_often_it_is_saved_is_no_other_gan(heard, small_recipe, one_by_one):
     assert {gan.folder: gan.folder.stat().st_mtime_ns for gan in again} == before
 
 
-def test_what_is_watched(heard, small_recipe, tmp_path):
+def test_what_is_watched(heard, small_recipe, tmp_path, monkeypatch):
     """Sample metrics, previews beside real clips of each class, the judge's eyes, event files."""
+    monkeypatch.setattr(judge, "CLIPS", 128)
+    monkeypatch.setattr(judge, "FIT", replace(judge.FIT, epochs=1))
     settings = replace(small_recipe.gan_train, inspect_every=2, batch_size=4)
     recipe = replace(small_recipe, gan_train=settings, conditional=True)
     watching = Watching(quality=32, judge=True, tensorboard=True)
