@@ -18,10 +18,11 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # Nearly all the time of these tests goes into compiling programs that then run for milliseconds:
-# LLVM optimises little here. XLA's passes are as users have them, and all is in the slow tests.
-_LEVEL = "--xla_backend_optimization_level"
-if _LEVEL not in os.environ.get("XLA_FLAGS", "") and "slow" not in sys.argv:
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_LEVEL}=1".strip()
+# LLVM optimises little here, and loops are emitted the shorter way. What XLA computes is as users
+# have it, and all of it is in the slow tests.
+_FLAGS = ("--xla_backend_optimization_level=1", "--xla_cpu_use_fusion_emitters=false")
+if "slow" not in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_FLAGS]).strip()
 
 _hook = install_import_hook(["features", "wavegan", "classifiers"], "typechecking.check")
 _hook.__enter__()
