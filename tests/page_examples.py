@@ -29,7 +29,7 @@ class ExamplePage:
             with redirect_stdout(printed):
                 exec(compile("\n" * line + code, str(self.path), "exec"), names)
             if promised is not None:
-                assert printed.getvalue() == promised
+                assert printed.getvalue() == promised, f"line {line}: {printed.getvalue()}"
         return names
 
     def parse(self, command: str):

@@ -101,7 +101,7 @@ class TrainConfig:
     def __post_init__(self):
         if self.loss not in LOSSES:
             raise ValueError(
-                f"loss must be one of {', '.join(LOSSES)}; found {self.loss!r}. "
+                f"loss must be one of {', '.join(LOSSES)}; found {self.loss!r}: "
                 f"{LOSSES.unknown(self.loss)}"
             )
         for name, accepted in CHOICES.items():

@@ -92,7 +92,8 @@ def both(script_arguments, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1", "JAX_PLATFORMS": "cpu"}
+    devices = "--xla_force_host_platform_device_count=1"
+    flags = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {devices}", "JAX_PLATFORMS": "cpu"}
     children = [
         subprocess.Popen(
             [sys.executable, "-c", CHILD, port, str(me), str(folder), *script_arguments],

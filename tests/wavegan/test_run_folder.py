@@ -141,7 +141,8 @@ def test_a_checkpoint_of_another_device(folder):
         "state = jax.device_put(state, jax.devices()[2]);"
         "RunFolder(sys.argv[1]).save(4, state)"
     )
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
+    devices = "--xla_force_host_platform_device_count=3"
+    flags = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {devices}", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", script, str(folder.path)]
     subprocess.run(command, env=os.environ | flags, check=True, timeout=300)
     template = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, state(0)))

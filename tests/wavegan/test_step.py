@@ -246,19 +246,21 @@ def losses(config, settings, gans, devices):
         rows.append({k: np.asarray(v).tolist() for k, v in terms.items()})
     return dict(mesh.shape), rows
 
-settings = TrainConfig(batch_size=8, critic_steps=2, learning_rate=1e-4)
+two = TrainConfig(batch_size=8, critic_steps=2, learning_rate=1e-4)
+one = TrainConfig(batch_size=8, critic_steps=1, learning_rate=1e-4)
 plain = WaveGANConfig(num_samples=128, dim=2, latent_dim=4)
 full = WaveGANConfig(num_samples=256, dim=2, latent_dim=4, num_classes=3, batch_norm=True,
                      spectrogram_critic=True)
 found = []
-for config, gans in ((plain, 1), (full, 1), (plain, 8), (plain, 4)):
+for config, settings, gans in ((plain, two, 1), (full, one, 1), (plain, one, 8), (plain, one, 4)):
     found.append([losses(config, settings, gans, d) for d in (jax.devices()[:1], jax.devices())])
 print(json.dumps(found))
 """
 
 
 def test_eight_devices_give_the_losses_of_one():
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    devices = "--xla_force_host_platform_device_count=8"
+    flags = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {devices}", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", DEVICES]
     child = subprocess.run(
         command, env=os.environ | flags, check=True, timeout=600, capture_output=True, text=True
