@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 
 # Compiling takes most of the tests' time, on one core: a file of tests to each of up to four.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
