@@ -94,6 +94,17 @@ class FitFolder:
             raise another(str(self.file.parent), "fit", differing, advice)
 
 
+def steps_taken(path: str | Path) -> int:
+    """Steps that the fit in a folder had done when it was last saved; 0 where nothing was."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(FitFolder(path, {}).file, framework="numpy") as file:
+            return int(json.loads((file.metadata() or {})[_KEY])["taken"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):  # `restore` tells
+        return 0
+
+
 def identity_of(
     models: Sequence[nnx.Module],
     data: Mapping[str, tuple[Any, np.ndarray] | None],

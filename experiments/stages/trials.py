@@ -23,10 +23,12 @@ from classifiers import (
     save,
     vote_by_track,
 )
+from classifiers.fit_folder import steps_taken
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.run import Run
 from experiments.stages.examples import Examples, Material
+from experiments.stages.plan import steps_of
 from features import Clips, Rows, Standardizer, extractors
 from features.augmentation import FeatureAugmentation
 from features.storage import Interrupted, replacing, write_json
@@ -233,7 +235,8 @@ def _fitted(
         done, total = (int(metrics[f"classifier/{name}"]) for name in ("step", "total_steps"))
         material.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
 
-    material.progress.compiling(task)
+    done = steps_taken(folder / "fit")
+    material.progress.compiling(task, done, steps_of(settings, len(examples.labels)))
     try:
         history = fit(
             model,

@@ -11,7 +11,7 @@ import pytest
 from classifier_toys import small, toy
 
 from classifiers.fit_config import FitConfig
-from classifiers.fit_folder import FitFolder, identity_of
+from classifiers.fit_folder import FitFolder, identity_of, steps_taken
 from classifiers.history import Member
 
 TREE = {"a": jnp.arange(3.0), "b": (jnp.int32(7), jnp.ones((2, 2), jnp.bfloat16))}
@@ -99,3 +99,11 @@ def test_an_augmentation_that_another_process_could_not_tell_is_refused():
     data = {"train": (INPUTS, LABELS), "valid": None}
     with pytest.raises(ValueError, match=r"augment .*a frozen dataclass or a function"):
         identity_of([small()], data, CONFIG, [0], functools.partial(other))
+
+
+def test_steps_taken_are_read_without_the_fit(tmp_path):
+    assert steps_taken(tmp_path) == 0
+    FitFolder(tmp_path, {"a": 1}).save(7, [], state=None)
+    assert steps_taken(tmp_path) == 7
+    (tmp_path / "fit.safetensors").write_bytes(b"no")
+    assert steps_taken(tmp_path) == 0
