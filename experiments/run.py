@@ -60,12 +60,7 @@ class Run:
             yield self
             return
         file = self.path / "config.json"
-        if file.exists():
-            self._check(command, fixed)
-        elif self.path.exists() and {f.name for f in self.path.iterdir()} - {"stages", ".lock"}:
-            raise ValueError(
-                f"--out {self.path} holds files but no run (no config.json): choose a new folder"
-            )
+        self.refuse_others(command, fixed)
         (self.path / "stages").mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as lock:
             try:
@@ -79,8 +74,18 @@ class Run:
             write_json(self.path / "environment.json", environment())
             yield self
 
-    def _check(self, command: str, fixed: Mapping[str, Any]) -> None:
-        """Make sure that the folder's run is the one that is asked for, made by this version."""
+    def refuse_others(self, command: str, fixed: Mapping[str, Any]) -> None:
+        """Make sure that what the folder holds, if anything, is this run, made by this version.
+
+        Parameters and errors are those of `working`.
+        """
+        if not (self.path / "config.json").exists():
+            if self.path.exists() and {f.name for f in self.path.iterdir()} - {"stages", ".lock"}:
+                raise ValueError(
+                    f"--out {self.path} holds files but no run (no config.json): choose a new "
+                    "folder"
+                )
+            return
         found = self.read_json("config.json")
         if found.get("format") != FORMAT:
             made = "environment.json"

@@ -82,6 +82,8 @@ def classify(
                 refuse_searched(recipe, clips, rows, data.split_seed)
             if gans:
                 _check_gans(config, gans, clips, split, seed, rows)
+    fixed = {"recipe": recipe.name, "data": dataset.digest}
+    Run(out).refuse_others("classify", fixed)
     waveform, batches = parse_augmentations(config.augment)
     arm = _arm(config)
     plan = Plan(len(dataset.recordings), len(clips))
@@ -93,7 +95,6 @@ def classify(
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
-    fixed = {"recipe": recipe.name, "data": dataset.digest}
     with Run(out).working("classify", as_dict(config), fixed) as run:
         features = extract(
             clips,

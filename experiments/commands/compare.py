@@ -79,12 +79,13 @@ def compare(
     split = dataset.split(config.data)
     rows = dataset.sides(clips, config.data)
     refuse_searched(recipe, clips, rows, config.data.split_seed)
+    fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
+    Run(out).refuse_others("compare", fixed)
     settings = _shared(recipe.fit, config.steps, len(rows["train"]))
     plan = _plan(config, recipe, dataset, clips, settings, Run(out), progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
-    fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     with Run(out).working("compare", as_dict(config), fixed) as run:
         gans: Sequence[Gan] = ()
         if any(ARMS[arm].needs_gans for arm in config.arms):
@@ -101,7 +102,7 @@ def compare(
         held_out = {r.digest for side in (split.valid, split.test) for r in dataset.of(side)}
         for gan in gans:
             refuse_leaks(gan, held_out)
-        waveform, batches = config.augmentations
+        waveform, _ = config.augmentations
         features = extract(
             clips,
             recipe.input,
@@ -118,26 +119,7 @@ def compare(
             ratio=config.synthetic_ratio,
             waveform=waveform,
         )
-        arms: dict[str, list[Outcome]] = {}
-        failed: dict[str, str] = {}
-        for name in config.arms:
-            arm = ARMS[name]
-            try:
-                arms[name] = [
-                    run_trial(
-                        Trial(config.data.split, name, seed),
-                        material,
-                        arm.training(material, seed),
-                        settings,
-                        augment=batches if arm.alters_batches else None,
-                        task=f"{name} {seed + 1}/{config.seeds}",
-                        should_stop=should_stop,
-                    )
-                    for seed in range(config.seeds)
-                ]
-            except FloatingPointError as error:  # a failed arm stays in the report
-                failed[name] = str(error)
-                progress.say(f"{name} failed: {error}")
+        arms, failed = _run_arms(config, material, settings, should_stop)
         results = _results(config, recipe, dataset, split, material, arms, failed)
         results["command"] = command
         results["environment"] = environment() | {
@@ -146,6 +128,37 @@ def compare(
         write_json(run.path / "results.json", results)
         write_text(run.path / "report.html", _page(config, material, results))
     return results
+
+
+def _run_arms(
+    config: CompareConfig,
+    material: Material,
+    settings: FitConfig,
+    should_stop: Callable[[], bool] | None,
+) -> tuple[dict[str, list[Outcome]], dict[str, str]]:
+    """The outcomes of each arm, and why an arm failed."""
+    _, batches = config.augmentations
+    arms: dict[str, list[Outcome]] = {}
+    failed: dict[str, str] = {}
+    for name in config.arms:
+        arm = ARMS[name]
+        try:
+            arms[name] = [
+                run_trial(
+                    Trial(config.data.split, name, seed),
+                    material,
+                    arm.training(material, seed),
+                    settings,
+                    augment=batches if arm.alters_batches else None,
+                    task=f"{name} {seed + 1}/{config.seeds}",
+                    should_stop=should_stop,
+                )
+                for seed in range(config.seeds)
+            ]
+        except FloatingPointError as error:  # a failed arm stays in the report
+            failed[name] = str(error)
+            material.progress.say(f"{name} failed: {error}")
+    return arms, failed
 
 
 def _shared(fit: FitConfig, steps: int | None, clips: int) -> FitConfig:

@@ -57,13 +57,14 @@ def train(
         progress=progress,
     )
     heard = dataset.of(dataset.split(config.data).train)
+    fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
+    Run(out).refuse_others("train", fixed)
     plan = Plan(len(dataset.recordings))
     gans_left = unfinished(Run(out), heard, dataset.labels, recipe, config.seeds)
     plan.add_gans(recipe, gans_left, dataset.labels, progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
-    fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     settings = as_dict(replace(config, recipe=recipe)) | {"command_line": command}
     with Run(out).working("train", settings, fixed) as run:
         try:
