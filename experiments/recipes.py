@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifiers import ARCHITECTURES, FitConfig
+import jax
+import numpy as np
+from flax import nnx
+
+from classifiers import ARCHITECTURES, FitConfig, create
 from features.extractors import Extractor, LogMel, LogMelPicture, LogMelTempogram, Mfcc, Picture
 from features.registry import Registry
 from wavegan import TrainConfig, WaveGANConfig
@@ -85,6 +89,23 @@ class Recipe:
     def command(self) -> str:
         """The command of the published protocol."""
         return f"wavegan classify --recipe {self.name} --data DIR --split {self.split}"
+
+    def input_shape(self, num_samples: int) -> tuple[int, ...]:
+        """Shape of the features of a clip of so many samples, without the batch axis."""
+        audio = jax.ShapeDtypeStruct((1, num_samples, 1), np.float32)
+        return jax.eval_shape(lambda x: self.input(x, self.sample_rate), audio).shape[1:]
+
+    def network(
+        self, input_shape: Sequence[int], num_classes: int, seed: int = 0, **options: Any
+    ) -> nnx.Module:
+        """The untrained classifier, its weights drawn from ``seed``; ``options`` beside its own."""
+        return create(
+            self.architecture,
+            input_shape=input_shape,
+            num_classes=num_classes,
+            rngs=nnx.Rngs(seed),
+            **{**self.options, **options},
+        )
 
     def searched(self, search: str) -> Recipe:
         """The recipe with the sizes and the training that a search found, see `recorded_search`."""

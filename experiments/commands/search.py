@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from classifiers import create, fit
+from classifiers import fit
 from experiments.config import SearchConfig, as_dict
 from experiments.recipes import SPACES, Recipe
 from experiments.report.terminal import Progress
@@ -86,7 +86,7 @@ def search(
             options, settings = SPACES[recipe.name](trial)
             task = f"trial {number + 1} of {config.trials}"
             with _telling(study, trial, task):
-                _try(config, trial, {**recipe.options, **options}, settings, train, judge,
+                _try(config, trial, options, settings, train, judge,
                      len(dataset.labels), task, progress, should_stop)  # fmt: skip
         result = {
             "recipe": recipe.name,
@@ -195,14 +195,7 @@ def _try(
     import optuna
 
     recipe = config.recipe
-    model = create(
-        recipe.architecture,
-        input_shape=train[0].shape[1:],
-        num_classes=num_classes,
-        rngs=nnx.Rngs(config.seed),
-        **options,
-    )
-
+    model = recipe.network(train[0].shape[1:], num_classes, config.seed, **options)
     evaluations = 0
 
     def on_log(row: dict[str, float]) -> None:

@@ -13,12 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import jax
 import numpy as np
 import soundfile as sf
 from flax import nnx
 
-from classifiers import create
 from experiments.config import DataConfig
 from experiments.recipes import Recipe, recorded_search
 from experiments.report.terminal import Progress
@@ -287,18 +285,9 @@ def cut(
 
 def check_input(recipe: Recipe, num_samples: int, num_classes: int) -> None:
     """Raise ValueError unless features and network can take a clip of ``num_samples``."""
-    audio = jax.ShapeDtypeStruct((1, num_samples, 1), np.float32)
     try:
-        shape = jax.eval_shape(lambda x: recipe.input(x, recipe.sample_rate), audio).shape[1:]
-        nnx.eval_shape(  # nothing is computed
-            lambda: create(
-                recipe.architecture,
-                input_shape=shape,
-                num_classes=num_classes,
-                rngs=nnx.Rngs(0),
-                **recipe.options,
-            )
-        )
+        shape = recipe.input_shape(num_samples)
+        nnx.eval_shape(lambda: recipe.network(shape, num_classes))  # nothing is computed
     except ValueError as error:
         raise ValueError(
             f"a clip of {num_samples / recipe.sample_rate:.3g} s does not fit the recipe "

@@ -83,18 +83,18 @@ def train_gans(
             )
         )
         judge = load_judge(Path(folder), len(labels), recipe.sample_rate)
-    plans = _plans(run, recordings, labels, recipe, seeds)
+    gans = _gan_stages(run, recordings, labels, recipe, seeds)
     if at_once is None:
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
-        at_once = len(plans) if idle else 1
-    waiting = [plan for plan in plans if not plan.stage.finished]
+        at_once = len(gans) if idle else 1
+    waiting = [gan for gan in gans if not gan.stage.finished]
     first(partial(_take_up, run, waiting))
     for start in range(0, len(waiting), at_once):
         team = waiting[start : start + at_once]
-        done = sum(plan.stage.finished for plan in plans)
-        tasks = [f"GAN {done + i}/{len(plans)} {plan.name}" for i, plan in enumerate(team, 1)]
+        done = sum(gan.stage.finished for gan in gans)
+        tasks = [f"GAN {done + i}/{len(gans)} {gan.name}" for i, gan in enumerate(team, 1)]
         _train(run, team, recipe, tasks, progress, should_stop, watching, judge)
-    first(lambda: write_json(run.path / GAN_LIST, [plan.stage.folder.name for plan in plans]))
+    first(lambda: write_json(run.path / GAN_LIST, [gan.stage.folder.name for gan in gans]))
     return find_gans(run.path)
 
 
@@ -102,22 +102,22 @@ def unfinished(
     run: Run, recordings: Sequence[Recording], labels: Sequence[str], recipe: Recipe, seeds: int
 ) -> int:
     """How many GANs `train_gans` would train."""
-    return sum(not p.stage.finished for p in _plans(run, recordings, labels, recipe, seeds))
+    return sum(not p.stage.finished for p in _gan_stages(run, recordings, labels, recipe, seeds))
 
 
-def _plans(
+def _gan_stages(
     run: Run, recordings: Sequence[Recording], labels: Sequence[str], recipe: Recipe, seeds: int
-) -> list[_Plan]:
+) -> list[_GanStage]:
     return [
-        _Plan.make(run, recordings, labels, recipe, seed, of)
+        _GanStage.make(run, recordings, labels, recipe, seed, of)
         for seed in range(seeds)
         for of in ([labels] if recipe.conditional else [(x,) for x in labels])
     ]
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """One GAN to train."""
+class _GanStage:
+    """One GAN to train, and the stage that holds it."""
 
     recordings: Sequence[Recording]
     labels: Sequence[str]
@@ -144,7 +144,7 @@ class _Plan:
         recipe: Recipe,
         seed: int,
         labels: Sequence[str],
-    ) -> _Plan:
+    ) -> _GanStage:
         recordings = [r for r in heard if r.track.label in labels]
         settings = replace(recipe.gan_train, seed=gan_seed(seed, classes.index(labels[0])))
         config = _gan_config(recipe, len(labels))
@@ -158,34 +158,34 @@ class _Plan:
         fixed = {k: v for k, v in as_dict(settings).items() if k not in set(CADENCE) - {"steps"}}
         parts = {"wavegan": as_dict(config), "train": fixed, "provenance": provenance}
         name = labels[0] if len(labels) == 1 else "all"
-        return _Plan(
+        return _GanStage(
             recordings, labels, settings, provenance, Stage(run, f"gan-{name}-{seed}", parts)
         )
 
 
-def _take_up(run: Run, plans: Sequence[_Plan]) -> None:
+def _take_up(run: Run, gans: Sequence[_GanStage]) -> None:
     """Go on from GANs that the run has trained for fewer steps: they are trained on, not anew."""
-    for plan in plans:
-        shorter = {} if RunFolder(plan.stage.part).steps() else _shorter(run, plan)
+    for gan in gans:
+        shorter = {} if RunFolder(gan.stage.part).steps() else _shorter(run, gan)
         if shorter:
-            shutil.rmtree(plan.stage.part, ignore_errors=True)
-            shorter[max(shorter)].rename(plan.stage.part)
-            (plan.stage.part / "stage.json").unlink(missing_ok=True)
+            shutil.rmtree(gan.stage.part, ignore_errors=True)
+            shorter[max(shorter)].rename(gan.stage.part)
+            (gan.stage.part / "stage.json").unlink(missing_ok=True)
 
 
-def _shorter(run: Run, plan: _Plan) -> dict[int, Path]:
+def _shorter(run: Run, gan: _GanStage) -> dict[int, Path]:
     """Folders of the run that hold the same GAN, by the steps, fewer, that it was to do."""
 
     def without_cadence(settings: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in settings.items() if name not in CADENCE}
 
-    wanted, found = plan.stage.content["inputs"], {}
+    wanted, found = gan.stage.content["inputs"], {}
     for file in (run.path / "stages").glob("gan-*/config.json"):
         stored = RunFolder(file.parent).read_config()
         same = all(stored.get(part) == wanted[part] for part in ("wavegan", "provenance"))
         train = stored.get("train", {})
         same = same and without_cadence(train) == without_cadence(wanted["train"])
-        if same and train["steps"] < plan.settings.steps:
+        if same and train["steps"] < gan.settings.steps:
             found[train["steps"]] = file.parent
     return found
 
@@ -196,7 +196,7 @@ def _gan_config(recipe: Recipe, classes: int):
 
 def _train(
     run: Run,
-    team: Sequence[_Plan],
+    team: Sequence[_GanStage],
     recipe: Recipe,
     tasks: Sequence[str],
     progress: Progress,
@@ -207,8 +207,8 @@ def _train(
     """Train some GANs in one program, and finish the stages of those that come to their end."""
     config, steps = _gan_config(recipe, len(team[0].labels)), recipe.gan_train.steps
     boards = [
-        TensorBoard(plan.stage.part / "tensorboard", previews=plan.stage.part / "previews")
-        for plan in team
+        TensorBoard(gan.stage.part / "tensorboard", previews=gan.stage.part / "previews")
+        for gan in team
         if watching.tensorboard and jax.process_index() == 0
     ]
 
@@ -223,17 +223,17 @@ def _train(
 
     jobs = [
         Job(
-            plan.recordings,
-            seed=plan.settings.seed,
-            labels=plan.classes,
-            run_dir=plan.stage.part,
-            provenance=plan.provenance,
+            gan.recordings,
+            seed=gan.settings.seed,
+            labels=gan.classes,
+            run_dir=gan.stage.part,
+            provenance=gan.provenance,
             on_log=partial(on_log, i),
-            inspect=_inspectors(plan, recipe, config, watching, judge),
+            inspect=_inspectors(gan, recipe, config, watching, judge),
         )
-        for i, plan in enumerate(team)
+        for i, gan in enumerate(team)
     ]
-    ended: Sequence[_Plan] = ()
+    ended: Sequence[_GanStage] = ()
     done = max(RunFolder(team[0].stage.part).steps(), default=0)
     progress.compiling(tasks[0], done, steps)
     try:
@@ -249,36 +249,36 @@ def _train(
     finally:
         for board in boards:
             board.close()
-        for plan in ended:
-            first(plan.stage.finish)
+        for gan in ended:
+            first(gan.stage.finish)
 
 
-def _inspectors(plan: _Plan, recipe: Recipe, config, watching: Watching, judge: Judge | None):
+def _inspectors(gan: _GanStage, recipe: Recipe, config, watching: Watching, judge: Judge | None):
     if not watching.quality:
         return ()
     sample_rate: int = recipe.sample_rate
     settings: dict[str, Any] = {name: getattr(recipe.gan_train, name) for name in DATA}
     quality = Quality(
-        plan.recordings,
+        gan.recordings,
         sample_rate=sample_rate,
         num_samples=config.num_samples,
         channels=config.channels,
-        labels=plan.classes,
+        labels=gan.classes,
         count=watching.quality,
         classify=judge,
         **settings,
     )
-    real = _heard(plan)
-    previews = Previews(plan.stage.part / "previews", sample_rate=sample_rate, real=real)
+    real = _heard(gan)
+    previews = Previews(gan.stage.part / "previews", sample_rate=sample_rate, real=real)
     return quality, previews
 
 
-def _heard(plan: _Plan) -> list:
+def _heard(gan: _GanStage) -> list:
     """Recordings to hear beside the previews: of each class one, else the first few."""
-    if plan.classes is None:
-        return [r.samples for r in plan.recordings[:REAL_PREVIEWS]]
-    firsts = {r.track.label: r for r in reversed(plan.recordings)}
-    return [firsts[label].samples for label in plan.labels]
+    if gan.classes is None:
+        return [r.samples for r in gan.recordings[:REAL_PREVIEWS]]
+    firsts = {r.track.label: r for r in reversed(gan.recordings)}
+    return [firsts[label].samples for label in gan.labels]
 
 
 def _note(metrics: Mapping[str, float]) -> str:

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from classifiers import FitConfig, create, fit
+from classifiers import FitConfig, fit
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
@@ -88,8 +88,8 @@ class Plan:
             return
         self.fits += count
         self.fit_steps += steps
-        shape = input_shape(recipe, num_samples)
-        model = nnx.eval_shape(lambda: _network(recipe, shape, num_classes))
+        shape = recipe.input_shape(num_samples)
+        model = nnx.eval_shape(lambda: recipe.network(shape, num_classes))
         weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model)))
         self.disk_bytes += 4 * count * weights
         if not progress.quiet:
@@ -143,12 +143,6 @@ def steps_of(settings: FitConfig, examples: int) -> int:
     return settings.steps or (settings.epochs or 1) * -(-examples // settings.batch_size)
 
 
-def input_shape(recipe: Recipe, num_samples: int) -> tuple[int, ...]:
-    """Shape of the features of a clip."""
-    audio = jax.ShapeDtypeStruct((1, num_samples, 1), np.float32)
-    return jax.eval_shape(lambda x: recipe.input(x, recipe.sample_rate), audio).shape[1:]
-
-
 # --- the time of a step --------------------------------------------------------------------------
 
 
@@ -199,7 +193,7 @@ def seconds_a_fit_step(
             return False
 
         fit(
-            _network(recipe, shape, num_classes),
+            recipe.network(shape, num_classes),
             (inputs, np.arange(size) % num_classes),
             None,
             settings,
@@ -218,16 +212,6 @@ def _fit_key(recipe: Recipe, shape: tuple[int, ...], num_classes: int) -> dict[s
         "input": [*shape, num_classes],
         "batch": [recipe.fit.batch_size, recipe.fit.compute_dtype, recipe.fit.optimizer],
     }
-
-
-def _network(recipe: Recipe, shape: tuple[int, ...], num_classes: int) -> nnx.Module:
-    return create(
-        recipe.architecture,
-        input_shape=shape,
-        num_classes=num_classes,
-        rngs=nnx.Rngs(0),
-        **recipe.options,
-    )
 
 
 def _size(kind: Callable[..., nnx.Module], config: WaveGANConfig) -> int:

@@ -16,7 +16,6 @@ from flax import nnx
 
 from classifiers import (
     FitConfig,
-    create,
     evaluate,
     fit,
     predict,
@@ -219,13 +218,8 @@ def _fitted(
 ) -> nnx.Module:
     """The network of a trial, fitted; its history is in ``folder``."""
     recipe: Recipe = material.recipe
-    model = create(
-        recipe.architecture,
-        input_shape=examples.features.shape[1:],
-        num_classes=len(material.clips.label_names),
-        rngs=nnx.Rngs(trial.seed),
-        **recipe.options,
-    )
+    shape, classes = examples.features.shape[1:], len(material.clips.label_names)
+    model = recipe.network(shape, classes, trial.seed)
 
     def scaled(part: Examples) -> tuple[Rows, np.ndarray]:
         return Rows([part.features], scaler=scaler), part.labels
