@@ -117,8 +117,10 @@ def _phase(spectrum: Array) -> Array:
 
 def _nearest_peak(size: Float[Array, "frames bins"]) -> Array:
     """The bin of the spectral peak that is nearest to each bin, (frames, bins)."""
-    reach = 2 * _REACH + 1
-    peaks = size >= lax.reduce_window(size, -jnp.inf, lax.max, (1, reach), (1, 1), "SAME")
+    padded = jnp.pad(size, ((0, 0), (_REACH, _REACH)), constant_values=-jnp.inf)
+    # Not held against itself: a compiler may compute a magnitude twice and round it otherwise.
+    beside = [padded[:, i : i + size.shape[1]] for i in range(2 * _REACH + 1) if i != _REACH]
+    peaks = size >= jnp.stack(beside).max(axis=0)
     bins = jnp.broadcast_to(np.arange(size.shape[1])[None], size.shape)
     below = lax.cummax(jnp.where(peaks, bins, -size.shape[1]), axis=1)
     above = lax.cummin(jnp.where(peaks, bins, 2 * size.shape[1]), axis=1, reverse=True)

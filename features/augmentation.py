@@ -219,7 +219,9 @@ class WaveformAugmentation:
         A result has the shape of ``audio``, which may be mono, (n, L) or (L,).
         """
         key = jax.random.key(seed_or_key) if isinstance(seed_or_key, int) else seed_or_key
-        return _augmented(key, _clips(audio), self, sample_rate).reshape(audio.shape)
+        clips = _clips(audio)
+        keys = keys_of(key, len(clips))  # so that one program serves a seed and clips' own keys
+        return _augmented(keys, clips, self, sample_rate).reshape(audio.shape)
 
     def versions(self, audio: AudioLike, sample_rate: int) -> dict[str, np.ndarray]:
         """Audio (n, L, C) with each alteration alone, the strongest of its range, by its words."""
@@ -274,8 +276,7 @@ def parse_augmentations(
 
 
 @partial(jax.jit, static_argnames=("to", "sample_rate"))
-def _augmented(key: Keys, audio: Audio, to: WaveformAugmentation, sample_rate: int) -> Audio:
-    keys = keys_of(key, len(audio))
+def _augmented(keys: Keys, audio: Audio, to: WaveformAugmentation, sample_rate: int) -> Audio:
     ranges = dict(zip(to.names, to.ranges, strict=True))
     functions = dict(zip(to.names, to.functions, strict=True))
     for name in (name for name in AUGMENTATIONS if name in to.names):

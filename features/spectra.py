@@ -245,11 +245,16 @@ def _root(energy: Array, exponent: float) -> Array:
 
 @partial(jax.jit, static_argnames="top_db")
 def _decibels(mel: Array, ref: Array | int | float, top_db: int | float | None) -> Array:
-    decibels = 10 * jnp.log10(jnp.maximum(mel, _AMIN))
-    decibels -= 10 * jnp.log10(jnp.maximum(jnp.abs(jnp.asarray(ref, jnp.float32)), _AMIN))
+    zero = 10 * jnp.log10(jnp.maximum(jnp.abs(jnp.asarray(ref, jnp.float32)), _AMIN))
+
+    def decibels(power: Array) -> Array:
+        return 10 * jnp.log10(jnp.maximum(power, _AMIN)) - zero
+
     if top_db is None:
-        return decibels
-    return jnp.maximum(decibels, decibels.max(axis=(-2, -1), keepdims=True) - top_db)
+        return decibels(mel)
+    # The loudest is looked for before the logarithm: a compiler may compute decibels twice and
+    # round them otherwise, and the gradient of a maximum that is nowhere is not a number.
+    return jnp.maximum(decibels(mel), decibels(mel.max(axis=(-2, -1), keepdims=True)) - top_db)
 
 
 @partial(jax.jit, static_argnames=("options", "n_mfcc"))

@@ -5,6 +5,7 @@ import functools
 import gc
 import os
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # Nearly all the time of these tests goes into compiling programs that then run for milliseconds:
 # LLVM optimises little here, and loops are emitted the shorter way. What XLA computes is as users
 # have it, and all of it is in the slow tests.
-_FLAGS = ("--xla_backend_optimization_level=1", "--xla_cpu_use_fusion_emitters=false")
+_FLAGS = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
 if "slow" not in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_FLAGS]).strip()
 
@@ -28,6 +29,11 @@ _hook = install_import_hook(["features", "wavegan", "classifiers"], "typecheckin
 _hook.__enter__()
 
 import jax  # noqa: E402
+
+import classifiers  # noqa: E402
+import experiments  # noqa: E402
+import features  # noqa: E402
+import wavegan  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -37,6 +43,27 @@ def pytest_collection_modifyitems(items):
     order = ("wavegan", "experiments", "classifiers", "features")
     places = {name: place for place, name in enumerate(order)}
     items.sort(key=lambda item: places.get(item.path.parts[len(_HERE.parts)], len(order)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_entries():
+    """What a file's tests and examples register is unknown to the next file."""
+    registries: list[MutableMapping] = [
+        classifiers.architectures._NETWORKS,
+        experiments.ARMS,
+        experiments.FIGURES,
+        experiments.RECIPES,
+        features.AUGMENTATIONS,
+        features.SPLITS,
+        wavegan.AUGMENTATIONS,
+        wavegan.LOSSES,
+        wavegan.METRICS,
+    ]
+    before = [set(registry) for registry in registries]
+    yield
+    for registry, names in zip(registries, before, strict=True):
+        for name in set(registry) - names:
+            del registry[name]
 
 
 _HERE = Path(__file__).parent
