@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 _glorot = nnx.initializers.glorot_uniform()
 
@@ -122,15 +122,35 @@ def phase_shuffle(
 
     ``by`` "batch": one draw for all, as the reference; "example": one for each.
     """
-    shape = () if by == "batch" else (len(x),)
-    start = jax.random.randint(key, shape, 0, 2 * radius + 1)
-    if by == "batch" and jax.default_backend() == "cpu":
+    return shift_phase(x, _draw_phase(key, radius, None if by == "batch" else len(x)), radius)
+
+
+def draw_phases(
+    key: PRNGKeyArray, layers: int, radius: int, count: int | None = None
+) -> Int[Array, "layers *n"]:
+    """A draw from {0 … 2 radius} for each layer, or for each of ``count`` clips in each layer.
+
+    All of them at once: each draw of its own would be hundreds of instructions to compile.
+    """
+    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(layers))
+    return jax.vmap(lambda key: _draw_phase(key, radius, count))(keys)
+
+
+def _draw_phase(key: PRNGKeyArray, radius: int, count: int | None) -> Int[Array, "*n"]:
+    return jax.random.randint(key, () if count is None else (count,), 0, 2 * radius + 1)
+
+
+def shift_phase(
+    x: Float[Array, "n length c"], start: Int[Array, "*n"], radius: int
+) -> Float[Array, "n length c"]:
+    """``x`` from step ``start - radius`` on, all clips alike or each its own, edges reflected."""
+    if start.ndim == 0 and jax.default_backend() == "cpu":
         # Shifts known in advance: a CPU pads, and adds up gradients of slices, in memory.
         return lax.switch(
             start, [partial(_shifted, by=i - radius) for i in range(2 * radius + 1)], x
         )
     padded = jnp.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="reflect")
-    if by == "batch":
+    if start.ndim == 0:
         return lax.dynamic_slice_in_dim(padded, start, x.shape[1], axis=1)
     return jax.vmap(lambda clip, s: lax.dynamic_slice_in_dim(clip, s, x.shape[1]))(padded, start)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import jax
@@ -18,7 +19,8 @@ from wavegan.layers import (
     Dense,
     Modulation,
     SpectralNorm,
-    phase_shuffle,
+    draw_phases,
+    shift_phase,
 )
 from wavegan.spectrogram_critic import RESOLUTIONS, SpectrogramCritic
 
@@ -230,16 +232,19 @@ class Discriminator(nnx.Module):
             )
         classes = _class_weights(label, config, len(x))
         clips = x = jnp.asarray(x)
-        shuffled = min(SHUFFLED_LAYERS, len(self.layers) - 1) if config.phase_shuffle else 0
+        shuffled = min(SHUFFLED_LAYERS, len(self.layers) - 1)
+        phases: Sequence[Array] = ()
+        if key is not None and shuffled and config.phase_shuffle:
+            count = None if config.phase_shuffle_by == "batch" else len(x)
+            phases = list(draw_phases(key, shuffled, config.phase_shuffle, count))
         for i, (layer, stride) in enumerate(zip(self.layers, config.strides, strict=True)):
             x = _convolved(strided_conv, x, self._kernel(i, layer), stride, config)
             x = x + layer.bias[None, None]
             if config.batch_norm and i > 0:
                 x = self.norms[i - 1](x)
             x = jax.nn.leaky_relu(x, 0.2)
-            if key is not None and i < shuffled:
-                shift = jax.random.fold_in(key, i)
-                x = phase_shuffle(x, shift, config.phase_shuffle, by=config.phase_shuffle_by)
+            if i < len(phases):
+                x = shift_phase(x, phases[i], config.phase_shuffle)
         flat = x.reshape(len(x), -1)
         logits = flat @ self._kernel(-1, self.output)[:, 0] + self.output.bias[...]
         if classes is not None:
