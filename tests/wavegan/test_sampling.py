@@ -42,7 +42,7 @@ def samples(generator) -> Samples:
 
 
 def test_what_comes_out(samples, config):
-    assert samples.audio.shape == (10, 128, 1)
+    assert samples.audio.shape == (10, 64, 1)
     assert samples.latents.shape == (10, 4)
     assert samples.audio.dtype == samples.latents.dtype == np.float32
     assert isinstance(samples.audio, np.ndarray)
@@ -131,7 +131,7 @@ def test_interpolation(generator, samples):
     z0, z1 = samples.latents[:2]
     line = interpolate(generator, z0, z1, steps=5)
     assert isinstance(line, np.ndarray)
-    assert line.shape == (5, 128, 1)
+    assert line.shape == (5, 64, 1)
     weights = np.linspace(0, 1, 5, dtype=np.float32)[:, None]
     expected = generator(jnp.asarray((1 - weights) * z0 + weights * z1))
     np.testing.assert_allclose(line, expected, atol=1e-6)
