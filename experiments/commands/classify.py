@@ -96,11 +96,7 @@ def classify(
         return plan.as_dict()
     plan.say(progress, Path(out))
     with Run(out).working("classify", as_dict(config), fixed) as run:
-        features = extract(
-            clips,
-            recipe.input,
-            on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
-        )
+        features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
         splits: dict[str, Any] = {}
         for split in config.splits:
             runs = []

@@ -103,11 +103,7 @@ def compare(
         for gan in gans:
             refuse_leaks(gan, held_out)
         waveform, _ = config.augmentations
-        features = extract(
-            clips,
-            recipe.input,
-            on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
-        )
+        features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
         material = Material(
             run,
             recipe,

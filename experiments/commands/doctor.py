@@ -42,13 +42,8 @@ def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
         As `features.scan_tracks`, and where no track can be used.
     """
     tracks = scan_tracks(root)
-    decoded = decode_tracks(
-        tracks,
-        sample_rate=_RATE,
-        on_progress=lambda done, total, name: progress.update(
-            "checking tracks", done, total, name, "track"
-        ),
-    )
+    shown = progress.of("checking tracks", "track")
+    decoded = decode_tracks(tracks, sample_rate=_RATE, on_progress=shown)
     by_label = Counter(track.label for track in tracks)
     lines = [
         f"{len(tracks)} tracks in {len(by_label)} classes: "

@@ -116,11 +116,7 @@ def _prepared(
     dataset = replace(dataset, recordings=kept)
     parts = split_tracks([r.track for r in kept], fractions=(0.75, 0.0, 0.25), seed=config.seed)
     _, clips = cut(dataset, recipe, skip_short=config.data.skip_short, progress=progress)
-    features = extract(
-        clips,
-        recipe.input,
-        on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
-    )
+    features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
     ids = [[track.track_id for track in side] for side in (parts.train, parts.test)]
     rows = [np.flatnonzero(np.isin(clips.track_ids, side)) for side in ids]
     scaler = Standardizer.fit(Rows([features], rows[0]))
