@@ -176,8 +176,9 @@ def _of_preset(name: str | None) -> dict[str, Any]:
 def _refuse_unsaid(file: Path, config: Any) -> None:
     """Make sure that options can say all that a run's ``config.json`` says of its recipe."""
     from experiments.config import as_dict
+    from features.storage import read_json
 
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = read_json(file)
     made = json.loads(json.dumps(as_dict(config)))["recipe"]
     there = found["recipe"] if "fixed" in found else {}
     if other := [n for n in there if there[n] != made.get(n) and n not in _TOLD]:

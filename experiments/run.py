@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from features.storage import another, differences, write_json
+from features.storage import another, differences, read_json, write_json
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
 
@@ -130,7 +130,7 @@ class Run:
         """The content of a JSON file of the run; a missing or damaged one is a ValueError."""
         file = self.path / name
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            return read_json(file)
         except FileNotFoundError:
             raise ValueError(f"{self.path} is no finished run: it has no {name}") from None
         except json.JSONDecodeError as error:

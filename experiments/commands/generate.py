@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.config import GenerateConfig, InterpolateConfig
 from experiments.report.terminal import Progress
 from experiments.stages.gans import Gan, find_gans
+from features.storage import read_json
 from wavegan.export import export as export_generator
 from wavegan.sample_files import MANIFEST, write_interpolation, write_samples
 
@@ -69,7 +69,7 @@ def generate(
             )
             for done, total in clips:
                 progress.update(f"generating {name}", done, total, unit="clip")
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = read_json(folder / MANIFEST)
             files += [f"{folder.name}/{file}" for file in manifest["files"]]
             labels.append(name)
     return Written(out, tuple(labels), tuple(files))
