@@ -10,19 +10,23 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from experiments.cli_commands import COMMANDS, OF_BASE, Call, Values
+from experiments.cli_commands import COMMANDS, OF_BASE, Command, Values
 from experiments.options import (
     Option,
     OptionError,
     Parser,
+    changed,
     joined,
     last_value,
     near,
@@ -39,6 +43,68 @@ To complete commands and options in the shell, bash for one:
 _TOLD = ("about", "note", "takes", "published")  # of a recipe: they change no result
 
 
+@dataclass(frozen=True)
+class Call:
+    """A command as it was called.
+
+    Attributes
+    ----------
+    name, command, options : which, and its options.
+    values : of the options that were given.
+    line : what was typed.
+    """
+
+    name: str
+    command: Command
+    options: Sequence[Option]
+    values: Values
+    line: str
+
+    def config(self, **values: Any) -> Any:
+        """Its configuration, with other values of some options."""
+        given = {**self.values, **values}
+        rest = [one for one in self.options if one.name not in OF_BASE]
+        return changed(self.command.base(given), given, rest)
+
+    def work(self, function: Callable[..., Any], config: Any, quiet: bool = False) -> Any:
+        """Do it, with what the function takes, and print what came out; None of a dry run."""
+        from experiments.report import printed
+        from experiments.report.terminal import Progress
+
+        out, progress = self.values.get("out"), Progress(quiet=quiet)
+        if self.command.long and out is None:
+            recipe = (self.values.get("recipe") or config.recipe.name).replace(",", "-")
+            out = Path("runs") / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self.name}-{recipe}"
+        if self.values.get("dry-run"):
+            printed.plan(function(config, out, progress=progress, dry_run=True))
+            return None
+        offered = {"command": self.line, "progress": progress}
+        if self.command.long:
+            progress.say(f"run folder: {out} (resume with --out {out})")
+            offered["should_stop"] = stop_on_signals()
+        takes = signature(function).parameters
+        result = function(config, out, **{n: v for n, v in offered.items() if n in takes})
+        if not quiet:
+            getattr(printed, self.name)(result, out)
+        return result
+
+
+def stop_on_signals() -> Callable[[], bool]:
+    """A question whether Ctrl-C or SIGTERM came; the second one stops at once."""
+    came = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = True
+        print("\nstopping after this step, saving (again: stop at once)", file=sys.stderr)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return lambda: came
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0, 1 (a check failed), 2 (an error) or 130."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -52,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from features.cache import default_cache_dir
 
             jax.config.update("jax_compilation_cache_dir", str(default_cache_dir() / "compiled"))
-        return call.command.run(call)
+        return call.command.run(call) or 0
     except KeyboardInterrupt:
         kept = "; what is finished is kept, the same command resumes" if call else ""
         print(f"\nstopped{kept}", file=sys.stderr)
@@ -209,7 +275,7 @@ def make_parser(commands: Mapping[str, Iterable[Option]]) -> Parser:
             about = "YAML or TOML file of options, or the config.json of a run; what is typed wins"
             one.add_argument("--config", type=Path, metavar="FILE", help=about)
             one.add_switch("print-config", "print all options as such a file, and end")
-        if command.plans:
+        if command.long:
             one.add_switch("dry-run", "print what there is to do and how long it takes, and end")
         one.add_switch("traceback", "show where in the code an error came from")
         one.add_options(options)

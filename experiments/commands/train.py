@@ -33,20 +33,8 @@ def train(
 ) -> list[Gan] | dict[str, Any]:
     """Train GANs, or what is left of it, in the folder ``out``; they and ``report.html`` are there.
 
-    Of a distributed run every process makes the same call, and the first one writes.
-
-    Parameters
-    ----------
-    command : the line that a reader types to do the same.
-    progress, should_stop : as in `train_gans`.
-    dry_run : stop at the plan, and return it.
-
-    Raises
-    ------
-    ValueError
-        For settings and data that can't be used.
-    TrainingDiverged, Interrupted
-        As `wavegan.train`; what is finished stays, and the page shows what there is so far.
+    Of a distributed run every process makes the same call, and the first one writes. Parameters
+    and errors are those of `experiments.compare`; the page shows what there is when it stops.
     """
     progress, recipe = progress or Progress(quiet=True), config.inspected
     dataset = open_dataset(
