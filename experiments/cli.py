@@ -145,11 +145,11 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
     ImportError
         For a module that is not there.
     """
-    rest = joined(arguments)
-    while "--plugin" in rest:
-        place = rest.index("--plugin")
-        name = "".join(rest[place + 1 : place + 2])
-        if not name or name.startswith("-"):
+    plugins = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    plugins.add_argument("--plugin", nargs="?", action="append", default=[])
+    found, rest = plugins.parse_known_args(joined(arguments))
+    for name in found.plugin:
+        if name is None:
             raise OptionError("--plugin takes the name of a module")
         if (here := str(Path.cwd())) not in sys.path:
             sys.path.insert(0, here)
@@ -157,7 +157,6 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
             import_module(name)
         except ModuleNotFoundError as error:
             raise ImportError(f"--plugin {name}: {error}") from None
-        del rest[place : place + 2]
     return rest
 
 
@@ -190,7 +189,7 @@ def parsed(arguments: Sequence[str]) -> Call:
     OptionError
         For one that can't be, with what comes near.
     """
-    line, arguments, name = shlex.join(["wavegan", *arguments]), joined(arguments), ""
+    line, arguments = shlex.join(["wavegan", *arguments]), joined(arguments)
     if not (name := _command(arguments)):
         complete = arguments[:1] == ["--print-completion"]
         make_parser(everything() if complete else {}).parse_args(arguments)  # which ends here
@@ -220,9 +219,15 @@ def parsed(arguments: Sequence[str]) -> Call:
 
 def layered(*layers: Values) -> dict[str, Any]:
     """The values of all, later ones before earlier ones and each before those of its preset."""
+    from experiments.recipes import GAN_PRESETS
+
     found: dict[str, Any] = {}
     for layer in layers:
-        new = {**_of_preset(layer.get("gan")), **layer}
+        settings: dict[str, Any] = {}
+        if (name := layer.get("gan")) is not None:
+            settings = {**GAN_PRESETS[name].gan, **GAN_PRESETS[name].train}
+        new = {f"gan-{field.replace('_', '-')}": value for field, value in settings.items()}
+        new |= layer
         for one, other in (("fit-steps", "fit-epochs"), ("fit-epochs", "fit-steps")):
             if new.get(one) is not None and other not in new:
                 new[other] = None  # a training is as long as one of them says
@@ -230,21 +235,11 @@ def layered(*layers: Values) -> dict[str, Any]:
     return found
 
 
-def _of_preset(name: str | None) -> dict[str, Any]:
-    from experiments.recipes import GAN_PRESETS
-
-    if name is None:
-        return {}
-    settings = {**GAN_PRESETS[name].gan, **GAN_PRESETS[name].train}
-    return {f"gan-{field.replace('_', '-')}": value for field, value in settings.items()}
-
-
 def _refuse_unsaid(file: Path, config: Any) -> None:
     """Make sure that options can say all that a run's ``config.json`` says of its recipe."""
     from experiments.config import as_dict
-    from features.storage import read_json
 
-    found = read_json(file)
+    found = json.loads(file.read_text(encoding="utf-8"))
     made = json.loads(json.dumps(as_dict(config)))["recipe"]
     there = found["recipe"] if "fixed" in found else {}
     if other := [n for n in there if there[n] != made.get(n) and n not in _TOLD]:

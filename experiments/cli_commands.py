@@ -254,7 +254,7 @@ def _recipes(call: Call) -> None:
 
 def _report(call: Call) -> None:
     from experiments.commands.classify import gather_recipes
-    from experiments.commands.report import write_training_page
+    from experiments.commands.train import write_training_page
     from experiments.report.recipes import recipe_table_text
     from experiments.run import Run
 

@@ -185,7 +185,7 @@ def _recipe(name: str, base: Recipe | None = None, **settings: Any) -> Recipe:
         "note": note,
         "takes": f"{mini} a training on 80 tracks of 15 s, {gtzan} on GTZAN (a busy CPU core)",
     }
-    return replace(base, **settings) if base else Recipe(**settings)
+    return replace(base, **settings) if base else Recipe(sample_rate=22050, **settings)
 
 
 # net1 to net4: a picture of each whole track. No WaveGAN makes clips of that length: a
@@ -194,7 +194,6 @@ _NET1 = _recipe(
     "net1",
     about="dense network on spectrogram pictures",
     input=Picture(),
-    sample_rate=22050,
     num_samples=round(GTZAN_TRACK * 22050),
     per_track=1,
     fit=FitConfig(batch_size=32, epochs=100),
@@ -214,7 +213,6 @@ _NET5 = _recipe(
     "net5",
     about="LSTM on MFCC of 1 s clips, quiet samples taken out",
     input=Mfcc(),
-    sample_rate=22050,
     num_samples=22050,
     silence="samples",
     # Stopped at epoch 27 by its authors; the budget is for a patience that never runs out.
@@ -233,7 +231,6 @@ _CNN1 = _recipe(
     "cnn1",
     about="CNN on log-mel spectrograms of 3 s clips",
     input=LogMel(),
-    sample_rate=22050,
     num_samples=3 * 22050,
     fit=FitConfig(batch_size=64, epochs=15),
     fractions=(0.8, 0.0, 0.2),
@@ -245,7 +242,6 @@ _PARALLEL = _recipe(
     "parallel_cnn",
     about="two parallel CNNs on 80x80 log-mel pictures, 15 a song",
     input=LogMelPicture(),
-    sample_rate=22050,
     num_samples=round(GTZAN_TRACK / 15 * 22050),
     per_track=15,
     fit=FitConfig(batch_size=128, epochs=50, optimizer="sgd", learning_rate=0.01),

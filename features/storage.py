@@ -68,11 +68,6 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """What a JSON file holds, as `write_json` wrote it."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
 def read_safetensors(path: Path, again: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a safetensors file by name, of any shapes, and its header's texts.
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from experiments.config import GenerateConfig, InterpolateConfig
 from experiments.report.terminal import Progress
+from experiments.run import Run
 from experiments.stages.gans import Gan, find_gans
-from features.storage import read_json
 from wavegan.export import export as export_generator
 from wavegan.sample_files import MANIFEST, write_interpolation, write_samples
 
@@ -45,8 +45,7 @@ def generate(
     """
     progress = progress or Progress(quiet=True)
     out = Path(out) if out is not None else _beside(config.run, "generated")
-    labels: list[str] = []
-    files: list[str] = []
+    labels, files = list[str](), list[str]()
     for gan in _gans(config.run, config.label):
         generator, step = gan.generator(config.step)
         about = gan.about(step, config.sample_rate)
@@ -69,8 +68,7 @@ def generate(
             )
             for done, total in clips:
                 progress.update(f"generating {name}", done, total, unit="clip")
-            manifest = read_json(folder / MANIFEST)
-            files += [f"{folder.name}/{file}" for file in manifest["files"]]
+            files += [f"{folder.name}/{f}" for f in Run(folder).read_json(MANIFEST)["files"]]
             labels.append(name)
     return Written(out, tuple(labels), tuple(files))
 
@@ -121,19 +119,17 @@ def export(
     """Write one generator of a run as one ``.safetensors`` file; return its GAN and step."""
     gan = _one_gan(Path(run), label)
     generator, found = gan.generator(step)
-    metadata = {**gan.provenance, "step": found, "ema": True}
-    export_generator(generator, file, metadata=metadata)
+    export_generator(generator, file, metadata={**gan.provenance, "step": found, "ema": True})
     return gan, found
 
 
 def _gans(run: Path, label: str | None) -> list[Gan]:
     """The GANs of a run that make clips of ``label``, of any if None."""
     found = find_gans(run)
-    gans = [gan for gan in found if label is None or label in gan.labels]
-    if not gans:
-        known = ", ".join(sorted({name for gan in found for name in gan.labels}))
-        raise ValueError(f"--genre {label}: this run has {known}")
-    return gans
+    if gans := [gan for gan in found if label is None or label in gan.labels]:
+        return gans
+    known = ", ".join(sorted({name for gan in found for name in gan.labels}))
+    raise ValueError(f"--genre {label}: this run has {known}")
 
 
 def _one_gan(run: Path, label: str | None) -> Gan:

@@ -27,7 +27,7 @@ from experiments.scores import conclusions
 from experiments.stages.data import open_dataset
 from experiments.stages.plan import Plan
 from features import Recording
-from features.storage import Interrupted, read_json, write_json, write_text
+from features.storage import Interrupted, write_json, write_text
 from wavegan import TrainConfig, TrainingDiverged, load, train, training_states
 from wavegan.quality import Quality
 from wavegan.run_folder import RunFolder
@@ -150,7 +150,7 @@ class _Work:
         }
         heard = [r.digest for r in self.sides["train"]]
         folder = self.run.stage("calibration", inputs | {"data": heard}, build)
-        return read_json(folder / "seconds.json")
+        return Run(folder).read_json("seconds.json")
 
     def runs(self, pace: Mapping[str, float]) -> list[dict[str, Any]]:
         """A row for each seed and variant, trained for as many steps as its pace allows."""
@@ -200,7 +200,7 @@ class _Work:
     def _measured(self, gan: Path, steps: int) -> dict[str, Any]:
         """Metrics of a GAN's clips, by its last and its averaged weights; or why it failed."""
         if (gan / "failed.json").exists():
-            return {"gan": gan.name, **read_json(gan / "failed.json")}
+            return {"gan": gan.name, **Run(gan).read_json("failed.json")}
         count = self.config.count
 
         def build(folder: Path) -> None:
@@ -213,7 +213,7 @@ class _Work:
         folder = self.run.stage(f"quality-{gan.name}", {"gan": gan.name, "count": count}, build)
         rate = RunFolder(gan).read_metrics()[-1]["gan/steps_per_second"]
         seconds = steps / rate if rate else None
-        return {"gan": gan.name, "seconds": seconds, **read_json(folder / "metrics.json")}
+        return {"gan": gan.name, "seconds": seconds, **Run(folder).read_json("metrics.json")}
 
     def real(self) -> dict[str, dict[str, float]]:
         """The metrics of real windows of the other side, as if they were generated."""

@@ -9,15 +9,16 @@ from typing import Any
 
 import jax
 
-from experiments.commands.report import write_training_page
 from experiments.config import TrainGansConfig, as_dict
 from experiments.report.terminal import Progress
+from experiments.report.train import render_training
 from experiments.run import Run
 from experiments.stages.data import open_dataset
 from experiments.stages.gan_training import Watching, train_gans, unfinished
 from experiments.stages.gans import Gan
 from experiments.stages.plan import Plan
-from features.storage import Interrupted
+from experiments.stages.trained import read_training
+from features.storage import Interrupted, write_text
 from wavegan import TrainingDiverged
 from wavegan.distributed import first
 
@@ -73,3 +74,16 @@ def train(
             raise
         first(lambda: str(write_training_page(run.path)))
     return gans
+
+
+def write_training_page(run: Path) -> Path:
+    """Write ``report.html`` of a run of `train`, finished or not, or of one GAN, in its folder.
+
+    Raises
+    ------
+    ValueError
+        Where no GAN is there, saying what was found.
+    """
+    page = run / "report.html"
+    write_text(page, render_training(read_training(run)))
+    return page
