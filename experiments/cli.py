@@ -138,12 +138,7 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
     """The arguments without ``--plugin MODULE``, each of which is imported.
 
     A module registers a user's own arms, losses, architectures, …; one in the folder that the
-    command runs in is found.
-
-    Raises
-    ------
-    ImportError
-        For a module that is not there.
+    command runs in is found, and one that is not there is an ImportError.
     """
     plugins = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     plugins.add_argument("--plugin", nargs="?", action="append", default=[])
@@ -182,13 +177,7 @@ def _command(arguments: Sequence[str]) -> str:
 
 
 def parsed(arguments: Sequence[str]) -> Call:
-    """The call of a command line.
-
-    Raises
-    ------
-    OptionError
-        For one that can't be, with what comes near.
-    """
+    """The call of a command line; one that can't be is an OptionError with what comes near."""
     line, arguments = shlex.join(["wavegan", *arguments]), joined(arguments)
     if not (name := _command(arguments)):
         complete = arguments[:1] == ["--print-completion"]

@@ -235,10 +235,7 @@ def near(name: str, names: Iterable[str]) -> str:
 def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -> Any:
     """``config`` with the values of options, by their names, each in its place.
 
-    Raises
-    ------
-    OptionError
-        Where the configuration refuses them: in its words, but with the options' names.
+    Where it refuses them, an OptionError has its words, but with the options' names.
     """
     given = {option.path: option.name for option in options if option.name in values}
     given.pop((), None)  # what is not in the configuration
@@ -266,11 +263,8 @@ def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -
 def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, Any]:
     """The values of options, by their names, in a YAML or TOML file or a run's ``config.json``.
 
-    Raises
-    ------
-    OptionError
-        For no such file or another kind of file, a run of another command, an option that there
-        is not, or a value that it does not take.
+    It is an OptionError where the file is not there or of another kind or command, or where an
+    option is not known or does not take its value.
     """
     import yaml  # type: ignore[import-untyped]
 
@@ -322,13 +316,7 @@ def _at(config: Any, path: Iterable[str]) -> Any:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes no abbreviations, and whose errors are exceptions that say what is near.
-
-    Raises
-    ------
-    OptionError
-        Instead of ending the process.
-    """
+    """A parser that takes no abbreviations; an error is an OptionError that says what is near."""
 
     def __init__(self, **settings: Any):
         kind = partial(argparse.RawDescriptionHelpFormatter, max_help_position=32)

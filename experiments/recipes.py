@@ -117,10 +117,7 @@ class Recipe:
 def recorded_search(name: str) -> dict[str, Any]:
     """What `wavegan search` wrote: of a recipe, by its name, or a ``search.json`` by its path.
 
-    Raises
-    ------
-    ValueError
-        For a file that is none.
+    A file that is none is a ValueError.
     """
     kept = files("experiments").joinpath("results", "searches", f"{name}.json")
     file = kept if kept.is_file() else Path(name)

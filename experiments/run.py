@@ -25,6 +25,7 @@ from typing import Any
 from features.storage import another, differences, write_json
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
+_PACKAGES = ("wavegan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "soundfile")
 
 
 class Run:
@@ -160,23 +161,13 @@ def environment() -> dict[str, Any]:
     """Versions and hardware that a result was made with."""
     import jax
 
-    packages = (
-        "wavegan",
-        "jax",
-        "jaxlib",
-        "flax",
-        "optax",
-        "orbax-checkpoint",
-        "numpy",
-        "soundfile",
-    )
     devices = jax.devices()
     backend = f"jax {jax.__version__} on {len(devices)} {devices[0].device_kind}"
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "hardware": f"{_processor()}, {os.cpu_count()} cores; {backend}",
-        "versions": {name: metadata.version(name) for name in packages},
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
         "free_disk_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
     }
 

@@ -30,7 +30,7 @@ from experiments.stages.gans import Gan, find_gans, gan_of, refuse_leaks
 from experiments.stages.plan import Plan, steps_of, total
 from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
-from features.augmentation import parse_augmentations
+from features.augmentation import WaveformAugmentation, parse_augmentations
 from features.splits import SPLITS
 from features.storage import write_json, write_text
 
@@ -109,12 +109,14 @@ def classify(
             record = {**outcome.record(), "tracks": outcome.tracks(), **outcome.sides(), **more}
             splits[trial.split]["runs"].append(record)
         seconds = round(time.monotonic() - started, 1)
+        missing = recipe.synthetic and config.generated is None
+        note = recipe.note + ("; here real clips alone, no --generated" if missing else "")
         results = {
             "recipe": recipe.name,
             "version": environment()["versions"]["wavegan"],
             "command": command,
             "config": as_dict(config),
-            "published": {"accuracy": recipe.published, "note": _note(config)},
+            "published": {"accuracy": recipe.published, "note": note},
             "data": {
                 **dataset.about(),
                 "tracks": len(dataset.recordings),
@@ -127,9 +129,8 @@ def classify(
         }
         write_json(run.path / "results.json", results)
         write_tracks_csv(run.path / "tracks.csv", results)
-        write_text(
-            run.path / "report.html", render_classification(results, heard=_heard(config, clips))
-        )
+        page = render_classification(results, heard=_heard(clips, waveform))
+        write_text(run.path / "report.html", page)
     return results
 
 
@@ -141,21 +142,14 @@ def _arm(config: ClassifyConfig) -> Arm:
     return Arm("+".join(["real", *makers]), tuple(makers.values()))
 
 
-def _heard(config: ClassifyConfig, clips: Clips) -> dict[str, dict[str, np.ndarray]]:
+def _heard(clips: Clips, waveform: WaveformAugmentation | None) -> dict[str, dict[str, np.ndarray]]:
     """A clip of each of some classes as the waveform's augmentations alter it."""
-    waveform, _ = parse_augmentations(config.augment)
     if waveform is None:
         return {}
     first = [int(np.argmax(clips.labels == label)) for label in range(len(clips.label_names))]
     shown = np.sort(first[:HEARD])
     titles = [clips.label_names[clips.labels[i]] for i in shown]
     return altered_clips(clips.audio[shown], clips.sample_rate, waveform, titles=titles)
-
-
-def _note(config: ClassifyConfig) -> str:
-    """What the published figure is worth, and what is missing here for repeating it."""
-    missing = config.recipe.synthetic and config.generated is None
-    return config.recipe.note + ("; here real clips alone, no --generated" if missing else "")
 
 
 def _check_gans(

@@ -33,13 +33,7 @@ def check_machine() -> list[str]:
 
 
 def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
-    """Lines on a data set, and whether every track of it can be used.
-
-    Raises
-    ------
-    ValueError
-        As `features.scan_tracks`, and where no track can be used.
-    """
+    """Lines on a data set, and whether every track of it can be used; a ValueError if none can."""
     tracks = scan_tracks(root)
     shown = progress.of("checking tracks", "track")
     decoded = decode_tracks(tracks, sample_rate=_RATE, on_progress=shown)

@@ -76,12 +76,8 @@ def generate(
 def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Written:
     """Write clips between two sounds into ``out`` (a folder in RUN/interpolated if None).
 
-    The joined clip is the last of the files.
-
-    Raises
-    ------
-    ValueError
-        For a run with several GANs where none is named, or a class that the GAN does not make.
+    The joined clip is the last of the files. A run with several GANs where none is named, or a
+    class that the GAN does not make, is a ValueError.
     """
     gan = _one_gan(config.run, config.label)
     first = config.label or (gan.labels[0] if len(gan.labels) == 1 else None)

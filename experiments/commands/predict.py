@@ -63,10 +63,7 @@ class Classifier:
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """Probabilities (clips, K) of the clips, end to end, of `heard` audio at its sample rate.
 
-        Raises
-        ------
-        ValueError
-            For audio shorter than a clip, saying how long that is.
+        Audio shorter than a clip is a ValueError that says how long that is.
         """
         length = self.about["num_samples"]
         count = len(audio) // length
@@ -114,10 +111,7 @@ def predict(
 ) -> dict[str, Any]:
     """Classify files, and those in folders, into ``out``: JSON, CSV and a page with pictures.
 
-    Raises
-    ------
-    ValueError
-        No audio file; a label that the classifier has not; every file refused.
+    No audio file, a label that the classifier has not, or every file refused is a ValueError.
     """
     out, progress = Path(out), progress or Progress(quiet=True)
     classifier = find_classifier(config.run, config.split, config.seed)

@@ -193,15 +193,10 @@ class _Attempt:
 
 def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Trials that came to an end, cut off or not."""
-    import optuna
-
-    state = optuna.trial.TrialState
-    return study.get_trials(states=(state.COMPLETE, state.PRUNED))
+    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
 
 
 def _best(study: optuna.Study, recipe: Recipe, digests: Mapping[str, str]) -> dict[str, Any]:
-    import optuna
-
     try:
         best = study.best_trial
     except ValueError:
@@ -209,7 +204,7 @@ def _best(study: optuna.Study, recipe: Recipe, digests: Mapping[str, str]) -> di
             "no trial came to its end, all were cut off or diverged: look at the data with "
             "`wavegan doctor`, or ask for more --trials"
         ) from None
-    options, settings = SPACES[recipe.name](optuna.trial.FixedTrial(best.params))
+    options, settings = SPACES[recipe.name](best)
     return {
         "options": {**recipe.options, **options},
         "fit": settings,

@@ -227,8 +227,7 @@ class _Work:
         return found
 
     def _metrics(self, clips: Any) -> dict[str, dict[str, float]]:
-        measured = {against: quality.measure(clips) for against, quality in self.yardsticks.items()}
         return {
-            against: {name.removeprefix("quality/"): x for name, x in found.items()}
-            for against, found in measured.items()
+            against: {name.removeprefix("quality/"): x for name, x in yard.measure(clips).items()}
+            for against, yard in self.yardsticks.items()
         }

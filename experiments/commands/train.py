@@ -79,10 +79,7 @@ def train(
 def write_training_page(run: Path) -> Path:
     """Write ``report.html`` of a run of `train`, finished or not, or of one GAN, in its folder.
 
-    Raises
-    ------
-    ValueError
-        Where no GAN is there, saying what was found.
+    Where no GAN is there, a ValueError says what was found.
     """
     page = run / "report.html"
     write_text(page, render_training(read_training(run)))
