@@ -28,7 +28,6 @@ from experiments.options import (
     Parser,
     changed,
     joined,
-    last_value,
     near,
     read_file,
     written,
@@ -186,14 +185,16 @@ def parsed(arguments: Sequence[str]) -> Call:
         raise OptionError(f"there is no command {name}{near(name, COMMANDS)}")
     command, rest = COMMANDS[name], arguments[arguments.index(name) + 1 :]
     known = {option.name: option for option in command.options(command.base({}))}
-    early = {one: known[one].parse(text) for one in (*OF_BASE, "gan")
-             if one in known and (text := last_value(rest, f"--{one}")) is not None}  # fmt: skip
+    first = Parser(add_help=False)  # what the others start from
+    first.add_argument("--config", type=Path)
+    first.add_options(known[one] for one in (*OF_BASE, "gan") if one in known)
+    early = first.values(rest)
     of_file: dict[str, Any] = {}
-    if (file := last_value(rest, "--config")) is not None:
-        of_file = read_file(Path(file), name, known.values())
-        if Path(file).suffix == ".json" and command.recipe:
+    if (file := early.pop("config")) is not None:
+        of_file = read_file(file, name, known.values())
+        if file.suffix == ".json" and command.recipe:
             made = Call(name, command, [*known.values()], layered(of_file), line).config()
-            _refuse_unsaid(Path(file), made)
+            _refuse_unsaid(file, made)
     base = command.base({**of_file, **early})
     if {"-h", "--help"} & {*rest} and not isinstance(base, type):
         base = Call(name, command, command.options(base), layered(of_file, early), line).config()

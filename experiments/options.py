@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
@@ -108,13 +108,6 @@ class Option:
         raise argparse.ArgumentTypeError(
             f"takes {self.accepted}; found {text or 'nothing'}{near(unknown, self.choices)}"
         )
-
-    def parse(self, text: str) -> Any:
-        """As `read`, but the error is an `OptionError` that names the option."""
-        try:
-            return self.read(text)
-        except argparse.ArgumentTypeError as error:
-            raise OptionError(f"--{self.name} {error}") from None
 
     def _value(self, kind: Any, text: str) -> Any:
         if of := get_args(kind):
@@ -290,9 +283,9 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
             raise OptionError(f"{said}: there is no option {key}{near(name, named)}")
         try:
             none = value is None and named[name].optional
-            values[name] = None if none else named[name].parse(shown(value))
-        except OptionError as error:
-            raise OptionError(f"{said}: {error}") from None
+            values[name] = None if none else named[name].read(shown(value))
+        except argparse.ArgumentTypeError as error:
+            raise OptionError(f"{said}: --{name} {error}") from None
     return values
 
 
@@ -336,6 +329,10 @@ class Parser(argparse.ArgumentParser):
             raise OptionError(f"there is no option or argument {flag}{hint}")
         return found, unknown
 
+    def values(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Those of its options on a command line that has others, too."""
+        return vars(super().parse_known_args(arguments)[0])
+
     def add_switch(self, name: str, about: str) -> None:
         """Add an option that has no value and is no setting."""
         off = argparse.SUPPRESS
@@ -371,9 +368,3 @@ def joined(arguments: Sequence[str]) -> list[str]:
         else:
             found.append(text)
     return found
-
-
-def last_value(arguments: Sequence[str], flag: str) -> str | None:
-    """What an option has on a command line that is not parsed yet."""
-    words = [word for text in arguments for word in text.split("=", int(text[:2] == "--"))]
-    return next((value for name, value in reversed([*pairwise(words)]) if name == flag), None)
