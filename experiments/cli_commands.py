@@ -193,25 +193,21 @@ def _classify(call: Call) -> None:
 
 
 def _train(call: Call) -> None:
-    config, alone = call.config(), _joined_processes(call.values)
+    """Train GANs, as one of several processes where options say so: the first one speaks."""
+    config, speaks = call.config(), True
+    given = [call.values.get(name) for name in ("coordinator", "processes", "process")]
+    if call.values.get("distributed") or any(value is not None for value in given):
+        import jax
+
+        from wavegan.distributed import join
+
+        if call.values.get("out") is None:
+            raise OptionError("--out is missing: the processes of a run share one folder")
+        join(*given)
+        speaks = jax.process_index() == 0
     from experiments import train
 
-    call.work(train, config, quiet=not alone)
-
-
-def _joined_processes(values: Values) -> bool:
-    """Join the other processes of a distributed run; whether this one speaks and writes."""
-    given = [values.get(name) for name in ("coordinator", "processes", "process")]
-    if not values.get("distributed") and all(value is None for value in given):
-        return True
-    import jax
-
-    from wavegan.distributed import join
-
-    if values.get("out") is None:
-        raise OptionError("--out is missing: the processes of a run share one folder")
-    join(*given)
-    return jax.process_index() == 0
+    call.work(train, config, quiet=not speaks)
 
 
 def _export(call: Call) -> None:

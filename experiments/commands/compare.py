@@ -20,7 +20,6 @@ import numpy as np
 from classifiers import FitConfig
 from experiments import statistics
 from experiments.config import CompareConfig, as_dict
-from experiments.recipes import Recipe
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
 from experiments.report.terminal import Progress
@@ -31,7 +30,7 @@ from experiments.stages.gan_training import train_gans, unfinished
 from experiments.stages.gans import Gan, refuse_leaks, sample_gan
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
-from features import Clips, Split, extract
+from features import Split, extract
 from features.splits import SIDES, SPLITS
 from features.storage import write_json, write_text
 
@@ -78,16 +77,24 @@ def compare(
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(data)}
     Run(out).refuse_others("compare", fixed)
     settings = _shared(recipe.fit, config.steps, len(rows["train"]))
-    plan = _plan(config, recipe, dataset, clips, settings, Run(out), progress)
+    heard, needs_gans = dataset.of(split.train), any(ARMS[arm].needs_gans for arm in config.arms)
+    plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
+    if needs_gans:
+        gans_left = unfinished(Run(out), heard, dataset.labels, recipe, config.gan_seeds)
+        plan.add_gans(recipe, gans_left, dataset.labels, progress)
+    trials = (Trial(data.split, arm, s) for arm in config.arms for s in range(config.seeds))
+    fits = sum(not is_done(Run(out), trial, recipe, settings) for trial in trials)
+    steps = fits * (settings.steps or 0)
+    plan.add_fits(recipe, clips.num_samples, classes, fits, steps, progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
     with Run(out).working("compare", as_dict(config), fixed) as run:
         gans: Sequence[Gan] = ()
-        if any(ARMS[arm].needs_gans for arm in config.arms):
+        if needs_gans:
             gans = train_gans(
                 run,
-                dataset.of(split.train),
+                heard,
                 dataset.labels,
                 recipe,
                 seeds=config.gan_seeds,
@@ -147,28 +154,6 @@ def _shared(fit: FitConfig, steps: int | None, clips: int) -> FitConfig:
     """The budget of every arm: the same steps, and evaluated as often, an epoch of real clips."""
     steps, every = steps or steps_of(fit, clips), fit.eval_every or -(-clips // fit.batch_size)
     return replace(fit, steps=steps, epochs=None, patience=None, eval_every=every)
-
-
-def _plan(
-    config: CompareConfig,
-    recipe: Recipe,
-    dataset: Dataset,
-    clips: Clips,
-    settings: FitConfig,
-    run: Run,
-    progress: Progress,
-) -> Plan:
-    """What is still to be done, said before it begins."""
-    plan = Plan(len(dataset.recordings), len(clips))
-    if any(ARMS[arm].needs_gans for arm in config.arms):
-        heard = dataset.of(dataset.split(config.data).train)
-        gans = unfinished(run, heard, dataset.labels, recipe, config.gan_seeds)
-        plan.add_gans(recipe, gans, dataset.labels, progress)
-    trials = (Trial(config.data.split, a, s) for a in config.arms for s in range(config.seeds))
-    fits = sum(not is_done(run, trial, recipe, settings) for trial in trials)
-    steps, classes = fits * (settings.steps or 0), len(dataset.labels)
-    plan.add_fits(recipe, clips.num_samples, classes, fits, steps, progress)
-    return plan
 
 
 def _results(
