@@ -34,14 +34,9 @@ def generate(
 ) -> Written:
     """Write clips of the GANs of a run, a folder a class, into ``out`` (RUN/generated if None).
 
-    What an interrupted call of the same options left is kept.
-
-    Raises
-    ------
-    ValueError
-        For a run without GANs, without that class, or of an unknown sample rate.
-    CheckpointError
-        For a checkpoint that is not there, or damaged.
+    What an interrupted call of the same options left is kept. A run without GANs, without that
+    class, or of an unknown sample rate is a ValueError, and a checkpoint that is not there, or
+    damaged, a CheckpointError.
     """
     progress = progress or Progress(quiet=True)
     out = Path(out) if out is not None else _beside(config.run, "generated")

@@ -46,16 +46,8 @@ def search(
 
     Trials are proposed by a tree-structured Parzen estimator (Bergstra et al. 2011), one whose
     validation loss is worse than the median of the others after as many epochs is cut off, and the
-    lowest validation loss wins. Parameters are those of `experiments.compare`.
-
-    Raises
-    ------
-    ImportError
-        Without Optuna.
-    ValueError
-        For data that can't be used, or too few tracks to set some aside.
-    Interrupted
-        Where ``should_stop`` said so; the same call goes on.
+    lowest validation loss wins. Parameters and errors are those of `experiments.compare`; too few
+    tracks to set some aside are a ValueError, and it is an ImportError without Optuna.
     """
     try:
         import optuna
