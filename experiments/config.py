@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -422,9 +421,9 @@ def _positive(**settings: float | None) -> None:
 def as_dict(config: Any) -> dict[str, Any]:
     """A configuration dataclass as JSON holds it, its nested parts with their type's name."""
     out: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
+    for field in fields(config):
         value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
+        if is_dataclass(value):
             value = {"type": type(value).__name__, **as_dict(value)}
         elif isinstance(value, tuple):
             value = list(value)

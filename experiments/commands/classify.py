@@ -83,18 +83,10 @@ def classify(
             split: {"leaks": SPLITS[split].leaks and recipe.per_track != 1, "runs": []}
             for split in config.splits  # a clip that is a track is whole
         }
+        whole = Material(run, recipe, clips, {}, features, progress, gans)
+        whole = replace(whole, waveform=waveform, copy_seed=lambda seed, copy: seed)
         for trial, rows in sides.items():
-            material = Material(
-                run,
-                recipe,
-                clips,
-                rows,
-                features,
-                progress,
-                gans,
-                waveform=waveform,
-                copy_seed=lambda seed, copy: seed,
-            )
+            material = replace(whole, rows=rows)
             outcome = run_trial(
                 trial,
                 material,

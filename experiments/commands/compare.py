@@ -166,15 +166,12 @@ def _results(
 ) -> dict[str, Any]:
     """What ``results.json`` holds, but for how it was made."""
     recipe, gan_seeds = material.recipe, np.arange(config.seeds) % config.gan_seeds
-    cluster = {  # whole artists where the split keeps them whole
-        track.track_id: track.group if SPLITS[split.by].groups else track.track_id
-        for track in split.test
-    }
+    whole = SPLITS[split.by].groups  # artists, say
+    cluster = {track.track_id: track.group if whole else track.track_id for track in split.test}
+    tested = {name: [(o.probabilities, o.test) for o in found] for name, found in arms.items()}
+    held = [pair for pair in pairs(config.arms) if arms.keys() >= set(pair)]
     differences, per_label = statistics.compare_arms(
-        {name: [(o.probabilities, o.test) for o in found] for name, found in arms.items()},
-        [pair for pair in pairs(config.arms) if arms.keys() >= set(pair)],
-        cluster=cluster,
-        groups=gan_seeds,
+        tested, held, cluster=cluster, groups=gan_seeds
     )
     used = {r.track.track_id: r.digest for s in SIDES for r in dataset.of(getattr(split, s))}
     shown: dict[str, Any] = {}
