@@ -50,14 +50,14 @@ class Call:
     ----------
     name, command, options : which, and its options.
     values : of the options that were given.
-    line : what was typed.
+    line : what was typed, for what shows it.
     """
 
     name: str
     command: Command
     options: Sequence[Option]
     values: Values
-    line: str
+    line: str = ""
 
     def config(self, **values: Any) -> Any:
         """Its configuration, with other values of some options."""
@@ -177,7 +177,7 @@ def _command(arguments: Sequence[str]) -> str:
 
 def parsed(arguments: Sequence[str]) -> Call:
     """The call of a command line; one that can't be is an OptionError with what comes near."""
-    line, arguments = shlex.join(["wavegan", *arguments]), joined(arguments)
+    arguments = joined(arguments)
     if not (name := _command(arguments)):
         complete = arguments[:1] == ["--print-completion"]
         make_parser(everything() if complete else {}).parse_args(arguments)  # which ends here
@@ -193,14 +193,13 @@ def parsed(arguments: Sequence[str]) -> Call:
     if (file := early.pop("config")) is not None:
         of_file = read_file(file, name, known.values())
         if file.suffix == ".json" and command.recipe:
-            made = Call(name, command, [*known.values()], layered(of_file), line).config()
-            _refuse_unsaid(file, made)
+            _refuse_unsaid(file, Call(name, command, [*known.values()], layered(of_file)).config())
     base = command.base({**of_file, **early})
     if {"-h", "--help"} & {*rest} and not isinstance(base, type):
-        base = Call(name, command, command.options(base), layered(of_file, early), line).config()
+        base = Call(name, command, command.options(base), layered(of_file, early)).config()
     options = command.options(base)
     given = vars(make_parser({name: options}).parse_args(arguments))
-    call = Call(name, command, options, layered(of_file, given), line)
+    call = Call(name, command, options, layered(of_file, given))
     if "print-config" in given:
         print(written(call.config(), options), end="")
         raise SystemExit(0)
