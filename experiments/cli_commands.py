@@ -123,6 +123,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
         "format": ("wav", "flac"),
         "what": ("gan", "features", "classifiers"),
     }
+    # a user's own losses and the like among them
     gan: dict[str, Any] = networks.CHOICES | train_config.CHOICES
     gan |= {"augment": wavegan.AUGMENTATIONS, "keep_best": wavegan.METRICS, "loss": wavegan.LOSSES}
     choices |= {f"gan-{name.replace('_', '-')}": names for name, names in gan.items()}

@@ -170,10 +170,11 @@ _TOLD: Mapping[str, tuple[float | None, str, str, str]] = {
     "cnn_rnn_tempo": (0.7960, _LOST, "7 min", "3 h"),
     "short_chunk_resnet": (None, _OURS, "12 min", "5 h"),
 }
+_OWN: dict[str, Recipe] = {}  # this module's, by their names
 
 
-def _recipe(name: str, base: Recipe | None = None, **settings: Any) -> Recipe:
-    """A recipe whose network has its name; what is not given is as in ``base``."""
+def _add(name: str, base: str = "", **settings: Any) -> None:
+    """A recipe whose network has its name; what is not given is as in the recipe ``base``."""
     published, note, mini, gtzan = _TOLD[name]
     settings |= {
         "name": name,
@@ -182,12 +183,12 @@ def _recipe(name: str, base: Recipe | None = None, **settings: Any) -> Recipe:
         "note": note,
         "takes": f"{mini} a training on 80 tracks of 15 s, {gtzan} on GTZAN (a busy CPU core)",
     }
-    return replace(base, **settings) if base else Recipe(sample_rate=22050, **settings)
+    _OWN[name] = replace(_OWN[base], **settings) if base else Recipe(sample_rate=22050, **settings)
 
 
 # net1 to net4: a picture of each whole track. No WaveGAN makes clips of that length: a
 # comparison needs a shorter one, as --num-samples 65536.
-_NET1 = _recipe(
+_add(
     "net1",
     about="dense network on spectrogram pictures",
     input=Picture(),
@@ -196,17 +197,15 @@ _NET1 = _recipe(
     fit=FitConfig(batch_size=32, epochs=100),
     split="track",
 )
-_NET2 = _recipe(
-    "net2", _NET1, about="CNN on spectrogram pictures", fit=FitConfig(batch_size=32, epochs=50)
-)
-_NET3 = _recipe("net3", _NET2, about="net2 with batch norm")
-_NET4 = _recipe(
+_add("net2", "net1", about="CNN on spectrogram pictures", fit=FitConfig(batch_size=32, epochs=50))
+_add("net3", "net2", about="net2 with batch norm")
+_add(
     "net4",
-    _NET3,
+    "net3",
     about="net3 trained with RMSProp",
     fit=FitConfig(batch_size=32, epochs=50, optimizer="rmsprop"),
 )
-_NET5 = _recipe(
+_add(
     "net5",
     about="LSTM on MFCC of 1 s clips, quiet samples taken out",
     input=Mfcc(),
@@ -215,16 +214,16 @@ _NET5 = _recipe(
     # Stopped at epoch 27 by its authors; the budget is for a patience that never runs out.
     fit=FitConfig(batch_size=64, epochs=100, patience=5),
 )
-_NET6 = _recipe(
+_add(
     "net6",
-    _NET5,
+    "net5",
     about="net5 on 16384-sample clips, silence kept, real and generated",
     num_samples=16384,
     silence=None,
     fit=FitConfig(batch_size=128, epochs=18),
     synthetic=True,
 )
-_CNN1 = _recipe(
+_add(
     "cnn1",
     about="CNN on log-mel spectrograms of 3 s clips",
     input=LogMel(),
@@ -232,10 +231,13 @@ _CNN1 = _recipe(
     fit=FitConfig(batch_size=64, epochs=15),
     fractions=(0.8, 0.0, 0.2),
 )
-_CNN2 = _recipe(
-    "cnn2", _CNN1, about="cnn1 with batch norm and dropout", fit=FitConfig(batch_size=64, epochs=40)
+_add(
+    "cnn2",
+    "cnn1",
+    about="cnn1 with batch norm and dropout",
+    fit=FitConfig(batch_size=64, epochs=40),
 )
-_PARALLEL = _recipe(
+_add(
     "parallel_cnn",
     about="two parallel CNNs on 80x80 log-mel pictures, 15 a song",
     input=LogMelPicture(),
@@ -244,46 +246,48 @@ _PARALLEL = _recipe(
     fit=FitConfig(batch_size=128, epochs=50, optimizer="sgd", learning_rate=0.01),
     fractions=(0.8, 0.0, 0.2),
 )
-_CNN_LSTM = _recipe("cnn_lstm", _PARALLEL, about="CNN, then two LSTMs, on 80x80 log-mel pictures")
-_CNN_BILSTM = _recipe(
+_add("cnn_lstm", "parallel_cnn", about="CNN, then two LSTMs, on 80x80 log-mel pictures")
+_add(
     "cnn_bilstm",
-    _PARALLEL,
+    "parallel_cnn",
     about="noise, CNN, then two bidirectional LSTMs, on 80x80 log-mel pictures",
     fit=FitConfig(batch_size=128, epochs=50, learning_rate=5e-4),
 )
-_CNN_RNN = _recipe(
+_add(
     "cnn_rnn",
-    _PARALLEL,
+    "parallel_cnn",
     about="1-D CNN, then two LSTMs, on 80x80 log-mel sequences",
     input=LogMelPicture(sequence=True),
     fit=FitConfig(batch_size=128, epochs=50, optimizer="sgd", learning_rate=0.1),
 )
-_FINAL_EFF = _recipe(
+_add(
     "final_eff",
-    _PARALLEL,
+    "parallel_cnn",
     about="CNN of four blocks on 80x80 log-mel pictures",
     fit=FitConfig(batch_size=128, epochs=50, learning_rate=1e-3),
 )
-_FINAL_ACC = _recipe("final_acc", _FINAL_EFF, about="final_eff at widths 32 and 64 side by side")
-_TEMPO = _recipe(
+_add("final_acc", "final_eff", about="final_eff at widths 32 and 64 side by side")
+_add(
     "cnn_rnn_tempo",
-    _CNN1,
+    "cnn1",
     about="CNNs on log-mel and tempogram, joined, then an RNN; sizes found by our own search",
     options={"tempo_lags": 128},
     input=LogMelTempogram(),
     fit=FitConfig(batch_size=64, epochs=40, learning_rate=1e-3, patience=10),
     fractions=(0.7, 0.2, 0.1),
-).searched("cnn_rnn_tempo")  # by 10 trials of 8 epochs on a part of GTZAN
-_MODERN = _recipe(
+)
+# by 10 trials of 8 epochs on a part of GTZAN
+_OWN["cnn_rnn_tempo"] = _OWN["cnn_rnn_tempo"].searched("cnn_rnn_tempo")
+_add(
     "short_chunk_resnet",
-    _CNN1,
+    "cnn1",
     about="the modern reference: residual CNN on 3 s log-mel (Won et al. 2020), a quarter as wide",
     options={"width": 32},
     fit=FitConfig(batch_size=32, epochs=40, learning_rate=5e-4, patience=10),
     split="track",
     fractions=(0.7, 0.2, 0.1),
 )
-_DEMO = Recipe(
+_OWN["demo"] = Recipe(
     name="demo",
     about="net6's network at an eighth of its width on 8 kHz clips, for a first look",
     architecture="net6",
@@ -301,11 +305,6 @@ _DEMO = Recipe(
     ),
 )
 
-_ALL = (
-    _NET1, _NET2, _NET3, _NET4, _NET5, _NET6, _CNN1, _CNN2, _PARALLEL, _CNN_LSTM, _CNN_BILSTM,
-    _CNN_RNN, _FINAL_EFF, _FINAL_ACC, _TEMPO, _MODERN, _DEMO,
-)  # fmt: skip
-
 
 def _check(recipe: Any) -> None:
     if not isinstance(recipe, Recipe):
@@ -320,7 +319,7 @@ def _check(recipe: Any) -> None:
 
 RECIPES = Registry(
     "experiments.RECIPES",
-    {recipe.name: recipe for recipe in _ALL},
+    _OWN,
     _check,
     recipe='dataclasses.replace(experiments.RECIPES["net6"], name=…, …)',
 )
