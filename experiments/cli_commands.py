@@ -185,8 +185,8 @@ def _classify(call: Call) -> None:
         return
     for name in sorted({"num-samples", "sample-rate"} & call.values.keys()):
         raise OptionError(f"--{name} belongs to one recipe: several were asked for")
-    given = {"split": ("chunk", "track"), **call.values}  # the table holds what the leak is worth
-    configs = [call.config(**{**given, "recipe": name}) for name in names]
+    splits = call.values.get("split", ("chunk", "track"))  # the table holds what the leak is worth
+    configs = [call.config(recipe=name, split=splits) for name in names]
     configs = [c if c.recipe.synthetic else replace(c, generated=None) for c in configs]
     from experiments.commands.classify import classify_all
 

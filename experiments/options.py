@@ -184,15 +184,9 @@ class Part:
             value = getattr(part, name, MISSING)
             left_out = is_dataclass(value) or name in self.without
             if name in self.only or not (self.only or left_out):
-                yield Option(
-                    name=flag,
-                    kind=kinds[name],
-                    about=re.sub(r"\w+_\w+", named, about[name]),
-                    default=value,
-                    path=(*self.path, name),
-                    group=self.title,
-                    positional=value is MISSING,
-                )
+                told, path = re.sub(r"\w+_\w+", named, about[name]), (*self.path, name)
+                placed = value is MISSING
+                yield Option(flag, kinds[name], told, value, path, self.title, positional=placed)
 
 
 def documented(kind: type) -> dict[str, str]:
