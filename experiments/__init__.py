@@ -31,31 +31,11 @@ if TYPE_CHECKING:
     from experiments.report.kit import FIGURES
     from experiments.stages.examples import ARMS, Arm
 
-__all__ = [
-    "ARMS",
-    "FIGURES",
-    "RECIPES",
-    "Arm",
-    "ClassifyConfig",
-    "CompareConfig",
-    "DataConfig",
-    "GenerateConfig",
-    "InterpolateConfig",
-    "PredictConfig",
-    "Recipe",
-    "SearchConfig",
-    "StudyConfig",
-    "TrainGansConfig",
-    "classify",
-    "compare",
-    "export",
-    "generate",
-    "interpolate",
-    "predict",
-    "search",
-    "study",
-    "train",
-]
+__all__ = ["ARMS", "FIGURES", "RECIPES", "Arm", "Recipe"]
+__all__ += ["ClassifyConfig", "CompareConfig", "DataConfig", "GenerateConfig", "InterpolateConfig"]
+__all__ += ["PredictConfig", "SearchConfig", "StudyConfig", "TrainGansConfig"]
+__all__ += ["classify", "compare", "export", "generate", "interpolate", "predict"]
+__all__ += ["search", "study", "train"]
 
 _HOMES = {
     "report.kit": ("FIGURES",),

@@ -10,21 +10,24 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from experiments.cli_commands import COMMANDS, OF_BASE, Call, Values
+from experiments.cli_commands import COMMANDS, OF_BASE, Command, Values
 from experiments.options import (
     Option,
     OptionError,
     Parser,
+    changed,
     joined,
-    last_value,
     near,
     read_file,
     written,
@@ -37,6 +40,68 @@ To complete commands and options in the shell, bash for one:
   wavegan --print-completion bash > ~/.local/share/bash-completion/completions/wavegan
 """
 _TOLD = ("about", "note", "takes", "published")  # of a recipe: they change no result
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command as it was called.
+
+    Attributes
+    ----------
+    name, command, options : which, and its options.
+    values : of the options that were given.
+    line : what was typed, for what shows it.
+    """
+
+    name: str
+    command: Command
+    options: Sequence[Option]
+    values: Values
+    line: str = ""
+
+    def config(self, **values: Any) -> Any:
+        """Its configuration, with other values of some options."""
+        given = {**self.values, **values}
+        rest = [one for one in self.options if one.name not in OF_BASE]
+        return changed(self.command.base(given), given, rest)
+
+    def work(self, function: Callable[..., Any], config: Any, quiet: bool = False) -> Any:
+        """Do it, with what the function takes, and print what came out; None of a dry run."""
+        from experiments.report import printed
+        from experiments.report.terminal import Progress
+
+        out, progress = self.values.get("out"), Progress(quiet=quiet)
+        if self.command.long and out is None:
+            recipe = (self.values.get("recipe") or config.recipe.name).replace(",", "-")
+            out = Path("runs") / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self.name}-{recipe}"
+        if self.values.get("dry-run"):
+            printed.plan(function(config, out, progress=progress, dry_run=True))
+            return None
+        offered = {"command": self.line, "progress": progress}
+        if self.command.long:
+            progress.say(f"run folder: {out} (resume with --out {out})")
+            offered["should_stop"] = stop_on_signals()
+        takes = signature(function).parameters
+        result = function(config, out, **{n: v for n, v in offered.items() if n in takes})
+        if not quiet:
+            getattr(printed, self.name)(result, out)
+        return result
+
+
+def stop_on_signals() -> Callable[[], bool]:
+    """A question whether Ctrl-C or SIGTERM came; the second one stops at once."""
+    came = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = True
+        print("\nstopping after this step, saving (again: stop at once)", file=sys.stderr)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return lambda: came
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from features.cache import default_cache_dir
 
             jax.config.update("jax_compilation_cache_dir", str(default_cache_dir() / "compiled"))
-        return call.command.run(call)
+        return call.command.run(call) or 0
     except KeyboardInterrupt:
         kept = "; what is finished is kept, the same command resumes" if call else ""
         print(f"\nstopped{kept}", file=sys.stderr)
@@ -72,18 +137,13 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
     """The arguments without ``--plugin MODULE``, each of which is imported.
 
     A module registers a user's own arms, losses, architectures, …; one in the folder that the
-    command runs in is found.
-
-    Raises
-    ------
-    ImportError
-        For a module that is not there.
+    command runs in is found, and one that is not there is an ImportError.
     """
-    rest = joined(arguments)
-    while "--plugin" in rest:
-        place = rest.index("--plugin")
-        name = "".join(rest[place + 1 : place + 2])
-        if not name or name.startswith("-"):
+    plugins = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    plugins.add_argument("--plugin", nargs="?", action="append", default=[])
+    found, rest = plugins.parse_known_args(joined(arguments))
+    for name in found.plugin:
+        if name is None:
             raise OptionError("--plugin takes the name of a module")
         if (here := str(Path.cwd())) not in sys.path:
             sys.path.insert(0, here)
@@ -91,7 +151,6 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
             import_module(name)
         except ModuleNotFoundError as error:
             raise ImportError(f"--plugin {name}: {error}") from None
-        del rest[place : place + 2]
     return rest
 
 
@@ -117,14 +176,8 @@ def _command(arguments: Sequence[str]) -> str:
 
 
 def parsed(arguments: Sequence[str]) -> Call:
-    """The call of a command line.
-
-    Raises
-    ------
-    OptionError
-        For one that can't be, with what comes near.
-    """
-    line, arguments, name = shlex.join(["wavegan", *arguments]), joined(arguments), ""
+    """The call of a command line; one that can't be is an OptionError with what comes near."""
+    arguments = joined(arguments)
     if not (name := _command(arguments)):
         complete = arguments[:1] == ["--print-completion"]
         make_parser(everything() if complete else {}).parse_args(arguments)  # which ends here
@@ -132,20 +185,21 @@ def parsed(arguments: Sequence[str]) -> Call:
         raise OptionError(f"there is no command {name}{near(name, COMMANDS)}")
     command, rest = COMMANDS[name], arguments[arguments.index(name) + 1 :]
     known = {option.name: option for option in command.options(command.base({}))}
-    early = {one: known[one].parse(text) for one in (*OF_BASE, "gan")
-             if one in known and (text := last_value(rest, f"--{one}")) is not None}  # fmt: skip
+    first = Parser(add_help=False)  # what the others start from
+    first.add_argument("--config", type=Path)
+    first.add_options(known[one] for one in (*OF_BASE, "gan") if one in known)
+    early = first.values(rest)
     of_file: dict[str, Any] = {}
-    if (file := last_value(rest, "--config")) is not None:
-        of_file = read_file(Path(file), name, known.values())
-        if Path(file).suffix == ".json" and command.recipe:
-            made = Call(name, command, [*known.values()], layered(of_file), line).config()
-            _refuse_unsaid(Path(file), made)
+    if (file := early.pop("config")) is not None:
+        of_file = read_file(file, name, known.values())
+        if file.suffix == ".json" and command.recipe:
+            _refuse_unsaid(file, Call(name, command, [*known.values()], layered(of_file)).config())
     base = command.base({**of_file, **early})
     if {"-h", "--help"} & {*rest} and not isinstance(base, type):
-        base = Call(name, command, command.options(base), layered(of_file, early), line).config()
+        base = Call(name, command, command.options(base), layered(of_file, early)).config()
     options = command.options(base)
     given = vars(make_parser({name: options}).parse_args(arguments))
-    call = Call(name, command, options, layered(of_file, given), line)
+    call = Call(name, command, options, layered(of_file, given))
     if "print-config" in given:
         print(written(call.config(), options), end="")
         raise SystemExit(0)
@@ -154,23 +208,20 @@ def parsed(arguments: Sequence[str]) -> Call:
 
 def layered(*layers: Values) -> dict[str, Any]:
     """The values of all, later ones before earlier ones and each before those of its preset."""
+    from experiments.recipes import GAN_PRESETS
+
     found: dict[str, Any] = {}
     for layer in layers:
-        new = {**_of_preset(layer.get("gan")), **layer}
+        settings: dict[str, Any] = {}
+        if (name := layer.get("gan")) is not None:
+            settings = {**GAN_PRESETS[name].gan, **GAN_PRESETS[name].train}
+        new = {f"gan-{field.replace('_', '-')}": value for field, value in settings.items()}
+        new |= layer
         for one, other in (("fit-steps", "fit-epochs"), ("fit-epochs", "fit-steps")):
             if new.get(one) is not None and other not in new:
                 new[other] = None  # a training is as long as one of them says
         found |= new
     return found
-
-
-def _of_preset(name: str | None) -> dict[str, Any]:
-    from experiments.recipes import GAN_PRESETS
-
-    if name is None:
-        return {}
-    settings = {**GAN_PRESETS[name].gan, **GAN_PRESETS[name].train}
-    return {f"gan-{field.replace('_', '-')}": value for field, value in settings.items()}
 
 
 def _refuse_unsaid(file: Path, config: Any) -> None:
@@ -208,7 +259,7 @@ def make_parser(commands: Mapping[str, Iterable[Option]]) -> Parser:
             about = "YAML or TOML file of options, or the config.json of a run; what is typed wins"
             one.add_argument("--config", type=Path, metavar="FILE", help=about)
             one.add_switch("print-config", "print all options as such a file, and end")
-        if command.plans:
+        if command.long:
             one.add_switch("dry-run", "print what there is to do and how long it takes, and end")
         one.add_switch("traceback", "show where in the code an error came from")
         one.add_options(options)

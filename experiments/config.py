@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from experiments.recipes import REFERENCE, SPACES, VARIANTS, Recipe
-from features.augmentation import (
-    FeatureAugmentation,
-    WaveformAugmentation,
-    parse_augmentations,
-)
+from features.augmentation import FeatureAugmentation, WaveformAugmentation, parse_augmentations
 from features.splits import SPLITS, check_fractions
 from wavegan import TrainConfig, WaveGANConfig
 
@@ -119,12 +114,8 @@ class CompareConfig:
                 f"--seeds must be at least 1 and --gan-seeds lie in 1 … --seeds; found "
                 f"{self.seeds} and {self.gan_seeds}"
             )
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"--steps must be at least 1, found {self.steps}")
-        if self.at_once is not None and self.at_once < 1:
-            raise ValueError(f"--at-once must be at least 1, found {self.at_once}")
-        if not self.synthetic_ratio > 0:
-            raise ValueError(f"--synthetic-ratio must be positive, found {self.synthetic_ratio}")
+        _at_least_one(steps=self.steps, at_once=self.at_once)
+        _positive(synthetic_ratio=self.synthetic_ratio)
         classical = any(ARMS[arm].needs_augmentation for arm in self.arms)
         if self.augment is not None and not classical:
             raise ValueError(
@@ -177,8 +168,7 @@ class ClassifyConfig:
             )
         for split in self.splits:
             self.sides(split, 0)  # which checks its options
-        if self.seeds < 1:
-            raise ValueError(f"--seeds must be at least 1, found {self.seeds}")
+        _at_least_one(seeds=self.seeds)
         if self.data.fractions[1] == 0 and self.recipe.fit.patience is not None:
             raise ValueError(
                 f"{self.recipe.name} stops early (--fit-patience {self.recipe.fit.patience}), "
@@ -217,9 +207,7 @@ class TrainGansConfig:
 
     def __post_init__(self):
         self.data.refuse_chunks("a training of GANs")
-        for option, value in {"--gan-seeds": self.seeds, "--at-once": self.at_once}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{option} must be at least 1, found {value}")
+        _at_least_one(gan_seeds=self.seeds, at_once=self.at_once)
         if self.quality < 0:
             raise ValueError(f"--quality must be 0 or more clips, found {self.quality}")
 
@@ -263,8 +251,7 @@ class GenerateConfig:
     sample_rate: int | None = None
 
     def __post_init__(self):
-        if self.count is not None and self.count < 1:
-            raise ValueError(f"--count must be at least 1, found {self.count}")
+        _at_least_one(count=self.count)
         _check_files(self.format, self.sample_rate)
 
 
@@ -345,10 +332,7 @@ class SearchConfig:
                 f"--recipe {self.recipe.name}: its sizes are published; a search is for "
                 f"{', '.join(SPACES)}"
             )
-        for name in ("trials", "held_out_seeds"):
-            if getattr(self, name) < 1:
-                option = f"--{name.replace('_', '-')}"
-                raise ValueError(f"{option} must be at least 1, found {getattr(self, name)}")
+        _at_least_one(trials=self.trials, held_out_seeds=self.held_out_seeds)
 
 
 @dataclass(frozen=True)
@@ -393,11 +377,8 @@ class StudyConfig:
                 f"--variants takes different names, {REFERENCE} among them, which the others are "
                 f"held against; found {', '.join(self.variants) or 'none'}"
             )
-        for name in ("seconds", "sample_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"--{name.replace('_', '-')} must be positive, found 0 or less")
-        if self.seeds < 1:
-            raise ValueError(f"--seeds must be at least 1, found {self.seeds}")
+        _positive(seconds=self.seconds, sample_rate=self.sample_rate)
+        _at_least_one(seeds=self.seeds)
         for name in self.variants:
             self.gan(name), self.training(name)  # which check the rest, before any work
 
@@ -420,16 +401,29 @@ class StudyConfig:
 def _check_files(suffix: str, sample_rate: int | None) -> None:
     if suffix not in ("wav", "flac"):
         raise ValueError(f"--format is wav or flac, found {suffix!r}")
-    if sample_rate is not None and sample_rate < 1:
-        raise ValueError(f"--sample-rate must be positive, found {sample_rate}")
+    _positive(sample_rate=sample_rate)
+
+
+def _at_least_one(**settings: int | None) -> None:
+    """Raise ValueError for a setting below 1; each is named as its option, None is not given."""
+    for name, value in settings.items():
+        if value is not None and value < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, found {value}")
+
+
+def _positive(**settings: float | None) -> None:
+    """Raise ValueError for a setting that is not above 0, as `_at_least_one` does."""
+    for name, value in settings.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"--{name.replace('_', '-')} must be positive, found {value}")
 
 
 def as_dict(config: Any) -> dict[str, Any]:
     """A configuration dataclass as JSON holds it, its nested parts with their type's name."""
     out: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
+    for field in fields(config):
         value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
+        if is_dataclass(value):
             value = {"type": type(value).__name__, **as_dict(value)}
         elif isinstance(value, tuple):
             value = list(value)

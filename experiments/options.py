@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import groupby
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
@@ -109,13 +109,6 @@ class Option:
             f"takes {self.accepted}; found {text or 'nothing'}{near(unknown, self.choices)}"
         )
 
-    def parse(self, text: str) -> Any:
-        """As `read`, but the error is an `OptionError` that names the option."""
-        try:
-            return self.read(text)
-        except argparse.ArgumentTypeError as error:
-            raise OptionError(f"--{self.name} {error}") from None
-
     def _value(self, kind: Any, text: str) -> Any:
         if of := get_args(kind):
             parts = [part.strip() for part in text.split(",") if part.strip()]
@@ -132,20 +125,21 @@ class Option:
         about = self.about
         if not all(f'"{name}"' in about for name in self.choices):  # which says them all
             about += f"; {'any' if self.listed else 'one'} of {', '.join(self.choices)}"
-        settings: dict[str, Any] = {"default": argparse.SUPPRESS}
+        flag, settings = f"--{self.name}", dict[str, Any]()
         if self.positional:
             one = replace(self, kind=get_args(self.kind)[0]) if self.listed else self
-            settings |= {"type": one.read, "metavar": self.metavar or self.name.upper()}
+            flag, settings = self.name, {"type": one.read}
+            settings["metavar"] = self.metavar or self.name.upper()
             if self.listed or self.default is not MISSING:
-                settings |= {"nargs": "+"} if self.listed else {"nargs": "?", "default": None}
+                settings["nargs"] = "+" if self.listed else "?"
         else:
             about += f" (default: {shown(self.default)})"
-            metavar = "A,B,…" if self.listed else _METAVARS.get(self.kinds[0])
-            settings |= {"dest": self.name, "type": self.read, "metavar": self.metavar or metavar}
+            settings = {"dest": self.name, "default": argparse.SUPPRESS}
             if self.kind is bool:
-                settings = {"dest": self.name, "default": argparse.SUPPRESS,
-                            "action": argparse.BooleanOptionalAction}  # fmt: skip
-        flag = self.name if self.positional else f"--{self.name}"
+                settings["action"] = argparse.BooleanOptionalAction
+            else:
+                metavar = "A,B,…" if self.listed else _METAVARS.get(self.kinds[0])
+                settings |= {"type": self.read, "metavar": self.metavar or metavar}
         group.add_argument(flag, help=about.replace("%", "%%"), **settings)
 
 
@@ -182,23 +176,17 @@ class Part:
             one.name: self.names.get(one.name, self.prefix + one.name.replace("_", "-"))
             for one in fields(kind)
         }
+
+        def named(word: re.Match[str]) -> str:
+            return f"--{flags[word[0]]}" if word[0] in flags else word[0]
+
         for name, flag in flags.items():
             value = getattr(part, name, MISSING)
             left_out = is_dataclass(value) or name in self.without
             if name in self.only or not (self.only or left_out):
-                yield Option(
-                    name=flag,
-                    kind=kinds[name],
-                    about=re.sub(r"\w+_\w+", lambda m: _flag(flags, m[0]), about[name]),
-                    default=value,
-                    path=(*self.path, name),
-                    group=self.title,
-                    positional=value is MISSING,
-                )
-
-
-def _flag(flags: Mapping[str, str], word: str) -> str:
-    return f"--{flags[word]}" if word in flags else word
+                told, path = re.sub(r"\w+_\w+", named, about[name]), (*self.path, name)
+                placed = value is MISSING
+                yield Option(flag, kinds[name], told, value, path, self.title, positional=placed)
 
 
 def documented(kind: type) -> dict[str, str]:
@@ -208,21 +196,12 @@ def documented(kind: type) -> dict[str, str]:
     in parentheses with backticks is for readers of Python and left out.
     """
     found: dict[str, str] = {}
-    names: list[str] = []
-    for line in (inspect.getdoc(kind) or "").splitlines():
-        head, colon, text = line.partition(" : ")
-        if colon and re.fullmatch(r"\w+(, \w+)*", head):
-            names = head.split(", ")
-            found |= dict.fromkeys(names, text)
-        elif not line.startswith("    "):
-            names = []
-        found |= {name: f"{found[name]} {line.strip()}" for name in names if line[:1] == " "}
-    return {name: _plain(text) for name, text in found.items()}
-
-
-def _plain(text: str) -> str:
-    text = re.sub(r" \([^()]*`[^()]*\)", "", text).replace("`", "").rstrip(".")
-    return re.sub(r"\bNone\b", "none", text)
+    entry = re.compile(r"^(\w+(?:, \w+)*) : (.*(?:\n    .*)*)", re.MULTILINE)
+    for names, lines in entry.findall(inspect.getdoc(kind) or ""):
+        text = re.sub(r" \([^()]*`[^()]*\)", "", " ".join(lines.split()))
+        text = re.sub(r"\bNone\b", "none", text.replace("`", "").rstrip("."))
+        found |= dict.fromkeys(names.split(", "), text)
+    return found
 
 
 def shown(value: Any) -> str:
@@ -243,10 +222,7 @@ def near(name: str, names: Iterable[str]) -> str:
 def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -> Any:
     """``config`` with the values of options, by their names, each in its place.
 
-    Raises
-    ------
-    OptionError
-        Where the configuration refuses them: in its words, but with the options' names.
+    Where it refuses them, an OptionError has its words, but with the options' names.
     """
     given = {option.path: option.name for option in options if option.name in values}
     given.pop((), None)  # what is not in the configuration
@@ -274,39 +250,36 @@ def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -
 def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, Any]:
     """The values of options, by their names, in a YAML or TOML file or a run's ``config.json``.
 
-    Raises
-    ------
-    OptionError
-        For no such file or another kind of file, a run of another command, an option that there
-        is not, or a value that it does not take.
+    It is an OptionError where the file is not there or of another kind or command, or where an
+    option is not known or does not take its value.
     """
     import yaml  # type: ignore[import-untyped]
 
+    said, values = f"--config {file}", {}
     try:
         text = file.read_text(encoding="utf-8")
         found = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
     except OSError as error:
-        raise OptionError(f"--config {file}: {error.strerror}") from None
+        raise OptionError(f"{said}: {error.strerror}") from None
     except (ValueError, yaml.YAMLError) as error:
-        raise OptionError(f"--config {file}: {' '.join(str(error).split())}") from None
+        raise OptionError(f"{said}: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
-        raise OptionError(f"--config {file} holds no options: write each as a line `name: value`")
+        raise OptionError(f"{said} holds no options: write each as a line `name: value`")
     named = {option.name: option for option in options if not option.positional}
     if "fixed" in found:  # the configuration of a run: options where they belong
         if found.get("command", command) != command:
-            raise OptionError(f"--config {file} is of a run of `wavegan {found['command']}`")
+            raise OptionError(f"{said} is of a run of `wavegan {found['command']}`")
         inside = {name: _at(found, option.path) for name, option in named.items() if option.path}
         found = {name: value for name, value in inside.items() if value is not MISSING}
-    values = {}
     for key, value in found.items():
         name = str(key).replace("_", "-")
         if name not in named:
-            raise OptionError(f"--config {file}: there is no option {key}{near(name, named)}")
+            raise OptionError(f"{said}: there is no option {key}{near(name, named)}")
         try:
             none = value is None and named[name].optional
-            values[name] = None if none else named[name].parse(shown(value))
-        except OptionError as error:
-            raise OptionError(f"--config {file}: {error}") from None
+            values[name] = None if none else named[name].read(shown(value))
+        except argparse.ArgumentTypeError as error:
+            raise OptionError(f"{said}: --{name} {error}") from None
     return values
 
 
@@ -315,11 +288,10 @@ def written(config: Any, options: Iterable[Option]) -> str:
     import yaml
 
     values = {o.name: _at(config, o.path) for o in options if o.path and not o.positional}
-    plain = {
-        name: list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path)
-        else value for name, value in values.items()
-    }  # fmt: skip
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    for name, value in values.items():
+        if isinstance(value, tuple | Path):
+            values[name] = list(value) if isinstance(value, tuple) else str(value)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 def _at(config: Any, path: Iterable[str]) -> Any:
@@ -331,13 +303,7 @@ def _at(config: Any, path: Iterable[str]) -> Any:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes no abbreviations, and whose errors are exceptions that say what is near.
-
-    Raises
-    ------
-    OptionError
-        Instead of ending the process.
-    """
+    """A parser that takes no abbreviations; an error is an OptionError that says what is near."""
 
     def __init__(self, **settings: Any):
         kind = partial(argparse.RawDescriptionHelpFormatter, max_help_position=32)
@@ -357,18 +323,21 @@ class Parser(argparse.ArgumentParser):
             raise OptionError(f"there is no option or argument {flag}{hint}")
         return found, unknown
 
+    def values(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Those of its options on a command line that has others, too."""
+        return vars(super().parse_known_args(arguments)[0])
+
     def add_switch(self, name: str, about: str) -> None:
         """Add an option that has no value and is no setting."""
         off = argparse.SUPPRESS
         self.add_argument(f"--{name}", dest=name, action="store_true", default=off, help=about)
 
     def add_options(self, options: Iterable[Option]) -> None:
-        """Add options, each in its group."""
-        groups: dict[str, Any] = {"": self}
-        for option in options:
-            if option.group not in groups:
-                groups[option.group] = self.add_argument_group(option.group)
-            option.add_to(groups[option.group])
+        """Add options, those of a group one after another, each in its group."""
+        for title, found in groupby(options, key=lambda option: option.group):
+            group = self.add_argument_group(title) if title else self
+            for option in found:
+                option.add_to(group)
 
     def completion(self, shell: str) -> str:
         """A script that makes a shell complete the commands, their options and what these take."""
@@ -393,9 +362,3 @@ def joined(arguments: Sequence[str]) -> list[str]:
         else:
             found.append(text)
     return found
-
-
-def last_value(arguments: Sequence[str], flag: str) -> str | None:
-    """What an option has on a command line that is not parsed yet."""
-    words = [word for text in arguments for word in text.split("=", int(text[:2] == "--"))]
-    return next((value for name, value in reversed([*pairwise(words)]) if name == flag), None)

@@ -25,6 +25,7 @@ from typing import Any
 from features.storage import another, differences, write_json
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
+_PACKAGES = ("wavegan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "soundfile")
 
 
 class Run:
@@ -59,7 +60,6 @@ class Run:
         if jax.process_index() > 0:  # of a distributed run: the first process holds the folder
             yield self
             return
-        file = self.path / "config.json"
         self.refuse_others(command, fixed)
         (self.path / "stages").mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as lock:
@@ -70,7 +70,8 @@ class Run:
                     f"--out {self.path} is in use by another process: wait for it, or choose "
                     "another folder"
                 ) from None
-            write_json(file, {"format": FORMAT, "command": command, "fixed": dict(fixed), **config})
+            kept = {"format": FORMAT, "command": command, "fixed": dict(fixed), **config}
+            write_json(self.path / "config.json", kept)
             write_json(self.path / "environment.json", environment())
             yield self
 
@@ -79,26 +80,24 @@ class Run:
 
         Parameters and errors are those of `working`.
         """
+        holds = f"--out {self.path} holds"
         if not (self.path / "config.json").exists():
             if self.path.exists() and {f.name for f in self.path.iterdir()} - {"stages", ".lock"}:
-                raise ValueError(
-                    f"--out {self.path} holds files but no run (no config.json): choose a new "
-                    "folder"
-                )
+                raise ValueError(f"{holds} files but no run (no config.json): choose a new folder")
             return
         found = self.read_json("config.json")
         if found.get("format") != FORMAT:
             made = "environment.json"
             versions = self.read_json(made)["versions"] if (self.path / made).exists() else {}
             raise ValueError(
-                f"--out {self.path} holds a run of wavegan {versions.get('wavegan', '0.1')}, whose "
-                "stages this version can't go on with: choose another folder, or finish it with "
-                "the version that made it"
+                f"{holds} a run of wavegan {versions.get('wavegan', '0.1')}, whose stages this "
+                "version can't go on with: choose another folder, or finish it with the version "
+                "that made it"
             )
         if found["command"] != command:
             raise ValueError(
-                f"--out {self.path} holds a run of `wavegan {found['command']}`, and this is "
-                f"`wavegan {command}`: choose another folder"
+                f"{holds} a run of `wavegan {found['command']}`, and this is `wavegan {command}`: "
+                "choose another folder"
             )
         if differing := differences(found["fixed"], fixed):
             advice = "Choose another folder, or give the same settings to resume it"
@@ -162,31 +161,21 @@ def environment() -> dict[str, Any]:
     """Versions and hardware that a result was made with."""
     import jax
 
-    packages = (
-        "wavegan",
-        "jax",
-        "jaxlib",
-        "flax",
-        "optax",
-        "orbax-checkpoint",
-        "numpy",
-        "soundfile",
-    )
     devices = jax.devices()
     backend = f"jax {jax.__version__} on {len(devices)} {devices[0].device_kind}"
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "hardware": f"{_processor()}, {os.cpu_count()} cores; {backend}",
-        "versions": {name: metadata.version(name) for name in packages},
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
         "free_disk_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
     }
 
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    found = re.search(r"^model name\s*:\s*(.*\S)", text, re.MULTILINE)
+    return found[1] if found else platform.machine()

@@ -7,9 +7,11 @@ Several recipes run one after the other, into one table.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +19,18 @@ import numpy as np
 
 from experiments.config import ClassifyConfig, as_dict
 from experiments.report.classify import render_classification
-from experiments.report.recipes import (
-    recipe_table_markdown,
-    recipe_table_text,
-    render_recipe_table,
-)
+from experiments.report.recipes import recipe_table_markdown, recipe_table_text, render_recipe_table
 from experiments.report.sound import altered_clips
 from experiments.report.tables import write_tracks_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
 from experiments.stages.data import Rows, cut, open_dataset, refuse_searched, say_groups
-from experiments.stages.examples import Arm, Material, altered, generated
+from experiments.stages.examples import Arm, Maker, Material, altered, generated
 from experiments.stages.gans import Gan, find_gans, gan_of, refuse_leaks
 from experiments.stages.plan import Plan, steps_of, total
 from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
-from features.augmentation import parse_augmentations
+from features.augmentation import WaveformAugmentation, parse_augmentations
 from features.splits import SPLITS
 from features.storage import write_json, write_text
 
@@ -50,21 +48,8 @@ def classify(
 ) -> dict[str, Any]:
     """Train and test a recipe, or what is left of it, in the folder ``out``; return its results.
 
-    Parameters
-    ----------
-    command : the line that a reader types to do the same, for the report.
-    progress, should_stop, dry_run : as in `experiments.compare`.
-
-    Raises
-    ------
-    ValueError
-        For settings and data that can't be used, before any training.
-    LeakError
-        Where generated clips come of a GAN that saw a validation or test track.
-    FloatingPointError
-        For a training that diverged.
-    Interrupted
-        Where ``should_stop`` said so; the same call goes on.
+    Parameters and errors are those of `experiments.compare`; for a training that diverged it is
+    FloatingPointError.
     """
     started, progress = time.monotonic(), progress or Progress(quiet=True)
     recipe = config.recipe
@@ -73,113 +58,90 @@ def classify(
     if any(SPLITS[split].groups for split in config.splits):
         say_groups(dataset.recordings, progress)
     gans = [] if config.generated is None else find_gans(Path(config.generated))
-    sides: dict[tuple[str, int], Rows] = {}  # of every run, before any training
-    for split in config.splits:
-        for seed in range(config.seeds):
-            data = config.sides(split, seed)
-            sides[split, seed] = rows = dataset.sides(clips, data)
-            if not SPLITS[split].leaks:
-                refuse_searched(recipe, clips, rows, data.split_seed)
-            if gans:
-                _check_gans(config, gans, clips, split, seed, rows)
+    arm, (waveform, batches) = _arm(config), parse_augmentations(config.augment)
+    sides: dict[Trial, Rows] = {}  # of every run, before any training
+    for split, seed in itertools.product(config.splits, range(config.seeds)):
+        data = config.sides(split, seed)
+        sides[Trial(split, arm.about, seed)] = rows = dataset.sides(clips, data)
+        if not SPLITS[split].leaks:
+            refuse_searched(recipe, clips, rows, data.split_seed)
+        if gans:
+            _check_gans(config, gans, clips, split, seed, rows)
     fixed = {"recipe": recipe.name, "data": dataset.digest}
     Run(out).refuse_others("classify", fixed)
-    waveform, batches = parse_augmentations(config.augment)
-    arm = _arm(config)
-    plan = Plan(len(dataset.recordings), len(clips))
-    for (split, seed), rows in sides.items():
-        if not is_done(Run(out), Trial(split, arm.about, seed), recipe, recipe.fit):
+    plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
+    for trial, rows in sides.items():
+        if not is_done(Run(out), trial, recipe, recipe.fit):
             steps = steps_of(recipe.fit, len(rows["train"]) * (1 + len(arm.makers)))
-            classes = len(dataset.labels)
             plan.add_fits(recipe, clips.num_samples, classes, 1, steps, progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
     with Run(out).working("classify", as_dict(config), fixed) as run:
-        features = extract(
-            clips,
-            recipe.input,
-            on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
-        )
-        splits: dict[str, Any] = {}
-        for split in config.splits:
-            runs = []
-            for seed in range(config.seeds):
-                material = Material(
-                    run,
-                    recipe,
-                    clips,
-                    sides[split, seed],
-                    features,
-                    progress,
-                    gans=gans,
-                    waveform=waveform,
-                    copy_seed=lambda seed, copy: seed,
-                )
-                outcome = run_trial(
-                    Trial(split, arm.about, seed),
-                    material,
-                    arm.training(material, seed),
-                    recipe.fit,
-                    augment=batches,
-                    task=f"{recipe.name}, {split} split, {seed + 1}/{config.seeds}",
-                    should_stop=should_stop,
-                )
-                seeds = {"seed": seed, "split_seed": config.sides(split, seed).split_seed}
-                found = {"tracks": outcome.tracks(), **outcome.sides(), **seeds}
-                runs.append(outcome.record() | found)
-            leaks = SPLITS[split].leaks and recipe.per_track != 1  # a clip that is a track is whole
-            splits[split] = {"leaks": leaks, "runs": runs}
+        features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
+        splits: dict[str, Any] = {
+            split: {"leaks": SPLITS[split].leaks and recipe.per_track != 1, "runs": []}
+            for split in config.splits  # a clip that is a track is whole
+        }
+        whole = Material(run, recipe, clips, {}, features, progress, gans)
+        whole = replace(whole, waveform=waveform, copy_seed=lambda seed, copy: seed)
+        for trial, rows in sides.items():
+            material = replace(whole, rows=rows)
+            outcome = run_trial(
+                trial,
+                material,
+                arm.training(material, trial.seed),
+                recipe.fit,
+                augment=batches,
+                task=f"{recipe.name}, {trial.split} split, {trial.seed + 1}/{config.seeds}",
+                should_stop=should_stop,
+            )
+            split_seed = config.sides(trial.split, trial.seed).split_seed
+            more = {"seed": trial.seed, "split_seed": split_seed}
+            record = {**outcome.record(), "tracks": outcome.tracks(), **outcome.sides(), **more}
+            splits[trial.split]["runs"].append(record)
+        seconds = round(time.monotonic() - started, 1)
+        missing = recipe.synthetic and config.generated is None
+        note = recipe.note + ("; here real clips alone, no --generated" if missing else "")
         results = {
             "recipe": recipe.name,
             "version": environment()["versions"]["wavegan"],
             "command": command,
             "config": as_dict(config),
-            "published": {"accuracy": recipe.published, "note": _note(config)},
-            "data": dataset.about()
-            | {
+            "published": {"accuracy": recipe.published, "note": note},
+            "data": {
+                **dataset.about(),
                 "tracks": len(dataset.recordings),
                 "sample_rate": recipe.sample_rate,
                 "num_samples": clips.num_samples,
                 "clip_seconds": clips.num_samples / recipe.sample_rate,
             },
             "splits": splits,
-            "environment": environment()
-            | {"session_seconds": round(time.monotonic() - started, 1)},
+            "environment": environment() | {"session_seconds": seconds},
         }
         write_json(run.path / "results.json", results)
         write_tracks_csv(run.path / "tracks.csv", results)
-        write_text(
-            run.path / "report.html", render_classification(results, heard=_heard(config, clips))
-        )
+        page = render_classification(results, heard=_heard(clips, waveform))
+        write_text(run.path / "report.html", page)
     return results
 
 
 def _arm(config: ClassifyConfig) -> Arm:
     """The one arm: real clips, with generated ones and altered copies where they are asked for."""
-    added = {
-        "synthetic": generated if config.generated is not None else None,
-        "classical": altered if config.augment != "none" else None,
-    }
-    makers = {name: maker for name, maker in added.items() if maker is not None}
+    makers: dict[str, Maker] = {"synthetic": generated} if config.generated is not None else {}
+    if config.augment != "none":
+        makers["classical"] = altered
     return Arm("+".join(["real", *makers]), tuple(makers.values()))
 
 
-def _heard(config: ClassifyConfig, clips: Clips) -> dict[str, dict[str, np.ndarray]]:
+def _heard(clips: Clips, waveform: WaveformAugmentation | None) -> dict[str, dict[str, np.ndarray]]:
     """A clip of each of some classes as the waveform's augmentations alter it."""
-    waveform, _ = parse_augmentations(config.augment)
     if waveform is None:
         return {}
     first = [int(np.argmax(clips.labels == label)) for label in range(len(clips.label_names))]
     shown = np.sort(first[:HEARD])
     titles = [clips.label_names[clips.labels[i]] for i in shown]
     return altered_clips(clips.audio[shown], clips.sample_rate, waveform, titles=titles)
-
-
-def _note(config: ClassifyConfig) -> str:
-    """What the published figure is worth, and what is missing here for repeating it."""
-    missing = config.recipe.synthetic and config.generated is None
-    return config.recipe.note + ("; here real clips alone, no --generated" if missing else "")
 
 
 def _check_gans(
@@ -228,8 +190,10 @@ def classify_all(
     so far is written: ``results.json``, ``table.md`` and ``report.html``.
     """
     out, progress = Path(out), progress or Progress(quiet=True)
+    one = partial(
+        classify, command=command, progress=progress, should_stop=should_stop, dry_run=dry_run
+    )
     found: list[dict[str, Any]] = []
-    plans: list[dict[str, Any]] = []
     for config in configs:
         recipe = config.recipe
         if recipe.per_track == 1:  # the clip is the track: both splits are one
@@ -237,24 +201,17 @@ def classify_all(
             config = replace(config, splits=splits)
         progress.say(f"{recipe.name} ({len(found) + 1} of {len(configs)}): {recipe.about}")
         try:
-            results = classify(
-                config,
-                out / recipe.name,
-                command=command,
-                progress=progress,
-                should_stop=should_stop,
-                dry_run=dry_run,
-            )
-            if dry_run:
-                plans.append(results)
-                continue
+            results = one(config, out / recipe.name)
         except (ValueError, FloatingPointError) as error:
             progress.say(f"{recipe.name} failed: {error}")
             published = {"accuracy": recipe.published, "note": recipe.note}
             results = {"recipe": recipe.name, "published": published, "error": str(error)}
         found.append(results)
-        _write_table(out, found, command)
-    return total(plans) if dry_run else recipe_table_text(found)
+        if not dry_run:
+            _write_table(out, found, command)
+    if dry_run:
+        return total([plan for plan in found if "error" not in plan])
+    return recipe_table_text(found)
 
 
 def gather_recipes(out: Path) -> list[dict[str, Any]]:

@@ -20,7 +20,6 @@ import numpy as np
 from classifiers import FitConfig
 from experiments import statistics
 from experiments.config import CompareConfig, as_dict
-from experiments.recipes import Recipe
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
 from experiments.report.terminal import Progress
@@ -31,7 +30,7 @@ from experiments.stages.gan_training import train_gans, unfinished
 from experiments.stages.gans import Gan, refuse_leaks, sample_gan
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
-from features import Clips, Split, extract
+from features import Split, extract
 from features.splits import SIDES, SPLITS
 from features.storage import write_json, write_text
 
@@ -53,13 +52,14 @@ def compare(
     Parameters
     ----------
     command : the line that a reader types to do the same, for the report.
-    progress, should_stop : as in `train_gans`.
+    progress : what shows how far it is; None shows nothing.
+    should_stop : asked after each step; what is done is kept when it says so.
     dry_run : stop at the plan, and return it.
 
     Raises
     ------
     ValueError
-        For settings and data that can't be used.
+        For settings and data that can't be used, before any training.
     LeakError
         Where a GAN saw a validation or test track.
     TrainingDiverged
@@ -69,29 +69,32 @@ def compare(
     """
     started, progress = time.monotonic(), progress or Progress(quiet=True)
     recipe = replace(config.recipe, per_track=None)  # clips as long as the GAN's, end to end
-    dataset = open_dataset(
-        config.data,
-        sample_rate=recipe.sample_rate,
-        channels=recipe.clip_gan.channels,
-        progress=progress,
-    )
-    dataset, clips = cut(dataset, recipe, skip_short=config.data.skip_short, progress=progress)
-    split = dataset.split(config.data)
-    rows = dataset.sides(clips, config.data)
-    refuse_searched(recipe, clips, rows, config.data.split_seed)
-    fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
+    rate, channels, data = recipe.sample_rate, recipe.clip_gan.channels, config.data
+    dataset = open_dataset(data, sample_rate=rate, channels=channels, progress=progress)
+    dataset, clips = cut(dataset, recipe, skip_short=data.skip_short, progress=progress)
+    split, rows = dataset.split(data), dataset.sides(clips, data)
+    refuse_searched(recipe, clips, rows, data.split_seed)
+    fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(data)}
     Run(out).refuse_others("compare", fixed)
     settings = _shared(recipe.fit, config.steps, len(rows["train"]))
-    plan = _plan(config, recipe, dataset, clips, settings, Run(out), progress)
+    heard, needs_gans = dataset.of(split.train), any(ARMS[arm].needs_gans for arm in config.arms)
+    plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
+    if needs_gans:
+        gans_left = unfinished(Run(out), heard, dataset.labels, recipe, config.gan_seeds)
+        plan.add_gans(recipe, gans_left, dataset.labels, progress)
+    trials = (Trial(data.split, arm, s) for arm in config.arms for s in range(config.seeds))
+    fits = sum(not is_done(Run(out), trial, recipe, settings) for trial in trials)
+    steps = fits * (settings.steps or 0)
+    plan.add_fits(recipe, clips.num_samples, classes, fits, steps, progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
     with Run(out).working("compare", as_dict(config), fixed) as run:
         gans: Sequence[Gan] = ()
-        if any(ARMS[arm].needs_gans for arm in config.arms):
+        if needs_gans:
             gans = train_gans(
                 run,
-                dataset.of(split.train),
+                heard,
                 dataset.labels,
                 recipe,
                 seeds=config.gan_seeds,
@@ -103,28 +106,14 @@ def compare(
         for gan in gans:
             refuse_leaks(gan, held_out)
         waveform, _ = config.augmentations
-        features = extract(
-            clips,
-            recipe.input,
-            on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
-        )
+        features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
         material = Material(
-            run,
-            recipe,
-            clips,
-            rows,
-            features,
-            progress,
-            gans=gans,
-            ratio=config.synthetic_ratio,
-            waveform=waveform,
+            run, recipe, clips, rows, features, progress, gans, config.synthetic_ratio, waveform
         )
         arms, failed = _run_arms(config, material, settings, should_stop)
-        results = _results(config, recipe, dataset, split, material, arms, failed)
-        results["command"] = command
-        results["environment"] = environment() | {
-            "session_seconds": round(time.monotonic() - started, 1)
-        }
+        results = _results(config, dataset, split, material, arms, failed)
+        seconds = round(time.monotonic() - started, 1)
+        results |= {"command": command, "environment": environment() | {"session_seconds": seconds}}
         write_json(run.path / "results.json", results)
         write_text(run.path / "report.html", _page(config, material, results))
     return results
@@ -163,41 +152,12 @@ def _run_arms(
 
 def _shared(fit: FitConfig, steps: int | None, clips: int) -> FitConfig:
     """The budget of every arm: the same steps, and evaluated as often, an epoch of real clips."""
-    epoch = -(-clips // fit.batch_size)
-    return replace(
-        fit,
-        steps=steps or steps_of(fit, clips),
-        epochs=None,
-        patience=None,
-        eval_every=fit.eval_every or epoch,
-    )
-
-
-def _plan(
-    config: CompareConfig,
-    recipe: Recipe,
-    dataset: Dataset,
-    clips: Clips,
-    settings: FitConfig,
-    run: Run,
-    progress: Progress,
-) -> Plan:
-    """What is still to be done, said before it begins."""
-    plan = Plan(len(dataset.recordings), len(clips))
-    if any(ARMS[arm].needs_gans for arm in config.arms):
-        heard = dataset.of(dataset.split(config.data).train)
-        gans = unfinished(run, heard, dataset.labels, recipe, config.gan_seeds)
-        plan.add_gans(recipe, gans, dataset.labels, progress)
-    trials = (Trial(config.data.split, a, s) for a in config.arms for s in range(config.seeds))
-    fits = sum(not is_done(run, trial, recipe, settings) for trial in trials)
-    steps, classes = fits * (settings.steps or 0), len(dataset.labels)
-    plan.add_fits(recipe, clips.num_samples, classes, fits, steps, progress)
-    return plan
+    steps, every = steps or steps_of(fit, clips), fit.eval_every or -(-clips // fit.batch_size)
+    return replace(fit, steps=steps, epochs=None, patience=None, eval_every=every)
 
 
 def _results(
     config: CompareConfig,
-    recipe: Recipe,
     dataset: Dataset,
     split: Split,
     material: Material,
@@ -205,24 +165,29 @@ def _results(
     failed: Mapping[str, str],
 ) -> dict[str, Any]:
     """What ``results.json`` holds, but for how it was made."""
-    gan_seeds = np.arange(config.seeds) % config.gan_seeds
-    cluster = {  # whole artists where the split keeps them whole
-        track.track_id: track.group if SPLITS[split.by].groups else track.track_id
-        for track in split.test
-    }
+    recipe, gan_seeds = material.recipe, np.arange(config.seeds) % config.gan_seeds
+    whole = SPLITS[split.by].groups  # artists, say
+    cluster = {track.track_id: track.group if whole else track.track_id for track in split.test}
+    tested = {name: [(o.probabilities, o.test) for o in found] for name, found in arms.items()}
+    held = [pair for pair in pairs(config.arms) if arms.keys() >= set(pair)]
     differences, per_label = statistics.compare_arms(
-        {name: [(o.probabilities, o.test) for o in found] for name, found in arms.items()},
-        [pair for pair in pairs(config.arms) if arms.keys() >= set(pair)],
-        cluster=cluster,
-        groups=gan_seeds,
+        tested, held, cluster=cluster, groups=gan_seeds
     )
     used = {r.track.track_id: r.digest for s in SIDES for r in dataset.of(getattr(split, s))}
+    shown: dict[str, Any] = {}
+    for name, found in arms.items():
+        arm = ARMS[name]
+        shown[name] = {"about": arm.about, "subject": arm.subject, "runs": []}
+        for o in found:
+            seeds = {"classifier_seed": o.trial.seed, "gan_seed": int(gan_seeds[o.trial.seed])}
+            shown[name]["runs"].append(seeds | o.record())
+    shown |= {name: {"runs": [], "error": error} for name, error in failed.items()}
     return {
         "recipe": recipe.name,
         "version": environment()["versions"]["wavegan"],
         "config": as_dict(config),
-        "data": dataset.about()
-        | {
+        "data": {
+            **dataset.about(),
             "tracks": len(used),
             "clips": {side: len(rows) for side, rows in material.rows.items()},
             "sample_rate": recipe.sample_rate,
@@ -244,19 +209,7 @@ def _results(
             "synthetic": sum(material.counts.values()),
             "stages": [gan.folder.name for gan in material.gans],
         },
-        "arms": {
-            name: {
-                "about": ARMS[name].about,
-                "subject": ARMS[name].subject,
-                "runs": [
-                    {"classifier_seed": o.trial.seed, "gan_seed": int(gan_seeds[o.trial.seed])}
-                    | o.record()
-                    for o in found
-                ],
-            }
-            for name, found in arms.items()
-        }
-        | {name: {"runs": [], "error": error} for name, error in failed.items()},
+        "arms": shown,
         "differences": differences,
         "per_label": per_label,
     }
@@ -277,6 +230,5 @@ def _page(config: CompareConfig, material: Material, results: dict[str, Any]) ->
     if material.waveform and any(ARMS[arm].needs_augmentation for arm in config.arms):
         titles = list(clips)[:SHOWN_AUGMENTED]
         audio = np.stack([clips[title]["real"][0] for title in titles])
-        rate = material.recipe.sample_rate
-        augmented = altered_clips(audio, rate, material.waveform, titles=titles)
+        augmented = altered_clips(audio, train.sample_rate, material.waveform, titles=titles)
     return render_report(results, clips=clips, gan_curves=curves, augmented=augmented)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.config import GenerateConfig, InterpolateConfig
 from experiments.report.terminal import Progress
+from experiments.run import Run
 from experiments.stages.gans import Gan, find_gans
 from wavegan.export import export as export_generator
 from wavegan.sample_files import MANIFEST, write_interpolation, write_samples
@@ -34,19 +34,13 @@ def generate(
 ) -> Written:
     """Write clips of the GANs of a run, a folder a class, into ``out`` (RUN/generated if None).
 
-    What an interrupted call of the same options left is kept.
-
-    Raises
-    ------
-    ValueError
-        For a run without GANs, without that class, or of an unknown sample rate.
-    CheckpointError
-        For a checkpoint that is not there, or damaged.
+    What an interrupted call of the same options left is kept. A run without GANs, without that
+    class, or of an unknown sample rate is a ValueError, and a checkpoint that is not there, or
+    damaged, a CheckpointError.
     """
     progress = progress or Progress(quiet=True)
     out = Path(out) if out is not None else _beside(config.run, "generated")
-    labels: list[str] = []
-    files: list[str] = []
+    labels, files = list[str](), list[str]()
     for gan in _gans(config.run, config.label):
         generator, step = gan.generator(config.step)
         about = gan.about(step, config.sample_rate)
@@ -69,8 +63,7 @@ def generate(
             )
             for done, total in clips:
                 progress.update(f"generating {name}", done, total, unit="clip")
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            files += [f"{folder.name}/{file}" for file in manifest["files"]]
+            files += [f"{folder.name}/{f}" for f in Run(folder).read_json(MANIFEST)["files"]]
             labels.append(name)
     return Written(out, tuple(labels), tuple(files))
 
@@ -78,12 +71,8 @@ def generate(
 def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Written:
     """Write clips between two sounds into ``out`` (a folder in RUN/interpolated if None).
 
-    The joined clip is the last of the files.
-
-    Raises
-    ------
-    ValueError
-        For a run with several GANs where none is named, or a class that the GAN does not make.
+    The joined clip is the last of the files. A run with several GANs where none is named, or a
+    class that the GAN does not make, is a ValueError.
     """
     gan = _one_gan(config.run, config.label)
     first = config.label or (gan.labels[0] if len(gan.labels) == 1 else None)
@@ -121,19 +110,17 @@ def export(
     """Write one generator of a run as one ``.safetensors`` file; return its GAN and step."""
     gan = _one_gan(Path(run), label)
     generator, found = gan.generator(step)
-    metadata = {**gan.provenance, "step": found, "ema": True}
-    export_generator(generator, file, metadata=metadata)
+    export_generator(generator, file, metadata={**gan.provenance, "step": found, "ema": True})
     return gan, found
 
 
 def _gans(run: Path, label: str | None) -> list[Gan]:
     """The GANs of a run that make clips of ``label``, of any if None."""
     found = find_gans(run)
-    gans = [gan for gan in found if label is None or label in gan.labels]
-    if not gans:
-        known = ", ".join(sorted({name for gan in found for name in gan.labels}))
-        raise ValueError(f"--genre {label}: this run has {known}")
-    return gans
+    if gans := [gan for gan in found if label is None or label in gan.labels]:
+        return gans
+    known = ", ".join(sorted({name for gan in found for name in gan.labels}))
+    raise ValueError(f"--genre {label}: this run has {known}")
 
 
 def _one_gan(run: Path, label: str | None) -> Gan:

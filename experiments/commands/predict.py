@@ -30,14 +30,7 @@ _BATCH = 32  # clips whose features are computed at a time
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained classifier with its features.
-
-    Attributes
-    ----------
-    path : its file.
-    model : the network.
-    about : what its file says of it.
-    """
+    """A trained classifier: its file, the network, and what the file says of it."""
 
     path: Path
     model: nnx.Module
@@ -70,10 +63,7 @@ class Classifier:
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         """Probabilities (clips, K) of the clips, end to end, of `heard` audio at its sample rate.
 
-        Raises
-        ------
-        ValueError
-            For audio shorter than a clip, saying how long that is.
+        Audio shorter than a clip is a ValueError that says how long that is.
         """
         length = self.about["num_samples"]
         count = len(audio) // length
@@ -95,12 +85,7 @@ class Classifier:
 
 
 def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Classifier:
-    """A classifier of a run, or the one in the file that ``run`` is.
-
-    Parameters
-    ----------
-    split : None is the first that does not leak.
-    """
+    """A classifier of a run, of its first split that does not leak if None; or that of a file."""
     if run.is_file():
         return Classifier.read(run)
     if not run.is_dir():
@@ -126,28 +111,30 @@ def predict(
 ) -> dict[str, Any]:
     """Classify files, and those in folders, into ``out``: JSON, CSV and a page with pictures.
 
-    Raises
-    ------
-    ValueError
-        No audio file; a label that the classifier has not; every file refused.
+    No audio file, a label that the classifier has not, or every file refused is a ValueError.
     """
-    out, labelled = Path(out), config.labelled
-    progress = progress or Progress(quiet=True)
+    out, progress = Path(out), progress or Progress(quiet=True)
     classifier = find_classifier(config.run, config.split, config.seed)
     files = _audio_files(config.files)
-    if labelled:
-        _check_labels(files, classifier.labels)
+    unknown = {_label(file) for file in files} - set(classifier.labels)
+    if config.labelled and unknown:
+        raise ValueError(
+            f"--labelled: the classifier has no class {', '.join(sorted(unknown))}, only "
+            f"{', '.join(classifier.labels)}: leave those folders out, or predict without "
+            "--labelled"
+        )
     predictions, refused = [], []
     for done, file in enumerate(files, 1):
         try:
-            predictions.append(_predict_file(classifier, file, labelled))
-        except AudioError as error:
-            refused.append({"file": str(file), "reason": error.reason})
+            predictions.append(_predict_file(classifier, file, config.labelled))
         except ValueError as error:
-            refused.append({"file": str(file), "reason": str(error)})
+            reason = error.reason if isinstance(error, AudioError) else str(error)
+            refused.append({"file": str(file), "reason": reason})
         progress.update("predicting", done, len(files), file.name, "file")
     if not predictions:
-        raise ValueError(f"none of {len(files)} files can be classified: {_reasons(refused)}")
+        reasons = "; ".join(f"{entry['file']}: {entry['reason']}" for entry in refused[:3])
+        more = " …" if len(refused) > 3 else ""
+        raise ValueError(f"none of {len(files)} files can be classified: {reasons}{more}")
     result = {
         "run": config.run.name,
         "recipe": classifier.about["recipe"],
@@ -169,6 +156,7 @@ def predict(
 def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
     audio, _ = load_audio(file, sample_rate=rate)
+    own_rate = sf.info(file).samplerate
     heard = classifier.heard(audio)
     seconds, left = len(audio) / rate, len(heard) / rate
     if left < classifier.clip_seconds <= seconds:
@@ -179,7 +167,6 @@ def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[st
     over_time = classifier(heard)
     mean = over_time.mean(0)
     predicted = classifier.labels[int(mean.argmax())]
-    own_rate = sf.info(file).samplerate
     found = {
         "file": str(file),
         "trained_on": file_digest(file) in classifier.about["tracks"].values(),
@@ -189,10 +176,10 @@ def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[st
         "resampled_from": None if own_rate == rate else own_rate,
         "predicted": predicted,
         "confidence": float(mean.max()),
-        "probabilities": [float(p) for p in mean],
+        "probabilities": mean.tolist(),
         "times": [i * classifier.clip_seconds for i in range(len(over_time))],
         "clip_seconds": classifier.clip_seconds,
-        "over_time": [[float(p) for p in row] for row in over_time],
+        "over_time": over_time.tolist(),
     }
     if labelled:
         label = _label(file)
@@ -203,31 +190,16 @@ def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[st
 def _audio_files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
+        inside = [path]
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            inside = [p for p in inside if not p.name.startswith(".")]
-            if not inside:
-                raise ValueError(f"{path} holds no audio ({', '.join(SUFFIXES)})")
-            files += inside
-        elif path.exists():
-            files.append(path)
-        else:
+            inside = sorted(p for p in path.rglob("[!.]*") if p.suffix.lower() in SUFFIXES)
+        elif not path.exists():
             raise ValueError(f"{path}: no such file or folder")
+        if not inside:
+            raise ValueError(f"{path} holds no audio ({', '.join(SUFFIXES)})")
+        files += inside
     return files
 
 
 def _label(file: Path) -> str:
     return gtzan_name(file.resolve().parent.name)
-
-
-def _check_labels(files: Sequence[Path], labels: Sequence[str]) -> None:
-    if unknown := sorted({_label(file) for file in files} - set(labels)):
-        raise ValueError(
-            f"--labelled: the classifier has no class {', '.join(unknown)}, only "
-            f"{', '.join(labels)}: leave those folders out, or predict without --labelled"
-        )
-
-
-def _reasons(refused: Sequence[dict[str, str]]) -> str:
-    shown = "; ".join(f"{entry['file']}: {entry['reason']}" for entry in refused[:3])
-    return shown + (" …" if len(refused) > 3 else "")

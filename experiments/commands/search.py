@@ -6,9 +6,9 @@ some judge each trial. The search can be stopped and resumed, and gives the same
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,22 +46,14 @@ def search(
 
     Trials are proposed by a tree-structured Parzen estimator (Bergstra et al. 2011), one whose
     validation loss is worse than the median of the others after as many epochs is cut off, and the
-    lowest validation loss wins. A ``dry_run`` stops at the plan, which it returns.
-
-    Raises
-    ------
-    ImportError
-        Without Optuna.
-    ValueError
-        For data that can't be used, or too few tracks to set some aside.
-    Interrupted
-        Where ``should_stop`` said so; the same call goes on.
+    lowest validation loss wins. Parameters and errors are those of `experiments.compare`; too few
+    tracks to set some aside are a ValueError, and it is an ImportError without Optuna.
     """
     try:
         import optuna
     except ImportError:
         raise ImportError("a search needs Optuna: pip install 'wavegan[search]'") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     progress, recipe = progress or Progress(quiet=True), config.recipe
     dataset, held_out, train, judge = _prepared(config, progress)
     plan, steps = Plan(len(dataset.recordings)), steps_of(recipe.fit, len(train[1]))
@@ -82,12 +74,13 @@ def search(
     with Run(out).working("search", as_dict(config), fixed) as run:
         study = _study(run.path / "trials.log")
         while (number := len(_ended(study))) < config.trials:
-            trial = _asked(study, config.seed + number)
-            options, settings = SPACES[recipe.name](trial)
+            # a sampler of its own for each trial, so that a resumed search goes on alike
+            study.sampler = optuna.samplers.TPESampler(
+                seed=config.seed + number, n_startup_trials=10
+            )
             task = f"trial {number + 1} of {config.trials}"
-            with _telling(study, trial, task):
-                _try(config, trial, options, settings, train, judge,
-                     len(dataset.labels), task, progress, should_stop)  # fmt: skip
+            attempt = _Attempt(config, train, judge, classes, task, progress, should_stop)
+            study.optimize(attempt, n_trials=1)
         result = {
             "recipe": recipe.name,
             "command": command,
@@ -104,36 +97,23 @@ def _prepared(
     config: SearchConfig, progress: Progress
 ) -> tuple[Dataset, set[str], Labelled, Labelled]:
     """The data without the ids that are held out of it, and what of it trains and what judges."""
-    recipe = config.recipe
+    recipe, data = config.recipe, config.data
     dataset = open_dataset(
-        config.data,
-        sample_rate=recipe.sample_rate,
-        num_samples=recipe.num_samples,
-        progress=progress,
+        data, sample_rate=recipe.sample_rate, num_samples=recipe.num_samples, progress=progress
     )
-    held_out = _held_out(config, dataset)
+    seeds = range(data.split_seed, data.split_seed + config.held_out_seeds)
+    splits = [dataset.split(replace(data, split_seed=seed)) for seed in seeds]
+    held_out = {track.track_id for split in splits for track in split.test}
     kept = tuple(r for r in dataset.recordings if r.track.track_id not in held_out)
     dataset = replace(dataset, recordings=kept)
     parts = split_tracks([r.track for r in kept], fractions=(0.75, 0.0, 0.25), seed=config.seed)
-    _, clips = cut(dataset, recipe, skip_short=config.data.skip_short, progress=progress)
-    features = extract(
-        clips,
-        recipe.input,
-        on_progress=lambda done, total: progress.update("features", done, total, unit="clip"),
-    )
+    _, clips = cut(dataset, recipe, skip_short=data.skip_short, progress=progress)
+    features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
     ids = [[track.track_id for track in side] for side in (parts.train, parts.test)]
     rows = [np.flatnonzero(np.isin(clips.track_ids, side)) for side in ids]
     scaler = Standardizer.fit(Rows([features], rows[0]))
     train, judge = ((Rows([features], r, scaler), clips.labels[r]) for r in rows)
     return dataset, held_out, train, judge
-
-
-def _held_out(config: SearchConfig, dataset: Dataset) -> set[str]:
-    """Ids of the tracks that the recipe's runs test on."""
-    data = config.data
-    seeds = range(data.split_seed, data.split_seed + config.held_out_seeds)
-    splits = [dataset.split(replace(data, split_seed=seed)) for seed in seeds]
-    return {track.track_id for split in splits for track in split.test}
 
 
 def _study(path: Path) -> optuna.Study:
@@ -152,93 +132,63 @@ def _study(path: Path) -> optuna.Study:
     return study
 
 
-def _asked(study: optuna.Study, seed: int) -> optuna.Trial:
-    """The next trial; a sampler of its own for each, so that a resumed search goes on alike."""
-    import optuna
+@dataclass(frozen=True)
+class _Attempt:
+    """A trial: called with what was proposed, it trains once and gives the validation loss."""
 
-    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
-    return study.ask()
+    config: SearchConfig
+    train: Labelled
+    judge: Labelled
+    num_classes: int
+    task: str
+    progress: Progress
+    should_stop: Callable[[], bool] | None
 
+    def __call__(self, trial: optuna.Trial) -> float:
+        import optuna
 
-@contextmanager
-def _telling(study: optuna.Study, trial: optuna.Trial, task: str):
-    """Tell the study what became of a trial that ends early."""
-    import optuna
+        recipe, seed = self.config.recipe, self.config.seed
+        options, settings = SPACES[recipe.name](trial)
+        model = recipe.network(self.train[0].shape[1:], self.num_classes, seed, **options)
+        epochs = itertools.count(1)  # so that batches of all sizes compare
 
-    state = optuna.trial.TrialState
-    try:
-        yield
-    except optuna.TrialPruned:
-        study.tell(trial, state=state.PRUNED)
-    except FloatingPointError:  # diverged: the worst there is
-        study.tell(trial, state=state.PRUNED)
-    except Interrupted as stopped:
-        study.tell(trial, state=state.FAIL)
-        raise Interrupted(f"stopped in {task}") from stopped
-    else:
-        study.tell(trial, trial.user_attrs["valid_loss"])
+        def on_log(row: dict[str, float]) -> None:
+            done, total = (int(row[f"classifier/{name}"]) for name in ("step", "total_steps"))
+            self.progress.update(self.task, done, total, f"loss {row['classifier/loss']:.3f}")
+            if "classifier/valid_loss" in row:
+                trial.report(row["classifier/valid_loss"], next(epochs))
+                if trial.should_prune():
+                    raise optuna.TrialPruned
 
-
-def _try(
-    config: SearchConfig,
-    trial: optuna.Trial,
-    options: dict[str, Any],
-    settings: dict[str, Any],
-    train: Labelled,
-    judge: Labelled,
-    num_classes: int,
-    task: str,
-    progress: Progress,
-    should_stop: Callable[[], bool] | None,
-) -> None:
-    """Train once; the lowest validation loss and its accuracy become the trial's attributes."""
-    import optuna
-
-    recipe = config.recipe
-    model = recipe.network(train[0].shape[1:], num_classes, config.seed, **options)
-    evaluations = 0
-
-    def on_log(row: dict[str, float]) -> None:
-        nonlocal evaluations
-        done, total = (int(row[f"classifier/{name}"]) for name in ("step", "total_steps"))
-        progress.update(task, done, total, f"loss {row['classifier/loss']:.3f}")
-        if "classifier/valid_loss" in row:
-            evaluations += 1  # epochs, so that batches of all sizes compare
-            trial.report(row["classifier/valid_loss"], evaluations)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-    history = fit(
-        model,
-        train,
-        judge,
-        replace(recipe.fit, **settings),
-        seed=config.seed,
-        on_log=on_log,
-        should_stop=should_stop,
-    )
-    best = int(np.argmin(history.valid_loss))
-    weights = jax.tree.leaves(nnx.state(model, nnx.Param))
-    for name, value in {
-        "valid_loss": history.valid_loss[best],
-        "valid_accuracy": history.valid_accuracy[best],
-        "steps": history.num_steps,
-        "parameters": sum(weight.size for weight in weights),
-    }.items():
-        trial.set_user_attr(name, value)
+        try:
+            history = fit(
+                model,
+                self.train,
+                self.judge,
+                replace(recipe.fit, **settings),
+                seed=seed,
+                on_log=on_log,
+                should_stop=self.should_stop,
+            )
+        except FloatingPointError:  # diverged: the worst there is
+            raise optuna.TrialPruned from None
+        except Interrupted as stopped:
+            raise Interrupted(f"stopped in {self.task}") from stopped
+        best = int(np.argmin(history.valid_loss))
+        weights = jax.tree.leaves(nnx.state(model, nnx.Param))
+        trial.set_user_attr("valid_loss", history.valid_loss[best])
+        trial.set_user_attr("valid_accuracy", history.valid_accuracy[best])
+        trial.set_user_attr("steps", history.num_steps)
+        trial.set_user_attr("parameters", sum(weight.size for weight in weights))
+        return history.valid_loss[best]
 
 
 def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Trials that came to an end, cut off or not."""
-    import optuna
-
-    state = optuna.trial.TrialState
-    return study.get_trials(states=(state.COMPLETE, state.PRUNED))
+    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
 
 
 def _best(study: optuna.Study, recipe: Recipe, digests: Mapping[str, str]) -> dict[str, Any]:
-    import optuna
-
     try:
         best = study.best_trial
     except ValueError:
@@ -246,7 +196,7 @@ def _best(study: optuna.Study, recipe: Recipe, digests: Mapping[str, str]) -> di
             "no trial came to its end, all were cut off or diverged: look at the data with "
             "`wavegan doctor`, or ask for more --trials"
         ) from None
-    options, settings = SPACES[recipe.name](optuna.trial.FixedTrial(best.params))
+    options, settings = SPACES[recipe.name](best)
     return {
         "options": {**recipe.options, **options},
         "fit": settings,

@@ -8,7 +8,6 @@ same seconds. Every run is measured with its last weights and with the averaged 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -58,19 +57,13 @@ def study(
         ``runs``, the paired ``differences``, what is ``recommended``; ``out/study.md`` has it
         as a table. Of a ``dry_run`` it is the plan.
 
-    Raises
-    ------
-    ValueError
-        For settings and data that can't be used.
-    Interrupted
-        Where ``should_stop`` says so. A run that diverges stays in the results as failed.
+    Parameters and errors are those of `experiments.compare`, but that a run that diverges stays
+    in the results as failed.
     """
     progress = progress or Progress(quiet=True)
+    least = 1 if config.pad_end else config.num_samples
     dataset = open_dataset(
-        config.data,
-        sample_rate=config.sample_rate,
-        num_samples=1 if config.pad_end else config.num_samples,
-        progress=progress,
+        config.data, sample_rate=config.sample_rate, num_samples=least, progress=progress
     )
     count = config.seeds * len(config.variants)
     plan = Plan(len(dataset.recordings), gans=count, seconds=count * config.seconds)
@@ -144,14 +137,10 @@ class _Work:
             jax.block_until_ready(next(itertools.islice(states, timed[name] - 1, None)))
 
         def build(folder: Path) -> None:
-            jobs: dict[str, Callable[[], object]] = {}
-            tracks = self.sides["train"]
-            jobs |= {
-                name: partial(
-                    job, name, training_states(tracks, config.gan(name), config.training(name))
-                )
-                for name in names
-            }
+            jobs = dict[str, Callable[[], object]]()
+            for name in names:
+                settings = config.gan(name), config.training(name)
+                jobs[name] = partial(job, name, training_states(self.sides["train"], *settings))
             seconds = interleaved(jobs, ROUNDS)
             write_json(folder / "seconds.json", {n: t / timed[n] for n, t in seconds.items()})
 
@@ -161,16 +150,7 @@ class _Work:
         }
         heard = [r.digest for r in self.sides["train"]]
         folder = self.run.stage("calibration", inputs | {"data": heard}, build)
-        return json.loads((folder / "seconds.json").read_text(encoding="utf-8"))
-
-    def _windows(self, side: str) -> Windows:
-        settings = self.config.training(REFERENCE)
-        return Windows(
-            self.sides[side],
-            num_samples=self.config.num_samples,
-            channels=1,
-            **{name: getattr(settings, name) for name in DATA},
-        )
+        return Run(folder).read_json("seconds.json")
 
     def runs(self, pace: Mapping[str, float]) -> list[dict[str, Any]]:
         """A row for each seed and variant, trained for as many steps as its pace allows."""
@@ -219,38 +199,35 @@ class _Work:
 
     def _measured(self, gan: Path, steps: int) -> dict[str, Any]:
         """Metrics of a GAN's clips, by its last and its averaged weights; or why it failed."""
-        failed = gan / "failed.json"
-        if failed.exists():
-            return {"gan": gan.name, **json.loads(failed.read_text(encoding="utf-8"))}
+        if (gan / "failed.json").exists():
+            return {"gan": gan.name, **Run(gan).read_json("failed.json")}
+        count = self.config.count
 
         def build(folder: Path) -> None:
-            found = {
-                weights: self._metrics(
-                    generate(load(gan, ema=weights == "ema"), self.config.count, seed=0).audio
-                )
-                for weights in ("last", "ema")
-            }
+            found = {}
+            for weights in ("last", "ema"):
+                generator = load(gan, ema=weights == "ema")
+                found[weights] = self._metrics(generate(generator, count, seed=0).audio)
             write_json(folder / "metrics.json", found)
 
-        folder = self.run.stage(
-            f"quality-{gan.name}", {"gan": gan.name, "count": self.config.count}, build
-        )
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        folder = self.run.stage(f"quality-{gan.name}", {"gan": gan.name, "count": count}, build)
         rate = RunFolder(gan).read_metrics()[-1]["gan/steps_per_second"]
-        return {"gan": gan.name, "seconds": steps / rate if rate else None, **metrics}
+        seconds = steps / rate if rate else None
+        return {"gan": gan.name, "seconds": seconds, **Run(folder).read_json("metrics.json")}
 
     def real(self) -> dict[str, dict[str, float]]:
         """The metrics of real windows of the other side, as if they were generated."""
-        draws = {
-            against: self._windows(side).draw(jax.random.key(1), (self.config.count,))
-            for against, side in {"train": "test", "held_out": "train"}.items()
-        }
-        return {against: self._metrics(batch.clips)[against] for against, batch in draws.items()}
+        settings, found = self.config.training(REFERENCE), {}
+        data: dict[str, Any] = {name: getattr(settings, name) for name in DATA}
+        for against, side in (("train", "test"), ("held_out", "train")):
+            length = self.config.num_samples
+            windows = Windows(self.sides[side], num_samples=length, channels=1, **data)
+            clips = windows.draw(jax.random.key(1), (self.config.count,)).clips
+            found[against] = self._metrics(clips)[against]
+        return found
 
     def _metrics(self, clips: Any) -> dict[str, dict[str, float]]:
         return {
-            against: {
-                name.removeprefix("quality/"): x for name, x in quality.measure(clips).items()
-            }
-            for against, quality in self.yardsticks.items()
+            against: {name.removeprefix("quality/"): x for name, x in yard.measure(clips).items()}
+            for against, yard in self.yardsticks.items()
         }

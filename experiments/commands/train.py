@@ -9,15 +9,16 @@ from typing import Any
 
 import jax
 
-from experiments.commands.report import write_training_page
 from experiments.config import TrainGansConfig, as_dict
 from experiments.report.terminal import Progress
+from experiments.report.train import render_training
 from experiments.run import Run
 from experiments.stages.data import open_dataset
 from experiments.stages.gan_training import Watching, train_gans, unfinished
 from experiments.stages.gans import Gan
 from experiments.stages.plan import Plan
-from features.storage import Interrupted
+from experiments.stages.trained import read_training
+from features.storage import Interrupted, write_text
 from wavegan import TrainingDiverged
 from wavegan.distributed import first
 
@@ -33,20 +34,8 @@ def train(
 ) -> list[Gan] | dict[str, Any]:
     """Train GANs, or what is left of it, in the folder ``out``; they and ``report.html`` are there.
 
-    Of a distributed run every process makes the same call, and the first one writes.
-
-    Parameters
-    ----------
-    command : the line that a reader types to do the same.
-    progress, should_stop : as in `train_gans`.
-    dry_run : stop at the plan, and return it.
-
-    Raises
-    ------
-    ValueError
-        For settings and data that can't be used.
-    TrainingDiverged, Interrupted
-        As `wavegan.train`; what is finished stays, and the page shows what there is so far.
+    Of a distributed run every process makes the same call, and the first one writes. Parameters
+    and errors are those of `experiments.compare`; the page shows what there is when it stops.
     """
     progress, recipe = progress or Progress(quiet=True), config.inspected
     dataset = open_dataset(
@@ -85,3 +74,13 @@ def train(
             raise
         first(lambda: str(write_training_page(run.path)))
     return gans
+
+
+def write_training_page(run: Path) -> Path:
+    """Write ``report.html`` of a run of `train`, finished or not, or of one GAN, in its folder.
+
+    Where no GAN is there, a ValueError says what was found.
+    """
+    page = run / "report.html"
+    write_text(page, render_training(read_training(run)))
+    return page

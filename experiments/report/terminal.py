@@ -6,7 +6,8 @@ import math
 import sys
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import StringIO
 from typing import Any, TextIO
 
@@ -80,6 +81,10 @@ class Progress:
         self._write("  ".join([*parts, note] if note else parts), done / max(total, 1))
         if done >= total and self._terminal:
             print(file=self.stream, flush=True)
+
+    def of(self, task: str, unit: str) -> Callable[..., None]:
+        """A callback that takes ``done``, ``total`` and maybe a ``note``, as `update` does."""
+        return partial(self.update, task, unit=unit)
 
     def _write(self, text: str, share: float) -> None:
         """The line of the moment, beside a bar of which ``share`` is full."""

@@ -14,7 +14,7 @@ from flax import nnx
 from html_page import Page
 
 from experiments.cli import main
-from experiments.commands.report import write_training_page
+from experiments.commands.train import write_training_page
 from experiments.report.train import render_training
 from experiments.stages.trained import read_training
 from features.storage import write_json
