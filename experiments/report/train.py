@@ -47,7 +47,6 @@ def render_training(training: Training) -> str:
         measured=bool(measured),
         enough=[gan.standing.enough_since for gan in measured if gan.standing.enough_since],
         doubts=[gan for gan in gans if gan.standing.doubt],
-        curves=GAN_CURVES,
     )
 
 
