@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
+from experiments.report.formats import spread
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -35,6 +37,11 @@ class Scale:
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= least * 0.999)
         first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
         return cls(low, high, tuple(float(i * step) for i in range(first, last + 1)))
+
+    @classmethod
+    def from_zero(cls, rows: Iterable[Row]) -> Scale:
+        """The axis from 0 that holds all that is drawn in ``rows``."""
+        return cls.around([0.0, *(x for r in rows for x in (r.mean, *r.dots, *(r.ends or ())))])
 
     def at(self, value: float) -> float:
         """Where ``value`` lies, in percent of the width; values beyond the axis at its end."""
@@ -69,6 +76,21 @@ class Row:
     verdict: str = ""
     kind: str = ""
     failed: str = ""
+
+    @classmethod
+    def of_runs(
+        cls, name: str, shares: Sequence[float], ends: Sequence[float] | None, **words: Any
+    ) -> Row:
+        """The mean of some runs' shares, and a dot for each where there are several."""
+        return cls(
+            name,
+            mean=float(np.mean(shares)) if shares else None,
+            ends=ends,
+            dots=shares if len(shares) > 1 else (),
+            number=f"{spread(shares)} %",
+            kind="arm",
+            **words,
+        )
 
     @property
     def grey(self) -> float | None:

@@ -7,26 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from experiments import scores
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.curves import classifier_figures, gan_figures
 from experiments.report.formats import counted, points, spread
-from experiments.report.kit import further, render
+from experiments.report.kit import render_results
 from experiments.report.sound import altered_rows, listening
-from experiments.scores import (
-    METRICS,
-    Record,
-    average,
-    beside,
-    chance,
-    confusions,
-    interval,
-    noun,
-    paired_seeds,
-    question,
-    runs_of,
-    values,
-)
-from features.splits import SIDES
+from experiments.scores import METRICS, Record, runs_of
 
 
 def render_report(
@@ -57,28 +44,27 @@ def render_report(
         For clips that hold NaN or Inf.
     """
     data, arms = results.get("data", {}), results.get("arms", {})
-    labels, found = data.get("labels", []), question(results)
+    tests, found = len(results.get("split", {}).get("test", ())), scores.question(results)
     arm = found["arm"] if found else "real+synthetic"
-    return render(
+    sums = {name: scores.confusions(record, "confusion") for name, record in arms.items()}
+    return render_results(
         "compare.html",
-        results=results,
-        further=further(results),
-        version=results.get("version", ""),
-        metrics=METRICS,
-        sides=SIDES,
-        noun=noun(labels),
+        results,
         question=found,
         subject=arms.get(arm, {}).get("subject") or f"what {arm} adds",
-        others=beside(results, found) if found else [],
-        seeds=paired_seeds(arms),
-        tests=_test_tracks(results),
+        others=scores.beside(results, found) if found else [],
+        seeds=scores.paired_seeds(arms),
+        tests=tests,
         runs=max((len(runs_of(record)) for record in arms.values()), default=0),
-        chance=chance(labels),
-        arms=_arms(results),
+        arms=_arms(arms, tests),
         table=[_scores(name, record) for name, record in arms.items()],
-        differences=_differences(results),
-        per_label=_per_label(results),
-        matrices=_matrices(arms, labels),
+        differences=_differences(results.get("differences", [])),
+        per_label=_per_label(results.get("per_label", [])),
+        matrices=[
+            confusion(name, counted(of[1], "run"), data.get("labels", []), of[0])
+            for name, of in sums.items()
+            if of
+        ],
         classifiers=classifier_figures(arms),
         gans=gan_figures(gan_curves),
         heard=listening(clips, data["sample_rate"]) if clips else [],
@@ -86,65 +72,55 @@ def render_report(
     )
 
 
-def _test_tracks(results: Record) -> int:
-    return len(results.get("split", {}).get("test", ()))
-
-
-def _arms(results: Record) -> tuple[list[Row], Scale]:
+def _arms(arms: Mapping[str, Record], tests: int) -> tuple[list[Row], Scale]:
     """Track accuracy of each arm with its interval."""
-    rows, tracks, metric = [], _test_tracks(results), "track_accuracy"
-    for name, arm in results.get("arms", {}).items():
+    rows = []
+    for name, arm in arms.items():
         if not runs_of(arm):
             rows.append(Row(name, failed=f"failed: {arm.get('error', 'no run finished')}"))
             continue
-        dots = values(arm, metric)
-        rows.append(
-            Row(
-                name,
-                told=f"{name}: track accuracy {spread(dots)} percent",
-                mean=average(arm, metric),
-                ends=interval(arm, metric, tracks),
-                dots=dots,
-                number=f"{spread(dots)} %",
-                kind="arm",
-            )
-        )
-    return rows, Scale.around([0.0, *(x for row in rows for x in (*row.dots, *(row.ends or ())))])
+        shares = scores.values(arm, "track_accuracy")
+        ends = scores.interval(arm, "track_accuracy", tests)
+        told = f"{name}: track accuracy {spread(shares)} percent"
+        rows.append(Row.of_runs(name, shares, ends, told=told))
+    return rows, Scale.from_zero(rows)
 
 
 def _scores(name: str, arm: Record) -> list[str] | dict[str, str]:
     """The cells of an arm, or its name and why it has none."""
     if not runs_of(arm):
         return {"arm": name, "error": arm.get("error", "no run finished")}
-    cells = [spread(values(arm, metric)) for metric in METRICS]
-    return [name, *cells, spread(values(arm, "best_step"), unit=1), str(len(runs_of(arm)))]
+    cells = [spread(scores.values(arm, metric)) for metric in METRICS]
+    return [name, *cells, spread(scores.values(arm, "best_step"), unit=1), str(len(runs_of(arm)))]
 
 
-def _differences(results: Record) -> tuple[dict[str, list[Row]], Scale]:
+def _differences(differences: Sequence[Record]) -> tuple[dict[str, list[Row]], Scale]:
     """For each metric the differences between arms."""
-    differences = results.get("differences", [])
-    reach = [end for d in differences for end in (*d["ci95"], d["mean"], d.get("detectable"))]
     plots: dict[str, list[Row]] = {}
     for d in differences:
-        number = f"{points(d['mean'])} ({_ends(d)})"
         row = replace(
-            _difference(d, d["arm"], number),
+            _difference(d, d["arm"], f"{points(d['mean'])} ({_ends(d)})"),
             note=f"against {d['against']}",
             band=d.get("detectable"),
             verdict=d.get("verdict", ""),
         )
-        plots.setdefault(METRICS.get(d["metric"], d["metric"]), []).append(row)
-    return plots, Scale.around(reach, symmetric=True)
+        metric = str(d["metric"])
+        plots.setdefault(METRICS.get(metric, metric), []).append(row)
+    return plots, _scale(differences)
 
 
-def _per_label(results: Record) -> tuple[dict[tuple[str, str], list[Row]], Scale]:
+def _per_label(differences: Sequence[Record]) -> tuple[dict[tuple[str, str], list[Row]], Scale]:
     """For each pair of arms the differences in recall, label by label."""
-    found = results.get("per_label", [])
     plots: dict[tuple[str, str], list[Row]] = {}
-    for d in found:
+    for d in differences:
         row = _difference(d, d["label"], points(d["mean"]))
         plots.setdefault((d["arm"], d["against"]), []).append(row)
-    return plots, Scale.around([x for d in found for x in (*d["ci95"], d["mean"])], symmetric=True)
+    return plots, _scale(differences)
+
+
+def _scale(differences: Sequence[Record]) -> Scale:
+    reach = [end for d in differences for end in (*d["ci95"], d["mean"], d.get("detectable"))]
+    return Scale.around(reach, symmetric=True)
 
 
 def _difference(d: Record, name: str, number: str) -> Row:
@@ -155,12 +131,3 @@ def _difference(d: Record, name: str, number: str) -> Row:
 
 def _ends(difference: Record) -> str:
     return " to ".join(map(points, difference["ci95"]))
-
-
-def _matrices(arms: Mapping[str, Record], labels: Sequence[str]) -> list[Record]:
-    found = {name: confusions(arm, "confusion") for name, arm in arms.items()}
-    return [
-        confusion(name, counted(sums[1], "run"), labels, sums[0])
-        for name, sums in found.items()
-        if sums
-    ]

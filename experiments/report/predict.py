@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import PurePath
 from typing import Any
 
@@ -39,7 +38,6 @@ def render_predictions(prediction: Record) -> str:
     found = Counter(str(file["predicted"]) for file in files).most_common()
     return render(
         "predict.html",
-        version=metadata.version("wavegan"),
         run=str(prediction.get("run", "")),
         labels=labels,
         refused=prediction.get("refused", []),

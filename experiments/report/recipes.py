@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from statistics import mean
 from typing import Any
 
@@ -55,7 +54,6 @@ def render_recipe_table(results: Sequence[Record]) -> str:
         **_table(results),
         worths=worths,
         worth=mean(worths) if worths else None,
-        version=metadata.version("wavegan"),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,6 @@ def render_training(training: Training) -> str:
     return render(
         "train.html",
         training=training,
-        version=metadata.version("wavegan"),
         gans=[_gan(gan) for gan in gans],
         finished=all(gan.finished for gan in gans),
         # Several seeds of a class hear the same tracks.
