@@ -6,9 +6,9 @@ import math
 import sys
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from rich import box
 from rich.console import Console
@@ -101,22 +101,19 @@ class Progress:
 def print_comparison(results: Record, file: TextIO | None = None) -> None:
     """Print the arms of a comparison, its differences, and how long it took."""
     _print_scores("arm", results["arms"], file)
-    if differences := results["differences"]:
-        table = text_table(("difference", "of", "points", "95 % interval", "verdict"), words=(1, 4))
-        for d in differences:
-            metric, ends = (
-                METRICS.get(d["metric"], d["metric"]),
-                " to ".join(map(points, d["ci95"])),
-            )
-            cells = (
-                f"{d['arm']} against {d['against']}",
-                metric,
-                points(d["mean"]),
-                ends,
-                d["verdict"],
-            )
-            table.add_row(*map(_safe, cells))
-        print_table(table, file)
+    rows = [
+        (
+            f"{d['arm']} against {d['against']}",
+            METRICS.get(d["metric"], d["metric"]),
+            points(d["mean"]),
+            " to ".join(map(points, d["ci95"])),
+            d["verdict"],
+        )
+        for d in results["differences"]
+    ]
+    if rows:
+        heads = ("difference", "of", "points", "95 % interval", "verdict")
+        print_table(text_table(heads, rows, words=(1, 4)), file)
     seconds = results["environment"]["session_seconds"]
     print(f"this session took {duration(seconds)}", file=file)
 
@@ -134,24 +131,27 @@ def print_classification(results: Record, file: TextIO | None = None) -> None:
 
 def _print_scores(what: str, records: Mapping[str, Record], file: TextIO | None) -> None:
     """Runs and means of arms or splits, and why some have none."""
-    table = text_table((what, "runs", *METRICS.values()))
-    for name, record in records.items():
-        shares = (percent(average(record, metric)) for metric in METRICS)
-        table.add_row(_safe(name), str(len(runs_of(record))), *shares)
-    print_table(table, file)
+    rows = [
+        (name, str(len(runs_of(record))), *(percent(average(record, m)) for m in METRICS))
+        for name, record in records.items()
+    ]
+    print_table(text_table((what, "runs", *METRICS.values()), rows), file)
     for name, record in records.items():
         if not runs_of(record):
             why = record.get("error", "no run finished")
             print(_safe(f"{name} failed: {why}"), file=file)
 
 
-def text_table(heads: Sequence[str], *, words: Sequence[int] = ()) -> Table:
-    """An empty table; its first column and ``words`` are text, the others numbers."""
+def text_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: Sequence[int] = ()
+) -> Table:
+    """A table; its first column and ``words`` are text, the others numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, head in enumerate(heads):
-        table.add_column(
-            Text(head), justify="left" if i == 0 or i in words else "right", overflow="fold"
-        )
+        justify: Literal["left", "right"] = "left" if i in (0, *words) else "right"
+        table.add_column(Text(head), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_safe, row))
     return table
 
 

@@ -143,9 +143,8 @@ def test_a_leak_is_told_of_below_the_table():
 
 
 def test_a_table_has_its_columns_below_each_other():
-    table = text_table(("name", "n", "why"), words=(2,))
-    table.add_row("a" * 30, "1", "long " * 60)
-    table.add_row("b", "100", "short")
+    rows = [("a" * 30, "1", "long " * 60), ("b", "100", "short")]
+    table = text_table(("name", "n", "why"), rows, words=(2,))
     head, _, first, second = plain_table(table).splitlines()
     assert first.index("long") == second.index("short") == head.index("why")
     assert first.index(" 1 ") + 1 == second.index("100") + 2
