@@ -106,9 +106,9 @@ def find_gans(path: Path) -> list[Gan]:
     if not path.is_dir():
         raise ValueError(f"RUN {path}: no such folder")
     if (path / GAN_LIST).exists():
-        return [_opened(path / "stages" / name) for name in Run(path).read_json(GAN_LIST)]
+        return [open_gan(path / "stages" / name) for name in Run(path).read_json(GAN_LIST)]
     if (path / "checkpoints").is_dir():
-        return [_opened(path)]
+        return [open_gan(path)]
     begun = sorted((path / "stages").glob("gan-*.part"))
     free = path if begun or not (path / "config.json").exists() else "NEW"  # no other run's folder
     raise ValueError(
@@ -117,8 +117,8 @@ def find_gans(path: Path) -> list[Gan]:
     )
 
 
-def _opened(folder: Path) -> Gan:
-    """The GAN in ``folder``, with what it says itself that it was trained on."""
+def open_gan(folder: Path) -> Gan:
+    """The GAN in ``folder``, finished or not, with what it says that it was trained on."""
     config = RunFolder(folder).read_config()
     num_classes = config.get("wavegan", {}).get("num_classes", 0)
     return Gan(folder, _known(config.get("provenance", {}), num_classes, "clip"))
