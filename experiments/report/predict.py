@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -78,29 +78,28 @@ def _file(file: Record, labels: Sequence[str]) -> dict[str, Any]:
     timeline, ranked = Timeline.of(file), _ranked(file)
     seconds = file.get("seconds")
     heard = file.get("heard_seconds", seconds)
+    strips = []
+    for column, share in ranked[:_SHOWN]:
+        values, name = 100 * timeline.probabilities[:, column], labels[column]
+        strips.append(
+            {
+                "name": name,
+                "told": f"{name}: from {values.min():.0f} to {values.max():.0f} percent",
+                "answer": name == file["predicted"],
+                "share": share,
+                "colour": colour(column),
+                "paths": strip(timeline, column),
+            }
+        )
     return {
         **file,
         "name": PurePath(file["file"]).name,
-        "length": _length(seconds),
-        "heard": None if heard == seconds else _length(heard),
+        "length": "length unknown" if seconds is None else duration(seconds, 1),
+        "heard": None if heard == seconds else duration(heard, 1),
         "clips": len(file["over_time"]),
-        "strips": [_strip(timeline, file, labels, *place) for place in ranked[:_SHOWN]],
+        "strips": strips,
         "ruler": timeline.ruler,
         "rest": [(labels[column], share) for column, share in ranked[_SHOWN:]],
-    }
-
-
-def _strip(
-    timeline: Timeline, file: Record, labels: Sequence[str], column: int, share: float
-) -> Mapping[str, Any]:
-    values = 100 * timeline.probabilities[:, column]
-    return {
-        "name": labels[column],
-        "told": f"{labels[column]}: from {values.min():.0f} to {values.max():.0f} percent",
-        "answer": labels[column] == file["predicted"],
-        "share": share,
-        "colour": colour(column),
-        "paths": strip(timeline, column),
     }
 
 
@@ -108,7 +107,3 @@ def _ranked(file: Record) -> list[tuple[int, float]]:
     """Columns and mean probabilities, the most probable first."""
     shares = np.asarray(file["probabilities"], float)
     return [(int(column), float(shares[column])) for column in np.argsort(-shares, kind="stable")]
-
-
-def _length(seconds: float | None) -> str:
-    return "length unknown" if seconds is None else duration(seconds, 1)

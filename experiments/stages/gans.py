@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.recipes import Recipe
 from experiments.run import Run
 from features import LeakError
 from features.audio import to_pcm
 from features.cache import file_digest
 from features.storage import write_json
-from wavegan import Generator, load
+from wavegan import Generator, WaveGANConfig, load
 from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder
 from wavegan.sample_files import writing_rows
@@ -198,6 +199,11 @@ def refuse_leaks(gan: Gan, held_out: Collection[str]) -> None:
             f"the GAN of {gan.label} in {gan.folder} was trained on tracks of the validation or "
             f"test side: {', '.join(seen)}; train it on this split's training tracks"
         )
+
+
+def gan_config(recipe: Recipe, classes: int) -> WaveGANConfig:
+    """The networks of a recipe's GAN that makes clips of so many classes."""
+    return replace(recipe.clip_gan, num_classes=classes if classes > 1 else 0)
 
 
 def gan_seed(seed: int, label: int) -> int:
