@@ -27,11 +27,6 @@ def render_classification(
     ----------
     results : content of ``results.json``; what is missing is left out of the page.
     heard : of `experiments.report.sound.altered_clips`, where training clips were altered.
-
-    Returns
-    -------
-    str
-        HTML with every picture and script inside; the same for the same arguments.
     """
     whole, data = scores.whole_tracks(results), results.get("data", {})
     splits = {

@@ -33,11 +33,6 @@ def render_report(
     gan_curves : for each label the lines of its GAN's ``metrics.jsonl``.
     augmented : of `experiments.report.sound.altered_clips`, where an arm trained on such.
 
-    Returns
-    -------
-    str
-        HTML with every picture, sound and script inside; the same for the same arguments.
-
     Raises
     ------
     ValueError

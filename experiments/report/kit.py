@@ -1,7 +1,8 @@
 """Pages from templates: everything that goes into one is escaped, and what is missing is an error.
 
 A page is a template in ``templates/`` and a function that gives it plain values; ``base.html``
-has the frame with style and script, ``macros.html`` the parts that pages share.
+has the frame with style and script, ``macros.html`` the parts that pages share. It is one file of
+HTML with every picture, sound and script inside, the same for the same values.
 """
 
 from __future__ import annotations

@@ -28,11 +28,6 @@ def render_predictions(prediction: Record) -> str:
         (K,), ``times`` (n,) in seconds, ``clip_seconds`` and ``over_time`` (n, K), and ``label``
         and ``correct`` where the truth is known) and ``refused`` (each with ``file`` and
         ``reason``).
-
-    Returns
-    -------
-    str
-        HTML with every picture and script inside; the same for the same arguments.
     """
     files, labels = prediction.get("files", []), prediction.get("labels", [])
     found = Counter(str(file["predicted"]) for file in files).most_common()
@@ -95,7 +90,7 @@ def _file(file: Record, labels: Sequence[str]) -> dict[str, Any]:
         **file,
         "name": PurePath(file["file"]).name,
         "length": "length unknown" if seconds is None else duration(seconds, 1),
-        "heard": None if heard == seconds else duration(heard, 1),
+        "heard": None if heard in (None, seconds) else duration(heard, 1),
         "clips": len(file["over_time"]),
         "strips": strips,
         "ruler": timeline.ruler,

@@ -23,13 +23,7 @@ _NEAREST = Curve(
 
 
 def render_training(training: Training) -> str:
-    """The report page of `wavegan train`.
-
-    Returns
-    -------
-    str
-        HTML with every picture, sound and script inside; the same for the same arguments.
-    """
+    """The report page of `wavegan train`."""
     gans = training.gans
     measured = [gan for gan in gans if gan.standing.best]
     return render(
