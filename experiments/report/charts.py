@@ -101,18 +101,9 @@ class Row:
 def confusion(
     title: str, note: str, labels: Sequence[str], counts: Num[np.ndarray, "k k"]
 ) -> dict[str, Any]:
-    """A confusion matrix for the macro of that name.
+    """A confusion matrix for the macro of that name, with a note in small type.
 
-    Parameters
-    ----------
-    title, note : above it, the note in small type.
-    labels : (K,) names of the rows and columns.
-    counts : (K, K), or a sum of such counts over runs; rows are the truth.
-
-    Raises
-    ------
-    ValueError
-        Counts that are not of these labels.
+    The rows of ``counts`` are the truth; a ValueError where they are not of these labels.
     """
     if counts.shape != (len(labels), len(labels)):
         raise ValueError(f"{title}: counts {counts.shape} are not of {len(labels)} labels")

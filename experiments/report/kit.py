@@ -86,11 +86,9 @@ def _environment() -> Environment:
                  "counted", "joined", "capital"):  # fmt: skip
         environment.filters[name] = getattr(formats, name)
     environment.filters |= {"plain": _plain, "cell": _cell}
-    environment.globals |= {
-        "version": metadata.version("wavegan"),
-        "category_colours": category_colours,
-        "spectrogram_colours": spectrogram_colours,
-    }
+    environment.globals["version"] = metadata.version("wavegan")
+    for function in (category_colours, spectrogram_colours):
+        environment.globals[function.__name__] = function
     return environment
 
 

@@ -175,8 +175,8 @@ def open_dataset(
     )
     for entry in decoded.quarantined:
         progress.say(f"left out: {entry.track.path.name}: {entry.reason}")
-    if config.root is not None and (told := _resampled(decoded.recordings, sample_rate)):
-        progress.say(told)
+    if config.root is not None:
+        _say_resampled(decoded.recordings, sample_rate, progress)
     if SPLITS[config.split].groups:
         say_groups(decoded.recordings, progress)
     short = [r for r in decoded.recordings if r.num_samples < num_samples]
@@ -215,12 +215,13 @@ def _root(config: DataConfig, cache: Path, progress: Progress) -> Path:
     )
 
 
-def _resampled(recordings: Sequence[Recording], sample_rate: int) -> str:
-    """What is to be said of files at other rates than ``sample_rate``; empty without any."""
+def _say_resampled(recordings: Sequence[Recording], sample_rate: int, progress: Progress) -> None:
+    """Say which files have other rates than ``sample_rate``."""
     rates = Counter(sf.info(recording.track.path).samplerate for recording in recordings)
-    others = {rate: count for rate, count in sorted(rates.items()) if rate != sample_rate}
-    told = ", ".join(f"{count} of {rate} Hz" for rate, count in others.items())
-    return f"resampled to {sample_rate} Hz: {told}" if told else ""
+    del rates[sample_rate]
+    if rates:
+        told = ", ".join(f"{count} of {rate} Hz" for rate, count in sorted(rates.items()))
+        progress.say(f"resampled to {sample_rate} Hz: {told}")
 
 
 def say_groups(recordings: Sequence[Recording], progress: Progress) -> None:
@@ -319,13 +320,11 @@ def _shared_length(
 
 def _too_short(short: Sequence[Recording], num_samples: int, sample_rate: int, advice: str) -> str:
     """What is wrong with recordings that hold no clip, and what can be done."""
-    shown = ", ".join(
-        f"{r.track.path.name} ({r.num_samples / sample_rate:.2f} s)" for r in short[:5]
-    )
+    names = [f"{r.track.path.name} ({r.num_samples / sample_rate:.2f} s)" for r in short]
     return (
         f"{len(short)} tracks are shorter than a clip of {num_samples / sample_rate:.2f} s "
-        f"({num_samples} samples at {sample_rate} Hz): {shown}{' …' if len(short) > 5 else ''}; "
-        f"{advice}"
+        f"({num_samples} samples at {sample_rate} Hz): {', '.join(names[:5])}"
+        f"{' …' if len(short) > 5 else ''}; {advice}"
     )
 
 

@@ -279,13 +279,12 @@ def _inspectors(gan: _GanStage, watching: Watching, judge: Judge | None):
 
 def _note(metrics: Mapping[str, float]) -> str:
     """How a GAN does, in a few words."""
-    words = [f"gap {metrics['gan/critic_gap']:.3g}"]
+    words, distance = [f"gap {metrics['gan/critic_gap']:.3g}"], "quality/kernel_distance"
     if "gan/penalty" in metrics:
         words.append(f"penalty {metrics['gan/penalty']:.3g}")
-    if (distance := metrics.get("quality/kernel_distance")) is not None:
-        words.append(
-            f"kernel distance {distance:.3g} ± {metrics['quality/kernel_distance_error']:.2g}"
-        )
+    if distance in metrics:
+        error = metrics[f"{distance}_error"]
+        words.append(f"kernel distance {metrics[distance]:.3g} ± {error:.2g}")
     if "quality/enough_since" in metrics:
         words.append(f"no better since step {metrics['quality/enough_since']:,.0f}")
     return "  ".join(words)

@@ -103,7 +103,8 @@ def find_gans(path: Path) -> list[Gan]:
         Where there is none, saying what was found.
     """
     if path.is_file():
-        return [_exported(path)]
+        generator, metadata = read_exported(path)
+        return [Gan(path, _known(metadata, generator.config.num_classes, path.stem))]
     if not path.is_dir():
         raise ValueError(f"RUN {path}: no such folder")
     if (path / GAN_LIST).exists():
@@ -123,12 +124,6 @@ def open_gan(folder: Path) -> Gan:
     config = RunFolder(folder).read_config()
     num_classes = config.get("wavegan", {}).get("num_classes", 0)
     return Gan(folder, _known(config.get("provenance", {}), num_classes, "clip"))
-
-
-def _exported(file: Path) -> Gan:
-    """The GAN in an exported file."""
-    generator, metadata = read_exported(file)
-    return Gan(file, _known(metadata, generator.config.num_classes, file.stem))
 
 
 def _known(provenance: Mapping[str, Any], num_classes: int, name: str) -> dict[str, Any]:
