@@ -82,21 +82,14 @@ def tested_tracks(split: Record) -> int:
     return min((len(run.get("tracks") or []) for run in runs_of(split)), default=0)
 
 
-def is_right(track: Record) -> bool:
-    """Whether a test track's answer is its label."""
-    return bool(track.get("correct", track.get("label") == track.get("predicted")))
-
-
 # --- a comparison ---------------------------------------------------------------------------------
 
 
 def question(results: Record) -> Record | None:
-    """The difference that a comparison is about: the one that it names as ``primary``.
+    """The difference that a comparison is about, None where it has none.
 
-    Where it names none: by track, of synthetic clips where there are any, against real ones.
+    By track, of synthetic clips where there are any, against real ones.
     """
-    if results.get("primary"):
-        return results["primary"]
     return min(
         (d for d in results.get("differences", []) if "+" in d["arm"]),
         key=lambda d: (

@@ -131,7 +131,7 @@ def _tracks(splits: Mapping[str, Record]) -> list[dict[str, Any]]:
     found = []
     for name, split in splits.items():
         rows = [
-            {**row, "seed": run.get("seed", ""), "right": scores.is_right(row)}
+            {**row, "seed": run.get("seed", ""), "right": bool(row.get("correct"))}
             for run in runs_of(split)
             for row in run.get("tracks") or []
         ]

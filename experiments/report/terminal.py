@@ -46,17 +46,12 @@ class Progress:
         if not self.quiet:
             self._line(safe(text, keep="\n\t"))
 
-    def compiling(self, task: str, done: int = 0, total: int = 0, unit: str = "step") -> None:
-        """``task`` compiles, until its first `update`.
-
-        Parameters
-        ----------
-        done, total : where it goes on, if some is done already; 0 where it begins anew.
-        """
+    def compiling(self, task: str, done: int = 0, total: int = 0) -> None:
+        """``task`` compiles until its first `update`; where ``done`` steps are, it goes on."""
         if self.quiet:
             return
         if done:
-            self.say(f"{task}  going on at {unit} {done:,} of {total:,}")
+            self.say(f"{task}  going on at step {done:,} of {total:,}")
         self._write(f"{task}  compiling …", done / max(total, 1))
         self._task = ""  # the rate is that of what comes afterwards
 

@@ -9,9 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ import jax
 import numpy as np
 from flax import nnx
 
-from classifiers import FitConfig, fit
+import classifiers
+import wavegan
+from classifiers import FitConfig
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
@@ -27,12 +28,11 @@ from experiments.report.terminal import Progress
 from experiments.stages.gans import gan_config
 from features.cache import default_cache_dir
 from features.storage import write_json
-from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig, seconds_per_step
+from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
 from wavegan.train_config import CADENCE
 
 _COPIES = 3  # of each weight in a checkpoint: itself, and Adam's two moments
 _MEASURING = 0.5  # seconds that a GAN's steps are timed for
-_TIMED = 4  # steps of a classifier
 
 
 @dataclass
@@ -72,7 +72,8 @@ class Plan:
         kept = min(settings.keep_checkpoints, 1 + settings.steps // settings.checkpoint_every)
         self.disk_bytes += count * kept * 4 * (_COPIES * (generator + critic) + generator)
         if not progress.quiet:
-            self._add(count * settings.steps * seconds_a_gan_step(config, settings, progress))
+            seconds = count * settings.steps * seconds_a_gan_step(config, settings, progress)
+            self.seconds = (self.seconds or 0.0) + seconds
 
     def add_fits(
         self,
@@ -91,10 +92,8 @@ class Plan:
         shape = recipe.input_shape(num_samples)
         self.disk_bytes += 4 * count * _size(lambda: recipe.network(shape, num_classes))
         if not progress.quiet:
-            self._add(steps * seconds_a_fit_step(recipe, shape, num_classes, progress))
-
-    def _add(self, seconds: float) -> None:
-        self.seconds = (self.seconds or 0.0) + seconds
+            seconds = steps * seconds_a_fit_step(recipe, shape, num_classes, progress)
+            self.seconds = (self.seconds or 0.0) + seconds
 
     def say(self, progress: Progress, folder: Path) -> None:
         """Say it, and where the disk is too small for it."""
@@ -158,12 +157,10 @@ def seconds_a_gan_step(config: WaveGANConfig, settings: TrainConfig, progress: P
     rng, count = np.random.default_rng(0), max(settings.batch_size, 2)
     noise = rng.uniform(-0.5, 0.5, (count, config.num_samples, config.channels))
     labels = np.arange(count) % config.num_classes if config.num_classes else None
-    return _remembered(
-        name,
-        seconds_per_step(
-            noise.astype(np.float32), config, settings, labels=labels, seconds=_MEASURING
-        ),
+    seconds = wavegan.seconds_per_step(
+        noise.astype(np.float32), config, settings, labels=labels, seconds=_MEASURING
     )
+    return _remembered(name, seconds)
 
 
 def remember_gan_step(config: WaveGANConfig, settings: TrainConfig, seconds: float) -> None:
@@ -193,23 +190,9 @@ def seconds_a_fit_step(
         return known
     progress.compiling(f"a step of {recipe.name}, to tell how long all will take")
     inputs = np.random.default_rng(0).normal(size=(size, *shape)).astype(np.float32)
-    times: list[float] = []
-    budget: dict[str, Any] = {"epochs": None, "patience": None, "eval_every": None}
-    settings = replace(recipe.fit, steps=_TIMED, schedule="constant", **budget)
-
-    def after_each_step() -> bool:
-        times.append(time.perf_counter())
-        return False
-
-    fit(
-        recipe.network(shape, num_classes),
-        (inputs, np.arange(size) % num_classes),
-        None,
-        settings,
-        seed=0,
-        should_stop=after_each_step,
-    )
-    return _remembered(name, (time.perf_counter() - times[0]) / (_TIMED - 1))
+    labels = np.arange(size) % num_classes
+    network = recipe.network(shape, num_classes)
+    return _remembered(name, classifiers.seconds_per_step(network, (inputs, labels), recipe.fit))
 
 
 def _name(what: dict[str, Any]) -> str:
