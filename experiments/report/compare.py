@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -53,8 +54,8 @@ def render_report(
         runs=max((len(runs_of(record)) for record in arms.values()), default=0),
         arms=_arms(arms, tests),
         table=[_scores(name, record) for name, record in arms.items()],
-        differences=_differences(results.get("differences", [])),
-        per_label=_per_label(results.get("per_label", [])),
+        differences=_plots(results.get("differences", [])),
+        per_label=_plots(results.get("per_label", [])),
         matrices=[
             confusion(name, counted(of[1], "run"), data.get("labels", []), of[0])
             for name, of in sums.items()
@@ -89,40 +90,25 @@ def _scores(name: str, arm: Record) -> list[str] | dict[str, str]:
     return [name, *cells, spread(scores.values(arm, "best_step"), unit=1), str(len(runs_of(arm)))]
 
 
-def _differences(differences: Sequence[Record]) -> tuple[dict[str, list[Row]], Scale]:
-    """For each metric the differences between arms."""
-    plots: dict[str, list[Row]] = {}
+def _plots(differences: Sequence[Record]) -> tuple[dict[Any, list[Row]], Scale]:
+    """The differences of each metric; those that are of a label, by the arms."""
+    plots: dict[Any, list[Row]] = {}
     for d in differences:
+        mean, ends = points(d["mean"]), " to ".join(map(points, d["ci95"]))
+        verdict = d.get("verdict", "")
+        kind = verdict if verdict in ("benefit", "harm") else ""
+        told = f"{mean} points, 95 % interval {ends}"
+        row = Row(d["arm"], told, mean=d["mean"], ends=d["ci95"], number=mean, kind=kind)
+        if "label" in d:
+            plots.setdefault((d["arm"], d["against"]), []).append(replace(row, name=d["label"]))
+            continue
         row = replace(
-            _difference(d, d["arm"], f"{points(d['mean'])} ({_ends(d)})"),
+            row,
             note=f"against {d['against']}",
             band=d.get("detectable"),
-            verdict=d.get("verdict", ""),
+            number=f"{mean} ({ends})",
+            verdict=verdict,
         )
-        metric = str(d["metric"])
-        plots.setdefault(METRICS.get(metric, metric), []).append(row)
-    return plots, _scale(differences)
-
-
-def _per_label(differences: Sequence[Record]) -> tuple[dict[tuple[str, str], list[Row]], Scale]:
-    """For each pair of arms the differences in recall, label by label."""
-    plots: dict[tuple[str, str], list[Row]] = {}
-    for d in differences:
-        row = _difference(d, d["label"], points(d["mean"]))
-        plots.setdefault((d["arm"], d["against"]), []).append(row)
-    return plots, _scale(differences)
-
-
-def _scale(differences: Sequence[Record]) -> Scale:
+        plots.setdefault(METRICS.get(d["metric"], d["metric"]), []).append(row)
     reach = [end for d in differences for end in (*d["ci95"], d["mean"], d.get("detectable"))]
-    return Scale.around(reach, symmetric=True)
-
-
-def _difference(d: Record, name: str, number: str) -> Row:
-    told = f"{points(d['mean'])} points, 95 % interval {_ends(d)}"
-    kind = {"benefit": "benefit", "harm": "harm"}.get(d.get("verdict", ""), "")
-    return Row(name, told, mean=d["mean"], ends=d["ci95"], number=number, kind=kind)
-
-
-def _ends(difference: Record) -> str:
-    return " to ".join(map(points, difference["ci95"]))
+    return plots, Scale.around(reach, symmetric=True)

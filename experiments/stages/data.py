@@ -75,13 +75,12 @@ class Dataset:
 
     def about(self) -> dict[str, object]:
         """What results say of it, but for how many tracks were used."""
+        faulty = [{"track": str(q.track.track_id), "reason": q.reason} for q in self.quarantined]
         return {
             "name": self.name,
             "labels": list(self.labels),
             "hash": self.digest,
-            "quarantined": [
-                {"track": str(q.track.track_id), "reason": q.reason} for q in self.quarantined
-            ],
+            "quarantined": faulty,
             "skipped": list(self.skipped),
         }
 
