@@ -7,7 +7,7 @@ from classifiers.history import History
 from classifiers.metrics import Report, evaluate, vote_by_track
 from classifiers.prediction import predict
 from classifiers.saved import load, save
-from classifiers.training import FitInterrupted, fit, fit_together
+from classifiers.training import FitInterrupted, fit, fit_together, seconds_per_step
 
 __all__ = [
     "ARCHITECTURES",
@@ -24,5 +24,6 @@ __all__ = [
     "load",
     "predict",
     "save",
+    "seconds_per_step",
     "vote_by_track",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -23,6 +24,7 @@ from classifiers.step import Augment, member_of, split, stacked, training_step
 from features.storage import Interrupted
 
 _LOG_EVERY = 10  # steps between two messages with nothing but the training loss
+_TIMED = 4  # steps
 Pair = tuple[Any, Any]  # inputs (N, ...) and labels (N,)
 Log = Callable[[dict[str, float]], None]
 
@@ -92,6 +94,24 @@ def fit(
         should_stop=should_stop,
     )
     return history
+
+
+def seconds_per_step(model: nnx.Module, train: Pair, config: FitConfig) -> float:
+    """What a training step of such a fit takes here, once it is compiled.
+
+    ``model`` is trained for a few steps. Parameters are those of :func:`fit`.
+    """
+    ends: list[float] = []
+
+    def after_each_step() -> bool:
+        ends.append(time.perf_counter())
+        return False
+
+    few = replace(
+        config, steps=_TIMED, epochs=None, patience=None, eval_every=None, schedule="constant"
+    )
+    fit(model, train, None, few, seed=0, should_stop=after_each_step)
+    return (time.perf_counter() - ends[0]) / (_TIMED - 1)
 
 
 def fit_together(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from statistics import mean
 from typing import Any
 
@@ -81,21 +82,14 @@ def tested_tracks(split: Record) -> int:
     return min((len(run.get("tracks") or []) for run in runs_of(split)), default=0)
 
 
-def is_right(track: Record) -> bool:
-    """Whether a test track's answer is its label."""
-    return bool(track.get("correct", track.get("label") == track.get("predicted")))
-
-
 # --- a comparison ---------------------------------------------------------------------------------
 
 
 def question(results: Record) -> Record | None:
-    """The difference that a comparison is about: the one that it names as ``primary``.
+    """The difference that a comparison is about, None where it has none.
 
-    Where it names none: by track, of synthetic clips where there are any, against real ones.
+    By track, of synthetic clips where there are any, against real ones.
     """
-    if results.get("primary"):
-        return results["primary"]
     return min(
         (d for d in results.get("differences", []) if "+" in d["arm"]),
         key=lambda d: (
@@ -110,23 +104,14 @@ def question(results: Record) -> Record | None:
 
 def beside(results: Record, found: Record) -> list[Record]:
     """The differences of the same arm and metric as ``found`` against other arms."""
-    return [
-        d
-        for d in results.get("differences", [])
-        if (d["arm"], d["metric"]) == (found["arm"], found["metric"])
-        and d["against"] != found["against"]
-    ]
+    same = [d for d in results.get("differences", []) if d["against"] != found["against"]]
+    return [d for d in same if (d["arm"], d["metric"]) == (found["arm"], found["metric"])]
 
 
 def paired_seeds(arms: Mapping[str, Record]) -> int:
     """Pairs of a classifier's and a GAN's seed that some arm has run."""
-    return len(
-        {
-            (run.get("classifier_seed"), run.get("gan_seed"))
-            for arm in arms.values()
-            for run in runs_of(arm)
-        }
-    )
+    runs = [run for arm in arms.values() for run in runs_of(arm)]
+    return len({(run.get("classifier_seed"), run.get("gan_seed")) for run in runs})
 
 
 # --- a classification -----------------------------------------------------------------------------
@@ -146,13 +131,9 @@ def best_split(splits: Mapping[str, Record]) -> str | None:
 def whole_tracks(results: Record) -> bool:
     """Whether a clip is a whole track: clips can't be split other than by track then."""
     runs = [run for split in results.get("splits", {}).values() for run in runs_of(split)]
-    rows = [row for run in runs for row in run.get("tracks") or []]
+    clips = {row.get("clips") for run in runs for row in run.get("tracks") or []}
     tracks = results.get("data", {}).get("tracks") or 0
-    return (
-        bool(rows)
-        and all(row.get("clips") == 1 for row in rows)
-        and all(sum((run.get("clips") or {}).values()) <= tracks for run in runs)
-    )
+    return clips == {1} and all(sum((run.get("clips") or {}).values()) <= tracks for run in runs)
 
 
 def leaks_worth(splits: Mapping[str, Record]) -> list[float]:
@@ -195,26 +176,29 @@ def conclusions(runs: Sequence[Record]) -> dict[str, Any]:
         ``ema`` weights against ``train`` and ``held_out`` windows.
     """
     variants = list(dict.fromkeys(row["variant"] for row in runs))
-    reference = {row["seed"]: row for row in finished(runs, REFERENCE)}
-    found = []
-    for variant in variants:
+
+    def distances(variant: str, weights: str, windows: str) -> dict[str, float]:
         rows = finished(runs, variant)
-        for against in ("train", "held_out"):
-            ema = {row["seed"]: row["ema"][against][KERNEL] for row in rows}
-            pairs = {"last weights": {row["seed"]: row["last"][against][KERNEL] for row in rows}}
-            if variant != REFERENCE:
-                pairs[REFERENCE] = {s: r["ema"][against][KERNEL] for s, r in reference.items()}
-            for other, distances in pairs.items():
-                by_seed = {str(s): ema[s] - distances[s] for s in ema if s in distances}
-                found.append(
-                    {"variant": variant, "minus": other, "windows": against, "by_seed": by_seed}
-                    | {"better": sum(d < 0 for d in by_seed.values())}
-                    | {"mean": mean(by_seed.values()) if by_seed else None}
-                )
+        return {str(row["seed"]): row[weights][windows][KERNEL] for row in rows}
+
+    found = []
+    for variant, windows in product(variants, ("train", "held_out")):
+        others = {"last weights": (variant, "last")}
+        if variant != REFERENCE:
+            others[REFERENCE] = (REFERENCE, "ema")
+        for minus, of in others.items():
+            own, other = distances(variant, "ema", windows), distances(*of, windows)
+            by_seed = {seed: own[seed] - other[seed] for seed in own if seed in other}
+            better = sum(difference < 0 for difference in by_seed.values())
+            found.append(
+                {"variant": variant, "minus": minus, "windows": windows, "by_seed": by_seed}
+                | {"better": better, "mean": mean(by_seed.values()) if by_seed else None}
+            )
     means = {
-        variant: mean(row["ema"]["train"][KERNEL] for row in rows)
+        variant: mean(own.values())
         for variant in variants
-        if len(rows := finished(runs, variant)) == sum(row["variant"] == variant for row in runs)
+        if len(own := distances(variant, "ema", "train"))
+        == sum(row["variant"] == variant for row in runs)
     }
     return {"differences": found, "recommended": min(means, key=means.__getitem__, default=None)}
 

@@ -73,14 +73,10 @@ def paired_difference(
     _, member = np.unique(cluster, return_inverse=True)
     drawn = _draws(rng, np.full(RESAMPLES, member.max() + 1), member.max() + 1)
     weights = np.concatenate([np.ones((1, len(truth))), drawn[:, member]])
-    per_run = np.stack(
-        [
-            metric(truth, a, weights) - metric(truth, b, weights)
-            for a, b in zip(arm, against, strict=True)
-        ]
-    )  # (runs, 1 + resamples)
+    paired = zip(arm, against, strict=True)
+    per_run = np.stack([metric(truth, a, weights) - metric(truth, b, weights) for a, b in paired])
     shares = _run_shares(rng, np.zeros(len(arm)) if groups is None else groups)
-    resampled = (shares.T * per_run[:, 1:]).sum(0)
+    resampled = (shares.T * per_run[:, 1:]).sum(0)  # of (runs, 1 + resamples)
     low, high = np.nanpercentile(resampled, [2.5, 97.5])
     error = np.nanstd(resampled, ddof=1)
     return Difference(
@@ -165,8 +161,7 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> n
 
 def macro_f1(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean of F1 over the labels that have weight in ``truth``, → (b,)."""
-    total = np.zeros(len(weights))
-    present = np.zeros(len(weights))
+    total, present = np.zeros((2, len(weights)))
     for label in np.unique(truth):
         true, said = truth == label, predicted == label
         there = weights @ true > 0

@@ -127,7 +127,7 @@ def phase_shuffle(
 
 def draw_phases(
     key: PRNGKeyArray, layers: int, radius: int, count: int | None = None
-) -> Int[Array, "layers *n"]:
+) -> Int[Array, "depth ..."]:
     """A draw from {0 … 2 radius} for each layer, or for each of ``count`` clips in each layer.
 
     All of them at once: each draw of its own would be hundreds of instructions to compile.

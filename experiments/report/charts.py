@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
+from experiments.report.formats import spread
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -35,6 +37,11 @@ class Scale:
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= least * 0.999)
         first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
         return cls(low, high, tuple(float(i * step) for i in range(first, last + 1)))
+
+    @classmethod
+    def from_zero(cls, rows: Iterable[Row]) -> Scale:
+        """The axis from 0 that holds all that is drawn in ``rows``."""
+        return cls.around([0.0, *(x for r in rows for x in (r.mean, *r.dots, *(r.ends or ())))])
 
     def at(self, value: float) -> float:
         """Where ``value`` lies, in percent of the width; values beyond the axis at its end."""
@@ -70,6 +77,21 @@ class Row:
     kind: str = ""
     failed: str = ""
 
+    @classmethod
+    def of_runs(
+        cls, name: str, shares: Sequence[float], ends: Sequence[float] | None, **words: Any
+    ) -> Row:
+        """The mean of some runs' shares, and a dot for each where there are several."""
+        return cls(
+            name,
+            mean=float(np.mean(shares)) if shares else None,
+            ends=ends,
+            dots=shares if len(shares) > 1 else (),
+            number=f"{spread(shares)} %",
+            kind="arm",
+            **words,
+        )
+
     @property
     def grey(self) -> float | None:
         """``band`` where it can be drawn."""
@@ -79,18 +101,9 @@ class Row:
 def confusion(
     title: str, note: str, labels: Sequence[str], counts: Num[np.ndarray, "k k"]
 ) -> dict[str, Any]:
-    """A confusion matrix for the macro of that name.
+    """A confusion matrix for the macro of that name, with a note in small type.
 
-    Parameters
-    ----------
-    title, note : above it, the note in small type.
-    labels : (K,) names of the rows and columns.
-    counts : (K, K), or a sum of such counts over runs; rows are the truth.
-
-    Raises
-    ------
-    ValueError
-        Counts that are not of these labels.
+    The rows of ``counts`` are the truth; a ValueError where they are not of these labels.
     """
     if counts.shape != (len(labels), len(labels)):
         raise ValueError(f"{title}: counts {counts.shape} are not of {len(labels)} labels")

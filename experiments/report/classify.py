@@ -7,30 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from experiments import scores
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.curves import classifier_figures
 from experiments.report.formats import counted, percent, spread
-from experiments.report.kit import further, render
+from experiments.report.kit import render_results
 from experiments.report.sound import altered_rows
-from experiments.scores import (
-    METRICS,
-    Record,
-    average,
-    best_split,
-    chance,
-    comparable,
-    confusions,
-    interval,
-    is_right,
-    leaking,
-    leaks_worth,
-    noun,
-    runs_of,
-    tested_tracks,
-    values,
-    whole_tracks,
-)
-from features.splits import SIDES
+from experiments.scores import METRICS, Record, runs_of
+
+_MEASURES = {"track_accuracy": "track", "accuracy": "clip"}  # by what each counts
 
 
 def render_classification(
@@ -42,36 +27,29 @@ def render_classification(
     ----------
     results : content of ``results.json``; what is missing is left out of the page.
     heard : of `experiments.report.sound.altered_clips`, where training clips were altered.
-
-    Returns
-    -------
-    str
-        HTML with every picture and script inside; the same for the same arguments.
     """
-    splits, data = results.get("splits", {}), results.get("data", {})
-    labels, whole = data.get("labels", []), whole_tracks(results)
-    held, worth = best_split(splits), leaks_worth(splits)
-    return render(
+    whole, data = scores.whole_tracks(results), results.get("data", {})
+    splits = {
+        name: {**split, "leaks": bool(split.get("leaks")) and not whole}
+        for name, split in results.get("splits", {}).items()
+    }
+    held, worth = scores.best_split(splits), scores.leaks_worth(splits)
+    published = results.get("published") or {}
+    return render_results(
         "classify.html",
-        results=results,
-        further=further(results),
-        version=results.get("version", ""),
-        metrics=METRICS,
-        sides=SIDES,
-        noun=noun(labels),
-        chance=chance(labels),
-        published=results.get("published") or {},
-        comparable=comparable(results),
+        results,
+        published=published,
+        comparable=scores.comparable(results),
         whole=whole,
         held=_held(splits[held]) if held else None,
         held_name=held,
         errors=[str(split["error"]) for split in splits.values() if split.get("error")],
-        leaks=[] if whole else leaking(splits),
-        figures=_figures(splits, whole),
-        worth=float(np.mean(worth)) if worth and not whole else None,
-        drawn=_drawn(results, whole),
+        leaks=scores.leaking(splits),
+        figures=_figures(splits),
+        worth=float(np.mean(worth)) if worth else None,
+        drawn=_drawn(splits, published.get("accuracy")),
         rows=list(_rows(splits)),
-        matrices=_matrices(splits, labels),
+        matrices=list(_matrices(splits, data.get("labels", []))),
         classifiers=classifier_figures({f"{name} split": split for name, split in splits.items()}),
         tracks=_tracks(splits),
         altered=altered_rows(heard, data["sample_rate"]) if heard else [],
@@ -80,58 +58,47 @@ def render_classification(
 
 def _held(split: Record) -> dict[str, Any]:
     """What the headline is of: tracks, or clips where the split leaks."""
-    leaks = bool(split.get("leaks"))
-    metric, tracks = "accuracy" if leaks else "track_accuracy", tested_tracks(split)
+    metric = "accuracy" if split["leaks"] else "track_accuracy"
+    tracks = scores.tested_tracks(split)
     return {
-        "leaks": leaks,
-        "what": "clips" if leaks else "tracks",
-        "share": average(split, metric),
+        "what": f"{_MEASURES[metric]}s",
+        "share": scores.average(split, metric),
         "seeds": len(runs_of(split)),
         "tracks": tracks,
-        "interval": None if leaks else interval(split, metric, tracks),
+        "interval": None if split["leaks"] else scores.interval(split, metric, tracks),
     }
 
 
-def _figures(splits: Mapping[str, Record], whole: bool) -> list[tuple[str, str]]:
+def _figures(splits: Mapping[str, Record]) -> list[tuple[str, str]]:
     """What each split got right, and how much; of one that leaks by clip alone."""
     found = []
     for name, split in splits.items():
-        leaks = bool(split.get("leaks")) and not whole
-        for metric, what in (("track_accuracy", "tracks"), ("accuracy", "clips")):
-            if values(split, metric) and not (leaks and metric == "track_accuracy"):
-                about = f"of test {what} right, {name} split{', which leaks' * leaks}"
-                found.append((about, percent(average(split, metric))))
+        for metric, unit in _MEASURES.items():
+            if not (split["leaks"] and unit == "track"):
+                about = f"of test {unit}s right, {name} split{', which leaks' * split['leaks']}"
+                found.append((about, percent(scores.average(split, metric))))
     return found
 
 
-def _drawn(results: Record, whole: bool) -> tuple[list[Row], Scale]:
+def _drawn(splits: Mapping[str, Record], published: float | None) -> tuple[list[Row], Scale]:
     """A line for each split's accuracy by track and by clip, and for the published one."""
     rows = []
-    for name, split in results.get("splits", {}).items():
-        leaks = split.get("leaks") and not whole
-        for metric, what in (("track_accuracy", "by track"), ("accuracy", "by clip")):
-            if found := values(split, metric):
-                tracks = tested_tracks(split) if metric == "track_accuracy" else 0
-                note = f"{what}, too high: leaks" if leaks else what
-                rows.append(_row(f"{name} split", note, found, interval(split, metric, tracks)))
-    published = (results.get("published") or {}).get("accuracy")
+    for name, split in splits.items():
+        for metric, unit in _MEASURES.items():
+            if found := scores.values(split, metric):
+                tracks = scores.tested_tracks(split) if unit == "track" else 0
+                note = f"by {unit}{', too high: leaks' * split['leaks']}"
+                rows.append(
+                    _row(f"{name} split", note, found, scores.interval(split, metric, tracks))
+                )
     if published is not None:
         rows.append(_row("published", "see the note above", [published], None))
-    reach = [0.0, *(x for row in rows for x in (row.mean, *row.dots, *(row.ends or ())))]
-    return rows, Scale.around(reach)
+    return rows, Scale.from_zero(rows)
 
 
 def _row(name: str, note: str, found: list[float], ends: Sequence[float] | None) -> Row:
-    return Row(
-        name,
-        told=f"{name}, {note}: {spread(found)} percent",
-        note=note,
-        mean=float(np.mean(found)),
-        ends=ends,
-        dots=found if len(found) > 1 else (),
-        number=f"{spread(found)} %",
-        kind="arm",
-    )
+    told = f"{name}, {note}: {spread(found)} percent"
+    return Row.of_runs(name, found, ends, told=told, note=note)
 
 
 def _rows(splits: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
@@ -143,21 +110,20 @@ def _rows(splits: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
         for run in runs:
             yield row | {"run": run}
         if len(runs) > 1:
-            found = [values(split, metric) for metric in METRICS]
+            found = [scores.values(split, metric) for metric in METRICS]
             yield row | {"means": [f"{spread(x)} %" if x else "" for x in found]}
 
 
-def _matrices(splits: Mapping[str, Record], labels: Sequence[str]) -> list[dict[str, Any]]:
+def _matrices(splits: Mapping[str, Record], labels: Sequence[str]) -> Iterator[Record]:
     """By track and by clip; a leak's tracks are half in training, so of one by clip alone."""
-    found = []
     for name, split in splits.items():
-        leaks = bool(split.get("leaks"))
-        for key, what in (("track_confusion", "tracks"), ("confusion", "clips")):
-            if (sums := confusions(split, key)) and not (leaks and what == "tracks"):
+        for key, what in {"track_confusion": "tracks", "confusion": "clips"}.items():
+            if not (split["leaks"] and what == "tracks") and (
+                sums := scores.confusions(split, key)
+            ):
                 note = f"{what}, {counted(sums[1], 'seed')} together"
-                title = f"{name} split{', which leaks' * leaks}"
-                found.append(confusion(title, note, labels, sums[0]))
-    return found
+                title = f"{name} split{', which leaks' * split['leaks']}"
+                yield confusion(title, note, labels, sums[0])
 
 
 def _tracks(splits: Mapping[str, Record]) -> list[dict[str, Any]]:
@@ -165,7 +131,7 @@ def _tracks(splits: Mapping[str, Record]) -> list[dict[str, Any]]:
     found = []
     for name, split in splits.items():
         rows = [
-            {**row, "seed": run.get("seed", ""), "right": is_right(row)}
+            {**row, "seed": run.get("seed", ""), "right": bool(row.get("correct"))}
             for run in runs_of(split)
             for row in run.get("tracks") or []
         ]

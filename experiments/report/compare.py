@@ -4,29 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from experiments import scores
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.curves import classifier_figures, gan_figures
 from experiments.report.formats import counted, points, spread
-from experiments.report.kit import further, render
+from experiments.report.kit import render_results
 from experiments.report.sound import altered_rows, listening
-from experiments.scores import (
-    METRICS,
-    Record,
-    average,
-    beside,
-    chance,
-    confusions,
-    interval,
-    noun,
-    paired_seeds,
-    question,
-    runs_of,
-    values,
-)
-from features.splits import SIDES
+from experiments.scores import METRICS, Record, runs_of
 
 
 def render_report(
@@ -46,39 +34,33 @@ def render_report(
     gan_curves : for each label the lines of its GAN's ``metrics.jsonl``.
     augmented : of `experiments.report.sound.altered_clips`, where an arm trained on such.
 
-    Returns
-    -------
-    str
-        HTML with every picture, sound and script inside; the same for the same arguments.
-
     Raises
     ------
     ValueError
         For clips that hold NaN or Inf.
     """
     data, arms = results.get("data", {}), results.get("arms", {})
-    labels, found = data.get("labels", []), question(results)
+    tests, found = len(results.get("split", {}).get("test", ())), scores.question(results)
     arm = found["arm"] if found else "real+synthetic"
-    return render(
+    sums = {name: scores.confusions(record, "confusion") for name, record in arms.items()}
+    return render_results(
         "compare.html",
-        results=results,
-        further=further(results),
-        version=results.get("version", ""),
-        metrics=METRICS,
-        sides=SIDES,
-        noun=noun(labels),
+        results,
         question=found,
         subject=arms.get(arm, {}).get("subject") or f"what {arm} adds",
-        others=beside(results, found) if found else [],
-        seeds=paired_seeds(arms),
-        tests=_test_tracks(results),
+        others=scores.beside(results, found) if found else [],
+        seeds=scores.paired_seeds(arms),
+        tests=tests,
         runs=max((len(runs_of(record)) for record in arms.values()), default=0),
-        chance=chance(labels),
-        arms=_arms(results),
+        arms=_arms(arms, tests),
         table=[_scores(name, record) for name, record in arms.items()],
-        differences=_differences(results),
-        per_label=_per_label(results),
-        matrices=_matrices(arms, labels),
+        differences=_plots(results.get("differences", [])),
+        per_label=_plots(results.get("per_label", [])),
+        matrices=[
+            confusion(name, counted(of[1], "run"), data.get("labels", []), of[0])
+            for name, of in sums.items()
+            if of
+        ],
         classifiers=classifier_figures(arms),
         gans=gan_figures(gan_curves),
         heard=listening(clips, data["sample_rate"]) if clips else [],
@@ -86,81 +68,47 @@ def render_report(
     )
 
 
-def _test_tracks(results: Record) -> int:
-    return len(results.get("split", {}).get("test", ()))
-
-
-def _arms(results: Record) -> tuple[list[Row], Scale]:
+def _arms(arms: Mapping[str, Record], tests: int) -> tuple[list[Row], Scale]:
     """Track accuracy of each arm with its interval."""
-    rows, tracks, metric = [], _test_tracks(results), "track_accuracy"
-    for name, arm in results.get("arms", {}).items():
+    rows = []
+    for name, arm in arms.items():
         if not runs_of(arm):
             rows.append(Row(name, failed=f"failed: {arm.get('error', 'no run finished')}"))
             continue
-        dots = values(arm, metric)
-        rows.append(
-            Row(
-                name,
-                told=f"{name}: track accuracy {spread(dots)} percent",
-                mean=average(arm, metric),
-                ends=interval(arm, metric, tracks),
-                dots=dots,
-                number=f"{spread(dots)} %",
-                kind="arm",
-            )
-        )
-    return rows, Scale.around([0.0, *(x for row in rows for x in (*row.dots, *(row.ends or ())))])
+        shares = scores.values(arm, "track_accuracy")
+        ends = scores.interval(arm, "track_accuracy", tests)
+        told = f"{name}: track accuracy {spread(shares)} percent"
+        rows.append(Row.of_runs(name, shares, ends, told=told))
+    return rows, Scale.from_zero(rows)
 
 
 def _scores(name: str, arm: Record) -> list[str] | dict[str, str]:
     """The cells of an arm, or its name and why it has none."""
     if not runs_of(arm):
         return {"arm": name, "error": arm.get("error", "no run finished")}
-    cells = [spread(values(arm, metric)) for metric in METRICS]
-    return [name, *cells, spread(values(arm, "best_step"), unit=1), str(len(runs_of(arm)))]
+    cells = [spread(scores.values(arm, metric)) for metric in METRICS]
+    return [name, *cells, spread(scores.values(arm, "best_step"), unit=1), str(len(runs_of(arm)))]
 
 
-def _differences(results: Record) -> tuple[dict[str, list[Row]], Scale]:
-    """For each metric the differences between arms."""
-    differences = results.get("differences", [])
-    reach = [end for d in differences for end in (*d["ci95"], d["mean"], d.get("detectable"))]
-    plots: dict[str, list[Row]] = {}
+def _plots(differences: Sequence[Record]) -> tuple[dict[Any, list[Row]], Scale]:
+    """The differences of each metric; those that are of a label, by the arms."""
+    plots: dict[Any, list[Row]] = {}
     for d in differences:
-        number = f"{points(d['mean'])} ({_ends(d)})"
+        mean, ends = points(d["mean"]), " to ".join(map(points, d["ci95"]))
+        verdict = d.get("verdict", "")
+        kind = verdict if verdict in ("benefit", "harm") else ""
+        told = f"{mean} points, 95 % interval {ends}"
+        row = Row(d["arm"], told, mean=d["mean"], ends=d["ci95"], number=mean, kind=kind)
+        if "label" in d:
+            plots.setdefault((d["arm"], d["against"]), []).append(replace(row, name=d["label"]))
+            continue
         row = replace(
-            _difference(d, d["arm"], number),
+            row,
             note=f"against {d['against']}",
             band=d.get("detectable"),
-            verdict=d.get("verdict", ""),
+            number=f"{mean} ({ends})",
+            verdict=verdict,
         )
         plots.setdefault(METRICS.get(d["metric"], d["metric"]), []).append(row)
+    reach = [end for d in differences for end in (*d["ci95"], d["mean"], d.get("detectable"))]
     return plots, Scale.around(reach, symmetric=True)
-
-
-def _per_label(results: Record) -> tuple[dict[tuple[str, str], list[Row]], Scale]:
-    """For each pair of arms the differences in recall, label by label."""
-    found = results.get("per_label", [])
-    plots: dict[tuple[str, str], list[Row]] = {}
-    for d in found:
-        row = _difference(d, d["label"], points(d["mean"]))
-        plots.setdefault((d["arm"], d["against"]), []).append(row)
-    return plots, Scale.around([x for d in found for x in (*d["ci95"], d["mean"])], symmetric=True)
-
-
-def _difference(d: Record, name: str, number: str) -> Row:
-    told = f"{points(d['mean'])} points, 95 % interval {_ends(d)}"
-    kind = {"benefit": "benefit", "harm": "harm"}.get(d.get("verdict", ""), "")
-    return Row(name, told, mean=d["mean"], ends=d["ci95"], number=number, kind=kind)
-
-
-def _ends(difference: Record) -> str:
-    return " to ".join(map(points, difference["ci95"]))
-
-
-def _matrices(arms: Mapping[str, Record], labels: Sequence[str]) -> list[Record]:
-    found = {name: confusions(arm, "confusion") for name, arm in arms.items()}
-    return [
-        confusion(name, counted(sums[1], "run"), labels, sums[0])
-        for name, sums in found.items()
-        if sums
-    ]

@@ -25,6 +25,7 @@ Rows = Sequence[Mapping[str, float]]  # of a GAN's metrics.jsonl
 # Matplotlib knows no style sheets: it draws in these colours, and they are exchanged afterwards.
 _INK, _MUTED, _RULE = "#010203", "#010204", "#010205"
 _COLOURS = {"blue": "#010206", "orange": "#010207"}
+_DASHES = {"blue": "-", "orange": "--"}
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -41,6 +42,7 @@ _STYLE: dict[Any, Any] = {
     "ytick.color": _MUTED,
 }
 _POINTS = 120  # of a curve, at most
+_SIDES = {"train": "orange", "valid": "blue"}
 
 
 @dataclass(frozen=True)
@@ -49,57 +51,29 @@ class Curve:
 
     title: str
     terms: Mapping[str, str]
-    meaning: str = ""
     log: bool = False
     limits: tuple[float, float] | None = None
 
 
-GAN_CURVES = (
-    Curve(
-        "Critic's gap",
-        {"gan/critic_gap": ""},
-        "How much higher the critic rates real clips than generated ones: with the wgan-gp loss, "
-        "the Wasserstein distance that it finds. It shrinks as they become alike; when it grows "
-        "for good, the critic wins.",
-    ),
-    Curve(
-        "Penalty",
-        {"gan/penalty": ""},
-        "What holds the critic's slope. Small and steady is good; jumps mean a learning rate that "
-        "is too large.",
-    ),
-    Curve(
-        "Loudness (rms)",
-        {"gan/rms_real": "real clips", "gan/rms_fake": "generated clips"},
-        "Of a batch. The two should meet.",
-    ),
+GAN_CURVES = (  # train.html says how to read each
+    Curve("Critic's gap", {"gan/critic_gap": ""}),
+    Curve("Penalty", {"gan/penalty": ""}),
+    Curve("Loudness (rms)", {"gan/rms_real": "real clips", "gan/rms_fake": "generated clips"}),
     Curve(
         "Gradient norms",
         {"gan/critic_gradient_norm": "critic", "gan/generator_gradient_norm": "generator"},
-        "How strongly each player is pushed, on a logarithmic scale. Level is good; a generator "
-        "near zero learns nothing.",
         log=True,
     ),
-    Curve(
-        "Spread between clips",
-        {"gan/spread": ""},
-        "How much generated clips of one batch differ. Near zero all sound alike.",
-    ),
-    Curve(
-        "Augmentation probability",
-        {"gan/augment_probability": ""},
-        "How often clips are changed before the critic hears them. It rises where the critic "
-        "knows the training clips by heart.",
-        limits=(0.0, 1.0),
-    ),
-    Curve("Steps a second", {"gan/steps_per_second": ""}, "Generator steps, since the last start."),
+    Curve("Spread between clips", {"gan/spread": ""}),
+    Curve("Augmentation probability", {"gan/augment_probability": ""}, limits=(0.0, 1.0)),
+    Curve("Steps a second", {"gan/steps_per_second": ""}),
 )
 SHORT = GAN_CURVES[:3]  # what a comparison shows of its GANs
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve in blue or orange.
+    """A curve in blue, or in orange and dashed; None is a gap.
 
     ``mark`` is a step that gets a dot, ``errors`` the half height of a band around the values.
     """
@@ -107,7 +81,6 @@ class Line:
     steps: Sequence[float]
     values: Sequence[float | None]
     colour: str
-    dashed: bool = False
     faint: bool = False
     mark: float | None = None
     errors: Sequence[float | None] | None = None
@@ -121,8 +94,8 @@ class Panel:
     ----------
     title : above it.
     lines : what it draws.
-    key : what the line of a colour is; empty where it is the title.
     told : the picture in words; it tells the picture's inner ids from others on the page, too.
+    key : what the line of a colour is; empty where it is the title.
     limits : of its y axis, None to fit the lines.
     rule : a step that gets a dotted vertical line.
     log : a logarithmic scale, where all values are positive.
@@ -138,59 +111,72 @@ class Panel:
 
     @property
     def svg(self) -> Markup:
-        """The picture."""
-        return _drawn(self)
+        """The picture, inline."""
+        import matplotlib as mpl
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        with mpl.rc_context({**_STYLE, "svg.hashsalt": self.told}):
+            figure = Figure(figsize=(3.7, 1.6), layout="constrained")
+            FigureCanvasSVG(figure)
+            axis = figure.subplots()
+            for line in self.lines:
+                _draw(axis, line)
+            if self.rule is not None:
+                axis.axvline(self.rule, color=_MUTED, linestyle=":", linewidth=1.2)
+            axis.set_xlabel("step")
+            if self.limits:
+                axis.set_ylim(self.limits)
+            axis.margins(x=0.02)
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axis.yaxis.set_major_locator(MaxNLocator(4))
+            if self.log:
+                _logarithmic(axis, np.concatenate([np.array(x.values, float) for x in self.lines]))
+            axis.tick_params(which="both", length=0)
+            file = io.StringIO()
+            unnamed = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+            figure.savefig(file, format="svg", transparent=True, metadata=unnamed)
+        return _inline(file.getvalue(), self.told)
 
 
 def classifier_figures(arms: Mapping[str, Record]) -> list[dict[str, Any]]:
     """Loss and accuracy of each arm's runs, on scales that all arms share."""
-    histories = {
-        arm: [(run["history"], run.get("best_step")) for run in runs_of(record)
-              if run.get("history")]
-        for arm, record in arms.items()
-    }  # fmt: skip
-    losses = [
-        loss
-        for found in histories.values()
-        for history, _ in found
-        for side in ("train", "valid")
-        for loss in history.get(f"{side}_loss", [])
-        if loss is not None and np.isfinite(loss)
-    ]
-    limits = {"loss": (0.0, 1.05 * max(losses, default=1.0)), "accuracy": (0.0, 1.0)}
+    found = {arm: [r for r in runs_of(record) if r.get("history")] for arm, record in arms.items()}
+    histories = [run["history"] for runs in found.values() for run in runs]
+    sides = [history.get(f"{side}_loss", []) for history in histories for side in _SIDES]
+    losses = np.array([loss for values in sides for loss in values], float)
+    top = 1.05 * max(losses[np.isfinite(losses)], default=1.0)
     return [
         {
             "title": arm,
-            "note": counted(len(found), "run"),
+            "note": counted(len(runs), "run"),
             "panels": [
                 Panel(
                     what.capitalize(),
-                    _classifier_lines(found, what),
+                    _classifier_lines(runs, what),
                     f"{what.capitalize()} of {arm} over training steps",
                     {"blue": "validation", "orange": "training"},
-                    limits[what],
+                    limits,
                 )
-                for what in limits
+                for what, limits in {"loss": (0.0, top), "accuracy": (0.0, 1.0)}.items()
             ],
         }
-        for arm, found in histories.items()
-        if found
+        for arm, runs in found.items()
+        if runs
     ]
 
 
-def _classifier_lines(
-    histories: Sequence[tuple[Mapping[str, Any], int | None]], what: str
-) -> list[Line]:
-    faint = len(histories) > 1
+def _classifier_lines(runs: Sequence[Record], what: str) -> list[Line]:
     lines = []
-    for history, best in histories:
+    for run in runs:
+        history, faint = run["history"], len(runs) > 1
         steps = history.get("steps", [])
-        for side in ("train", "valid"):
+        for side, colour in _SIDES.items():
             values = history.get(f"{side}_{what}", [])
             if steps and len(values) == len(steps):
-                valid = side == "valid"
-                colour = "blue" if valid else "orange"
-                lines.append(Line(steps, values, colour, not valid, faint, best if valid else None))
+                mark = run.get("best_step") if side == "valid" else None
+                lines.append(Line(steps, values, colour, faint, mark))
     return lines
 
 
@@ -251,47 +237,12 @@ def _gan_line(rows: Rows, term: str, colour: str) -> Line:
         [row["gan/step"] for row in rows],
         [row[term] for row in rows],
         colour,
-        dashed=colour == "orange",
         mark=best["gan/step"] if best else None,
         errors=[row.get(f"{term}_error") for row in rows],
     )
 
 
 # --- drawing -------------------------------------------------------------------------------------
-
-
-def _drawn(panel: Panel) -> Markup:
-    """A panel as inline SVG."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": panel.told}):
-        figure = Figure(figsize=(3.7, 1.6), layout="constrained")
-        FigureCanvasSVG(figure)
-        axis = figure.subplots()
-        for line in panel.lines:
-            _draw(axis, line)
-        if panel.rule is not None:
-            axis.axvline(panel.rule, color=_MUTED, linestyle=":", linewidth=1.2)
-        axis.set_xlabel("step")
-        if panel.limits:
-            axis.set_ylim(panel.limits)
-        axis.margins(x=0.02)
-        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axis.yaxis.set_major_locator(MaxNLocator(4))
-        if panel.log:
-            _logarithmic(axis, np.concatenate([_numbers(x.values) for x in panel.lines]))
-        axis.tick_params(which="both", length=0)
-        file = io.StringIO()
-        unnamed = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(file, format="svg", transparent=True, metadata=unnamed)
-    return _inline(file.getvalue(), panel.told)
-
-
-def _numbers(values: Sequence[float | None]) -> np.ndarray:
-    return np.array([np.nan if v is None else v for v in values], float)
 
 
 def _logarithmic(axis: Any, values: np.ndarray) -> None:
@@ -310,8 +261,8 @@ def _logarithmic(axis: Any, values: np.ndarray) -> None:
 
 
 def _draw(axis: Any, line: Line) -> None:
-    values, steps = _numbers(line.values), np.asarray(line.steps, float)
-    errors = np.full(len(values), np.nan) if line.errors is None else _numbers(line.errors)
+    steps, values = np.asarray(line.steps, float), np.array(line.values, float)
+    errors = np.broadcast_to(np.array(line.errors, float), values.shape)  # NaN of None
     colour = _COLOURS[line.colour]
     for i in np.flatnonzero(steps == line.mark)[:1]:
         axis.plot(steps[i], values[i], "o", markersize=3.5, color=colour, zorder=3)
@@ -324,14 +275,8 @@ def _draw(axis: Any, line: Line) -> None:
     if np.isfinite(errors).any():
         band = values - errors, values + errors
         axis.fill_between(steps, *band, color=colour, alpha=0.2, linewidth=0)
-    axis.plot(
-        steps,
-        values,
-        color=colour,
-        linestyle="--" if line.dashed else "-",
-        linewidth=0.8 if line.faint else 1.5,
-        alpha=0.45 if line.faint else 1,
-    )
+    style = {"linewidth": 0.8, "alpha": 0.45} if line.faint else {"linewidth": 1.5, "alpha": 1}
+    axis.plot(steps, values, color=colour, linestyle=_DASHES[line.colour], **style)
 
 
 def _inline(svg: str, told: str) -> Markup:

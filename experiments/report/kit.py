@@ -1,7 +1,8 @@
 """Pages from templates: everything that goes into one is escaped, and what is missing is an error.
 
 A page is a template in ``templates/`` and a function that gives it plain values; ``base.html``
-has the frame with style and script, ``macros.html`` the parts that pages share.
+has the frame with style and script, ``macros.html`` the parts that pages share. It is one file of
+HTML with every picture, sound and script inside, the same for the same values.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from importlib import metadata
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_eval_context
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
+from experiments import scores
 from experiments.report import formats
 from experiments.report.timeline import category_colours
 from features.display import spectrogram_colours
 from features.registry import Registry
+from features.splits import SIDES
 
 
 def render(template: str, **values: Any) -> str:
@@ -38,9 +42,26 @@ FIGURES: Registry[Callable[[Mapping[str, Any]], str]] = Registry(
 )
 
 
-def further(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:
-    """The parts of a page that `FIGURES` draws."""
-    return [(title, Markup(figure(results))) for title, figure in FIGURES.items()]
+def render_results(template: str, results: scores.Record, **values: Any) -> str:
+    """The page of a comparison or a classification, with what both of them show.
+
+    Parameters
+    ----------
+    results : content of ``results.json``; what is missing is left out of the page.
+    values : what the page's own parts show.
+    """
+    labels = results.get("data", {}).get("labels", [])
+    return render(
+        template,
+        results=results,
+        further=[(title, Markup(figure(results))) for title, figure in FIGURES.items()],
+        version=results.get("version", ""),
+        metrics=scores.METRICS,
+        sides=SIDES,
+        noun=scores.noun(labels),
+        chance=scores.chance(labels),
+        **values,
+    )
 
 
 def part(template: str, macro: str, *values: Any, **options: Any) -> str:
@@ -65,10 +86,9 @@ def _environment() -> Environment:
                  "counted", "joined", "capital"):  # fmt: skip
         environment.filters[name] = getattr(formats, name)
     environment.filters |= {"plain": _plain, "cell": _cell}
-    environment.globals |= {
-        "category_colours": category_colours,
-        "spectrogram_colours": spectrogram_colours,
-    }
+    environment.globals["version"] = metadata.version("wavegan")
+    for function in (category_colours, spectrogram_colours):
+        environment.globals[function.__name__] = function
     return environment
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -29,17 +28,11 @@ def render_predictions(prediction: Record) -> str:
         (K,), ``times`` (n,) in seconds, ``clip_seconds`` and ``over_time`` (n, K), and ``label``
         and ``correct`` where the truth is known) and ``refused`` (each with ``file`` and
         ``reason``).
-
-    Returns
-    -------
-    str
-        HTML with every picture and script inside; the same for the same arguments.
     """
     files, labels = prediction.get("files", []), prediction.get("labels", [])
     found = Counter(str(file["predicted"]) for file in files).most_common()
     return render(
         "predict.html",
-        version=metadata.version("wavegan"),
         run=str(prediction.get("run", "")),
         labels=labels,
         refused=prediction.get("refused", []),
@@ -80,29 +73,28 @@ def _file(file: Record, labels: Sequence[str]) -> dict[str, Any]:
     timeline, ranked = Timeline.of(file), _ranked(file)
     seconds = file.get("seconds")
     heard = file.get("heard_seconds", seconds)
+    strips = []
+    for column, share in ranked[:_SHOWN]:
+        values, name = 100 * timeline.probabilities[:, column], labels[column]
+        strips.append(
+            {
+                "name": name,
+                "told": f"{name}: from {values.min():.0f} to {values.max():.0f} percent",
+                "answer": name == file["predicted"],
+                "share": share,
+                "colour": colour(column),
+                "paths": strip(timeline, column),
+            }
+        )
     return {
         **file,
         "name": PurePath(file["file"]).name,
-        "length": _length(seconds),
-        "heard": None if heard == seconds else _length(heard),
+        "length": "length unknown" if seconds is None else duration(seconds, 1),
+        "heard": None if heard in (None, seconds) else duration(heard, 1),
         "clips": len(file["over_time"]),
-        "strips": [_strip(timeline, file, labels, *place) for place in ranked[:_SHOWN]],
+        "strips": strips,
         "ruler": timeline.ruler,
         "rest": [(labels[column], share) for column, share in ranked[_SHOWN:]],
-    }
-
-
-def _strip(
-    timeline: Timeline, file: Record, labels: Sequence[str], column: int, share: float
-) -> Mapping[str, Any]:
-    values = 100 * timeline.probabilities[:, column]
-    return {
-        "name": labels[column],
-        "told": f"{labels[column]}: from {values.min():.0f} to {values.max():.0f} percent",
-        "answer": labels[column] == file["predicted"],
-        "share": share,
-        "colour": colour(column),
-        "paths": strip(timeline, column),
     }
 
 
@@ -110,7 +102,3 @@ def _ranked(file: Record) -> list[tuple[int, float]]:
     """Columns and mean probabilities, the most probable first."""
     shares = np.asarray(file["probabilities"], float)
     return [(int(column), float(shares[column])) for column in np.argsort(-shares, kind="stable")]
-
-
-def _length(seconds: float | None) -> str:
-    return "length unknown" if seconds is None else duration(seconds, 1)

@@ -6,29 +6,61 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.report.formats import duration
-from experiments.report.terminal import print_classification, print_comparison
+from experiments.report.formats import duration, percent, points
+from experiments.report.terminal import print_table, safe, text_table
+from experiments.scores import METRICS, Record, average, leaking, runs_of
 
 if TYPE_CHECKING:
     from experiments.commands.generate import Written
     from experiments.recipes import Recipe
 
 
-def compare(results: Mapping[str, Any], out: Path) -> None:
-    """The table of the arms, the verdicts, and where the page is."""
+def compare(results: Record, out: Path) -> None:
+    """The arms of a comparison, its differences, how long it took, and where the page is."""
     print()
-    print_comparison(results)
+    _print_scores("arm", results["arms"])
+    rows = [
+        (
+            f"{d['arm']} against {d['against']}",
+            METRICS.get(d["metric"], d["metric"]),
+            points(d["mean"]),
+            " to ".join(map(points, d["ci95"])),
+            d["verdict"],
+        )
+        for d in results["differences"]
+    ]
+    if rows:
+        heads = ("difference", "of", "points", "95 % interval", "verdict")
+        print_table(text_table(heads, rows, words=(1, 4)))
+    print(f"this session took {duration(results['environment']['session_seconds'])}")
     _print_page(out)
 
 
-def classify(results: Mapping[str, Any] | str, out: Path) -> None:
-    """The table of the splits, or of several recipes, which is text already."""
+def classify(results: Record | str, out: Path) -> None:
+    """The splits, which of them leak, and what was published; a table of recipes is text."""
     if isinstance(results, str):
         print(results)
     else:
         print()
-        print_classification(results)
+        _print_scores("split", results["splits"])
+        for name in leaking(results["splits"]):
+            print(safe(f"the {name} split leaks: clips of a track on both sides"))
+        published = results["published"]
+        if published["accuracy"] is not None:
+            print(safe(f"published: {percent(published['accuracy'], 2)}; {published['note']}"))
     _print_page(out)
+
+
+def _print_scores(what: str, records: Mapping[str, Record]) -> None:
+    """Runs and means of arms or splits, and why some have none."""
+    rows = [
+        (name, str(len(runs_of(record))), *(percent(average(record, m)) for m in METRICS))
+        for name, record in records.items()
+    ]
+    print_table(text_table((what, "runs", *METRICS.values()), rows))
+    for name, record in records.items():
+        if not runs_of(record):
+            print(safe(f"{name} failed: {record.get('error', 'no run finished')}"))
 
 
 def _print_page(out: Path) -> None:
@@ -56,8 +88,8 @@ def interpolate(written: Written, out: Path | None) -> None:
 
 def predict(result: Mapping[str, Any], out: Path) -> None:
     """A line a file; where the folders name the classes, the share that is right."""
-    lines, labelled = [], any("correct" in found for found in result["files"])
-    for found in result["files"]:
+    files, labelled = result["files"], any("correct" in found for found in result["files"])
+    for found in files:
         notes = []
         if labelled:
             notes.append("right" if found["correct"] else f"wrong: {found['label']}")
@@ -66,26 +98,27 @@ def predict(result: Mapping[str, Any], out: Path) -> None:
         if rate := found["resampled_from"]:
             notes.append(f"resampled from {rate} to {found['sample_rate']} Hz")
         note = f"  ({', '.join(notes)})" if notes else ""
-        lines.append(f"{found['confidence']:6.1%}  {found['predicted']:<12}  {found['file']}{note}")
-    lines += [f"refused  {refused['file']}: {refused['reason']}" for refused in result["refused"]]
+        print(f"{found['confidence']:6.1%}  {found['predicted']:<12}  {found['file']}{note}")
+    for refused in result["refused"]:
+        print(f"refused  {refused['file']}: {refused['reason']}")
     if labelled:
-        fresh = [found for found in result["files"] if not found["trained_on"]]
-        known, right = len(result["files"]) - len(fresh), sum(found["correct"] for found in fresh)
+        fresh = [found["correct"] for found in files if not found["trained_on"]]
+        known, right = len(files) - len(fresh), sum(fresh)
         share = f" ({right / len(fresh):.1%})" if fresh else ""
         beside = f"; {known} more it was trained on do not count" if known else ""
-        lines.append(f"{right} of {len(fresh)} right{share}{beside}")
-    pages = f"pictures: {out / 'predictions.html'}, table: {out / 'predictions.csv'}"
-    print("\n".join([*lines, "", pages]))
+        print(f"{right} of {len(fresh)} right{share}{beside}")
+    print(f"\npictures: {out / 'predictions.html'}, table: {out / 'predictions.csv'}")
 
 
 def search(result: Mapping[str, Any], out: Path) -> None:
     """What the best trial had."""
     best, trials = result["best"], result["trials"]
     finished = sum("valid_loss" in trial for trial in trials)
-    lines = [f"{len(trials)} trials, {finished} of them to the end; the best:"]
-    lines += [f"  {name:<16}{value}" for name, value in {**best["options"], **best["fit"]}.items()]
-    score = f"  validation loss {best['valid_loss']:.3f}, accuracy {best['valid_accuracy']:.1%}"
-    print("\n".join([*lines, score, "", f"record: {out / 'search.json'}"]))
+    print(f"{len(trials)} trials, {finished} of them to the end; the best:")
+    for name, value in {**best["options"], **best["fit"]}.items():
+        print(f"  {name:<16}{value}")
+    print(f"  validation loss {best['valid_loss']:.3f}, accuracy {best['valid_accuracy']:.1%}")
+    print(f"\nrecord: {out / 'search.json'}")
 
 
 def study(results: Mapping[str, Any], out: Path) -> None:
@@ -97,12 +130,11 @@ def study(results: Mapping[str, Any], out: Path) -> None:
 
 def recipes(found: Mapping[str, Recipe]) -> None:
     """A line a recipe."""
-    lines = [f"{'recipe':<20}{'published':>10}  what it is"]
+    print(f"{'recipe':<20}{'published':>10}  what it is")
     for name, recipe in found.items():
         figure = "-" if recipe.published is None else f"{recipe.published:.4f}"
-        lines.append(f"{name:<20}{figure:>10}  {recipe.about}")
-    ending = "`wavegan recipes NAME` shows one in full, its command with it."
-    print("\n".join([*lines, "", ending]))
+        print(f"{name:<20}{figure:>10}  {recipe.about}")
+    print("\n`wavegan recipes NAME` shows one in full, its command with it.")
 
 
 def recipe(one: Recipe) -> None:

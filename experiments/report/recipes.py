@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
@@ -14,11 +13,17 @@ from experiments.report.kit import render
 from experiments.report.terminal import plain_table, text_table
 from experiments.scores import Record, comparable, leaks_worth, runs_of, values, whole_tracks
 
-_HEADS = ("recipe", "published", "chunk split, by clip", "track split, by clip",
-          "track split, by track", "leak, points", "steps", "epochs", "seconds")  # fmt: skip
-_NARROW = ("recipe", "published", "chunk, clip", "track, clip", "track, track", "leak", "steps",
-           "epochs", "seconds")  # fmt: skip
-_LEAK = 5  # its column
+_HEADS = {  # and what they are on a terminal
+    "recipe": "recipe",
+    "published": "published",
+    "chunk split, by clip": "chunk, clip",
+    "track split, by clip": "track, clip",
+    "track split, by track": "track, track",
+    "leak, points": "leak",
+    "steps": "steps",
+    "epochs": "epochs",
+    "seconds": "seconds",
+}
 _NO_LEAK = "none: a clip is a whole track"
 _WIDTH = 100  # of the notes below the terminal's table
 
@@ -30,16 +35,15 @@ def recipe_table_text(results: Sequence[Record]) -> str:
     ----------
     results : the ``results.json`` of each recipe; one that failed has ``recipe`` and ``error``.
     """
-    shown, table, lines = _table(results), text_table(_NARROW), [""]
+    shown, lines = _table(results), [""]
+    rows = [[cell.replace("a clip is a ", "") for cell in row["cells"]] for row in shown["rows"]]
     width = max([len(row["name"]) for row in shown["rows"]], default=0)
     for row in shown["rows"]:
-        table.add_row(*(cell.replace(_NO_LEAK, "none: whole track") for cell in row["cells"]))
         if row["note"]:
-            indent = " " * (width + 2)
-            name = row["name"].ljust(width)
-            lines += textwrap.wrap(f"{name}  {row['note']}", _WIDTH, subsequent_indent=indent)
+            note = f"{row['name'].ljust(width)}  {row['note']}"
+            lines += textwrap.wrap(note, _WIDTH, subsequent_indent=" " * (width + 2))
     lines += ["", *textwrap.wrap(shown["caption"], _WIDTH), ""]
-    return "\n".join([plain_table(table), *lines])
+    return "\n".join([plain_table(text_table(list(_HEADS.values()), rows)), *lines])
 
 
 def recipe_table_markdown(results: Sequence[Record]) -> str:
@@ -49,79 +53,50 @@ def recipe_table_markdown(results: Sequence[Record]) -> str:
 
 def render_recipe_table(results: Sequence[Record]) -> str:
     """The table as a page of its own; ``results`` as for `recipe_table_text`."""
-    worths = [mean(w) for r in results if (w := leaks_worth(_splits(r))) and not whole_tracks(r)]
-    return render(
-        "recipes.html",
-        **_table(results),
-        worths=worths,
-        worth=mean(worths) if worths else None,
-        version=metadata.version("wavegan"),
-    )
+    found = [leaks_worth(r.get("splits") or {}) for r in results if not whole_tracks(r)]
+    worths = [mean(worth) for worth in found if worth]
+    table = _table(results)
+    return render("recipes.html", **table, worths=worths, worth=mean(worths) if worths else None)
 
 
 def _table(results: Sequence[Record]) -> dict[str, Any]:
     """The table's values; recipes come in their own order, unknown ones last."""
     order = {name: i for i, name in enumerate(RECIPES)}
-    ordered = sorted(results, key=lambda result: order.get(_name(result), len(order)))
-    rows = []
-    for result in ordered:
-        error, comment = _error(result), comparable(result)
-        rows.append(
-            {
-                "name": _name(result),
-                "cells": _cells(result),
-                "error": error,
-                "comparable": comment,
-                "note": "; ".join(filter(None, [error and f"failed: {error}", comment])),
-            }
-        )
-    data = _data(ordered)
-    caption = _caption(ordered, data)
-    return {"heads": _HEADS, "rows": rows, "data": data, "caption": caption, "leak": _LEAK,
-            "no_leak": _NO_LEAK}  # fmt: skip
+    results = sorted(results, key=lambda result: order.get(result.get("recipe", "?"), len(order)))
+    rows = [_row(result) for result in results]
+    names = {str(r["data"]["name"]): None for r in results if r.get("data", {}).get("name")}
+    data = joined(names) if names else "unnamed data"
+    return {"heads": list(_HEADS), "rows": rows, "data": data, "caption": _caption(results, data)}
 
 
-def _cells(result: Record) -> tuple[str, ...]:
-    """A row of the table."""
-    splits = _splits(result)
-    leak = _leak(splits)
+def _row(result: Record) -> dict[str, Any]:
+    """The cells of a recipe, why it failed, and what its published figure is worth."""
+    name, splits = str(result.get("recipe", "?")), result.get("splits") or {}
+    runs = [run for split in splits.values() for run in runs_of(split)]
+    reasons = [str(result["error"])] if result.get("error") else []
+    reasons += [
+        f"{of} split: {split.get('error', 'no run finished')}"
+        for of, split in splits.items()
+        if not runs_of(split)
+    ]
+    error = "; ".join(reasons) if reasons or splits else "no split ran"
+    leak, shown = _leak(leaks_worth(splits)), splits
     if whole_tracks(result):
-        leak, splits = _NO_LEAK, {"chunk": splits.get("track", {}), **splits}
-    runs = [run for split in _splits(result).values() for run in runs_of(split)]
-    epochs = [number for run in runs if (number := _epochs(result, run))]
-    return (
-        _name(result),
+        leak, shown = _NO_LEAK, {"chunk": splits.get("track", {}), **splits}
+    cells = [
+        name,
         percent((result.get("published") or {}).get("accuracy"), 2) or "none",
-        _spread(splits.get("chunk"), "accuracy"),
-        _spread(splits.get("track"), "accuracy"),
-        _spread(splits.get("track"), "track_accuracy"),
+        _spread(shown.get("chunk"), "accuracy"),
+        _spread(shown.get("track"), "accuracy"),
+        _spread(shown.get("track"), "track_accuracy"),
         leak,
         _mean(runs, "steps"),
-        f"{mean(epochs):,.3g}{_shortened(result)}" if epochs else "",
+        _epochs(name, result, runs),
         _mean(runs, "seconds"),
-    )
-
-
-def _mean(runs: Sequence[Record], what: str) -> str:
-    found = [run[what] for run in runs if run.get(what) is not None]
-    return whole(mean(found)) if found else ""
-
-
-def _shortened(result: Record) -> str:
-    """Of how many, where fewer epochs were asked for than the recipe has."""
-    asked = result.get("config", {}).get("recipe", {}).get("fit", {}).get("epochs")
-    recipe = RECIPES.get(_name(result))
-    own = recipe.fit.epochs if recipe else None
-    return f" of {own}" if asked and own and asked < own else ""
-
-
-def _epochs(result: Record, run: Record) -> float | None:
-    """How often a run has passed over its training clips."""
-    batch_size = result.get("config", {}).get("recipe", {}).get("fit", {}).get("batch_size")
-    clips = (run.get("clips") or {}).get("train")
-    if not batch_size or not clips or run.get("steps") is None:
-        return None
-    return run["steps"] / -(-clips // batch_size)
+    ]
+    note = "; ".join(filter(None, [error and f"failed: {error}", comparable(result)]))
+    return {"name": name, "cells": cells, "error": error, "note": note,
+            "comparable": comparable(result)}  # fmt: skip
 
 
 def _spread(split: Record | None, metric: str) -> str:
@@ -131,30 +106,37 @@ def _spread(split: Record | None, metric: str) -> str:
     return spread(found) if found else "failed"
 
 
-def _leak(splits: Mapping[str, Record]) -> str:
-    if not (worth := leaks_worth(splits)):
+def _leak(worth: Sequence[float]) -> str:
+    if not worth:
         return ""
-    text = points(mean(worth))
-    return f"{text} ± {spread(worth).split(' ± ')[1]}" if len(worth) > 1 else text
+    _, sign, deviation = spread(worth).partition(" ± ")
+    return points(mean(worth)) + sign + deviation
 
 
-def _error(result: Record) -> str:
-    """The reasons of what failed, empty where nothing did."""
-    splits = _splits(result)
-    reasons = [str(result["error"])] if result.get("error") else []
-    for name, split in splits.items():
-        if not runs_of(split):
-            reasons.append(f"{name} split: {split.get('error', 'no run finished')}")
-    return "; ".join(reasons) if reasons or splits else "no split ran"
+def _mean(runs: Sequence[Record], what: str) -> str:
+    found = values({"runs": runs}, what)
+    return whole(mean(found)) if found else ""
 
 
-def _caption(ordered: Sequence[Record], data: str) -> str:
-    counts = {len(runs_of(split)) for result in ordered for split in _splits(result).values()} - {0}
-    seeds = (
-        f"{joined(map(str, sorted(counts)))} seed{'s' * (counts != {1})}" if counts else "0 seeds"
-    )
-    tracks = {result.get("data", {}).get("tracks") for result in ordered} - {None}
-    machines = {result.get("environment", {}).get("hardware") for result in ordered} - {None}
+def _epochs(name: str, result: Record, runs: Sequence[Record]) -> str:
+    """How often a run passes over its training clips; of how many, where fewer were asked for."""
+    fit = result.get("config", {}).get("recipe", {}).get("fit", {})
+    asked, size = fit.get("epochs"), fit.get("batch_size")
+    clips = [(run.get("clips") or {}).get("train") for run in runs]
+    known = [(run, n) for run, n in zip(runs, clips, strict=True) if n and run.get("steps")]
+    if not size or not known:
+        return ""
+    passed = mean(run["steps"] / -(-count // size) for run, count in known)
+    own = RECIPES[name].fit.epochs if name in RECIPES else None
+    return f"{passed:,.3g}" + (f" of {own}" if asked and own and asked < own else "")
+
+
+def _caption(results: Sequence[Record], data: str) -> str:
+    splits = [split for result in results for split in (result.get("splits") or {}).values()]
+    counts = sorted({len(runs_of(split)) for split in splits} - {0}) or [0]
+    seeds = f"{joined(map(str, counts))} seed{'s' * (counts != [1])}"
+    tracks = {result.get("data", {}).get("tracks") for result in results} - {None}
+    machines = {result.get("environment", {}).get("hardware") for result in results} - {None}
     music = data + (f", {' or '.join(map(str, sorted(tracks)))} tracks" if tracks else "")
     return (
         f"Data: {music}. Percent, mean ± standard deviation over {seeds}. The chunk split leaks: "
@@ -163,16 +145,3 @@ def _caption(ordered: Sequence[Record], data: str) -> str:
         "figures come from their authors' own data. Steps, epochs and seconds are of one training"
         + (f", on {joined(sorted(machines))}." if machines else ".")
     )
-
-
-def _data(ordered: Sequence[Record]) -> str:
-    names = dict.fromkeys(str(r["data"]["name"]) for r in ordered if r.get("data", {}).get("name"))
-    return joined(names) if names else "unnamed data"
-
-
-def _name(result: Record) -> str:
-    return str(result.get("recipe", "?"))
-
-
-def _splits(result: Record) -> Mapping[str, Record]:
-    return result.get("splits") or {}

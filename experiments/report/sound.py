@@ -45,26 +45,21 @@ def clip_rows(rows: Sequence[ClipRow], sample_rate: int) -> list[dict[str, Any]]
     for row in rows:
         if not np.isfinite(row.audio).all():
             raise ValueError(f"{row.all_of}: some hold NaN or Inf, which have no sound")
+    found = []
     pictures = spectrograms([row.audio for row in rows], sample_rate)
-    return [
-        {
-            "title": row.title,
-            "kind": row.kind,
-            "all_of": row.all_of,
-            "clips": [
-                {
-                    "name": name,
-                    "caption": caption,
-                    "picture": uri("image/png", png),
-                    "sound": uri("audio/flac", sound_file(clip, sample_rate, "FLAC")),
-                }
-                for name, clip, png, caption in zip(
-                    row.names, row.audio, pngs, row.captions or [""] * len(row.names), strict=True
-                )
-            ],
-        }
-        for row, pngs in zip(rows, pictures, strict=True)
-    ]
+    for row, pngs in zip(rows, pictures, strict=True):
+        captions = row.captions or [""] * len(row.names)
+        clips = [
+            {
+                "name": name,
+                "caption": caption,
+                "picture": uri("image/png", png),
+                "sound": uri("audio/flac", sound_file(clip, sample_rate, "FLAC")),
+            }
+            for name, caption, clip, png in zip(row.names, captions, row.audio, pngs, strict=True)
+        ]
+        found.append({"title": row.title, "kind": row.kind, "all_of": row.all_of, "clips": clips})
+    return found
 
 
 def listening(
@@ -80,17 +75,12 @@ def listening(
     """
     found = []
     for label, kinds in clips.items():
-        rows = [
-            ClipRow(
-                kind.capitalize(),
-                kind,
-                kinds[kind],
-                [f"{kind} {label} clip {i + 1}" for i in range(len(kinds[kind]))],
-                f"all {kind} clips of {label}",
-            )
-            for kind in ("real", "generated")
-            if len(kinds.get(kind, ()))
-        ]
+        rows = []
+        for kind in ("real", "generated"):
+            if count := len(kinds.get(kind, ())):
+                names = [f"{kind} {label} clip {i + 1}" for i in range(count)]
+                every = f"all {kind} clips of {label}"
+                rows.append(ClipRow(kind.capitalize(), kind, kinds[kind], names, every))
         found.append({"label": label, "rows": clip_rows(rows, sample_rate)})
     return found
 
@@ -102,9 +92,7 @@ def altered_clips(
     *,
     titles: Sequence[str],
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Clips as they are, and with each alteration that ``augmentation`` names.
-
-    Each alteration is alone, and the strongest of its range.
+    """Clips as they are, and with each alteration of ``augmentation`` alone, at its strongest.
 
     Parameters
     ----------
@@ -128,15 +116,9 @@ def altered_rows(
     altered: Mapping[str, Mapping[str, np.ndarray]], sample_rate: int
 ) -> list[dict[str, Any]]:
     """A row for each clip of `altered_clips`."""
-    rows = [
-        ClipRow(
-            title,
-            "real",
-            np.stack(list(versions.values())),
-            [f"{title}, {words}" for words in versions],
-            f"all versions of {title}",
-            list(versions),
-        )
-        for title, versions in altered.items()
-    ]
+    rows = []
+    for title, versions in altered.items():
+        audio, names = np.stack(list(versions.values())), [f"{title}, {x}" for x in versions]
+        every = f"all versions of {title}"
+        rows.append(ClipRow(title, "real", audio, names, every, list(versions)))
     return clip_rows(rows, sample_rate)

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments.scores import Record, runs_of
 from features.storage import replacing
 
-_TRACK = ("track", "label", "predicted", "confidence", "correct")
+_TRACK = ("split", "seed", "track", "label", "predicted", "confidence", "correct")
+# In Hz the rate that a file was resampled from, if it was; the reason where it was refused.
 _FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "label", "predicted",
          "confidence", "correct", "refused")  # fmt: skip
 
 
 def write_tracks_csv(path: str | Path, results: Record) -> None:
-    """Write how each test track was classified: a row a split, seed and track.
+    """Write how `wavegan classify` classified each test track: a row a split, seed and track.
 
-    Parameters
-    ----------
-    path : of the file, UTF-8.
-    results : content of the ``results.json`` of ``wavegan classify``.
-
-    Notes
-    -----
-    The columns are split, seed, track, label, predicted, confidence, correct, and then the
-    probability of each label under ``p_`` and its name.
+    ``results`` is the content of its ``results.json``. After the columns of `_TRACK` comes the
+    probability of each label, under ``p_`` and its name.
     """
     rows = (
         {**row, "split": name, "seed": run.get("seed")}
@@ -34,23 +27,15 @@ def write_tracks_csv(path: str | Path, results: Record) -> None:
         for run in runs_of(split)
         for row in run.get("tracks") or []
     )
-    _write(path, ("split", "seed", *_TRACK), results.get("data", {}).get("labels", []), rows)
+    _write(path, _TRACK, results.get("data", {}).get("labels", []), rows)
 
 
 def write_predictions_csv(path: str | Path, prediction: Record) -> None:
     """Write what `wavegan predict` heard: a row a file, those that it refused last.
 
-    Parameters
-    ----------
-    path : of the file, UTF-8.
-    prediction : as for `experiments.report.predict.render_predictions`.
-
-    Notes
-    -----
-    The columns are file, seconds, sample_rate, resampled_from (Hz, empty where it was not),
-    trained_on (whether the file is one that the classifier was trained on), label (empty where it
-    is not known), predicted, confidence, correct, refused (why, empty where it was not), and then
-    the probability of each label under ``p_`` and its name.
+    ``prediction`` is as for `experiments.report.predict.render_predictions`. After the columns of
+    `_FILE`, of which those not known are empty, comes the probability of each label, under ``p_``
+    and its name.
     """
     refused = ({"file": r["file"], "refused": r["reason"]} for r in prediction.get("refused", []))
     rows = [*prediction.get("files", []), *refused]
@@ -58,12 +43,8 @@ def write_predictions_csv(path: str | Path, prediction: Record) -> None:
 
 
 def _write(
-    path: str | Path,
-    columns: Sequence[str],
-    labels: Sequence[str],
-    rows: Iterable[Mapping[str, Any]],
+    path: str | Path, columns: Sequence[str], labels: Sequence[str], rows: Iterable[Record]
 ) -> None:
-    """Write the ``columns`` of ``rows``, and their ``probabilities`` of the labels."""
     shares = [f"p_{label}" for label in labels]
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(

@@ -6,18 +6,17 @@ import math
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from io import StringIO
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.report.formats import duration, percent, points
-from experiments.scores import METRICS, Record, average, leaking, runs_of
+from experiments.report.formats import duration
 
 _PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
 _BAR = 20  # columns of the bar
@@ -46,19 +45,14 @@ class Progress:
     def say(self, text: str) -> None:
         """A line that stays."""
         if not self.quiet:
-            self._line(_safe(text, keep="\n\t"))
+            self._line(safe(text, keep="\n\t"))
 
-    def compiling(self, task: str, done: int = 0, total: int = 0, unit: str = "step") -> None:
-        """``task`` compiles, until its first `update`.
-
-        Parameters
-        ----------
-        done, total : where it goes on, if some is done already; 0 where it begins anew.
-        """
+    def compiling(self, task: str, done: int = 0, total: int = 0) -> None:
+        """``task`` compiles until its first `update`; where ``done`` steps are, it goes on."""
         if self.quiet:
             return
         if done:
-            self.say(f"{task}  going on at {unit} {done:,} of {total:,}")
+            self.say(f"{task}  going on at step {done:,} of {total:,}")
         self._write(f"{task}  compiling …", done / max(total, 1))
         self._task = ""  # the rate is that of what comes afterwards
 
@@ -89,12 +83,12 @@ class Progress:
     def _write(self, text: str, share: float) -> None:
         """The line of the moment, beside a bar of which ``share`` is full."""
         if not self._terminal:
-            self._line(_safe(text))
+            self._line(safe(text))
             return
         console = Console(file=self.stream, force_jupyter=False)  # as wide as it is now
         full, rest = "#-" if console.options.ascii_only else "━╌"
         filled = round(_BAR * min(share, 1.0))
-        line = Text(f"{full * filled}{rest * (_BAR - filled)} {_safe(text)}")
+        line = Text(f"{full * filled}{rest * (_BAR - filled)} {safe(text)}")
         line.truncate(console.width - 1, overflow="ellipsis")  # a full line would be broken
         print(f"{_ERASE}{line.plain}", end="", file=self.stream, flush=True)
 
@@ -103,70 +97,26 @@ class Progress:
         print(f"{erase}{text}", file=self.stream, flush=True)
 
 
-def print_comparison(results: Record, file: TextIO | None = None) -> None:
-    """Print the arms of a comparison, its differences, and how long it took."""
-    _print_scores("arm", results["arms"], file)
-    if differences := results["differences"]:
-        table = text_table(("difference", "of", "points", "95 % interval", "verdict"), words=(1, 4))
-        for d in differences:
-            metric, ends = (
-                METRICS.get(d["metric"], d["metric"]),
-                " to ".join(map(points, d["ci95"])),
-            )
-            cells = (
-                f"{d['arm']} against {d['against']}",
-                metric,
-                points(d["mean"]),
-                ends,
-                d["verdict"],
-            )
-            table.add_row(*map(_safe, cells))
-        print_table(table, file)
-    seconds = results["environment"]["session_seconds"]
-    print(f"this session took {duration(seconds)}", file=file)
-
-
-def print_classification(results: Record, file: TextIO | None = None) -> None:
-    """Print the splits of a classification, which of them leak, and what was published."""
-    _print_scores("split", results["splits"], file)
-    for name in leaking(results["splits"]):
-        print(_safe(f"the {name} split leaks: clips of a track on both sides"), file=file)
-    published = results["published"]
-    if published["accuracy"] is not None:
-        said = f"published: {percent(published['accuracy'], 2)}; {published['note']}"
-        print(_safe(said), file=file)
-
-
-def _print_scores(what: str, records: Mapping[str, Record], file: TextIO | None) -> None:
-    """Runs and means of arms or splits, and why some have none."""
-    table = text_table((what, "runs", *METRICS.values()))
-    for name, record in records.items():
-        shares = (percent(average(record, metric)) for metric in METRICS)
-        table.add_row(_safe(name), str(len(runs_of(record))), *shares)
-    print_table(table, file)
-    for name, record in records.items():
-        if not runs_of(record):
-            why = record.get("error", "no run finished")
-            print(_safe(f"{name} failed: {why}"), file=file)
-
-
-def text_table(heads: Sequence[str], *, words: Sequence[int] = ()) -> Table:
-    """An empty table; its first column and ``words`` are text, the others numbers."""
+def text_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: Sequence[int] = ()
+) -> Table:
+    """A table; its first column and ``words`` are text, the others numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, head in enumerate(heads):
-        table.add_column(
-            Text(head), justify="left" if i == 0 or i in words else "right", overflow="fold"
-        )
+        justify: Literal["left", "right"] = "left" if i in (0, *words) else "right"
+        table.add_column(Text(head), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*map(safe, row))
     return table
 
 
-def print_table(table: Table, file: TextIO | None = None) -> None:
+def print_table(table: Table) -> None:
     """Print a table as wide as the terminal lets it be, elsewhere as wide as it is."""
-    console = Console(file=file or sys.stdout, force_jupyter=False, **_AS_IT_IS)
+    console = Console(force_jupyter=False, **_AS_IT_IS)
     if console.is_terminal:
         console.print(table)
     else:
-        print(plain_table(table), file=file)
+        print(plain_table(table))
 
 
 def plain_table(table: Table) -> str:
@@ -177,7 +127,7 @@ def plain_table(table: Table) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def _safe(text: str, keep: str = "") -> str:
+def safe(text: str, keep: str = "") -> str:
     """``text`` with its control characters written out: a file's name can't steer a terminal."""
     return "".join(
         repr(x)[1:-1] if unicodedata.category(x) in ("Cc", "Cf", "Cs") and x not in keep else x

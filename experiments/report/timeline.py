@@ -72,9 +72,12 @@ class Timeline:
     @property
     def ruler(self) -> list[tuple[float, str, str]]:
         """Of each tick its place in percent of the width, its text's anchor, and its text."""
-        shares = {time / self.seconds: name for time, name in self.ticks.items()}
-        return [(float(f"{100 * share:.4g}"), _anchor(share), name)
-                for share, name in shares.items()]  # fmt: skip
+        found = []
+        for time, name in self.ticks.items():
+            share = time / self.seconds
+            anchor = "start" if share < 0.02 else "end" if share > 0.98 else "middle"
+            found.append((float(f"{100 * share:.4g}"), anchor, name))
+        return found
 
 
 def strip(timeline: Timeline, column: int) -> list[tuple[str, str]]:
@@ -146,7 +149,3 @@ def _steps(x: np.ndarray, heights: np.ndarray) -> str:
     y = np.rint(HEIGHT * (1 - heights)).astype(int)
     bars = "".join(f"V{top}H{right}" for top, right in zip(y, x[1:], strict=True))
     return f"M{x[0]} {HEIGHT}{bars}V{HEIGHT}z"
-
-
-def _anchor(share: float) -> str:
-    return "start" if share < 0.02 else "end" if share > 0.98 else "middle"

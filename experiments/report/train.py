@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from importlib import metadata
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,23 +23,16 @@ _NEAREST = Curve(
 
 
 def render_training(training: Training) -> str:
-    """The report page of `wavegan train`.
-
-    Returns
-    -------
-    str
-        HTML with every picture, sound and script inside; the same for the same arguments.
-    """
+    """The report page of `wavegan train`."""
     gans = training.gans
     measured = [gan for gan in gans if gan.standing.best]
     return render(
         "train.html",
         training=training,
-        version=metadata.version("wavegan"),
         gans=[_gan(gan) for gan in gans],
         finished=all(gan.finished for gan in gans),
         # Several seeds of a class hear the same tracks.
-        tracks=sum({tuple(gan.labels): len(gan.tracks) for gan in gans}.values()),
+        tracks=sum({gan.gan.labels: len(gan.gan.provenance["tracks"]) for gan in gans}.values()),
         steps=[gan.step for gan in gans],
         rate=float(np.median(rates)) if (rates := [gan.rate for gan in gans if gan.rate]) else None,
         seconds=sum(gan.seconds for gan in gans),
@@ -47,31 +40,33 @@ def render_training(training: Training) -> str:
         measured=bool(measured),
         enough=[gan.standing.enough_since for gan in measured if gan.standing.enough_since],
         doubts=[gan for gan in gans if gan.standing.doubt],
-        curves=GAN_CURVES,
     )
 
 
-def _gan(gan: Trained) -> dict[str, Any]:
+def _gan(trained: Trained) -> dict[str, Any]:
     """What the page shows of a GAN."""
-    enough = gan.standing.enough_since
-    logged = [term for row in gan.rows for term in row if term.startswith("quality/")]
+    gan, rows, name = trained.gan, trained.rows, trained.name
+    logged = [term for row in rows for term in row if term.startswith("quality/")]
     terms = [term for term in METRICS if term in logged]
     measures = [Curve(capital(_metric(term).title), {term: ""}) for term in terms
                 if term not in _NEAREST.terms] + [_NEAREST]  # fmt: skip
-    others = other_curves(gan.rows, [*measures, *GAN_CURVES])
+    others = other_curves(rows, [*measures, *GAN_CURVES])
     terms += [curve.title for curve in others if curve.title in logged]
     genre = f" --genre {shlex.quote(gan.labels[0])}" if gan.conditional else ""
+    panels = partial(gan_panels, name, rows, enough_since=trained.standing.enough_since)
+    step = f"{trained.source} --step {trained.choice}"
     return {
-        "trained": gan,
-        "rows": clip_rows(_rows(gan, gan.heard), gan.heard.sample_rate) if gan.heard else [],
-        "best": _at_step(gan.standing.best, gan.kept_by),
-        "metrics": [(_metric(term), *_values(gan, term)) for term in terms],
-        "measures": gan_panels(gan.name, gan.rows, measures, enough_since=enough),
-        "curves": gan_panels(gan.name, gan.rows, [*GAN_CURVES, *others], enough_since=enough),
+        "trained": trained,
+        "tracks": list(gan.provenance["tracks"]),
+        "rows": _clips(trained, trained.heard) if trained.heard else [],
+        "best": _at_step(trained.standing.best, trained.kept_by),
+        "metrics": [(_metric(term), *_values(trained, term)) for term in terms],
+        "measures": panels(measures),
+        "curves": panels([*GAN_CURVES, *others]),
         "commands": [
-            f"wavegan generate {gan.source} --step {gan.choice} --count 100",
-            f"wavegan interpolate {gan.source}{genre} --step {gan.choice}",
-            f"wavegan export {gan.source} --step {gan.choice} generator.safetensors",
+            f"wavegan generate {step} --count 100",
+            f"wavegan interpolate {trained.source}{genre} --step {trained.choice}",
+            f"wavegan export {step} generator.safetensors",
         ],
     }
 
@@ -95,26 +90,14 @@ def _at_step(row: Mapping[str, float] | None, term: str) -> dict[str, Any] | Non
     return {"value": row[term], "error": row.get(f"{term}_error"), "step": int(row["gan/step"])}
 
 
-def _rows(gan: Trained, heard: Heard) -> list[ClipRow]:
+def _clips(gan: Trained, heard: Heard) -> list[dict[str, Any]]:
     """The real clips, and below them a row a latent, from the first steps to the last."""
     captions = [f"step {step:,}{', best' * (step == gan.best)}" for step in heard.steps]
-    real = ClipRow(
-        "Real clips",
-        "real",
-        heard.real,
-        [f"real clip {i + 1} of {gan.name}" for i in range(len(heard.real))],
-        f"all real clips of {gan.name}",
-        heard.real_labels,
-    )
-    latents = [
-        ClipRow(
-            latent,
-            "generated",
-            audio,
-            [f"{gan.name}, {latent}, {caption}" for caption in captions],
-            f"{gan.name}, {latent.lower()}, from the first steps to the last",
-            captions,
-        )
-        for latent, audio in zip(heard.latents, heard.audio, strict=True)
-    ]
-    return [real, *latents] if len(heard.real) else latents
+    names = [f"real clip {i + 1} of {gan.name}" for i in range(len(heard.real))]
+    every = f"all real clips of {gan.name}"
+    rows = [ClipRow("Real clips", "real", heard.real, names, every, heard.real_labels)]
+    for latent, audio in zip(heard.latents, heard.audio, strict=True):
+        names = [f"{gan.name}, {latent}, {caption}" for caption in captions]
+        every = f"{gan.name}, {latent.lower()}, from the first steps to the last"
+        rows.append(ClipRow(latent, "generated", audio, names, every, captions))
+    return clip_rows([row for row in rows if len(row.audio)], heard.sample_rate)

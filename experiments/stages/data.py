@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,13 +75,12 @@ class Dataset:
 
     def about(self) -> dict[str, object]:
         """What results say of it, but for how many tracks were used."""
+        faulty = [{"track": str(q.track.track_id), "reason": q.reason} for q in self.quarantined]
         return {
             "name": self.name,
             "labels": list(self.labels),
             "hash": self.digest,
-            "quarantined": [
-                {"track": str(q.track.track_id), "reason": q.reason} for q in self.quarantined
-            ],
+            "quarantined": faulty,
             "skipped": list(self.skipped),
         }
 
@@ -93,9 +92,8 @@ class Dataset:
                 f"every track of {', '.join(sorted(lost))} is too short: choose a smaller "
                 "--num-samples, or move the folder away"
             )
-        ids = (r.track.track_id for r in self.recordings)
-        skipped = tuple(track_id for track_id in ids if track_id not in track_ids)
-        return replace(self, recordings=kept, skipped=self.skipped + skipped)
+        skipped = (name for name in self.digests if name not in track_ids)
+        return replace(self, recordings=kept, skipped=(*self.skipped, *skipped))
 
     def split(self, config: DataConfig) -> Split[tuple[Track, ...]]:
         """The tracks on the sides that ``config`` puts them on, whole; not for chunks."""
@@ -123,10 +121,9 @@ class Dataset:
             row = {key: i for i, key in enumerate(_places(clips))}
             found = {side: [row[key] for key in _places(getattr(parts, side))] for side in SIDES}
             return {side: np.array(rows, int) for side, rows in found.items()}
-        places: dict[str, list[int]] = {}
+        split, places = self.split(config), defaultdict(list)
         for i, name in enumerate(clips.track_ids.tolist()):
-            places.setdefault(name, []).append(i)
-        split = self.split(config)
+            places[name].append(i)
         return {
             side: np.array([i for t in getattr(split, side) for i in places[t.track_id]], int)
             for side in SIDES
@@ -169,24 +166,23 @@ def open_dataset(
         sample_rate=sample_rate,
         channels=channels,
         cache_dir=cache,
-        on_progress=lambda done, total, name: progress.update(
-            "reading tracks", done, total, name, "track"
-        ),
+        on_progress=progress.of("reading tracks", "track"),
     )
     for entry in decoded.quarantined:
         progress.say(f"left out: {entry.track.path.name}: {entry.reason}")
-    if config.root is not None and (told := _resampled(decoded.recordings, sample_rate)):
-        progress.say(told)
+    if config.root is not None:
+        _say_rates(decoded.recordings, sample_rate, progress)
     if SPLITS[config.split].groups:
         say_groups(decoded.recordings, progress)
     short = [r for r in decoded.recordings if r.num_samples < num_samples]
     kept = [r for r in decoded.recordings if r.num_samples >= num_samples]
     if short and not config.skip_short:
-        advice = (
+        raise _too_short(
+            short,
+            num_samples,
             "leave them out with --skip-short, choose a smaller --num-samples, or, where only GANs "
-            "are trained, fill them up with --gan-pad-end"
+            "are trained, fill them up with --gan-pad-end",
         )
-        raise ValueError(_too_short(short, num_samples, sample_rate, advice))
     if short:
         progress.say(f"left out: {len(short)} tracks shorter than a clip")
     if lost := {track.label for track in tracks} - {r.track.label for r in kept}:
@@ -207,20 +203,17 @@ def _root(config: DataConfig, cache: Path, progress: Progress) -> Path:
     """The folder of the data; that of the embedded genres is rendered where it is not there."""
     if config.root is not None:
         return Path(config.root)
-    return render_dataset(
-        cache / "embedded",
-        on_progress=lambda done, total, name: progress.update(
-            "rendering the embedded genres", done, total, name, "track"
-        ),
-    )
+    shown = progress.of("rendering the embedded genres", "track")
+    return render_dataset(cache / "embedded", on_progress=shown)
 
 
-def _resampled(recordings: Sequence[Recording], sample_rate: int) -> str:
-    """What is to be said of files at other rates than ``sample_rate``; empty without any."""
+def _say_rates(recordings: Sequence[Recording], sample_rate: int, progress: Progress) -> None:
+    """Say which files have other rates than ``sample_rate``."""
     rates = Counter(sf.info(recording.track.path).samplerate for recording in recordings)
-    others = {rate: count for rate, count in sorted(rates.items()) if rate != sample_rate}
-    told = ", ".join(f"{count} of {rate} Hz" for rate, count in others.items())
-    return f"resampled to {sample_rate} Hz: {told}" if told else ""
+    del rates[sample_rate]
+    if rates:
+        told = ", ".join(f"{count} of {rate} Hz" for rate, count in sorted(rates.items()))
+        progress.say(f"resampled to {sample_rate} Hz: {told}")
 
 
 def say_groups(recordings: Sequence[Recording], progress: Progress) -> None:
@@ -250,16 +243,9 @@ def cut(
     """
     recordings: Sequence[Recording] = dataset.recordings
     if recipe.silence is not None:
-        recordings = without_silence(
-            recordings,
-            by=recipe.silence,
-            on_progress=lambda done, total, name: progress.update(
-                "taking out silence", done, total, name, "track"
-            ),
-        )
-    num_samples = recipe.num_samples
-    if recipe.per_track is not None:
-        recordings, num_samples = _shared_length(recipe, recordings, skip_short)
+        shown = progress.of("taking out silence", "track")
+        recordings = without_silence(recordings, by=recipe.silence, on_progress=shown)
+    recordings, num_samples = _shared_length(recipe, recordings, skip_short)
     if num_samples < recipe.num_samples:
         progress.say(
             f"clips of {num_samples / recipe.sample_rate:.2f} s instead of "
@@ -271,7 +257,7 @@ def cut(
         advice = "choose a smaller --num-samples, or leave them out with --skip-short"
         if recipe.silence is not None:
             advice += " (these are lengths without silence, which --silence none keeps)"
-        raise ValueError(_too_short(short, num_samples, recipe.sample_rate, advice))
+        raise _too_short(short, num_samples, advice)
     clips = cut_clips(
         recordings, num_samples=num_samples, label_names=dataset.labels, on_short="skip"
     )
@@ -300,7 +286,8 @@ def _shared_length(
     recipe: Recipe, recordings: Sequence[Recording], skip_short: bool
 ) -> tuple[Sequence[Recording], int]:
     """The tracks to use, and the length that ``per_track`` clips have in each of them."""
-    assert recipe.per_track is not None
+    if recipe.per_track is None:
+        return recordings, recipe.num_samples
     wanted = recipe.per_track * recipe.num_samples
     usual = min(wanted, int(np.median([r.num_samples for r in recordings])))
     short = [r for r in recordings if r.num_samples < usual / 2]
@@ -313,19 +300,17 @@ def _shared_length(
             f"{usual / first.sample_rate:.2f} s or more; leave them out with --skip-short"
         )
     kept = [r for r in recordings if r.num_samples >= usual / 2]
-    shortest = min(r.num_samples for r in kept)
-    return kept, min(recipe.num_samples, shortest // recipe.per_track)
+    return kept, min(recipe.num_samples, min(r.num_samples for r in kept) // recipe.per_track)
 
 
-def _too_short(short: Sequence[Recording], num_samples: int, sample_rate: int, advice: str) -> str:
+def _too_short(short: Sequence[Recording], num_samples: int, advice: str) -> ValueError:
     """What is wrong with recordings that hold no clip, and what can be done."""
-    shown = ", ".join(
-        f"{r.track.path.name} ({r.num_samples / sample_rate:.2f} s)" for r in short[:5]
-    )
-    return (
+    sample_rate = short[0].sample_rate
+    names = [f"{r.track.path.name} ({r.num_samples / sample_rate:.2f} s)" for r in short]
+    return ValueError(
         f"{len(short)} tracks are shorter than a clip of {num_samples / sample_rate:.2f} s "
-        f"({num_samples} samples at {sample_rate} Hz): {shown}{' …' if len(short) > 5 else ''}; "
-        f"{advice}"
+        f"({num_samples} samples at {sample_rate} Hz): {', '.join(names[:5])}"
+        f"{' …' if len(short) > 5 else ''}; {advice}"
     )
 
 

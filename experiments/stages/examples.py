@@ -89,12 +89,8 @@ class Material:
 
     def extract(self, clips: Clips | np.ndarray, make: Any, task: str) -> Rows:
         """Features of clips."""
-        return extract(
-            clips,
-            make,
-            sample_rate=self.clips.sample_rate,
-            on_progress=lambda done, total: self.progress.update(task, done, total, unit="clip"),
-        )
+        rate, shown = self.clips.sample_rate, self.progress.of(task, "clip")
+        return extract(clips, make, sample_rate=rate, on_progress=shown)
 
 
 # --- makers --------------------------------------------------------------------------------------
@@ -125,13 +121,13 @@ def altered(material: Material, seed: int) -> list[Examples]:
 
 def generated(material: Material, seed: int) -> list[Examples]:
     """Generated clips of each class, of the GANs of the run."""
-    recipe, examples = material.recipe, []
+    make, examples = material.recipe.input, []
     for label, count in material.counts.items():
         name = material.clips.label_names[label]
         gan = gan_of(material.gans, name, seed)
         audio = sample_gan(material.run, gan, count, name)
-        features = material.extract(audio, recipe.input, f"features of generated {name}")
-        key = f"generated {gan.key} {name} {count} {fingerprint(recipe.input)}"
+        features = material.extract(audio, make, f"features of generated {name}")
+        key = f"generated {gan.key} {name} {count} {fingerprint(make)}"
         examples.append(Examples(features, np.full(count, label, np.int32), key))
     return examples
 

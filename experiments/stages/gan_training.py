@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,20 @@ from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run, Stage
-from experiments.stages.gans import GAN_LIST, Gan, find_gans, gan_seed
+from experiments.stages.gans import GAN_LIST, Gan, find_gans, gan_config, gan_seed
 from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
 from experiments.stages.plan import remember_gan_step
 from features import Recording
 from features.storage import write_json
-from wavegan import Job, Previews, Quality, TensorBoard, TrainingDiverged, train_together
+from wavegan import (
+    Job,
+    Previews,
+    Quality,
+    TensorBoard,
+    TrainingDiverged,
+    WaveGANConfig,
+    train_together,
+)
 from wavegan.distributed import first
 from wavegan.run_folder import RunFolder
 from wavegan.train_config import CADENCE, DATA, TrainConfig
@@ -70,19 +79,7 @@ def train_gans(
     TrainingDiverged, TrainingInterrupted
         As `wavegan.train`, naming the class; what is finished stays.
     """
-    judge = None
-    if watching.judge:
-        clip = recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
-        folder = first(
-            lambda: str(
-                run.stage(
-                    "judge",
-                    judge_inputs(recordings, *clip),
-                    lambda folder: train_judge(recordings, labels, *clip, folder, progress),
-                )
-            )
-        )
-        judge = load_judge(Path(folder), len(labels), recipe.sample_rate)
+    judge = _judge(run, recordings, labels, recipe, progress) if watching.judge else None
     gans = _gan_stages(run, recordings, labels, recipe, seeds)
     if at_once is None:
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
@@ -102,17 +99,25 @@ def unfinished(
     run: Run, recordings: Sequence[Recording], labels: Sequence[str], recipe: Recipe, seeds: int
 ) -> int:
     """How many GANs `train_gans` would train."""
-    return sum(not p.stage.finished for p in _gan_stages(run, recordings, labels, recipe, seeds))
+    return sum(
+        not gan.stage.finished for gan in _gan_stages(run, recordings, labels, recipe, seeds)
+    )
 
 
-def _gan_stages(
-    run: Run, recordings: Sequence[Recording], labels: Sequence[str], recipe: Recipe, seeds: int
-) -> list[_GanStage]:
-    return [
-        _GanStage.make(run, recordings, labels, recipe, seed, of)
-        for seed in range(seeds)
-        for of in ([labels] if recipe.conditional else [(x,) for x in labels])
-    ]
+def _judge(
+    run: Run,
+    recordings: Sequence[Recording],
+    labels: Sequence[str],
+    recipe: Recipe,
+    progress: Progress,
+) -> Judge:
+    clip = recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
+
+    def build(folder: Path) -> None:
+        train_judge(recordings, labels, *clip, folder, progress)
+
+    folder = first(lambda: str(run.stage("judge", judge_inputs(recordings, *clip), build)))
+    return load_judge(Path(folder), len(labels), recipe.sample_rate)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,7 @@ class _GanStage:
 
     recordings: Sequence[Recording]
     labels: Sequence[str]
+    config: WaveGANConfig
     settings: TrainConfig
     provenance: Mapping[str, Any]
     stage: Stage
@@ -136,31 +142,28 @@ class _GanStage:
             return None
         return [self.labels.index(r.track.label) for r in self.recordings]
 
-    @staticmethod
-    def make(
-        run: Run,
-        heard: Sequence[Recording],
-        classes: Sequence[str],
-        recipe: Recipe,
-        seed: int,
-        labels: Sequence[str],
-    ) -> _GanStage:
-        recordings = [r for r in heard if r.track.label in labels]
+
+def _gan_stages(
+    run: Run, recordings: Sequence[Recording], classes: Sequence[str], recipe: Recipe, seeds: int
+) -> list[_GanStage]:
+    """The GANs of all seeds: one of each class, or one of all."""
+    found = []
+    for seed, labels in product(range(seeds), [classes] if recipe.conditional else zip(classes)):
+        heard = [r for r in recordings if r.track.label in labels]
         settings = replace(recipe.gan_train, seed=gan_seed(seed, classes.index(labels[0])))
-        config = _gan_config(recipe, len(labels))
+        config = gan_config(recipe, len(labels))
         provenance = {
             **({"label": labels[0]} if len(labels) == 1 else {"labels": list(labels)}),
             "seed": seed,
             "sample_rate": recipe.sample_rate,
-            "tracks": {r.track.track_id: r.digest for r in recordings},
+            "tracks": {r.track.track_id: r.digest for r in heard},
         }
         # How often it is logged and saved has no part in what a GAN is.
-        fixed = {k: v for k, v in as_dict(settings).items() if k not in set(CADENCE) - {"steps"}}
+        fixed = _without(as_dict(settings), {*CADENCE} - {"steps"})
         parts = {"wavegan": as_dict(config), "train": fixed, "provenance": provenance}
-        name = labels[0] if len(labels) == 1 else "all"
-        return _GanStage(
-            recordings, labels, settings, provenance, Stage(run, f"gan-{name}-{seed}", parts)
-        )
+        stage = Stage(run, f"gan-{provenance.get('label', 'all')}-{seed}", parts)
+        found.append(_GanStage(heard, labels, config, settings, provenance, stage))
+    return found
 
 
 def _take_up(run: Run, gans: Sequence[_GanStage]) -> None:
@@ -176,22 +179,20 @@ def _take_up(run: Run, gans: Sequence[_GanStage]) -> None:
 def _shorter(run: Run, gan: _GanStage) -> dict[int, Path]:
     """Folders of the run that hold the same GAN, by the steps, fewer, that it was to do."""
 
-    def without_cadence(settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in settings.items() if name not in CADENCE}
+    def identity(config: Mapping[str, Any]) -> list[Any]:
+        train = _without(config.get("train", {}), CADENCE)
+        return [config.get("wavegan"), config.get("provenance"), train]
 
-    wanted, found = gan.stage.content["inputs"], {}
+    wanted, found = identity(gan.stage.content["inputs"]), {}
     for file in (run.path / "stages").glob("gan-*/config.json"):
         stored = RunFolder(file.parent).read_config()
-        same = all(stored.get(part) == wanted[part] for part in ("wavegan", "provenance"))
-        train = stored.get("train", {})
-        same = same and without_cadence(train) == without_cadence(wanted["train"])
-        if same and train["steps"] < gan.settings.steps:
-            found[train["steps"]] = file.parent
+        if identity(stored) == wanted and stored["train"]["steps"] < gan.settings.steps:
+            found[stored["train"]["steps"]] = file.parent
     return found
 
 
-def _gan_config(recipe: Recipe, classes: int):
-    return replace(recipe.clip_gan, num_classes=classes if classes > 1 else 0)
+def _without(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}
 
 
 def _train(
@@ -205,7 +206,7 @@ def _train(
     judge: Judge | None,
 ) -> None:
     """Train some GANs in one program, and finish the stages of those that come to their end."""
-    config, steps = _gan_config(recipe, len(team[0].labels)), recipe.gan_train.steps
+    config, steps = team[0].config, recipe.gan_train.steps
     boards = [
         TensorBoard(gan.stage.part / "tensorboard", previews=gan.stage.part / "previews")
         for gan in team
@@ -229,7 +230,7 @@ def _train(
             run_dir=gan.stage.part,
             provenance=gan.provenance,
             on_log=partial(on_log, i),
-            inspect=_inspectors(gan, recipe, config, watching, judge),
+            inspect=_inspectors(gan, watching, judge),
         )
         for i, gan in enumerate(team)
     ]
@@ -243,8 +244,8 @@ def _train(
         if rate and len(team) == 1 and jax.process_index() == 0:
             remember_gan_step(config, recipe.gan_train, 1 / rate)
     except TrainingDiverged as error:
-        ended = [p for p in team if RunFolder(p.stage.part).steps()[-1:] == [steps]]
-        names = ", ".join(p.name for p in team if p not in ended)
+        ended = [gan for gan in team if RunFolder(gan.stage.part).steps()[-1:] == [steps]]
+        names = ", ".join(gan.name for gan in team if gan not in ended)
         raise TrainingDiverged(f"the GAN of {names}: {error}") from None
     finally:
         for board in boards:
@@ -253,43 +254,37 @@ def _train(
             first(gan.stage.finish)
 
 
-def _inspectors(gan: _GanStage, recipe: Recipe, config, watching: Watching, judge: Judge | None):
+def _inspectors(gan: _GanStage, watching: Watching, judge: Judge | None):
     if not watching.quality:
         return ()
-    sample_rate: int = recipe.sample_rate
-    settings: dict[str, Any] = {name: getattr(recipe.gan_train, name) for name in DATA}
+    sample_rate: int = gan.provenance["sample_rate"]
+    settings: dict[str, Any] = {name: getattr(gan.settings, name) for name in DATA}
     quality = Quality(
         gan.recordings,
         sample_rate=sample_rate,
-        num_samples=config.num_samples,
-        channels=config.channels,
+        num_samples=gan.config.num_samples,
+        channels=gan.config.channels,
         labels=gan.classes,
         count=watching.quality,
         classify=judge,
         **settings,
     )
-    real = _heard(gan)
+    real = [r.samples for r in gan.recordings[:REAL_PREVIEWS]]
+    if gan.classes is not None:  # of each class one
+        firsts = {r.track.label: r for r in reversed(gan.recordings)}
+        real = [firsts[label].samples for label in gan.labels]
     previews = Previews(gan.stage.part / "previews", sample_rate=sample_rate, real=real)
     return quality, previews
 
 
-def _heard(gan: _GanStage) -> list:
-    """Recordings to hear beside the previews: of each class one, else the first few."""
-    if gan.classes is None:
-        return [r.samples for r in gan.recordings[:REAL_PREVIEWS]]
-    firsts = {r.track.label: r for r in reversed(gan.recordings)}
-    return [firsts[label].samples for label in gan.labels]
-
-
 def _note(metrics: Mapping[str, float]) -> str:
     """How a GAN does, in a few words."""
-    words = [f"gap {metrics['gan/critic_gap']:.3g}"]
+    words, distance = [f"gap {metrics['gan/critic_gap']:.3g}"], "quality/kernel_distance"
     if "gan/penalty" in metrics:
         words.append(f"penalty {metrics['gan/penalty']:.3g}")
-    if (distance := metrics.get("quality/kernel_distance")) is not None:
-        words.append(
-            f"kernel distance {distance:.3g} ± {metrics['quality/kernel_distance_error']:.2g}"
-        )
+    if distance in metrics:
+        error = metrics[f"{distance}_error"]
+        words.append(f"kernel distance {metrics[distance]:.3g} ± {error:.2g}")
     if "quality/enough_since" in metrics:
         words.append(f"no better since step {metrics['quality/enough_since']:,.0f}")
     return "  ".join(words)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.recipes import Recipe
 from experiments.run import Run
 from features import LeakError
 from features.audio import to_pcm
 from features.cache import file_digest
 from features.storage import write_json
-from wavegan import Generator, load
+from wavegan import Generator, WaveGANConfig, load
 from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder
 from wavegan.sample_files import writing_rows
@@ -102,13 +103,14 @@ def find_gans(path: Path) -> list[Gan]:
         Where there is none, saying what was found.
     """
     if path.is_file():
-        return [_exported(path)]
+        generator, metadata = read_exported(path)
+        return [Gan(path, _known(metadata, generator.config.num_classes, path.stem))]
     if not path.is_dir():
         raise ValueError(f"RUN {path}: no such folder")
     if (path / GAN_LIST).exists():
-        return [_opened(path / "stages" / name) for name in Run(path).read_json(GAN_LIST)]
+        return [open_gan(path / "stages" / name) for name in Run(path).read_json(GAN_LIST)]
     if (path / "checkpoints").is_dir():
-        return [_opened(path)]
+        return [open_gan(path)]
     begun = sorted((path / "stages").glob("gan-*.part"))
     free = path if begun or not (path / "config.json").exists() else "NEW"  # no other run's folder
     raise ValueError(
@@ -117,17 +119,11 @@ def find_gans(path: Path) -> list[Gan]:
     )
 
 
-def _opened(folder: Path) -> Gan:
-    """The GAN in ``folder``, with what it says itself that it was trained on."""
+def open_gan(folder: Path) -> Gan:
+    """The GAN in ``folder``, finished or not, with what it says that it was trained on."""
     config = RunFolder(folder).read_config()
     num_classes = config.get("wavegan", {}).get("num_classes", 0)
     return Gan(folder, _known(config.get("provenance", {}), num_classes, "clip"))
-
-
-def _exported(file: Path) -> Gan:
-    """The GAN in an exported file."""
-    generator, metadata = read_exported(file)
-    return Gan(file, _known(metadata, generator.config.num_classes, file.stem))
 
 
 def _known(provenance: Mapping[str, Any], num_classes: int, name: str) -> dict[str, Any]:
@@ -198,6 +194,11 @@ def refuse_leaks(gan: Gan, held_out: Collection[str]) -> None:
             f"the GAN of {gan.label} in {gan.folder} was trained on tracks of the validation or "
             f"test side: {', '.join(seen)}; train it on this split's training tracks"
         )
+
+
+def gan_config(recipe: Recipe, classes: int) -> WaveGANConfig:
+    """The networks of a recipe's GAN that makes clips of so many classes."""
+    return replace(recipe.clip_gan, num_classes=classes if classes > 1 else 0)
 
 
 def gan_seed(seed: int, label: int) -> int:

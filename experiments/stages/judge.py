@@ -63,7 +63,7 @@ def train_judge(
             "judge", int(row["classifier/step"]), int(row["classifier/total_steps"])
         ),
     )
-    leaves = [np.asarray(leaf) for leaf in _leaves(model)]
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(model))]
     with replacing(folder / "judge.npz") as temporary:
         np.savez(temporary, *leaves, mean=scaler.mean, std=scaler.std, shape=features.shape[1:])
 
@@ -73,9 +73,9 @@ def load_judge(folder: Path, num_classes: int, sample_rate: int) -> Judge:
     with np.load(folder / "judge.npz", allow_pickle=False) as stored:
         scaler = Standardizer(stored["mean"], stored["std"])
         model = _model(tuple(int(n) for n in stored["shape"]), num_classes)
-        state = nnx.state(model)
-        leaves = [stored[f"arr_{i}"] for i in range(len(_leaves(model)))]
-    nnx.update(model, jax.tree.unflatten(jax.tree.structure(state), leaves))
+        found, structure = jax.tree.flatten(nnx.state(model))
+        leaves = [stored[f"arr_{i}"] for i in range(len(found))]
+    nnx.update(model, jax.tree.unflatten(structure, leaves))
     return lambda clips: predict(model, scaler.apply(_features(clips, sample_rate)))
 
 
@@ -92,29 +92,19 @@ def judge_inputs(
 
 
 def _features(clips: np.ndarray, sample_rate: int) -> np.ndarray:
-    make = Mfcc(n_fft=_n_fft(clips.shape[1]), hop_length=_n_fft(clips.shape[1]) // 2, n_mels=40)
+    # Windows of about a thirtieth of the clip.
+    n_fft = int(2 ** np.clip(np.floor(np.log2(clips.shape[1] / 16)), 6, 11))
+    make = Mfcc(n_fft=n_fft, hop_length=n_fft // 2, n_mels=40)
     parts = []
     for start in range(0, len(clips), _BATCH):
         part = clips[start : start + _BATCH]
-        parts.append(np.asarray(make(np.resize(part, (_BATCH, *part.shape[1:])), sample_rate)))
-        parts[-1] = parts[-1][: len(part)]
+        whole = np.resize(part, (_BATCH, *part.shape[1:]))  # batches of one shape
+        parts.append(np.asarray(make(whole, sample_rate))[: len(part)])
     return np.concatenate(parts)
 
 
-def _n_fft(num_samples: int) -> int:
-    """Windows of about a thirtieth of the clip, 64 to 2048 samples."""
-    return int(2 ** np.clip(np.floor(np.log2(num_samples / 16)), 6, 11))
-
-
 def _model(input_shape: tuple[int, ...], num_classes: int) -> nnx.Module:
+    rngs = nnx.Rngs(0)
     return create(
-        ARCHITECTURE,
-        input_shape=input_shape,
-        num_classes=num_classes,
-        rngs=nnx.Rngs(0),
-        **OPTIONS,
+        ARCHITECTURE, input_shape=input_shape, num_classes=num_classes, rngs=rngs, **OPTIONS
     )
-
-
-def _leaves(model: nnx.Module) -> list:
-    return jax.tree.leaves(nnx.state(model))

@@ -9,9 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,21 @@ import jax
 import numpy as np
 from flax import nnx
 
-from classifiers import FitConfig, fit
+import classifiers
+import wavegan
+from classifiers import FitConfig
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
 from experiments.report.terminal import Progress
+from experiments.stages.gans import gan_config
 from features.cache import default_cache_dir
 from features.storage import write_json
-from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig, seconds_per_step
+from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
 from wavegan.train_config import CADENCE
 
 _COPIES = 3  # of each weight in a checkpoint: itself, and Adam's two moments
 _MEASURING = 0.5  # seconds that a GAN's steps are timed for
-_TIMED = 4  # steps of a classifier
 
 
 @dataclass
@@ -62,17 +63,17 @@ class Plan:
         """So many GANs of a recipe; their time is measured where somebody reads it."""
         if not count:
             return
-        config = replace(
-            recipe.clip_gan, num_classes=len(labels) if recipe.conditional and labels else 0
-        )
+        config = gan_config(recipe, len(labels) if recipe.conditional else 1)
         settings = recipe.gan_train
         self.gans += count
         self.gan_steps += count * settings.steps
-        generator, critic = (_size(kind, config) for kind in (Generator, Discriminator))
+        generator = _size(lambda: Generator(config, rngs=nnx.Rngs(0)))
+        critic = _size(lambda: Discriminator(config, rngs=nnx.Rngs(0)))
         kept = min(settings.keep_checkpoints, 1 + settings.steps // settings.checkpoint_every)
         self.disk_bytes += count * kept * 4 * (_COPIES * (generator + critic) + generator)
         if not progress.quiet:
-            self._add(count * settings.steps * seconds_a_gan_step(config, settings, progress))
+            seconds = count * settings.steps * seconds_a_gan_step(config, settings, progress)
+            self.seconds = (self.seconds or 0.0) + seconds
 
     def add_fits(
         self,
@@ -89,14 +90,10 @@ class Plan:
         self.fits += count
         self.fit_steps += steps
         shape = recipe.input_shape(num_samples)
-        model = nnx.eval_shape(lambda: recipe.network(shape, num_classes))
-        weights = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model)))
-        self.disk_bytes += 4 * count * weights
+        self.disk_bytes += 4 * count * _size(lambda: recipe.network(shape, num_classes))
         if not progress.quiet:
-            self._add(steps * seconds_a_fit_step(recipe, shape, num_classes, progress))
-
-    def _add(self, seconds: float) -> None:
-        self.seconds = (self.seconds or 0.0) + seconds
+            seconds = steps * seconds_a_fit_step(recipe, shape, num_classes, progress)
+            self.seconds = (self.seconds or 0.0) + seconds
 
     def say(self, progress: Progress, folder: Path) -> None:
         """Say it, and where the disk is too small for it."""
@@ -109,7 +106,7 @@ class Plan:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return asdict(self)
 
     def __str__(self) -> str:
         parts = [counted(self.tracks, "track")]
@@ -143,89 +140,59 @@ def steps_of(settings: FitConfig, examples: int) -> int:
     return settings.steps or (settings.epochs or 1) * -(-examples // settings.batch_size)
 
 
+def _size(make: Callable[[], nnx.Module]) -> int:
+    """Numbers in the weights of the network that ``make`` would make."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(nnx.eval_shape(make))))
+
+
 # --- the time of a step --------------------------------------------------------------------------
 
 
-def seconds_a_gan_step(
-    config: WaveGANConfig, settings: TrainConfig, progress: Progress | None = None
-) -> float:
+def seconds_a_gan_step(config: WaveGANConfig, settings: TrainConfig, progress: Progress) -> float:
     """Seconds that a generator step takes, with its critic steps: remembered, else measured."""
-
-    def measured() -> float:
-        if progress is not None:
-            progress.compiling("a step of a GAN, to tell how long all will take")
-        rng, count = np.random.default_rng(0), max(settings.batch_size, 2)
-        noise = rng.uniform(-0.5, 0.5, (count, config.num_samples, config.channels))
-        labels = np.arange(count) % config.num_classes if config.num_classes else None
-        return seconds_per_step(
-            noise.astype(np.float32), config, settings, labels=labels, seconds=_MEASURING
-        )
-
-    return _remembered(_gan_key(config, settings), measured)
+    name = _gan_name(config, settings)
+    if (known := _read().get(name)) is not None:
+        return known
+    progress.compiling("a step of a GAN, to tell how long all will take")
+    rng, count = np.random.default_rng(0), max(settings.batch_size, 2)
+    noise = rng.uniform(-0.5, 0.5, (count, config.num_samples, config.channels))
+    labels = np.arange(count) % config.num_classes if config.num_classes else None
+    seconds = wavegan.seconds_per_step(
+        noise.astype(np.float32), config, settings, labels=labels, seconds=_MEASURING
+    )
+    return _remembered(name, seconds)
 
 
 def remember_gan_step(config: WaveGANConfig, settings: TrainConfig, seconds: float) -> None:
     """Keep what a step took in a run, for the plans of later ones."""
-    _write(_gan_key(config, settings), seconds)
+    _remembered(_gan_name(config, settings), seconds)
 
 
-def _gan_key(config: WaveGANConfig, settings: TrainConfig) -> dict[str, Any]:
+def _gan_name(config: WaveGANConfig, settings: TrainConfig) -> str:
     fixed = {name: x for name, x in as_dict(settings).items() if name not in {*CADENCE, "seed"}}
-    return {"wavegan": as_dict(config), "train": fixed}
+    return _name({"wavegan": as_dict(config), "train": fixed})
 
 
 def seconds_a_fit_step(
-    recipe: Recipe, shape: tuple[int, ...], num_classes: int, progress: Progress | None = None
+    recipe: Recipe, shape: tuple[int, ...], num_classes: int, progress: Progress
 ) -> float:
     """Seconds that a training step of the recipe's network takes: remembered, else measured."""
-
-    def measured() -> float:
-        if progress is not None:
-            progress.compiling(f"a step of {recipe.name}, to tell how long all will take")
-        rng, size = np.random.default_rng(0), recipe.fit.batch_size
-        inputs = rng.normal(size=(size, *shape)).astype(np.float32)
-        times: list[float] = []
-        budget: dict[str, Any] = {"epochs": None, "patience": None, "eval_every": None}
-        settings = replace(recipe.fit, steps=_TIMED, schedule="constant", **budget)
-
-        def after_each_step() -> bool:
-            times.append(time.perf_counter())
-            return False
-
-        fit(
-            recipe.network(shape, num_classes),
-            (inputs, np.arange(size) % num_classes),
-            None,
-            settings,
-            seed=0,
-            should_stop=after_each_step,
-        )
-        return (time.perf_counter() - times[0]) / (_TIMED - 1)
-
-    return _remembered(_fit_key(recipe, shape, num_classes), measured)
-
-
-def _fit_key(recipe: Recipe, shape: tuple[int, ...], num_classes: int) -> dict[str, Any]:
-    return {
-        "architecture": recipe.architecture,
-        "options": dict(recipe.options),
-        "input": [*shape, num_classes],
-        "batch": [recipe.fit.batch_size, recipe.fit.compute_dtype, recipe.fit.optimizer],
-    }
-
-
-def _size(kind: Callable[..., nnx.Module], config: WaveGANConfig) -> int:
-    """Numbers in a network's weights."""
-    network = nnx.eval_shape(lambda: kind(config, rngs=nnx.Rngs(0)))
-    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(network)))
-
-
-def _remembered(what: dict[str, Any], measured: Callable[[], float]) -> float:
-    known = _read().get(_name(what))
-    if known is None:
-        known = measured()
-        _write(what, known)
-    return known
+    size = recipe.fit.batch_size
+    name = _name(
+        {
+            "architecture": recipe.architecture,
+            "options": dict(recipe.options),
+            "input": [*shape, num_classes],
+            "batch": [size, recipe.fit.compute_dtype, recipe.fit.optimizer],
+        }
+    )
+    if (known := _read().get(name)) is not None:
+        return known
+    progress.compiling(f"a step of {recipe.name}, to tell how long all will take")
+    inputs = np.random.default_rng(0).normal(size=(size, *shape)).astype(np.float32)
+    labels = np.arange(size) % num_classes
+    network = recipe.network(shape, num_classes)
+    return _remembered(name, classifiers.seconds_per_step(network, (inputs, labels), recipe.fit))
 
 
 def _name(what: dict[str, Any]) -> str:
@@ -247,5 +214,6 @@ def _read() -> dict[str, float]:
         return {}
 
 
-def _write(what: dict[str, Any], seconds: float) -> None:
-    write_json(_file(), _read() | {_name(what): seconds})
+def _remembered(name: str, seconds: float) -> float:
+    write_json(_file(), _read() | {name: seconds})
+    return seconds

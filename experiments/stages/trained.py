@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from experiments.run import Run
-from experiments.stages.gans import GAN_LIST, Gan, find_gans
+from experiments.stages.gans import GAN_LIST, Gan, find_gans, open_gan
 from wavegan import TrainConfig
 from wavegan.metrics import Standing, standing
 from wavegan.previews import preview_steps, read_previews
@@ -53,23 +53,18 @@ class Trained:
 
     Attributes
     ----------
+    gan : where it is, and what it was trained on.
     name : its class or classes, with its seed or folder where that tells it apart.
     source : how the commands name it: its run and class, or its folder, quoted for a shell.
-    labels, conditional : its classes, and whether it makes each when asked to.
-    tracks : that it heard in training.
-    sample_rate : Hz; None where it is not known.
     config : of its networks (``wavegan``) and its training (``train``).
     rows : of its metrics, in order.
     checkpoints : the steps that have one, ascending.
     heard : None where it has no previews.
     """
 
+    gan: Gan
     name: str
     source: str
-    labels: Sequence[str]
-    conditional: bool
-    tracks: Sequence[str]
-    sample_rate: int | None
     config: Mapping[str, Any]
     rows: Sequence[Mapping[str, float]]
     checkpoints: Sequence[int]
@@ -158,29 +153,21 @@ def read_training(folder: Path) -> Training:
         Where there is no GAN, saying what was found.
     """
     gans = _find(folder)
-    names = _names(gans)
     trained = [
         _read(gan, name, _source(folder, gan, gans), SAMPLES // len(gans))
-        for gan, name in zip(gans, names, strict=True)
+        for gan, name in zip(gans, _names(gans), strict=True)
     ]
-    config, environment = _json(folder, "config.json"), _json(folder, "environment.json")
+    config, environment = (
+        Run(folder).read_json(name) if (folder / name).exists() else {}
+        for name in ("config.json", "environment.json")
+    )
     return Training(folder.name, trained, config.get("data", {}), environment)
 
 
 def _read(gan: Gan, name: str, source: str, samples: int) -> Trained:
     folder = RunFolder(gan.folder)
     rows = [row for row in folder.read_metrics() if "gan/step" in row]
-    trained = Trained(
-        name,
-        source,
-        gan.labels,
-        gan.conditional,
-        list(gan.provenance["tracks"]),
-        gan.provenance.get("sample_rate"),
-        folder.read_config(),
-        rows,
-        folder.steps(),
-    )
+    trained = Trained(gan, name, source, folder.read_config(), rows, folder.steps())
     return replace(trained, heard=_heard(gan, trained.best, samples))
 
 
@@ -224,21 +211,11 @@ def _find(run: Path) -> list[Gan]:
         return find_gans(run)
     except ValueError:
         folders = [run, *sorted((run / "stages").glob("gan-*"))]
-        begun = [f for f in folders if (f / "config.json").exists() and _is_gan(f)]
+        configs = {f: RunFolder(f).read_config() for f in folders if (f / "config.json").exists()}
+        begun = [f for f, config in configs.items() if {"wavegan", "train"} <= config.keys()]
         if not begun:
             raise
-    return [Gan(f, _provenance(RunFolder(f).read_config())) for f in begun]
-
-
-def _is_gan(folder: Path) -> bool:
-    return {"wavegan", "train"} <= RunFolder(folder).read_config().keys()
-
-
-def _provenance(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a GAN's configuration says that it was trained on, or what stands for that."""
-    classes = config["wavegan"].get("num_classes", 0)
-    named = {"labels": [str(i) for i in range(classes)]} if classes else {"label": "clip"}
-    return {"seed": 0, "tracks": {}, **named, **config.get("provenance", {})}
+    return [open_gan(folder) for folder in begun]
 
 
 def _names(gans: Sequence[Gan]) -> list[str]:
@@ -261,7 +238,3 @@ def _source(run: Path, gan: Gan, gans: Sequence[Gan]) -> str:
         return shlex.quote(str(gan.folder))
     genre = f" --genre {shlex.quote(gan.label)}" if len(gans) > 1 else ""
     return shlex.quote(str(run)) + genre
-
-
-def _json(run: Path, name: str) -> dict[str, Any]:
-    return Run(run).read_json(name) if (run / name).exists() else {}

@@ -12,16 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flax import nnx
 
-from classifiers import (
-    FitConfig,
-    evaluate,
-    fit,
-    predict,
-    save,
-    vote_by_track,
-)
+from classifiers import FitConfig, evaluate, fit, predict, save, vote_by_track
 from classifiers.fit_folder import steps_taken
 from experiments.config import as_dict
 from experiments.recipes import Recipe
@@ -124,18 +116,22 @@ class Outcome:
 
 def is_done(run: Run, trial: Trial, recipe: Recipe, settings: FitConfig) -> bool:
     """Whether a run holds such a trial, by all but the examples, which are not made for this."""
-    wanted = {
-        "architecture": recipe.architecture,
-        "options": dict(recipe.options),
-        "fit": as_dict(settings),
-        "seed": trial.seed,
-    }
-    wanted = json.loads(json.dumps(wanted))
+    wanted = json.loads(json.dumps(_classifier(trial, recipe, settings)))
     for file in (run.path / "stages").glob(f"classifier-{glob.escape(trial.name)}-*/stage.json"):
         inputs = json.loads(file.read_text(encoding="utf-8"))["inputs"]
         if all(inputs.get(name) == value for name, value in wanted.items()):
             return True
     return False
+
+
+def _classifier(trial: Trial, recipe: Recipe, settings: FitConfig) -> dict[str, Any]:
+    """What a trial depends on beside its examples."""
+    return {
+        "architecture": recipe.architecture,
+        "options": dict(recipe.options),
+        "fit": as_dict(settings),
+        "seed": trial.seed,
+    }
 
 
 def run_trial(
@@ -166,11 +162,7 @@ def run_trial(
     """
     recipe, clips = material.recipe, material.clips
     valid, test = material.side("valid"), material.side("test")
-    inputs = {
-        "architecture": recipe.architecture,
-        "options": dict(recipe.options),
-        "fit": as_dict(settings),
-        "seed": trial.seed,
+    inputs = _classifier(trial, recipe, settings) | {
         "labels": list(clips.label_names),
         "train": examples.key,
         "valid": valid.key,
@@ -178,14 +170,36 @@ def run_trial(
         "augment": augment and as_dict(augment),
     }
 
+    def on_log(metrics: dict[str, float]) -> None:
+        material.run.append_metrics(as_dict(trial) | metrics)
+        done, total = (int(metrics[f"classifier/{name}"]) for name in ("step", "total_steps"))
+        material.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
+
     def build(folder: Path) -> None:
         started = time.monotonic()
-        scaler = None
-        if recipe.input.standardize:
-            scaler = Standardizer.fit(material.side("train").features)
-        model = _fitted(
-            trial, material, examples, settings, scaler, folder, augment, task, should_stop
+        real = material.side("train").features
+        scaler = Standardizer.fit(real) if recipe.input.standardize else None
+        train, judge = (
+            (Rows([part.features], scaler=scaler), part.labels) for part in (examples, valid)
         )
+        model = recipe.network(train[0].shape[1:], len(clips.label_names), trial.seed)
+        done = steps_taken(folder / "fit")
+        material.progress.compiling(task, done, steps_of(settings, len(examples.labels)))
+        try:
+            history = fit(
+                model,
+                train,
+                judge if len(valid.labels) else None,
+                settings,
+                seed=trial.seed,
+                on_log=on_log,
+                augment=augment,
+                run_dir=folder / "fit",
+                should_stop=should_stop,
+            )
+        except Interrupted as stopped:
+            raise Interrupted(f"stopped in {task}") from stopped
+        write_json(folder / "history.json", history.to_dict())
         with replacing(folder / "probabilities.npy") as temporary:
             np.save(temporary, predict(model, Rows([test.features], scaler=scaler)))
         save(model, folder / CLASSIFIER, metadata=_described(trial, material, scaler))
@@ -194,59 +208,14 @@ def run_trial(
         shutil.rmtree(folder / "fit")  # only needed to resume
 
     folder = material.run.stage(f"classifier-{trial.name}", inputs, build)
-    return Outcome(
-        trial,
-        folder,
-        clips,
-        dict(material.rows),
-        np.load(folder / "probabilities.npy"),
-        json.loads((folder / "history.json").read_text(encoding="utf-8")),
-        json.loads((folder / "timing.json").read_text(encoding="utf-8"))["seconds"],
+    history, timing = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in ("history.json", "timing.json")
     )
-
-
-def _fitted(
-    trial: Trial,
-    material: Material,
-    examples: Examples,
-    settings: FitConfig,
-    scaler: Standardizer | None,
-    folder: Path,
-    augment: FeatureAugmentation | None,
-    task: str,
-    should_stop: Callable[[], bool] | None,
-) -> nnx.Module:
-    """The network of a trial, fitted; its history is in ``folder``."""
-    recipe: Recipe = material.recipe
-    shape, classes = examples.features.shape[1:], len(material.clips.label_names)
-    model = recipe.network(shape, classes, trial.seed)
-
-    def scaled(part: Examples) -> tuple[Rows, np.ndarray]:
-        return Rows([part.features], scaler=scaler), part.labels
-
-    def on_log(metrics: dict[str, float]) -> None:
-        material.run.append_metrics(as_dict(trial) | metrics)
-        done, total = (int(metrics[f"classifier/{name}"]) for name in ("step", "total_steps"))
-        material.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
-
-    done = steps_taken(folder / "fit")
-    material.progress.compiling(task, done, steps_of(settings, len(examples.labels)))
-    try:
-        history = fit(
-            model,
-            scaled(examples),
-            scaled(material.side("valid")) if len(material.rows["valid"]) else None,
-            settings,
-            seed=trial.seed,
-            on_log=on_log,
-            augment=augment,
-            run_dir=folder / "fit",
-            should_stop=should_stop,
-        )
-    except Interrupted as stopped:
-        raise Interrupted(f"stopped in {task}") from stopped
-    write_json(folder / "history.json", history.to_dict())
-    return model
+    probabilities = np.load(folder / "probabilities.npy")
+    return Outcome(
+        trial, folder, clips, dict(material.rows), probabilities, history, timing["seconds"]
+    )
 
 
 def _described(trial: Trial, material: Material, scaler: Standardizer | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from classifier_toys import SMALL, same, small, toy, weights
 from classifiers.fit_config import FitConfig
 from classifiers.prediction import predict
 from classifiers.step import _compiled_step
-from classifiers.training import FitInterrupted, _batches, fit, fit_together
+from classifiers.training import FitInterrupted, _batches, fit, fit_together, seconds_per_step
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -42,6 +42,13 @@ def test_every_optimizer_lowers_the_loss(optimizer):
     config = FitConfig(batch_size=16, steps=60, learning_rate=rate, optimizer=optimizer)
     history = fit(small(), toy(), None, config, seed=0)
     assert history.train_loss[-1] < 0.8 * history.train_loss[0]
+
+
+def test_a_step_takes_less_than_its_compiling():
+    config = FitConfig(batch_size=16, epochs=3, patience=1, schedule="cosine")
+    began = time.perf_counter()
+    seconds = seconds_per_step(small(), toy(), config)
+    assert 0 < 3 * seconds < time.perf_counter() - began
 
 
 def test_early_stopping_restores_the_best_weights():

@@ -1,16 +1,13 @@
 """What a terminal shows, and what a pipe gets instead."""
 
 import io
+from contextlib import redirect_stdout
+from pathlib import Path
 
 import pytest
 
-from experiments.report.terminal import (
-    Progress,
-    plain_table,
-    print_classification,
-    print_comparison,
-    text_table,
-)
+from experiments.report import printed
+from experiments.report.terminal import Progress, plain_table, text_table
 
 RUN = {"track_accuracy": 0.5, "accuracy": 0.25, "macro_f1": 0.3}
 
@@ -118,8 +115,11 @@ def test_a_comparison_in_a_pipe_has_a_line_each():
         "environment": {"session_seconds": 500},
     }  # fmt: skip
     out = io.StringIO()
-    print_comparison(results, out)
-    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    with redirect_stdout(out):
+        printed.compare(results, Path("run"))
+    first, *lines, last, page = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    assert first == last == ""
+    assert page == "report: run/report.html"
     assert lines[0] == "arm runs track accuracy clip accuracy macro-F1"
     assert lines[2:5] == [
         "real 2 50.0 % 25.0 % 30.0 %",
@@ -135,17 +135,17 @@ def test_a_leak_is_told_of_below_the_table():
     splits = {"track": {"leaks": False, "runs": [RUN]}, "chunk": {"leaks": True, "runs": [RUN]}}
     for file in (io.StringIO(), Terminal()):
         published = {"accuracy": 0.7954, "note": "chunks"}
-        print_classification({"splits": splits, "published": published}, file)
-        text = file.getvalue()
+        with redirect_stdout(file):
+            printed.classify({"splits": splits, "published": published}, Path("run"))
+        text = file.getvalue().removesuffix("\nreport: run/report.html\n")
         assert "the chunk split leaks: clips of a track on both sides\n" in text
         assert text.endswith("published: 79.54 %; chunks\n")
         assert text.count("50.0 %") == 2
 
 
 def test_a_table_has_its_columns_below_each_other():
-    table = text_table(("name", "n", "why"), words=(2,))
-    table.add_row("a" * 30, "1", "long " * 60)
-    table.add_row("b", "100", "short")
+    rows = [("a" * 30, "1", "long " * 60), ("b", "100", "short")]
+    table = text_table(("name", "n", "why"), rows, words=(2,))
     head, _, first, second = plain_table(table).splitlines()
     assert first.index("long") == second.index("short") == head.index("why")
     assert first.index(" 1 ") + 1 == second.index("100") + 2

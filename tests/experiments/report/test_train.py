@@ -15,6 +15,7 @@ from html_page import Page
 
 from experiments.cli import main
 from experiments.commands.train import write_training_page
+from experiments.report.curves import GAN_CURVES
 from experiments.report.train import render_training
 from experiments.stages.trained import read_training
 from features.storage import write_json
@@ -120,6 +121,8 @@ def test_the_page_of_a_trained_gan_says_what_its_folder_says(trained):
     for words in ("tracks heard", "Listen", "Quality", "Curves",
                   "Which checkpoint", "n.0"):  # fmt: skip
         assert words in parsed.lines
+    reading = parsed.lines.split("How to read the curves")[-1]
+    assert all(curve.title in reading for curve in GAN_CURVES)
     metrics = RunFolder(trained).read_metrics()
     best = min((row for row in metrics if DISTANCE in row), key=lambda row: row[DISTANCE])
     found = re.search(rf"([{MINUS}\d.]+) ± ([\d.]+)\s+step (\d+)", cells(page)[0])
