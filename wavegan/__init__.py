@@ -14,6 +14,7 @@ from wavegan.sample_files import write_interpolation, write_samples
 from wavegan.sampling import Samples, generate, generate_batches, interpolate
 from wavegan.tensorboard import TensorBoard
 from wavegan.train_config import TrainConfig
+from wavegan.trained_run import TrainedRun, read_run
 from wavegan.training import (
     TrainingInterrupted,
     TrainResult,
@@ -43,6 +44,7 @@ __all__ = [
     "TensorBoard",
     "TrainConfig",
     "TrainResult",
+    "TrainedRun",
     "TrainingDiverged",
     "TrainingInterrupted",
     "WaveGANConfig",
@@ -53,6 +55,7 @@ __all__ = [
     "load",
     "load_reference",
     "read_exported",
+    "read_run",
     "seconds_per_step",
     "train",
     "train_together",

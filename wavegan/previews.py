@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ SILENCE = 0.1  # seconds between the clips of a file
 _MARGIN = 4  # columns between the pictures
 _MOST_CHANNELS = 8  # that a FLAC file holds
 _MOST_AT_ONCE = 16  # clips
+STEPS = 8  # of a GAN's previews that are heard, at most
+LATENTS = 4  # of a GAN that makes one class, at most
+SAMPLES = 4_000_000  # of all sounds that are heard, about: a page of them stays below some 12 MB
 
 
 class Previews:
@@ -132,6 +136,74 @@ def read_previews(
     starts = range(0, len(sound), length + gap)
     clips = np.stack([sound[start : start + length] for start in starts])
     return clips, description["labels"], sample_rate
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Some of a GAN's previews: the same latents at several steps of its training.
+
+    Attributes
+    ----------
+    audio : (latents, steps, L, C) in [-1, 1].
+    latents : what each row is called.
+    steps : of each column, ascending.
+    real : (n, L, C), training clips to hear beside.
+    real_labels : the class of each, of a conditional GAN.
+    sample_rate : Hz.
+    """
+
+    audio: Float32[np.ndarray, "latents steps l c"]
+    latents: Sequence[str]
+    steps: Sequence[int]
+    real: Float32[np.ndarray, "n l c"]
+    real_labels: Sequence[str]
+    sample_rate: int
+
+
+def hear(
+    folder: str | Path,
+    *,
+    label_names: Sequence[str] = (),
+    best: int | None = None,
+    samples: int = SAMPLES,
+) -> Heard | None:
+    """As many of the previews in ``folder`` as have about ``samples`` in all; None without any.
+
+    Parameters
+    ----------
+    label_names : of the classes, for a conditional generator.
+    best : a step that is to be among them.
+    """
+    folder = Path(folder)
+    steps = preview_steps(folder)
+    if not steps:
+        return None
+    clips, classes, sample_rate = read_previews(folder, steps[-1])
+    shown = max(2, samples // clips[0].size)
+    steps = _chosen(steps, min(STEPS, shown), best)
+    most = len(set(classes)) if classes else LATENTS
+    rows = min(len(clips), max(1, shown // len(steps)), most)
+    audio = np.stack([read_previews(folder, step)[0][:rows] for step in steps], axis=1)
+    real = np.zeros((0, *clips.shape[1:]), np.float32)
+    if (folder / "real.flac").exists():
+        real = read_previews(folder, None)[0][: max(rows, len(steps))]
+    names = [label_names[i] for i in classes] if classes else []
+    titles = [f"Latent {i + 1}" + (f": {names[i]}" if names else "") for i in range(rows)]
+    return Heard(audio, titles, steps, real, names[: len(real)], sample_rate)
+
+
+def _chosen(steps: Sequence[int], count: int, best: int | None) -> list[int]:
+    """At most ``count`` steps, denser at the start, with the first, the last and the best one."""
+    if len(steps) > count:
+        places = np.rint((len(steps) - 1) * np.linspace(0, 1, count) ** 1.5).astype(int)
+        chosen = [steps[i] for i in np.unique(np.maximum(places, np.arange(count)))]
+    else:
+        chosen = list(steps)
+    if best in steps and best not in chosen:
+        inner = chosen[1:-1] or chosen[:1]
+        nearest = min(inner, key=lambda step: abs(step - best))
+        chosen[chosen.index(nearest)] = best
+    return sorted(chosen)
 
 
 def _read_json(folder: Path) -> dict:

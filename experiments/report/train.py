@@ -13,8 +13,10 @@ from experiments.report.curves import GAN_CURVES, Curve, gan_panels, other_curve
 from experiments.report.formats import capital
 from experiments.report.kit import render
 from experiments.report.sound import ClipRow, clip_rows
-from experiments.stages.trained import Heard, Trained, Training
+from experiments.stages.trained import Trained, Training
+from wavegan import TrainedRun
 from wavegan.metrics import METRICS, Metric, best_row
+from wavegan.previews import Heard
 
 _NEAREST = Curve(
     "Distance to the nearest real clip",
@@ -24,28 +26,29 @@ _NEAREST = Curve(
 
 def render_training(training: Training) -> str:
     """The report page of `wavegan train`."""
-    gans = training.gans
-    measured = [gan for gan in gans if gan.standing.best]
+    gans, runs = training.gans, [gan.run for gan in training.gans]
+    measured = [run.standing for run in runs if run.standing.best]
     return render(
         "train.html",
         training=training,
         gans=[_gan(gan) for gan in gans],
-        finished=all(gan.finished for gan in gans),
+        finished=all(run.finished for run in runs),
         # Several seeds of a class hear the same tracks.
         tracks=sum({gan.gan.labels: len(gan.gan.provenance["tracks"]) for gan in gans}.values()),
-        steps=[gan.step for gan in gans],
-        rate=float(np.median(rates)) if (rates := [gan.rate for gan in gans if gan.rate]) else None,
-        seconds=sum(gan.seconds for gan in gans),
-        metric=_metric(gans[0].kept_by).title,
+        steps=[run.step for run in runs],
+        rate=float(np.median(rates)) if (rates := [run.rate for run in runs if run.rate]) else None,
+        seconds=sum(run.seconds for run in runs),
+        metric=_metric(runs[0].kept_by).title,
         measured=bool(measured),
-        enough=[gan.standing.enough_since for gan in measured if gan.standing.enough_since],
-        doubts=[gan for gan in gans if gan.standing.doubt],
+        enough=[stands.enough_since for stands in measured if stands.enough_since],
+        doubts=[gan for gan in gans if gan.run.standing.doubt],
     )
 
 
 def _gan(trained: Trained) -> dict[str, Any]:
     """What the page shows of a GAN."""
-    gan, rows, name = trained.gan, trained.rows, trained.name
+    gan, run, name = trained.gan, trained.run, trained.name
+    rows = run.rows
     logged = [term for row in rows for term in row if term.startswith("quality/")]
     terms = [term for term in METRICS if term in logged]
     measures = [Curve(capital(_metric(term).title), {term: ""}) for term in terms
@@ -53,19 +56,19 @@ def _gan(trained: Trained) -> dict[str, Any]:
     others = other_curves(rows, [*measures, *GAN_CURVES])
     terms += [curve.title for curve in others if curve.title in logged]
     genre = f" --genre {shlex.quote(gan.labels[0])}" if gan.conditional else ""
-    panels = partial(gan_panels, name, rows, enough_since=trained.standing.enough_since)
-    step = f"{trained.source} --step {trained.choice}"
+    panels = partial(gan_panels, name, rows, enough_since=run.standing.enough_since)
+    step = f"{trained.source} --step {run.choice}"
     return {
         "trained": trained,
         "tracks": list(gan.provenance["tracks"]),
         "rows": _clips(trained, trained.heard) if trained.heard else [],
-        "best": _at_step(trained.standing.best, trained.kept_by),
-        "metrics": [(_metric(term), *_values(trained, term)) for term in terms],
+        "best": _at_step(run.standing.best, run.kept_by),
+        "metrics": [(_metric(term), *_values(run, term)) for term in terms],
         "measures": panels(measures),
         "curves": panels([*GAN_CURVES, *others]),
         "commands": [
             f"wavegan generate {step} --count 100",
-            f"wavegan interpolate {trained.source}{genre} --step {trained.choice}",
+            f"wavegan interpolate {trained.source}{genre} --step {run.choice}",
             f"wavegan export {step} generator.safetensors",
         ],
     }
@@ -76,10 +79,10 @@ def _metric(term: str) -> Metric:
     return METRICS[term] if term in METRICS else Metric(term, "")
 
 
-def _values(gan: Trained, term: str) -> list[dict[str, Any] | None]:
+def _values(run: TrainedRun, term: str) -> list[dict[str, Any] | None]:
     """A metric at its best, where one value of it is, and at its last."""
-    best = best_row(gan.rows, term) if term in METRICS else None
-    last = next((row for row in reversed(gan.rows) if term in row), None)
+    best = best_row(run.rows, term) if term in METRICS else None
+    last = next((row for row in reversed(run.rows) if term in row), None)
     return [_at_step(best, term), _at_step(last, term)]
 
 
@@ -92,7 +95,7 @@ def _at_step(row: Mapping[str, float] | None, term: str) -> dict[str, Any] | Non
 
 def _clips(gan: Trained, heard: Heard) -> list[dict[str, Any]]:
     """The real clips, and below them a row a latent, from the first steps to the last."""
-    captions = [f"step {step:,}{', best' * (step == gan.best)}" for step in heard.steps]
+    captions = [f"step {step:,}{', best' * (step == gan.run.best)}" for step in heard.steps]
     names = [f"real clip {i + 1} of {gan.name}" for i in range(len(heard.real))]
     every = f"all real clips of {gan.name}"
     rows = [ClipRow("Real clips", "real", heard.real, names, every, heard.real_labels)]
