@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -18,15 +19,13 @@ import numpy as np
 from flax import nnx
 
 from classifiers import ARCHITECTURES, FitConfig, create
-from features.extractors import Extractor, LogMel, LogMelPicture, LogMelTempogram, Mfcc, Picture
+from features.extractors import Extractor, from_dict
 from features.registry import Registry
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.augmentation import AUGMENTATIONS
 
 if TYPE_CHECKING:
     import optuna
-
-GTZAN_TRACK = 29.9  # seconds that every track of GTZAN has
 
 
 @dataclass(frozen=True)
@@ -146,164 +145,27 @@ class GanPreset:
     train: Mapping[str, Any] = field(default_factory=dict)
 
 
-_TRACKS = "a random split of whole tracks"
-_CHUNKS = "chunks of a track on both sides"
-_LOST = "its code is lost: sizes, clips and split here are our own"
-_OURS = "ours; honest CNNs trained from scratch reach 50 to 60 % on GTZAN's filtered split"
-# Of each recipe: the accuracy that its authors report, what it is worth, and how long a training
-# takes on 80 tracks of 15 s and on GTZAN (a busy CPU core).
-_TOLD: Mapping[str, tuple[float | None, str, str, str]] = {
-    "net1": (0.4950, f"{_TRACKS} (.4257 after 50 epochs)", "2 min", "40 min"),
-    "net2": (0.6039, f"{_TRACKS} (.5346 after 100 epochs)", "36 min", "15 h"),
-    "net3": (0.6138, f"{_TRACKS} (.6138 after 100 epochs, too)", "36 min", "15 h"),
-    "net4": (0.5445, f"{_TRACKS} (.5346 after 100 epochs)", "24 min", "10 h"),
-    "net5": (0.7954, _CHUNKS, "68 min", "29 h"),
-    "net6": (0.8291, f"{_CHUNKS}, which the GANs saw, too; one seed", "7 min", "3 h"),
-    "cnn1": (0.723, f"{_CHUNKS} (.706 after 10 epochs)", "2 min", "52 min"),
-    "cnn2": (0.819, _CHUNKS, "14 min", "6 h"),
-    "parallel_cnn": (0.72, f"about; {_CHUNKS}, 8 genres", "4 min", "2 h"),
-    "cnn_lstm": (0.59, f"about; {_CHUNKS}, 8 genres", "3 min", "85 min"),
-    "cnn_bilstm": (0.85, f"about (its code shows .8154); {_CHUNKS}, 8 genres", "9 min", "4 h"),
-    "cnn_rnn": (0.6758, f"{_CHUNKS}, 8 genres", "1 min", "11 min"),
-    "final_eff": (0.8888, f"{_CHUNKS}, 8 genres", "14 min", "6 h"),
-    "final_acc": (0.9042, f"{_CHUNKS}, 8 genres", "30 min", "13 h"),
-    "cnn_rnn_tempo": (0.7960, _LOST, "7 min", "3 h"),
-    "short_chunk_resnet": (None, _OURS, "12 min", "5 h"),
-}
-_OWN: dict[str, Recipe] = {}  # this module's, by their names
+def _own() -> dict[str, Recipe]:
+    """The recipes of ``recipes.toml``, by their names."""
+    text = files("experiments").joinpath("recipes.toml").read_text(encoding="utf-8")
+    kinds = {"fit": FitConfig, "gan": WaveGANConfig, "gan_train": TrainConfig}
+    found: dict[str, Recipe] = {}
+    for name, told in _tuples(tomllib.loads(text)).items():
+        base, search = told.pop("base", None), told.pop("search", None)
+        settings = {"name": name, "architecture": name, **told}
+        settings |= {part: kind(**told[part]) for part, kind in kinds.items() if part in told}
+        if "input" in told:
+            settings["input"] = from_dict(told["input"])
+        recipe = replace(found[base], **settings) if base else Recipe(**settings)
+        found[name] = recipe.searched(search) if search else recipe
+    return found
 
 
-def _add(name: str, base: str = "", **settings: Any) -> None:
-    """A recipe whose network has its name; what is not given is as in the recipe ``base``."""
-    published, note, mini, gtzan = _TOLD[name]
-    settings |= {
-        "name": name,
-        "architecture": name,
-        "published": published,
-        "note": note,
-        "takes": f"{mini} a training on 80 tracks of 15 s, {gtzan} on GTZAN (a busy CPU core)",
-    }
-    _OWN[name] = replace(_OWN[base], **settings) if base else Recipe(sample_rate=22050, **settings)
-
-
-# net1 to net4: a picture of each whole track. No WaveGAN makes clips of that length: a
-# comparison needs a shorter one, as --num-samples 65536.
-_add(
-    "net1",
-    about="dense network on spectrogram pictures",
-    input=Picture(),
-    num_samples=round(GTZAN_TRACK * 22050),
-    per_track=1,
-    fit=FitConfig(batch_size=32, epochs=100),
-    split="track",
-)
-_add("net2", "net1", about="CNN on spectrogram pictures", fit=FitConfig(batch_size=32, epochs=50))
-_add("net3", "net2", about="net2 with batch norm")
-_add(
-    "net4",
-    "net3",
-    about="net3 trained with RMSProp",
-    fit=FitConfig(batch_size=32, epochs=50, optimizer="rmsprop"),
-)
-_add(
-    "net5",
-    about="LSTM on MFCC of 1 s clips, quiet samples taken out",
-    input=Mfcc(),
-    num_samples=22050,
-    silence="samples",
-    # Stopped at epoch 27 by its authors; the budget is for a patience that never runs out.
-    fit=FitConfig(batch_size=64, epochs=100, patience=5),
-)
-_add(
-    "net6",
-    "net5",
-    about="net5 on 16384-sample clips, silence kept, real and generated",
-    num_samples=16384,
-    silence=None,
-    fit=FitConfig(batch_size=128, epochs=18),
-    synthetic=True,
-)
-_add(
-    "cnn1",
-    about="CNN on log-mel spectrograms of 3 s clips",
-    input=LogMel(),
-    num_samples=3 * 22050,
-    fit=FitConfig(batch_size=64, epochs=15),
-    fractions=(0.8, 0.0, 0.2),
-)
-_add(
-    "cnn2",
-    "cnn1",
-    about="cnn1 with batch norm and dropout",
-    fit=FitConfig(batch_size=64, epochs=40),
-)
-_add(
-    "parallel_cnn",
-    about="two parallel CNNs on 80x80 log-mel pictures, 15 a song",
-    input=LogMelPicture(),
-    num_samples=round(GTZAN_TRACK / 15 * 22050),
-    per_track=15,
-    fit=FitConfig(batch_size=128, epochs=50, optimizer="sgd", learning_rate=0.01),
-    fractions=(0.8, 0.0, 0.2),
-)
-_add("cnn_lstm", "parallel_cnn", about="CNN, then two LSTMs, on 80x80 log-mel pictures")
-_add(
-    "cnn_bilstm",
-    "parallel_cnn",
-    about="noise, CNN, then two bidirectional LSTMs, on 80x80 log-mel pictures",
-    fit=FitConfig(batch_size=128, epochs=50, learning_rate=5e-4),
-)
-_add(
-    "cnn_rnn",
-    "parallel_cnn",
-    about="1-D CNN, then two LSTMs, on 80x80 log-mel sequences",
-    input=LogMelPicture(sequence=True),
-    fit=FitConfig(batch_size=128, epochs=50, optimizer="sgd", learning_rate=0.1),
-)
-_add(
-    "final_eff",
-    "parallel_cnn",
-    about="CNN of four blocks on 80x80 log-mel pictures",
-    fit=FitConfig(batch_size=128, epochs=50, learning_rate=1e-3),
-)
-_add("final_acc", "final_eff", about="final_eff at widths 32 and 64 side by side")
-_add(
-    "cnn_rnn_tempo",
-    "cnn1",
-    about="CNNs on log-mel and tempogram, joined, then an RNN; sizes found by our own search",
-    options={"tempo_lags": 128},
-    input=LogMelTempogram(),
-    fit=FitConfig(batch_size=64, epochs=40, learning_rate=1e-3, patience=10),
-    fractions=(0.7, 0.2, 0.1),
-)
-# by 10 trials of 8 epochs on a part of GTZAN
-_OWN["cnn_rnn_tempo"] = _OWN["cnn_rnn_tempo"].searched("cnn_rnn_tempo")
-_add(
-    "short_chunk_resnet",
-    "cnn1",
-    about="the modern reference: residual CNN on 3 s log-mel (Won et al. 2020), a quarter as wide",
-    options={"width": 32},
-    fit=FitConfig(batch_size=32, epochs=40, learning_rate=5e-4, patience=10),
-    split="track",
-    fractions=(0.7, 0.2, 0.1),
-)
-_OWN["demo"] = Recipe(
-    name="demo",
-    about="net6's network at an eighth of its width on 8 kHz clips, for a first look",
-    architecture="net6",
-    options={"lstm_sizes": (64, 32), "dense_sizes": (32,)},
-    input=Mfcc(n_mfcc=20, n_fft=512, hop_length=256, n_mels=40),
-    sample_rate=8000,
-    num_samples=8192,
-    fit=FitConfig(batch_size=64, epochs=30, learning_rate=2e-3),
-    split="track",
-    note="none",
-    takes="a comparison about 4 min (2 CPU cores)",
-    gan=WaveGANConfig(dim=8),
-    gan_train=TrainConfig(
-        batch_size=16, steps=120, learning_rate=4e-4, ema_decay=0.98, checkpoint_every=40
-    ),
-)
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, which a frozen dataclass can hold."""
+    if isinstance(value, dict):
+        return {name: _tuples(part) for name, part in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _check(recipe: Any) -> None:
@@ -319,7 +181,7 @@ def _check(recipe: Any) -> None:
 
 RECIPES = Registry(
     "experiments.RECIPES",
-    _OWN,
+    _own(),
     _check,
     recipe='dataclasses.replace(experiments.RECIPES["net6"], name=…, …)',
 )

@@ -52,7 +52,7 @@ def test_a_run_that_goes_on(audio, config, train_config, tmp_path):
 
 
 def test_a_folder_that_is_none(tmp_path, finished_run):
-    with pytest.raises(ValueError, match="config.json"):
+    with pytest.raises(ValueError, match=r"config\.json"):
         read_run(tmp_path)
     file = RunFolder(finished_run).path / "config.json"
     file.write_text('{"command": "classify"}')
