@@ -8,6 +8,7 @@ import pytest
 from classifiers import FitConfig
 from experiments.config import CompareConfig, DataConfig
 from experiments.recipes import RECIPES, Recipe
+from experiments.stages import judge
 from features import save_audio
 from features.extractors import Mfcc
 from features.synthetic import synthesize
@@ -35,6 +36,14 @@ def render():
 def music(tmp_path_factory) -> Path:
     """3 genres of 5 tracks of a second, 4 kHz."""
     return write_music(tmp_path_factory.mktemp("data") / "music")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_judge():
+    """A judge learns from fewer windows here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "CLIPS", 512)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,8 +19,9 @@ def test_the_examples_run(tmp_path, monkeypatch):
 
 def test_where_things_are_is_true():
     root = PAGE.path.parents[1]
-    paths = [part for line in PAGE.text.splitlines() if line.startswith("| ")
-             for part in line.split("`")[1::2] if part.endswith((".py", ".html", ".toml"))]  # fmt: skip
+    named = [part for line in PAGE.text.splitlines() if line.startswith("| ")
+             for part in line.split("`")[1::2]]  # fmt: skip
+    paths = [name for name in named if name.endswith((".py", ".html", ".toml"))]
     assert len(paths) > 15
     for path in paths:
         if "NAME" not in path:

@@ -169,7 +169,7 @@ def test_spectral_norms_sharpen(config, train_config):
 
 def test_augmentation_adapts_to_the_critic(config, train_config):
     """A critic that tells real from fake (loud from faint) raises the probability by a step."""
-    adaptive = replace(train_config, augment=("gain", "polarity"), augment_ramp=10)
+    adaptive = replace(train_config, augment=("gain",), augment_ramp=10)
     _, after, terms = run(config, replace(adaptive, augment_target=-0.99), clips(config, adaptive))
     assert after["augment_probability"] == terms["augment_probability"] == pytest.approx(0.1)
     _, after, _ = run(config, replace(adaptive, augment_target=0.99), clips(config, adaptive))
@@ -262,13 +262,12 @@ def losses(config, settings, seeds, devices):
             row.append({k: float(v[i]) for k, v in terms.items()})
     return dict(mesh.shape), rows
 
-two = TrainConfig(batch_size=8, critic_steps=2, learning_rate=1e-4)
-one = TrainConfig(batch_size=8, critic_steps=1, learning_rate=1e-4)
+settings = TrainConfig(batch_size=8, critic_steps=1, learning_rate=1e-4)
 plain = WaveGANConfig(num_samples=128, dim=2, latent_dim=4)
 full = WaveGANConfig(num_samples=256, dim=2, latent_dim=4, num_classes=3, batch_norm=True,
                      spectrogram_critic=True)
 found = []
-for config, settings, gans in ((plain, two, 1), (full, one, 1), (plain, two, 4)):
+for config, gans in ((plain, 1), (full, 1), (plain, 4)):
     alone = [losses(config, settings, [i], jax.devices()[:1])[1][0] for i in range(gans)]
     found.append([alone, *losses(config, settings, range(gans), jax.devices())])
 print(json.dumps(found))

@@ -260,7 +260,7 @@ def test_a_run_that_ended_early_on_a_good_generator_is_finished(tmp_path, change
     for stopping in (False, True):
         config["train"]["stop_when_done"] = stopping
         write_json(folder / "config.json", config)
-        (trained,) = read_training(folder).gans
+        trained = read_training(folder).gans[0].run
         assert (trained.standing.enough_since, trained.best) == (40, 40)
         assert trained.finished == (stopping and not doubt)
         assert doubt in trained.standing.doubt
