@@ -209,8 +209,11 @@ def classify_all(
         found.append(results)
         if not dry_run:
             _write_table(out, found, command)
+    plans = [plan for plan in found if "error" not in plan]
+    if dry_run and not plans:
+        raise ValueError("none of the recipes can be run: the reasons are above")
     if dry_run:
-        return total([plan for plan in found if "error" not in plan])
+        return total(plans)
     return recipe_table_text(found)
 
 

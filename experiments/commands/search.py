@@ -207,6 +207,7 @@ def _best(study: optuna.Study, recipe: Recipe, digests: Mapping[str, str]) -> di
 
 
 def _trial_record(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    outcome = dict(trial.user_attrs) if trial.value is not None else {"outcome": CUT}
+    cut_off = trial.state.name == "PRUNED"  # which has a value, too: the last that it reported
+    outcome = {"outcome": CUT} if cut_off else dict(trial.user_attrs)
     seconds = trial.duration.total_seconds() if trial.duration else 0.0
     return {"params": trial.params, **outcome, "seconds": round(seconds, 1)}

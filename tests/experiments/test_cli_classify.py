@@ -125,6 +125,12 @@ def test_a_table_of_several_recipes(render, tmp_path, capsys):
     assert "net1" in (out / "table.md").read_text()
 
 
+def test_a_plan_of_recipes_that_all_fail(render, tmp_path, capsys):
+    music = render(tmp_path / "music", seconds=1.6)
+    said = fails(capsys, "classify", "--recipe", "cnn1,cnn2", "--data", str(music), "--dry-run")
+    assert "none of the recipes can be run" in said
+
+
 def test_report_finds_the_page(classified, capsys):
     assert main(["report", str(classified)]) == 0
     assert capsys.readouterr().out.strip() == str(classified / "report.html")

@@ -8,7 +8,7 @@ from flax import nnx
 
 from classifiers import create
 from experiments.commands import search as searching
-from experiments.commands.search import SearchConfig, search
+from experiments.commands.search import SearchConfig, _trial_record, search
 from experiments.config import DataConfig
 from experiments.recipes import RECIPES, SPACES, recorded_search
 from features import scan_tracks, split_tracks
@@ -116,6 +116,17 @@ def test_what_is_refused(config):
         replace(config, trials=0)
     with pytest.raises(ValueError, match=r"--held-out-seeds must be at least 1"):
         replace(config, held_out_seeds=0)
+
+
+def test_a_trial_that_was_cut_off_says_so():
+    """Optuna gives it a value: the last one that it reported."""
+    state = optuna.trial.TrialState
+    whole, cut_off = (
+        _trial_record(optuna.trial.create_trial(state=s, value=0.5, user_attrs={"steps": 3}))
+        for s in (state.COMPLETE, state.PRUNED)
+    )
+    assert (whole["steps"], "outcome" in whole) == (3, False)
+    assert cut_off == {"params": {}, "outcome": "cut off", "seconds": cut_off["seconds"]}
 
 
 def test_sizes_to_try_make_networks():
