@@ -22,10 +22,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from features.storage import another, differences, write_json
+from features.storage import another, differences, shortened, write_json
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
-_STAGE_BYTES = 200  # of a stage's name in its folder's, to which a key is added
 _PACKAGES = ("wavegan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "soundfile")
 
 
@@ -143,7 +142,7 @@ class Stage:
     def __init__(self, run: Run, name: str, inputs: Mapping[str, Any]):
         text = json.dumps(inputs, sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-        safe = re.sub(r"[^\w.+-]+", "_", name).encode()[:_STAGE_BYTES].decode(errors="ignore")
+        safe = shortened(re.sub(r"[^\w.+-]+", "_", name))
         self.content = {"stage": name, "inputs": json.loads(text)}
         self.folder = run.path / "stages" / f"{safe}-{key}"
         self.part = self.folder.with_name(self.folder.name + ".part")

@@ -49,6 +49,11 @@ def plain_name(text: Any, said_by: str | Path, most: int = NAME_BYTES) -> str:
     )
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """The beginning of a text, of at most so many bytes, for a name that has more parts."""
+    return text.encode(errors="replace")[:most].decode(errors="ignore")
+
+
 def _no_name(text: Any, most: int) -> str | None:
     """Why ``text`` is no name; None where it is one."""
     if not isinstance(text, str):

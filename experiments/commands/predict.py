@@ -22,10 +22,9 @@ from features.cache import file_digest
 from features.dataset import SUFFIXES, gtzan_name
 from features.extractors import from_dict
 from features.silence import remove_silence
-from features.storage import plain_name, replacing, write_json, write_text
+from features.storage import plain_name, replacing, shortened, write_json, write_text
 
 _BATCH = 32  # clips whose features are computed at a time
-_STEM_BYTES = 200  # of a file's name in that of its picture
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,7 @@ def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Class
         raise ValueError(f"RUN {run}: no such folder or file")
     file, results = run / "results.json", Run(run).read_json("results.json")
     splits = results.get("splits")
-    names = [plain_name(found["recipe"], file) for found in results.get("recipes", [])]
-    if recipes := [str(run / name) for name in names]:
+    if recipes := [str(run / plain_name(r["recipe"], file)) for r in results.get("recipes", [])]:
         raise ValueError(f"RUN {run} is a run of several recipes: give one of {', '.join(recipes)}")
     if not splits:
         raise ValueError(f"RUN {run} is no run of `wavegan classify`: it has no classifiers")
@@ -150,8 +148,7 @@ def predict(
     for earlier in (out / "pictures").glob("[0-9][0-9][0-9][0-9]*-*.png"):  # and nobody else's
         earlier.unlink()
     for number, found in enumerate(predictions, 1):
-        stem = Path(found["file"]).stem.encode(errors="replace")[:_STEM_BYTES]
-        name = f"{number:04d}-{stem.decode(errors='ignore')}.png"
+        name = f"{number:04d}-{shortened(Path(found['file']).stem)}.png"
         with replacing(out / "pictures" / name) as temporary:
             temporary.write_bytes(prediction_picture(found, classifier.labels))
     return result

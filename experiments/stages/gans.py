@@ -128,12 +128,10 @@ def open_gan(folder: Path) -> Gan:
     return Gan(folder, _known(file, provenance, num_classes, "clip"))
 
 
-def _known(
-    file: Path, provenance: Mapping[str, Any], num_classes: int, name: str
-) -> dict[str, Any]:
-    """What a ``file`` says of a GAN, with what is missing in it; its names become folders'."""
+def _known(file: Path, said: Mapping[str, Any], num_classes: int, name: str) -> dict[str, Any]:
+    """What a ``file`` said of a GAN, with what is missing in it; its names become folders'."""
     classes = {"labels": [str(i) for i in range(num_classes)]} if num_classes else {"label": name}
-    found = {"seed": 0, "tracks": {}, **classes, **provenance}
+    found = {"seed": 0, "tracks": {}, **classes, **said}
     labels, seed = found.get("labels") or [found.get("label")], found["seed"]
     names = [plain_name(one, file) for one in (labels if isinstance(labels, list) else [labels])]
     if type(seed) is not int or not len(labels) == len(set(names)) == (num_classes or 1):

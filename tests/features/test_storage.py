@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from features.storage import another, differences, plain_name, replacing, write_json
+from features.storage import another, differences, plain_name, replacing, shortened, write_json
 
 THERE = {"recipe": "net6", "split": {"by": "track", "fractions": [0.7, 0.3]}, "seed": 1}
 
@@ -87,3 +87,11 @@ def test_whatever_leads_elsewhere_is_refused_with_the_file_that_says_it(text):
 def test_a_name_that_something_is_added_to_is_shorter():
     with pytest.raises(ValueError, match="has 11 bytes"):
         plain_name("x" * 11, "x.json", most=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [("blues", "blues"), ("x" * 300, "x" * 200), ("Ü" * 300, "Ü" * 100), ("a\udcff", "a?")],
+)
+def test_a_shortened_text_is_a_name_with_room(text, short):
+    assert plain_name(shortened(text), "x.json", most=200) == short
