@@ -19,6 +19,7 @@ from wavegan.networks import Generator
 from wavegan.sampling import draw_latents, generate_batches, interpolate, line
 
 MANIFEST, _PLAN = GENERATED_MANIFESTS  # of what is finished, and of what is not
+_HIGHEST_RATE = 768_000  # Hz
 _TEMPORARY = 20  # bytes that a file's name is longer by while it is written
 
 
@@ -52,6 +53,7 @@ def write_samples(
 
     Files are ``<name>.s<seed>.<number>.<suffix>``, the latents ``latents.npy`` row by row, the
     manifest ``manifest.json`` (``about``, the options, the file of each row), written last.
+    By it, and by the comment in each file, `features.scan_tracks` knows that they are no data.
     What an interrupted call of the same options left is kept.
 
     Parameters
@@ -74,7 +76,7 @@ def write_samples(
     generate_batches(generator, count, seed=seed, batch_size=batch_size, **options)
 
     origin = f"s{seed}" if latents is None else latents.stem
-    _check_names(folder, name, last=f"{name}.{origin}.{count:05d}.{suffix}")
+    _check(folder, about, name, f"{name}.{origin}.{count:05d}.{suffix}")
     files = [f"{name}.{origin}.{i:05d}.{suffix}" for i in range(count)]
     manifest = {
         **about,
@@ -145,7 +147,7 @@ def write_interpolation(
     sequence of str
         The names of the files, the joined one last.
     """
-    _check_names(folder, name, last=f"{name}.{steps:05d}.{suffix}")
+    _check(folder, about, name, f"{name}.{steps:05d}.{suffix}")
     z0, z1 = (np.asarray(draw_latents(s, 1, generator.config.latent_dim))[0] for s in seeds)
     label0, label1 = labels or (None, None)
     audio = interpolate(generator, z0, z1, steps=steps, label0=label0, label1=label1)
@@ -167,10 +169,16 @@ def write_interpolation(
     return files
 
 
-def _check_names(folder: Path, name: str, last: str) -> None:
-    """Raise ValueError unless ``name`` and the longest file's name are names of files."""
+def _check(folder: Path, about: Mapping[str, Any], name: str, longest: str) -> None:
+    """Raise ValueError unless there can be files of these names and of that rate."""
     plain_name(name, f"clips for {folder}")
-    plain_name(last, f"clips for {folder}", most=NAME_BYTES - _TEMPORARY)
+    plain_name(longest, f"clips for {folder}", most=NAME_BYTES - _TEMPORARY)
+    rate = about["sample_rate"]
+    if type(rate) is not int or not 0 < rate <= _HIGHEST_RATE:
+        raise ValueError(
+            f"clips for {folder}: their sample rate, which the GAN's run or file says, is "
+            f"{rate!r:.50}: it must be a whole number of Hz, of 1 to {_HIGHEST_RATE}"
+        )
 
 
 def _read_latents(path: Path) -> np.ndarray:
