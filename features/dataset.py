@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from features.audio import is_generated
+from features.generated import generated_manifest, is_generated, refuse_generated
 from features.storage import plain_name
 
 SUFFIXES = (".wav", ".au", ".flac", ".ogg", ".mp3")
-GENERATED_MANIFESTS = ("manifest.json", "manifest.part.json")  # beside generated audio
-GENERATED_LATENTS = "latents.npy, row i makes file i"  # what these say of its latents
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,8 @@ def scan_tracks(root: str | Path, *, artist_index: str | Path | None = None) -> 
         if folder.is_dir()
         for path in _audio_files(folder)
     ]
-    _refuse_generated(dict.fromkeys([given, root]), tracks)
+    paths = [track.path for track in tracks]
+    refuse_generated([given, root, *(path.parent for path in paths)], paths)
     labels = sorted({track.label for track in tracks})
     if len(labels) < 2:
         raise ValueError(_too_few_classes(root, labels))
@@ -86,13 +84,12 @@ def refuse_recordings(folder: Path) -> None:
     """
     if not folder.is_dir():
         return
-    root = _entered(folder)
-    below = [path for top in dict.fromkeys([folder, root]) for path in _visible(top)]
-    for holder in dict.fromkeys([folder, root, *(path for path in below if path.is_dir())]):
-        if _manifest(holder) is not None:
+    tops = dict.fromkeys([folder, _entered(folder)])
+    for holder in (*tops, *(below for top in tops for below in sorted(top.glob("[!.]*/")))):
+        if generated_manifest(holder) is not None:
             continue
-        audio = (path for path in _visible(holder) if _is_audio(path) and not is_generated(path))
-        if found := next(audio, None):
+        files = (path for path in sorted(holder.glob("[!.]*")) if path.suffix.lower() in SUFFIXES)
+        if found := next((f for f in files if f.is_file() and not is_generated(f)), None):
             raise ValueError(
                 f"--out {folder} holds recordings, such as {found}, among which generated clips "
                 "would pass for real ones: choose a folder that is new, or has generated clips "
@@ -135,31 +132,6 @@ def _audio_files(folder: Path) -> list[Path]:
                 f"put files straight into class folders, or give {folder} as the data set"
             )
     return [entry for entry in entries if _is_audio(entry)]
-
-
-def _refuse_generated(tops: Iterable[Path], tracks: Sequence[Track]) -> None:
-    """Raise ValueError where the folders, or the tracks, say that a GAN generated the audio."""
-    folders = dict.fromkeys([*tops, *(track.path.parent for track in tracks)])
-    found = next((file for folder in folders if (file := _manifest(folder))), None)
-    found = found or next((track.path for track in tracks if is_generated(track.path)), None)
-    if found is not None:
-        raise ValueError(
-            f"{found} says that wavegan generated this audio, which in a data set would pass for "
-            "recordings: take it out (generated clips join a training from the run of their GANs, "
-            "by `wavegan classify --generated RUN`)"
-        )
-
-
-def _manifest(folder: Path) -> Path | None:
-    """The manifest in ``folder`` that says that the audio there is generated, if any."""
-    for file in (folder / name for name in GENERATED_MANIFESTS):
-        try:
-            found = json.loads(file.read_bytes()) if file.is_file() else {}
-        except (OSError, ValueError, RecursionError):  # another program's, or damaged
-            continue
-        if isinstance(found, dict) and found.get("latents") == GENERATED_LATENTS:
-            return file
-    return None
 
 
 def _label(name: str) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import soundfile as sf
 from jaxtyping import Float, Float32, Num
 
-from features.audio import GENERATED, save_audio
+from features.audio import save_audio
+from features.generated import GENERATED
 from features.storage import replacing, write_json
 from wavegan.display import clip_pictures
 from wavegan.networks import Generator

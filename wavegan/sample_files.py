@@ -12,14 +12,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from features.audio import GENERATED, save_audio
-from features.dataset import GENERATED_LATENTS, GENERATED_MANIFESTS
+from features.audio import save_audio
+from features.generated import GENERATED, LATENTS, MANIFESTS
 from features.storage import NAME_BYTES, plain_name, replacing, write_json
 from wavegan.networks import Generator
 from wavegan.sampling import draw_latents, generate_batches, interpolate, line
 
-MANIFEST, _PLAN = GENERATED_MANIFESTS  # of what is finished, and of what is not
-_HIGHEST_RATE = 768_000  # Hz
+MANIFEST, _PLAN = MANIFESTS  # of what is finished, and of what is not
 _TEMPORARY = 20  # bytes that a file's name is longer by while it is written
 
 
@@ -76,13 +75,13 @@ def write_samples(
     generate_batches(generator, count, seed=seed, batch_size=batch_size, **options)
 
     origin = f"s{seed}" if latents is None else latents.stem
-    _check(folder, about, name, f"{name}.{origin}.{count:05d}.{suffix}")
+    _check_names(folder, name, f"{name}.{origin}.{count:05d}.{suffix}")
     files = [f"{name}.{origin}.{i:05d}.{suffix}" for i in range(count)]
     manifest = {
         **about,
         "label": name,
         "truncation": truncation,
-        "latents": GENERATED_LATENTS,
+        "latents": LATENTS,
     }
     manifest |= {"seed": seed} if latents is None else {"latents_from": _digest(latents)}
     resumed = any(_same_but_files(folder / found, manifest) for found in (_PLAN, MANIFEST))
@@ -147,7 +146,7 @@ def write_interpolation(
     sequence of str
         The names of the files, the joined one last.
     """
-    _check(folder, about, name, f"{name}.{steps:05d}.{suffix}")
+    _check_names(folder, name, f"{name}.{steps:05d}.{suffix}")
     z0, z1 = (np.asarray(draw_latents(s, 1, generator.config.latent_dim))[0] for s in seeds)
     label0, label1 = labels or (None, None)
     audio = interpolate(generator, z0, z1, steps=steps, label0=label0, label1=label1)
@@ -162,23 +161,17 @@ def write_interpolation(
         **about,
         "seeds": list(seeds),
         "classes": None if labels is None else list(labels),
-        "latents": GENERATED_LATENTS,
+        "latents": LATENTS,
         "files": files,
     }
     write_json(folder / MANIFEST, manifest)
     return files
 
 
-def _check(folder: Path, about: Mapping[str, Any], name: str, longest: str) -> None:
-    """Raise ValueError unless there can be files of these names and of that rate."""
+def _check_names(folder: Path, name: str, longest: str) -> None:
+    """Raise ValueError unless these are names of files."""
     plain_name(name, f"clips for {folder}")
     plain_name(longest, f"clips for {folder}", most=NAME_BYTES - _TEMPORARY)
-    rate = about["sample_rate"]
-    if type(rate) is not int or not 0 < rate <= _HIGHEST_RATE:
-        raise ValueError(
-            f"clips for {folder}: their sample rate, which the GAN's run or file says, is "
-            f"{rate!r:.50}: it must be a whole number of Hz, of 1 to {_HIGHEST_RATE}"
-        )
 
 
 def _read_latents(path: Path) -> np.ndarray:

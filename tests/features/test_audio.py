@@ -16,15 +16,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.audio import (
-    GENERATED,
-    AudioError,
-    is_generated,
-    load_audio,
-    save_audio,
-    stream_audio,
-    to_pcm,
-)
+from features.audio import AudioError, load_audio, save_audio, stream_audio, to_pcm
 
 RATE = 22050
 
@@ -330,14 +322,3 @@ def test_samples_beyond_full_scale_are_warned_of(tmp_path):
     with pytest.warns(UserWarning, match=r"loud\.wav: its samples reach 1\.5, beyond ±1"):
         audio, _ = load_audio(tmp_path / "loud.wav")
     assert np.abs(audio).max() == pytest.approx(1.5)
-
-
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
-def test_a_comment_changes_no_sample(tmp_path, suffix):
-    plain, told = tmp_path / f"plain{suffix}", tmp_path / f"told{suffix}"
-    save_audio(plain, tones(), RATE)
-    save_audio(told, tones(), RATE, comment=GENERATED)
-    with sf.SoundFile(told) as file:
-        assert file.comment == GENERATED
-    np.testing.assert_array_equal(load_audio(told)[0], load_audio(plain)[0])
-    assert [is_generated(path) for path in (plain, told, tmp_path / "none.wav")] == [0, 1, 0]

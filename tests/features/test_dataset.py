@@ -1,19 +1,10 @@
 """Folder layouts, as users have them."""
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from features.audio import GENERATED, save_audio
-from features.dataset import (
-    GENERATED_LATENTS,
-    GENERATED_MANIFESTS,
-    Track,
-    refuse_recordings,
-    scan_tracks,
-)
+from features.dataset import Track, scan_tracks
 
 
 def make(root: Path, *names: str) -> Path:
@@ -179,64 +170,3 @@ def test_a_class_is_a_name_for_files_elsewhere(tmp_path, name):
     with pytest.raises(ValueError, match="can't be the name of a file or folder") as caught:
         scan_tracks(tmp_path)
     assert str(caught.value).isprintable()
-
-
-# generated audio
-
-
-def generated(path: Path) -> Path:
-    save_audio(path, np.linspace(-0.5, 0.5, 400), 4000, comment=GENERATED)
-    return path
-
-
-def manifest(folder: Path, name: str = "manifest.json") -> None:
-    (folder / name).write_text(json.dumps({"latents": GENERATED_LATENTS, "files": []}))
-
-
-@pytest.mark.parametrize("name", GENERATED_MANIFESTS)
-@pytest.mark.parametrize("layout", ["", "genres/"])
-@pytest.mark.parametrize("holder", ["", "a"])
-def test_a_manifest_of_generated_audio_is_no_data_set(tmp_path, name, layout, holder):
-    make(tmp_path, f"{layout}a/1.wav", f"{layout}b/2.wav")
-    manifest(tmp_path / layout / holder, name)
-    with pytest.raises(ValueError, match=f"{name} says that wavegan generated.* --generated RUN"):
-        scan_tracks(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"latents": 3, "files": []}', "[" * 10**5, "\0", "\udcff"]
-)
-def test_manifests_of_others_are_theirs(tmp_path, content):
-    make(tmp_path, "a/1.wav", "b/2.wav")
-    (tmp_path / "a/manifest.json").write_text(content, errors="surrogateescape")
-    (tmp_path / "b/manifest.json").mkdir()
-    assert ids(scan_tracks(tmp_path)) == ["1", "2"]
-
-
-@pytest.mark.parametrize("name", ["a/2.wav", "a/2.flac", "a/2.ogg"])
-def test_generated_files_are_known_wherever_they_are_moved(tmp_path, name):
-    make(tmp_path, "a/1.wav", "b/2.mp3")
-    generated(tmp_path / name).rename(tmp_path / "a/2.au")
-    with pytest.raises(ValueError, match=r"a/2.au says that wavegan generated this audio"):
-        scan_tracks(tmp_path)
-
-
-def test_a_comment_at_the_end_or_in_utf_16_is_seen(tmp_path):
-    make(tmp_path, "a/1.wav", "b/2.mp3")
-    for encoding in ("utf-8", "utf-16"):
-        (tmp_path / "a/1.wav").write_bytes(bytes(9000) + GENERATED.encode(encoding) + bytes(99))
-        with pytest.raises(ValueError, match=r"a/1.wav says"):
-            scan_tracks(tmp_path)
-
-
-def test_generated_clips_join_no_recordings(tmp_path):
-    refuse_recordings(tmp_path / "new")
-    generated(tmp_path / "out/a/1.wav")
-    make(tmp_path, "out/b/old.wav", "out/.hidden/2.wav", "out/a/notes.txt")
-    manifest(tmp_path / "out/b")  # of a version whose files had no comment
-    refuse_recordings(tmp_path / "out")
-    for name in ("out/1.wav", "out/c/2.flac", "out/a/3.mp3", "out/genres/c/4.wav"):
-        make(tmp_path, name)
-        with pytest.raises(ValueError, match=rf"--out .*out holds recordings, .*{name}"):
-            refuse_recordings(tmp_path / "out")
-        (tmp_path / name).unlink()

@@ -9,7 +9,7 @@ import soundfile as sf
 from flax import nnx
 from PIL import Image
 
-from features.audio import is_generated
+from features.generated import is_generated
 from wavegan import Generator, WaveGANConfig
 from wavegan.previews import Previews, preview_steps, read_previews
 from wavegan.sampling import draw_latents

@@ -352,15 +352,6 @@ def test_a_caller_names_files_and_no_paths(plain, victim, options, tmp_path):
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("rate", ["a", -1, 0.5, 1e308, [4000], True])
-def test_a_rate_that_is_none_leaves_nothing(plain, rate, tmp_path, capsys):
-    file = tmp_path / "one.safetensors"
-    export(plain, file, metadata={"sample_rate": rate})
-    for command in ("generate", "interpolate"):
-        assert "a whole number of Hz" in fails(capsys, command, file, "--out", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_name_too_long_for_its_files_is_told_first(plain, tmp_path, capsys):
     file = tmp_path / "long.safetensors"
     export(plain, file, metadata={"sample_rate": 4000, "label": "Ü" * 120})

@@ -13,7 +13,7 @@ from experiments.commands.classify import classify
 from experiments.commands.predict import Classifier, find_classifier, predict
 from experiments.config import ClassifyConfig, DataConfig, PredictConfig
 from features import Standardizer, load_audio, mfcc, remove_silence, save_audio
-from features.audio import GENERATED
+from features.generated import GENERATED
 
 
 def predict_files(run, files, out, **options):
