@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from features.storage import another, differences, write_json
+from features.storage import another, differences, shortened, write_json
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
 _PACKAGES = ("wavegan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "soundfile")
@@ -62,7 +62,7 @@ class Run:
             return
         self.refuse_others(command, fixed)
         (self.path / "stages").mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
+        with (self.path / ".lock").open("a") as lock:  # which empties no file that a link leads to
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -142,7 +142,7 @@ class Stage:
     def __init__(self, run: Run, name: str, inputs: Mapping[str, Any]):
         text = json.dumps(inputs, sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-        safe = re.sub(r"[^\w.+-]+", "_", name)
+        safe = shortened(re.sub(r"[^\w.+-]+", "_", name))
         self.content = {"stage": name, "inputs": json.loads(text)}
         self.folder = run.path / "stages" / f"{safe}-{key}"
         self.part = self.folder.with_name(self.folder.name + ".part")

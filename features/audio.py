@@ -125,6 +125,7 @@ def save_audio(
     sample_rate: int,
     *,
     subtype: str = "PCM_16",
+    comment: str = "",
 ) -> None:
     """Write a recording, whole or not at all.
 
@@ -135,6 +136,7 @@ def save_audio(
     sample_rate : Hz.
     subtype : as in soundfile; ogg takes Vorbis instead of the default.
         16-bit values read by `load_audio` are written back unchanged.
+    comment : kept in the file's metadata: `features.generated` has one.
 
     Raises
     ------
@@ -161,6 +163,8 @@ def save_audio(
         samples = to_pcm(samples, bits) << (32 - bits)
     encoded = io.BytesIO()  # libsndfile hides a full disk; Python's own write does not
     with sf.SoundFile(encoded, "w", sample_rate, samples.shape[1], subtype, format=kind) as file:
+        if comment:
+            file.comment = comment
         for start in range(
             0, len(samples), _BLOCK
         ):  # libvorbis overflows its stack on one long write

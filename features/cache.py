@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -275,6 +276,11 @@ def _full(
     )
 
 
+def _digest(text: Any) -> bool:
+    """Whether it is what `file_digest` gives: it becomes a part of a path."""
+    return isinstance(text, str) and re.fullmatch("[0-9a-f]{32}", text) is not None
+
+
 class _Index:
     """Digests of files already read, by absolute path, valid while size and times stay the same.
 
@@ -292,7 +298,7 @@ class _Index:
         state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
         key = str(source.absolute())
         entry = self.known.get(key)
-        if isinstance(entry, list) and len(entry) == 4 and entry[:3] == state:
+        if isinstance(entry, list) and len(entry) == 4 and entry[:3] == state and _digest(entry[3]):
             return entry[3]
         digest = file_digest(source)
         self.added[key] = [*state, digest]

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from features.generated import generated_manifest, is_generated, refuse_generated
+from features.storage import plain_name
+
 SUFFIXES = (".wav", ".au", ".flac", ".ogg", ".mp3")
 
 
@@ -53,15 +56,18 @@ def scan_tracks(root: str | Path, *, artist_index: str | Path | None = None) -> 
         No such folder or index; a file where the folder should be.
     ValueError
         Fewer than two classes, audio at another depth than in the class folders, two files of
-        one name (``x.wav``, ``x.flac``) in a class, an index that names no track.
+        one name (``x.wav``, ``x.flac``) in a class, an index that names no track, audio that a
+        GAN generated, a class that is no name for a folder elsewhere.
     """
-    root = _entered(Path(root))
+    given, root = Path(root), _entered(Path(root))
     tracks = [
-        Track(path, _label(folder.name), path.stem, path.stem)
+        Track(path, plain_name(_label(folder.name), root), path.stem, path.stem)
         for folder in _visible(root)
         if folder.is_dir()
         for path in _audio_files(folder)
     ]
+    paths = [track.path for track in tracks]
+    refuse_generated([given, root, *(path.parent for path in paths)], paths)
     labels = sorted({track.label for track in tracks})
     if len(labels) < 2:
         raise ValueError(_too_few_classes(root, labels))
@@ -69,6 +75,26 @@ def scan_tracks(root: str | Path, *, artist_index: str | Path | None = None) -> 
     if artist_index is not None:
         return _grouped_by_artist(tracks, Path(artist_index))
     return _grouped_by_speaker(tracks)
+
+
+def refuse_recordings(folder: Path) -> None:
+    """Raise ValueError where ``folder``, or a folder in it, holds audio that no GAN generated.
+
+    Generated clips beside it would pass for recordings of its classes.
+    """
+    if not folder.is_dir():
+        return
+    tops = dict.fromkeys([folder, _entered(folder)])
+    for holder in (*tops, *(below for top in tops for below in sorted(top.glob("[!.]*/")))):
+        if generated_manifest(holder) is not None:
+            continue
+        files = (path for path in sorted(holder.glob("[!.]*")) if path.suffix.lower() in SUFFIXES)
+        if found := next((f for f in files if f.is_file() and not is_generated(f)), None):
+            raise ValueError(
+                f"--out {folder} holds recordings, such as {found}, among which generated clips "
+                "would pass for real ones: choose a folder that is new, or has generated clips "
+                "alone"
+            )
 
 
 def gtzan_name(name: str) -> str:

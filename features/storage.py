@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,60 @@ import numpy as np
 
 _DIGEST = re.compile("[0-9a-f]{12,}")
 _LONGEST = 200  # characters of a value in an error
+NAME_BYTES = 255  # that a file system takes as a name
+_NO_NAME = {"Cc": "has control characters", "Zl": "has a line break", "Zp": "has a line break"}
 
 
 class Interrupted(RuntimeError):
     """Asked to stop: what is done is kept, and the same call goes on with the rest."""
+
+
+def plain_name(text: Any, said_by: str | Path, most: int = NAME_BYTES) -> str:
+    """``text``, fit to be a part of a path: what any file says passes here before it becomes one.
+
+    Parameters
+    ----------
+    said_by : the file that says it, for the error.
+    most : bytes that it may have, fewer where something is added to it.
+
+    Raises
+    ------
+    ValueError
+        It is no text, empty, ``.`` or ``..``, has a separator (of any system, so that it leads
+        out of no folder) or control characters, is too long, or no UTF-8.
+    """
+    if (why := _no_name(text, most)) is None:
+        return text
+    shown = repr(text)
+    shown = shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
+    raise ValueError(
+        f"{said_by}: {shown} {why}, and can't be the name of a file or folder: give a name without "
+        f"/, \\ and control characters, of at most {most} bytes; a file from elsewhere that says "
+        "such things is not to be trusted"
+    )
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """The beginning of a text, of at most so many bytes, for a name that has more parts."""
+    return text.encode(errors="replace")[:most].decode(errors="ignore")
+
+
+def _no_name(text: Any, most: int) -> str | None:
+    """Why ``text`` is no name; None where it is one."""
+    if not isinstance(text, str):
+        return "is no text"
+    if text in ("", ".", ".."):
+        return "is empty" if not text else "is a way to another folder"
+    if "/" in text or "\\" in text:
+        return "is a path"
+    for character in text:
+        if why := _NO_NAME.get(unicodedata.category(character)):
+            return why
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:  # of a file name, say, in another encoding
+        return "is no UTF-8"
+    return None if size <= most else f"has {size} bytes"
 
 
 @contextmanager

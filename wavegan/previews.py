@@ -12,6 +12,7 @@ import soundfile as sf
 from jaxtyping import Float, Float32, Num
 
 from features.audio import save_audio
+from features.generated import GENERATED
 from features.storage import replacing, write_json
 from wavegan.display import clip_pictures
 from wavegan.networks import Generator
@@ -93,14 +94,14 @@ class Previews:
         if len(self.real) and not (self.folder / "real.flac").exists():
             heard = [np.asarray(self.real[i]) for i in range(min(count, len(self.real)))]
             self._write("real", np.stack([_middle(r, config.num_samples) for r in heard]))
-        self._write(f"step-{step:08d}", samples.audio)
+        self._write(f"step-{step:08d}", samples.audio, GENERATED)
         return {}
 
-    def _write(self, name: str, clips: Float32[np.ndarray, "n l c"]) -> None:
+    def _write(self, name: str, clips: Float32[np.ndarray, "n l c"], comment: str = "") -> None:
         gap = np.zeros((round(SILENCE * self.sample_rate), clips.shape[2]), np.float32)
         parts = [part for clip in clips for part in (clip, gap)][:-1]
         sound = np.concatenate(parts)[:, :_MOST_CHANNELS]
-        save_audio(self.folder / f"{name}.flac", sound, self.sample_rate)
+        save_audio(self.folder / f"{name}.flac", sound, self.sample_rate, comment=comment)
         from PIL import Image
 
         picture = Image.fromarray(_side_by_side(clips, self.sample_rate)).quantize(64)

@@ -13,12 +13,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from features.audio import save_audio
-from features.storage import replacing, write_json
+from features.generated import GENERATED, LATENTS, MANIFESTS
+from features.storage import NAME_BYTES, plain_name, replacing, write_json
 from wavegan.networks import Generator
 from wavegan.sampling import draw_latents, generate_batches, interpolate, line
 
-MANIFEST = "manifest.json"
-_PLAN = "manifest.part.json"  # the manifest of what is not finished
+MANIFEST, _PLAN = MANIFESTS  # of what is finished, and of what is not
+_TEMPORARY = 20  # bytes that a file's name is longer by while it is written
 
 
 @contextmanager
@@ -51,6 +52,7 @@ def write_samples(
 
     Files are ``<name>.s<seed>.<number>.<suffix>``, the latents ``latents.npy`` row by row, the
     manifest ``manifest.json`` (``about``, the options, the file of each row), written last.
+    By it, and by the comment in each file, `features.scan_tracks` knows that they are no data.
     What an interrupted call of the same options left is kept.
 
     Parameters
@@ -73,12 +75,13 @@ def write_samples(
     generate_batches(generator, count, seed=seed, batch_size=batch_size, **options)
 
     origin = f"s{seed}" if latents is None else latents.stem
+    _check_names(folder, name, f"{name}.{origin}.{count:05d}.{suffix}")
     files = [f"{name}.{origin}.{i:05d}.{suffix}" for i in range(count)]
     manifest = {
         **about,
         "label": name,
         "truncation": truncation,
-        "latents": "latents.npy, row i makes file i",
+        "latents": LATENTS,
     }
     manifest |= {"seed": seed} if latents is None else {"latents_from": _digest(latents)}
     resumed = any(_same_but_files(folder / found, manifest) for found in (_PLAN, MANIFEST))
@@ -109,7 +112,8 @@ def write_samples(
         batches = generate_batches(generator, latents=written, label=label, batch_size=batch_size)
         for clip in (clip for batch in batches for clip in batch.audio):
             if files[done] not in finished:
-                save_audio(folder / files[done], clip, about["sample_rate"])
+                path = folder / files[done]
+                save_audio(path, clip, about["sample_rate"], comment=GENERATED)
             done += 1
             yield done, count
     (folder / _PLAN).replace(folder / MANIFEST)
@@ -142,13 +146,14 @@ def write_interpolation(
     sequence of str
         The names of the files, the joined one last.
     """
+    _check_names(folder, name, f"{name}.{steps:05d}.{suffix}")
     z0, z1 = (np.asarray(draw_latents(s, 1, generator.config.latent_dim))[0] for s in seeds)
     label0, label1 = labels or (None, None)
     audio = interpolate(generator, z0, z1, steps=steps, label0=label0, label1=label1)
     files = [f"{name}.{i:05d}.{suffix}" for i in range(steps)] + [f"{name}.joined.{suffix}"]
     joined = audio.reshape(-1, audio.shape[-1])
     for file, clip in zip(files, [*audio, joined], strict=True):
-        save_audio(folder / file, clip, about["sample_rate"])
+        save_audio(folder / file, clip, about["sample_rate"], comment=GENERATED)
     latents = line(z0, z1, steps)
     with writing_rows(folder / "latents.npy", latents.shape, "<f4") as rows:
         rows.write(latents.tobytes())
@@ -156,11 +161,17 @@ def write_interpolation(
         **about,
         "seeds": list(seeds),
         "classes": None if labels is None else list(labels),
-        "latents": "latents.npy, row i makes file i",
+        "latents": LATENTS,
         "files": files,
     }
     write_json(folder / MANIFEST, manifest)
     return files
+
+
+def _check_names(folder: Path, name: str, longest: str) -> None:
+    """Raise ValueError unless these are names of files."""
+    plain_name(name, f"clips for {folder}")
+    plain_name(longest, f"clips for {folder}", most=NAME_BYTES - _TEMPORARY)
 
 
 def _read_latents(path: Path) -> np.ndarray:

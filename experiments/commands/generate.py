@@ -9,6 +9,8 @@ from experiments.config import GenerateConfig, InterpolateConfig
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.gans import Gan, find_gans
+from features.dataset import refuse_recordings
+from features.storage import plain_name
 from wavegan.export import export as export_generator
 from wavegan.sample_files import MANIFEST, write_interpolation, write_samples
 
@@ -40,6 +42,7 @@ def generate(
     """
     progress = progress or Progress(quiet=True)
     out = Path(out) if out is not None else _beside(config.run, "generated")
+    refuse_recordings(out)
     labels, files = list[str](), list[str]()
     for gan in _gans(config.run, config.label):
         generator, step = gan.generator(config.step)
@@ -47,7 +50,7 @@ def generate(
         for i, name in enumerate(gan.labels):
             if config.label not in (None, name):
                 continue
-            folder = out / (f"{name}-gan{gan.seed}" if gan.seed else name)
+            folder = out / plain_name(f"{name}-gan{gan.seed}" if gan.seed else name, gan.folder)
             clips = write_samples(
                 generator,
                 folder,
@@ -88,8 +91,9 @@ def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Wri
         )
     ahead = 0 if config.to_label else 1
     to_seed = config.seed + ahead if config.to_seed is None else config.to_seed
-    name = f"{first}.s{config.seed}-{last}.s{to_seed}"
+    name = plain_name(f"{first}.s{config.seed}-{last}.s{to_seed}", gan.folder)
     folder = Path(out) if out is not None else _beside(config.run, "interpolated") / name
+    refuse_recordings(folder)
     generator, step = gan.generator(config.step)
     files = write_interpolation(
         generator,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from features.cache import file_digest
 from features.dataset import SUFFIXES, gtzan_name
 from features.extractors import from_dict
 from features.silence import remove_silence
-from features.storage import replacing, write_json, write_text
+from features.storage import plain_name, replacing, shortened, write_json, write_text
 
 _BATCH = 32  # clips whose features are computed at a time
 
@@ -90,9 +89,9 @@ def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Class
         return Classifier.read(run)
     if not run.is_dir():
         raise ValueError(f"RUN {run}: no such folder or file")
-    results = Run(run).read_json("results.json")
+    file, results = run / "results.json", Run(run).read_json("results.json")
     splits = results.get("splits")
-    if recipes := [str(run / found["recipe"]) for found in results.get("recipes", [])]:
+    if recipes := [str(run / plain_name(r["recipe"], file)) for r in results.get("recipes", [])]:
         raise ValueError(f"RUN {run} is a run of several recipes: give one of {', '.join(recipes)}")
     if not splits:
         raise ValueError(f"RUN {run} is no run of `wavegan classify`: it has no classifiers")
@@ -103,7 +102,8 @@ def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Class
     found = {record["seed"]: record["classifier"] for record in splits[split]["runs"]}
     if seed not in found:
         raise ValueError(f"--seed {seed}: RUN {run} has {', '.join(map(str, found))}")
-    return Classifier.read(run / found[seed])
+    parts = [plain_name(part, file) for part in str(found[seed]).split("/")]
+    return Classifier.read(run.joinpath(*parts))
 
 
 def predict(
@@ -145,9 +145,10 @@ def predict(
     write_json(out / "predictions.json", result)
     write_predictions_csv(out / "predictions.csv", result)
     write_text(out / "predictions.html", render_predictions(result))
-    shutil.rmtree(out / "pictures", ignore_errors=True)  # of an earlier prediction
+    for earlier in (out / "pictures").glob("[0-9][0-9][0-9][0-9]*-*.png"):  # and nobody else's
+        earlier.unlink()
     for number, found in enumerate(predictions, 1):
-        name = f"{number:04d}-{Path(found['file']).stem}.png"
+        name = f"{number:04d}-{shortened(Path(found['file']).stem)}.png"
         with replacing(out / "pictures" / name) as temporary:
             temporary.write_bytes(prediction_picture(found, classifier.labels))
     return result

@@ -17,7 +17,7 @@ from experiments.run import Run
 from features import LeakError
 from features.audio import to_pcm
 from features.cache import file_digest
-from features.storage import write_json
+from features.storage import plain_name, write_json
 from wavegan import Generator, WaveGANConfig, load
 from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder
@@ -104,11 +104,12 @@ def find_gans(path: Path) -> list[Gan]:
     """
     if path.is_file():
         generator, metadata = read_exported(path)
-        return [Gan(path, _known(metadata, generator.config.num_classes, path.stem))]
+        return [Gan(path, _known(path, metadata, generator.config.num_classes, path.stem))]
     if not path.is_dir():
         raise ValueError(f"RUN {path}: no such folder")
     if (path / GAN_LIST).exists():
-        return [open_gan(path / "stages" / name) for name in Run(path).read_json(GAN_LIST)]
+        names = [plain_name(name, path / GAN_LIST) for name in Run(path).read_json(GAN_LIST)]
+        return [open_gan(path / "stages" / name) for name in names]
     if (path / "checkpoints").is_dir():
         return [open_gan(path)]
     begun = sorted((path / "stages").glob("gan-*.part"))
@@ -123,13 +124,22 @@ def open_gan(folder: Path) -> Gan:
     """The GAN in ``folder``, finished or not, with what it says that it was trained on."""
     config = RunFolder(folder).read_config()
     num_classes = config.get("wavegan", {}).get("num_classes", 0)
-    return Gan(folder, _known(config.get("provenance", {}), num_classes, "clip"))
+    file, provenance = folder / "config.json", config.get("provenance", {})
+    return Gan(folder, _known(file, provenance, num_classes, "clip"))
 
 
-def _known(provenance: Mapping[str, Any], num_classes: int, name: str) -> dict[str, Any]:
-    """``provenance`` with what is missing in it."""
+def _known(file: Path, said: Mapping[str, Any], num_classes: int, name: str) -> dict[str, Any]:
+    """What a ``file`` said of a GAN, with what is missing in it; its names become folders'."""
     classes = {"labels": [str(i) for i in range(num_classes)]} if num_classes else {"label": name}
-    return {"seed": 0, "tracks": {}, **classes, **provenance}
+    found = {"seed": 0, "tracks": {}, **classes, **said}
+    labels, seed = found.get("labels") or [found.get("label")], found["seed"]
+    names = [plain_name(one, file) for one in (labels if isinstance(labels, list) else [labels])]
+    if type(seed) is not int or not len(labels) == len(set(names)) == (num_classes or 1):
+        raise ValueError(
+            f"{file}: a GAN of {num_classes or 1} classes has a label for each and a whole number "
+            f"as its seed, found {labels!r:.200} and {seed!r:.50}: train or export it again"
+        )
+    return found
 
 
 def sample_gan(run: Run, gan: Gan, count: int, label: str | None = None) -> np.ndarray:

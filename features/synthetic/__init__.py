@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -209,8 +210,9 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
     if manifest in found:
         with suppress(ValueError):
             former = json.loads(manifest.read_text(encoding="utf-8"))
-    ours = isinstance(former, dict) and former.get("what") == settings["what"]
-    foreign = found - ({manifest, *_tracks(root, former)} if ours else set())
+    foreign = found
+    if isinstance(former, dict) and former.get("what") == settings["what"]:
+        foreign = {path for path in found if not _is_rendered(path, root, former)}
     if foreign or (root.exists() and not root.is_dir()):
         raise FileExistsError(
             f"{root} holds {min(foreign, default=root)}, which is not of a synthetic data set; "
@@ -220,6 +222,16 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
         for path in found - {manifest}:
             path.unlink()
         write_json(manifest, settings)
+
+
+def _is_rendered(path: Path, root: Path, settings: dict[str, Any]) -> bool:
+    """Whether ``path`` is the manifest, or a track of ``settings``; nothing in these is a path."""
+    genre, number = path.parent.name, path.stem.rpartition(".")[2]
+    genres, count = settings.get("genres"), settings.get("tracks_per_genre")
+    if not (isinstance(genres, list) and isinstance(count, int) and genre in genres):
+        return path == root / MANIFEST
+    numbered = re.fullmatch("[0-9]{5,9}", number) is not None and int(number) < count
+    return numbered and path == root / genre / f"{genre}.{number}.wav"
 
 
 def _is_whole(path: Path, num_samples: int, sample_rate: int) -> bool:

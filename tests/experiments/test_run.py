@@ -21,6 +21,23 @@ def test_a_stage_is_built_once_and_again_for_other_inputs(tmp_path):
     assert first.parent == tmp_path / "stages"
 
 
+@pytest.mark.parametrize("name", ["../../x", "/x", "..", "a\\b", "a\nb", "Ü" * 250, "\udcff"])
+def test_a_stage_of_any_name_is_a_folder_of_stages(tmp_path, name):
+    folder = Run(tmp_path / "run").stage(name, {"label": name}, lambda folder: None)
+    assert folder.parent == tmp_path / "run" / "stages"
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_taking_a_folder_empties_no_file_that_a_link_leads_to(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "run" / "stages").mkdir(parents=True)
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "mine")
+    with Run(tmp_path / "run").working("train", {}, {}):
+        pass
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
 def test_a_stage_that_broke_off_goes_on_with_what_was_there(tmp_path):
     run = Run(tmp_path)
 

@@ -1,6 +1,7 @@
 """The decoded cache: what is in it, what it refuses, and that it is not made twice."""
 
 import errno
+import json
 import shutil
 import subprocess
 import sys
@@ -131,6 +132,20 @@ def test_a_damaged_index_is_no_obstacle(tracks, settings, content):
     index.write_text(content)
     assert decode_tracks(tracks, **settings) == first
     assert str(tracks[0].path) in index.read_text()
+
+
+@pytest.mark.parametrize(
+    "digest", ["/tmp/x", "../../x", "", "F" * 32, "0" * 31, "0" * 32 + "\n", 7, None, ["0" * 32]]
+)
+def test_a_digest_of_the_index_is_no_path(tracks, settings, digest, tmp_path):
+    first = decode_tracks(tracks, **settings)
+    (index,) = settings["cache_dir"].rglob("index.json")
+    known = json.loads(index.read_text())
+    index.write_text(json.dumps({path: [*entry[:3], digest] for path, entry in known.items()}))
+    before = set(tmp_path.rglob("*"))
+    assert decode_tracks(tracks, **settings) == first
+    assert set(tmp_path.rglob("*")) == before
+    assert json.loads(index.read_text()) == known
 
 
 def test_an_entry_cut_while_in_use_is_named(tracks, settings):

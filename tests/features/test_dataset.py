@@ -162,3 +162,11 @@ def test_fsdd(shared_data):
     tracks = scan_tracks(shared_data / "fsdd")
     assert len(set(ids(tracks))) == 3000
     assert set(groups(tracks)) == {"george", "jackson", "lucas", "nicolas", "theo", "yweweler"}
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a\nb", "\x1b[2J", "\udcff"])
+def test_a_class_is_a_name_for_files_elsewhere(tmp_path, name):
+    make(tmp_path, f"{name}/1.wav", "b/2.wav")
+    with pytest.raises(ValueError, match="can't be the name of a file or folder") as caught:
+        scan_tracks(tmp_path)
+    assert str(caught.value).isprintable()

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from features.storage import another, differences, replacing, write_json
+from features.storage import another, differences, plain_name, replacing, shortened, write_json
 
 THERE = {"recipe": "net6", "split": {"by": "track", "fractions": [0.7, 0.3]}, "seed": 1}
 
@@ -62,3 +62,36 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert json.loads(file.read_text()) == {"a": 1}
     assert [path.name for path in file.parent.iterdir()] == ["file.json"]
     assert file.stat().st_mode & 0o600 == 0o600
+
+
+@pytest.mark.parametrize("name", ["blues", "..a", "a b", ".hidden", "…", "Ü" * 127, "x" * 255])
+def test_a_name_may_become_a_part_of_a_path(name):
+    assert plain_name(name, "x.json") == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ".", "..", "/tmp/x", "../x", "a/b", "..\\x", "C:\\x", "a\0b", "a\nb", "\x1b[2J"),
+        *("a\x9bb", "a\u2028b", "\udcff", "Ü" * 128, "x" * 256, "x" * 9999),
+        *(7, None, ["a"], True, b"a"),
+    ],
+)
+def test_whatever_leads_elsewhere_is_refused_with_the_file_that_says_it(text):
+    with pytest.raises(ValueError, match=r"^runs/x/gans\.json: .* name of a file") as caught:
+        plain_name(text, "runs/x/gans.json")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
+def test_a_name_that_something_is_added_to_is_shorter():
+    with pytest.raises(ValueError, match="has 11 bytes"):
+        plain_name("x" * 11, "x.json", most=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [("blues", "blues"), ("x" * 300, "x" * 200), ("Ü" * 300, "Ü" * 100), ("a\udcff", "a?")],
+)
+def test_a_shortened_text_is_a_name_with_room(text, short):
+    assert plain_name(shortened(text), "x.json", most=200) == short

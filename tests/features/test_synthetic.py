@@ -334,6 +334,21 @@ def test_a_foreign_manifest_is_left_alone(tmp_path, text):
     assert (tmp_path / MANIFEST).read_text() == text
 
 
+@pytest.mark.parametrize(
+    "said", [{}, {"genres": 7}, {"genres": ["..", "/", "mine"]}, {"tracks_per_genre": 10**12}]
+)
+def test_a_manifest_does_not_say_what_is_deleted(tmp_path, said):
+    about = {"what": "synthetic genres of wavegan", "genres": ["mine"], "tracks_per_genre": 3}
+    for name in ("set/mine/00001.wav", "00001.wav", "set/mine/deep/mine.00001.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"precious")
+    (tmp_path / "set" / MANIFEST).write_text(json.dumps(about | said))
+    before = _contents(tmp_path)
+    with pytest.raises(FileExistsError, match="nothing was changed"):
+        render_dataset(tmp_path / "set", **SMALL)
+    assert _contents(tmp_path) == before
+
+
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "set").write_text("a file")
     with pytest.raises(FileExistsError, match="set"):

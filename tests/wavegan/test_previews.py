@@ -9,6 +9,7 @@ import soundfile as sf
 from flax import nnx
 from PIL import Image
 
+from features.generated import is_generated
 from wavegan import Generator, WaveGANConfig
 from wavegan.previews import Previews, preview_steps, read_previews
 from wavegan.sampling import draw_latents
@@ -40,6 +41,7 @@ def test_the_files_hold_the_clips_of_the_fixed_latents(tmp_path):
         clips, labels, rate = read_previews(tmp_path / "previews", step)
         assert (labels, rate) == (None, RATE)
         np.testing.assert_allclose(clips, expected, atol=2**-15)
+        assert is_generated(tmp_path / f"previews/step-{step:08d}.flac")
     names = {file.name for file in (tmp_path / "previews").iterdir()}
     assert len(names) == 5  # nothing half-written beside them
 

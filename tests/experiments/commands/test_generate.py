@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from flax import nnx
 from experiments.cli import main
 from experiments.run import Run
 from experiments.stages.gans import find_gans, sample_gan
+from features import scan_tracks
 from wavegan import Generator, WaveGANConfig, generate, interpolate
 from wavegan.export import export, read_exported
-from wavegan.sample_files import write_samples
+from wavegan.sample_files import write_interpolation, write_samples
 
 GENRES = ["drone", "march", "techno"]
 PCM = 2**-15  # one step of the files' integers
@@ -262,6 +264,132 @@ def test_samples_of_a_comparison(genres, conditional, drums, plain, tmp_path):
     np.testing.assert_allclose(
         sample_gan(stages, gan, 3) / 2**15, generate(plain, 3, seed=0).audio, atol=PCM
     )
+
+
+# names that files say
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+BAD = ("../victim", "ABSOLUTE", "..", "a/../../victim", "a\\b", "a\nb", "", "x" * 300, 7)
+
+
+@pytest.fixture
+def victim(tmp_path) -> Path:
+    """A folder outside of all others, with a file that `generate` would replace."""
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "manifest.json").write_text("precious")
+    return tmp_path / "victim"
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_label_of_an_exported_file_is_no_path(plain, conditional, victim, name, tmp_path, capsys):
+    name = str(victim) if name == "ABSOLUTE" else name
+    files = tmp_path / "one.safetensors", tmp_path / "all.safetensors"
+    export(plain, files[0], metadata={"sample_rate": 4000, "label": name})
+    export(conditional, files[1], metadata={"sample_rate": 4000, "labels": ["a", "b", name]})
+    before, out = contents(tmp_path), tmp_path / "out"
+    for file in files:
+        for command in (
+            ("generate", file, "--count", 2, "--out", out),
+            ("generate", file, "--count", 2),
+            ("interpolate", file, "--steps", 2),
+            ("interpolate", file, "--genre", name, "--steps", 2, "--out", out),
+            ("export", file, tmp_path / "again.safetensors"),
+        ):
+            said = fails(capsys, *command)
+            assert str(file) in said
+            assert "name of a file or folder" in said
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        *({"seed": "/../../victim"}, {"seed": None}, {"seed": 0.5}, {"labels": "abc"}),
+        *({"labels": ["a", "a", "b"]}, {"labels": ["a", "b"]}, {"labels": [*"abcd"]}),
+    ],
+)
+def test_what_does_not_fit_a_generator_is_named(conditional, victim, about, tmp_path, capsys):
+    file = tmp_path / "all.safetensors"
+    export(conditional, file, metadata={"sample_rate": 4000, "labels": GENRES} | about)
+    before = contents(tmp_path)
+    said = fails(capsys, "generate", file, "--count", 2, "--out", tmp_path / "out")
+    assert f"{file}: a GAN of 3 classes has a label for each" in said
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_names_in_a_run_are_no_paths(victim, name, tmp_path, capsys):
+    name = str(victim) if name == "ABSOLUTE" else name
+    stage = tmp_path / "run" / "stages" / "gan-a"
+    (stage / "checkpoints").mkdir(parents=True)
+    listed = tmp_path / "run" / "gans.json"
+    said = json.dumps({"wavegan": {}, "train": {}, "provenance": {"label": name}})
+    for folder in (stage, victim):
+        (folder / "config.json").write_text(said)
+    for names, file in (([name], listed), (["gan-a"], stage / "config.json")):
+        listed.write_text(json.dumps(names))
+        before = contents(tmp_path)
+        for command in ("generate", "interpolate", "export", "report")[: 4 - (file == listed)]:
+            more = [tmp_path / "x.safetensors"] if command == "export" else []
+            line = fails(capsys, command, tmp_path / "run", *more)
+            assert str(file) in line
+            assert "name of a file or folder" in line
+        assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("options", [{"name": "../victim"}, {"name": "a", "suffix": "/../x.wav"}])
+def test_a_caller_names_files_and_no_paths(plain, victim, options, tmp_path):
+    about, before = {"sample_rate": 4000}, contents(tmp_path)
+    with pytest.raises(ValueError, match="name of a file or folder"):
+        next(write_samples(plain, tmp_path / "out", 2, about=about, **options))
+    with pytest.raises(ValueError, match="name of a file or folder"):
+        write_interpolation(plain, tmp_path / "out", 2, about=about, seeds=(0, 1), **options)
+    assert contents(tmp_path) == before
+
+
+def test_a_name_too_long_for_its_files_is_told_first(plain, tmp_path, capsys):
+    file = tmp_path / "long.safetensors"
+    export(plain, file, metadata={"sample_rate": 4000, "label": "Ü" * 120})
+    assert "bytes" in fails(capsys, "generate", file, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# generated clips and recordings
+
+
+def test_generated_clips_are_no_data(genres, music, tmp_path, capsys):
+    out, data = tmp_path / "out", tmp_path / "data"
+    run("generate", genres, "--count", 2, "--out", out)
+    assert "manifest.json says that wavegan generated" in fails(capsys, "doctor", "--data", out)
+    shutil.copytree(music, data)
+    for suffix in ("wav", "flac"):
+        run("interpolate", genres, "--genre", "march", "--format", suffix, "--steps", 2,
+            "--out", tmp_path / suffix)  # fmt: skip
+        for name, place in (("joined", "march"), ("00001", "techno")):
+            (moved,) = (tmp_path / suffix).glob(f"*.{name}.{suffix}")
+            shutil.copy(moved, data / place / f"mine.{suffix}")
+            said = fails(capsys, "compare", "--data", data, "--out", tmp_path / "run")
+            assert f"mine.{suffix} says that wavegan generated this audio" in said
+            (data / place / f"mine.{suffix}").unlink()
+    assert len(scan_tracks(data)) == 15
+    assert not (tmp_path / "run").exists()
+
+
+def test_recordings_are_no_place_for_generated_clips(genres, music, tmp_path, capsys):
+    data = shutil.copytree(music, tmp_path / "data")
+    before = contents(data)
+    for command in (("generate", "--count", 2), ("interpolate", "--genre", "march")):
+        for out in (data, data / "march"):
+            said = fails(capsys, command[0], genres, *command[1:], "--out", out)
+            assert f"--out {out} holds recordings, such as {data / 'drone'}" in said or (
+                out != data and f"--out {out} holds recordings, such as {out}" in said
+            )
+    assert contents(data) == before
 
 
 # Any count

@@ -13,6 +13,7 @@ from experiments.commands.classify import classify
 from experiments.commands.predict import Classifier, find_classifier, predict
 from experiments.config import ClassifyConfig, DataConfig, PredictConfig
 from features import Standardizer, load_audio, mfcc, remove_silence, save_audio
+from features.generated import GENERATED
 
 
 def predict_files(run, files, out, **options):
@@ -116,6 +117,33 @@ def test_pictures_are_those_of_the_last_prediction(run, music, tmp_path):
         assert name in picture.name
 
 
+def test_pictures_of_others_are_left_alone(run, music, tmp_path):
+    others = [tmp_path / "pictures" / name for name in ("beach.png", "0001-beach.jpg", "12-x.png")]
+    others[0].parent.mkdir()
+    for picture in others:
+        picture.write_bytes(b"precious")
+    predict_files(run, [music / "drone" / "drone.00000.wav"], tmp_path)
+    assert all(picture.read_bytes() == b"precious" for picture in others)
+
+
+def test_a_file_of_the_longest_name_has_a_picture(run, music, tmp_path):
+    audio, rate = load_audio(music / "drone" / "drone.00000.wav")
+    save_audio(tmp_path / "x.wav", audio, rate)
+    (tmp_path / "x.wav").rename(tmp_path / f"{'Ü' * 125}.wav")
+    predict_files(run, [tmp_path / f"{'Ü' * 125}.wav"], tmp_path / "out")
+    (picture,) = (tmp_path / "out" / "pictures").iterdir()
+    assert picture.name == f"0001-{'Ü' * 100}.png"
+
+
+def test_generated_files_are_classified_as_others_are(run, music, tmp_path):
+    audio, rate = load_audio(music / "drone" / "drone.00000.wav")
+    save_audio(tmp_path / "real.wav", audio, rate)
+    save_audio(tmp_path / "made.wav", audio, rate, comment=GENERATED)
+    files = [tmp_path / "real.wav", tmp_path / "made.wav"]
+    real, made = predict_files(run, files, tmp_path / "out")["files"]
+    assert real["probabilities"] == made["probabilities"]
+
+
 def test_labels_that_the_classifier_has_not(run, music, tmp_path):
     audio, rate = load_audio(music / "drone" / "drone.00000.wav")
     save_audio(tmp_path / "polka" / "x.wav", audio, rate)
@@ -154,6 +182,17 @@ def test_a_run_of_several_recipes_names_them(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps({"recipes": [{"recipe": "net5"}]}))
     with pytest.raises(ValueError, match=r"several recipes: give one of .*/net5"):
         find_classifier(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../run/x.safetensors", "stages//x", "stages/../../x", "a\\b", "", "\n"]
+)
+def test_results_name_nothing_outside_their_run(tmp_path, path):
+    split = {"leaks": False, "runs": [{"seed": 0, "classifier": path}]}
+    for results in ({"splits": {"track": split}}, {"recipes": [{"recipe": path}]}):
+        (tmp_path / "results.json").write_text(json.dumps(results))
+        with pytest.raises(ValueError, match=r"results.json: .* name of a file or folder"):
+            find_classifier(tmp_path)
 
 
 def test_a_run_of_another_command(tmp_path):

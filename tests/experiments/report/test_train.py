@@ -26,7 +26,7 @@ from wavegan.run_folder import RunFolder
 
 RATE = 4000
 MINUS = "\N{MINUS SIGN}"
-HOSTILE = "<script>alert(1)</script>&\"'"
+HOSTILE = "<script>alert(1)<!-- &\"'"  # a class: no slash is in its name
 ERROR = "quality/kernel_distance_error"
 DISTANCE = "quality/kernel_distance"
 
