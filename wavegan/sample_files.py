@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from features.audio import save_audio
-from features.storage import replacing, write_json
+from features.storage import remove_leftovers, replacing, write_json
 from wavegan.networks import Generator
 from wavegan.sampling import draw_latents, generate_batches, interpolate, line
 
@@ -85,9 +84,7 @@ def write_samples(
     manifest["files"] = files
     write_json(folder / _PLAN, manifest)
     (folder / MANIFEST).unlink(missing_ok=True)
-    for pattern in (f".{glob.escape(name)}.*", ".latents-*.npy"):
-        for abandoned in folder.glob(pattern):  # temporary files of a killed process
-            abandoned.unlink(missing_ok=True)
+    remove_leftovers(folder)
     finished = {f for f in files if (folder / f).exists()} if resumed else set[str]()
 
     latent_dim = generator.config.latent_dim
