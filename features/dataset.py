@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from features.storage import readable
+
 SUFFIXES = (".wav", ".au", ".flac", ".ogg", ".mp3")
 
 
@@ -57,7 +59,7 @@ def scan_tracks(root: str | Path, *, artist_index: str | Path | None = None) -> 
     """
     root = _entered(Path(root))
     tracks = [
-        Track(path, _label(folder.name), path.stem, path.stem)
+        Track(path, _label(readable(folder.name)), name := readable(path.stem), name)
         for folder in _visible(root)
         if folder.is_dir()
         for path in _audio_files(folder)

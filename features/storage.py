@@ -122,8 +122,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def readable(path: str | Path) -> str:
-    """A path as text that any file and terminal takes: what is not UTF-8 in it is replaced."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    """A path as text that any file and terminal takes: bytes that are not UTF-8 as ``\\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def write_text(path: str | Path, text: str) -> None:

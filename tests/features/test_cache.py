@@ -1,6 +1,7 @@
 """The decoded cache: what is in it, what it refuses, and that it is not made twice."""
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,20 @@ def test_an_entry_of_an_earlier_version_has_no_hash_and_is_read(tracks, settings
     recording.path.write_bytes(old)
     assert decode_tracks(tracks, **settings).recordings[2] == recording
     assert recording.path.read_bytes() == old
+
+
+def test_names_that_are_not_utf8_are_tracks_like_others(tracks, settings, tmp_path):
+    first, second = (
+        Path(os.fsdecode(os.fsencode(tracks[0].path.parent) + b"/" + name))
+        for name in (b"caf\xe9.flac", b"caf\xe8.flac")
+    )
+    for path, seed in ((first, 7), (second, 8)):
+        write(tracks[0].path.with_name("new.flac"), noise(seed)).path.rename(path)
+    found = scan_tracks(tmp_path / "data")
+    assert [track.track_id for track in found][3:5] == [r"caf\xe8", r"caf\xe9"]
+    decoded = decode_tracks(found, **settings)
+    assert len(decoded.recordings) == 8
+    assert not decoded.quarantined
 
 
 def test_leftovers_of_killed_writers_go_when_the_cache_is_written(tracks, settings):
