@@ -87,13 +87,7 @@ class Run:
             if {f.name for f in there if not is_leftover(f)} - {"stages", ".lock"}:
                 raise ValueError(f"{holds} files but no run (no config.json): choose a new folder")
             return
-        found = self.read_json("config.json")
-        whole = isinstance(found, dict) and isinstance(found.get("fixed"), dict)
-        if not whole or not isinstance(found.get("command", found.get("format", "")), str):
-            raise ValueError(
-                f"{self.path / 'config.json'} is damaged, it describes no run: restore it from a "
-                "copy, or choose another folder"
-            )
+        found = self.read_config()
         if found.get("format") != FORMAT:
             made = "environment.json"
             versions = self.read_json(made)["versions"] if (self.path / made).exists() else {}
@@ -121,10 +115,7 @@ class Run:
         build : makes the stage in the folder given. After a kill it is called on the same
             folder again, with what was there; it may resume from that.
 
-        Raises
-        ------
-        ValueError
-            Where a finished one is not what was written.
+        A finished stage that is not what was written is a ValueError.
         """
         stage = Stage(self, name, inputs)
         if stage.finished:
@@ -139,6 +130,17 @@ class Run:
         """Add a line to ``metrics.jsonl``."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(metrics)) + "\n")
+
+    def read_config(self) -> dict[str, Any]:
+        """The content of ``config.json``; a ValueError where it describes no run."""
+        found = self.read_json("config.json")
+        whole = isinstance(found, dict) and isinstance(found.get("fixed"), dict)
+        if not whole or not isinstance(found.get("command", found.get("format", "")), str):
+            raise ValueError(
+                f"{self.path / 'config.json'} is damaged, it describes no run: restore it from a "
+                "copy, or choose another folder"
+            )
+        return found
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The content of a JSON file of the run; a missing or damaged one is a ValueError."""

@@ -24,11 +24,8 @@ KNOWN_FAULTS = {
     "reggae.00086": "badly distorted",
 }
 CLIPPED_SHARE = 1e-3  # of samples at full scale, from which a track counts as clipped
-_ENDS: dict[str, tuple[str, ...]] = {  # a finished run's, beside those of most commands
-    "train": (GAN_LIST,),
-    "study": ("results.json",),
-    "search": ("search.json",),
-}
+# What a finished run has, if not results.json and report.html.
+_ENDS = {"train": [GAN_LIST], "study": ["results.json"], "search": ["search.json"]}
 _RATE = 22050  # Hz at which tracks are checked
 
 
@@ -81,14 +78,14 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     """
     if not path.is_dir():
         raise ValueError(f"RUN {path}: no such folder")
-    command = str(Run(path).read_json("config.json").get("command"))
+    command = Run(path).read_config().get("command", "")
     lines = list(problems_below(path))
     kept = [name for name in ("results.json", GAN_LIST) if (path / name).exists()]
     text = json.dumps([Run(path).read_json(name) for name in kept], ensure_ascii=False)
-    made = re.findall(r'["/]((?:gan|classifier)-[^"/]+-[0-9a-f]{12})["/]', text)
-    wanted = {f"stages/{name}" for name in made}
-    wanted |= {*_ENDS.get(command, ("results.json", "report.html"))}
-    lines += [f"missing: {path / name}" for name in sorted(wanted) if not (path / name).exists()]
+    wanted = set(re.findall(r'["/]((?:gan|classifier)-[^"/]+-[0-9a-f]{12})["/]', text))
+    files = [f"stages/{name}" for name in sorted(wanted)]
+    files += _ENDS.get(command, ["results.json", "report.html"])
+    lines += [f"missing: {path / name}" for name in files if not (path / name).exists()]
     try:
         for gan in find_gans(path) if GAN_LIST in kept and not lines else ():
             RunFolder(gan.folder).whole_step()

@@ -82,9 +82,8 @@ def train_gans(
     """
     judge = _judge(run, recordings, labels, recipe, progress) if watching.judge else None
     gans = _gan_stages(run, recordings, labels, recipe, seeds)
-    for gan in gans:
-        if gan.stage.finished:
-            check(gan.stage.folder)
+    for folder in (gan.stage.folder for gan in gans if gan.stage.finished):
+        check(folder)
     if at_once is None:
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
         at_once = len(gans) if idle else 1

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -158,6 +160,19 @@ def test_a_kill_before_the_first_configuration_blocks_no_folder(tmp_path, name):
         pass
 
 
+def test_a_killed_writer_leaves_what_the_next_start_removes(tmp_path):
+    code = (
+        "import os, sys\nfrom features.storage import replacing\n"
+        "with replacing(sys.argv[1]): os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "config.json"], check=False)
+    assert done.returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    with Run(tmp_path).working("train", {}, {}):
+        found = {path.name for path in tmp_path.iterdir()}
+    assert found == {".lock", "config.json", "environment.json", "stages"}
+
+
 def test_a_start_removes_what_killed_writers_left_anywhere_in_the_run(tmp_path):
     left = tmp_path / "stages" / "s-1.part" / ".probabilities-a1b2c3d4.part.npy"
     left.parent.mkdir(parents=True)
@@ -176,6 +191,8 @@ def test_a_configuration_that_lacks_something_is_damaged(tmp_path, content):
         Run(tmp_path).working("train", {}, {}),
     ):
         pass
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        check_run(tmp_path)
 
 
 def test_a_gan_of_another_configuration_is_named(tmp_path):
