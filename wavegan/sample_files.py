@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,6 +86,9 @@ def write_samples(
     write_json(folder / _PLAN, manifest)
     (folder / MANIFEST).unlink(missing_ok=True)
     remove_leftovers(folder)
+    for pattern in (f".{glob.escape(name)}.*", ".latents-*.npy"):
+        for abandoned in folder.glob(pattern):  # those of wavegan 0.2.0
+            abandoned.unlink(missing_ok=True)
     finished = {f for f in files if (folder / f).exists()} if resumed else set[str]()
 
     latent_dim = generator.config.latent_dim
