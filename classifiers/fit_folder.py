@@ -18,7 +18,7 @@ from flax import nnx
 from classifiers.fit_config import FitConfig
 from classifiers.history import Member
 from classifiers.prediction import gather
-from features.storage import another, differences, replacing
+from features.storage import another, differences, read_safetensors, write_safetensors
 
 _KEY = "fit"  # of the header's metadata: a JSON object
 _SHARE = 0.05  # of the time, at most, goes into saving
@@ -45,19 +45,16 @@ class FitFolder:
 
     def save(self, taken: int, members: Sequence[Member], **trees: Any) -> None:
         """Keep how far it has come, and each tree of arrays that is not None."""
-        from safetensors.numpy import save
-
         start = time.monotonic()
         arrays = {
-            f"{name}.{i}": np.asarray(leaf, order="C")
+            f"{name}.{i}": leaf
             for name, tree in trees.items()
             for i, leaf in enumerate(jax.tree.leaves(tree))
         }
         course = {"taken": taken, "members": [asdict(member) for member in members]}
-        about = {"identity": self.identity, **course}
-        content = save(arrays, metadata={_KEY: json.dumps(about)})
-        with replacing(self.file) as temporary:
-            temporary.write_bytes(content)
+        write_safetensors(
+            self.file, arrays, _KEY, json.dumps({"identity": self.identity, **course})
+        )
         now = time.monotonic()
         self._due = now + (now - start) / _SHARE
 
@@ -71,20 +68,16 @@ class FitFolder:
         ValueError
             The file is of another fit (what differs), or damaged.
         """
-        from safetensors import SafetensorError, safe_open
-
         if not self.file.exists():
             return None
+        again = "delete it, and the same call starts again"
+        arrays, header = read_safetensors(self.file, again, _KEY)
         try:
-            with safe_open(self.file, framework="numpy") as file:
-                about = json.loads((file.metadata() or {})[_KEY])
-                identity, taken = about["identity"], about["taken"]
-                members = [Member.from_dict(values) for values in about["members"]]
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(
-                f"{self.file} is damaged ({error}): delete it, and the same call starts again"
-            ) from None
+            about = json.loads(header[_KEY])
+            identity, taken = about["identity"], about["taken"]
+            members = [Member.from_dict(values) for values in about["members"]]
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{self.file} is damaged ({error}): {again}") from None
         self._check(identity)
         return taken, members, [_filled(*item, arrays) for item in templates.items()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +14,8 @@ from flax import nnx
 from jax import Array
 
 from classifiers.step import each, split, stacked
+
+_ROUNDING = 1e-4  # by which probabilities of one clip may miss 1
 
 
 def predict(model: nnx.Module, inputs: Any, *, batch_size: int = 256) -> np.ndarray:
@@ -26,6 +29,34 @@ def predict(model: nnx.Module, inputs: Any, *, batch_size: int = 256) -> np.ndar
     (logits,) = logits_of(graph, stacked([(params, rest)]), 1, inputs, batch_size)
     odds = np.exp(logits - logits.max(1, keepdims=True))
     return odds / odds.sum(1, keepdims=True)
+
+
+def read_probabilities(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Probabilities (N, K) of `predict` from an .npy file.
+
+    Raises
+    ------
+    ValueError
+        Where the file holds something else: another shape, numbers that are no probabilities.
+    """
+    again = f"delete the folder {path.parent} and run the same command again"
+    try:
+        found = np.load(path, allow_pickle=False)
+        ok = found.shape == shape and found.dtype == np.float32
+    except (OSError, ValueError, EOFError, SyntaxError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): {again}") from None
+    if not ok:
+        raise ValueError(
+            f"{path} holds {found.dtype} {found.shape}, not the float32 {shape} of its clips and "
+            f"classes: {again}"
+        )
+    known = found[~np.isnan(found).any(1)].astype(np.float64)  # `evaluate` tells of NaN
+    if ((known < 0) | (known > 1)).any() or (abs(known.sum(1) - 1) > _ROUNDING).any():
+        raise ValueError(
+            f"{path} holds numbers that are no probabilities (from 0 to 1, adding to 1 in each "
+            f"row): {again}"
+        )
+    return found
 
 
 def logits_of(

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from classifiers.architectures import Classifier, create
-from features.storage import read_safetensors, replacing
+from features.storage import read_safetensors, write_safetensors
 
 VERSION = 1  # of the format; another one is refused
 _KEY = "classifier"  # of the header's metadata: a JSON object of version, spec and metadata
@@ -39,8 +39,6 @@ def save(model: nnx.Module, path: str | Path, *, metadata: Mapping[str, Any] | N
     OSError
         The file system refuses, a full disk for one.
     """
-    from safetensors.numpy import save as serialized
-
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: the name of a saved classifier ends in .safetensors")
@@ -51,14 +49,11 @@ def save(model: nnx.Module, path: str | Path, *, metadata: Mapping[str, Any] | N
         )
     about = {"version": VERSION, "spec": asdict(model.spec), "metadata": dict(metadata or {})}
     try:
-        header = {_KEY: json.dumps(about, allow_nan=False)}
+        text = json.dumps(about, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: metadata must be fit for JSON: {error}") from None
-    # Contiguous, since safetensors writes an array's buffer as it lies in memory.
-    arrays = {name: np.asarray(each[...], order="C") for name, each in _variables(model).items()}
-    content = serialized(arrays, metadata=header)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    arrays = {name: each[...] for name, each in _variables(model).items()}
+    write_safetensors(path, arrays, _KEY, text)
 
 
 def load(path: str | Path) -> tuple[Classifier, dict[str, Any]]:
@@ -69,11 +64,11 @@ def load(path: str | Path) -> tuple[Classifier, dict[str, Any]]:
     FileNotFoundError
         There is no such file.
     ValueError
-        The file is something else, cut short, of another version, of an architecture that
+        The file is something else, cut short, changed, of another version, of an architecture that
         this version has not, or its variables are not those of its architecture.
     """
     path = Path(path)
-    arrays, header = read_safetensors(path, "save the classifier again")
+    arrays, header = read_safetensors(path, "save the classifier again", _KEY)
     model, metadata = _described(path, header)
     _fill(path, model, arrays)
     return model, metadata

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
 from inspect import signature
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0, 1 (a check failed), 2 (an error) or 130."""
     arguments = sys.argv[1:] if arguments is None else arguments
     call = None
+    if isinstance(sys.stdout, TextIOWrapper):  # a file's name may be in another encoding
+        sys.stdout.reconfigure(errors="replace")
     try:
         line, arguments = arguments, _without_plugins(arguments)
         call = replace(parsed(arguments), line=shlex.join(["wavegan", *line]))

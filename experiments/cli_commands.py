@@ -271,7 +271,7 @@ def _report(call: Call) -> None:
 
 
 def _doctor(call: Call) -> int:
-    from experiments.commands.doctor import check_data, check_machine
+    from experiments.commands.doctor import check_data, check_machine, check_run
     from experiments.report.terminal import Progress
 
     print("\n".join(check_machine()))
@@ -279,6 +279,10 @@ def _doctor(call: Call) -> int:
     if (root := call.values.get("data")) is not None:
         lines, sound = check_data(root, Progress())
         print("\n".join(lines))
+    if (run := call.values.get("run")) is not None:
+        lines, whole = check_run(run)
+        print("\n".join(lines))
+        sound = sound and whole
     return 0 if sound else 1
 
 
@@ -347,8 +351,11 @@ COMMANDS: dict[str, Command] = {
         "write the page of a training run or of recipes, find that of another", _report, more=(RUN,)
     ),
     "doctor": Command(
-        "check this machine, and a data set", _doctor,
-        more=(Option("data", str | None, "folder of class folders to check"),),
+        "check this machine, and a data set or a run", _doctor, more=(
+            Option("data", str | None, "folder of class folders to check"),
+            Option("run", Path | None, "run folder, to check against what was written",
+                   positional=True),
+        ),
     ),
     "bench": Command(
         "speed against peers, side by side in one run", _bench, more=(

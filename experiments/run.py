@@ -10,7 +10,6 @@ stages/NAME-KEY/  what each stage made, under a key of all that went into it
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -22,7 +21,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from features.storage import another, differences, shortened, write_json
+from features.checksums import check, key_of, seal
+from features.storage import (
+    another,
+    differences,
+    is_leftover,
+    remove_leftovers,
+    shortened,
+    write_json,
+)
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
 _PACKAGES = ("wavegan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "soundfile")
@@ -70,6 +77,7 @@ class Run:
                     f"--out {self.path} is in use by another process: wait for it, or choose "
                     "another folder"
                 ) from None
+            remove_leftovers(self.path, "**/.*")
             kept = {"format": FORMAT, "command": command, "fixed": dict(fixed), **config}
             write_json(self.path / "config.json", kept)
             write_json(self.path / "environment.json", environment())
@@ -82,10 +90,11 @@ class Run:
         """
         holds = f"--out {self.path} holds"
         if not (self.path / "config.json").exists():
-            if self.path.exists() and {f.name for f in self.path.iterdir()} - {"stages", ".lock"}:
+            there = self.path.iterdir() if self.path.exists() else ()
+            if {f.name for f in there if not is_leftover(f)} - {"stages", ".lock"}:
                 raise ValueError(f"{holds} files but no run (no config.json): choose a new folder")
             return
-        found = self.read_json("config.json")
+        found = self.read_config()
         if found.get("format") != FORMAT:
             made = "environment.json"
             versions = self.read_json(made)["versions"] if (self.path / made).exists() else {}
@@ -112,9 +121,13 @@ class Run:
         inputs : all that the result depends on; its hash is the key.
         build : makes the stage in the folder given. After a kill it is called on the same
             folder again, with what was there; it may resume from that.
+
+        A finished stage that is not what was written is a ValueError.
         """
         stage = Stage(self, name, inputs)
-        if not stage.finished:
+        if stage.finished:
+            check(stage.folder)
+        else:
             stage.part.mkdir(parents=True, exist_ok=True)
             build(stage.part)
             stage.finish()
@@ -124,6 +137,17 @@ class Run:
         """Add a line to ``metrics.jsonl``."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(metrics)) + "\n")
+
+    def read_config(self) -> dict[str, Any]:
+        """The content of ``config.json``; a ValueError where it describes no run."""
+        found = self.read_json("config.json")
+        whole = isinstance(found, dict) and isinstance(found.get("fixed"), dict)
+        if not whole or not isinstance(found.get("command", found.get("format", "")), str):
+            raise ValueError(
+                f"{self.path / 'config.json'} is damaged, it describes no run: restore it from a "
+                "copy, or choose another folder"
+            )
+        return found
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The content of a JSON file of the run; a missing or damaged one is a ValueError."""
@@ -140,11 +164,9 @@ class Stage:
     """A part of a run that is done once: under way in ``part``, finished in ``folder``."""
 
     def __init__(self, run: Run, name: str, inputs: Mapping[str, Any]):
-        text = json.dumps(inputs, sort_keys=True)
-        key = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
         safe = shortened(re.sub(r"[^\w.+-]+", "_", name))
-        self.content = {"stage": name, "inputs": json.loads(text)}
-        self.folder = run.path / "stages" / f"{safe}-{key}"
+        self.content = {"stage": name, "inputs": json.loads(json.dumps(inputs, sort_keys=True))}
+        self.folder = run.path / "stages" / f"{safe}-{key_of(inputs)}"
         self.part = self.folder.with_name(self.folder.name + ".part")
 
     @property
@@ -153,8 +175,7 @@ class Stage:
 
     def finish(self) -> None:
         """What is in ``part`` is all that the stage is to hold."""
-        write_json(self.part / "stage.json", self.content)
-        self.part.rename(self.folder)
+        seal(self.part, self.folder, self.content)
 
 
 def environment() -> dict[str, Any]:

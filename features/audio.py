@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,11 @@ def stream_audio(
         yield from _blocks(file, path, sample_rate or file.samplerate, channels, 0.0, None)
 
 
+def audio_info(path: str | Path) -> sf._SoundFileInfo:
+    """What an audio file's header says, as `soundfile.info`: of any name, in any encoding."""
+    return sf.info(os.fsencode(path))
+
+
 def save_audio(
     path: str | Path,
     audio: Num[Array, "*shape"] | Num[np.ndarray, "*shape"],
@@ -210,7 +216,7 @@ def _open(path: Path) -> sf.SoundFile:
     if path.stat().st_size == 0:
         raise AudioError(path, "empty: 0 bytes")
     try:
-        file = sf.SoundFile(path)
+        file = sf.SoundFile(os.fsencode(path))  # bytes: a name may be in another encoding
     except (sf.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
         said = str(getattr(error, "error_string", error)).rstrip(".")
         raise _UnknownFormat(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,16 +22,19 @@ import numpy as np
 import soundfile as sf
 from jaxtyping import Int16
 
-from features.audio import AudioError, stream_audio, to_pcm
+from features.audio import AudioError, audio_info, stream_audio, to_pcm
 from features.dataset import Track
 from features.display import cards, first_part
-from features.storage import replacing, write_text
+from features.storage import remove_leftovers, replacing, state_of, write_text
 
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
 LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another
 _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it needs a new one
 _HEADER = 128  # bytes of an .npy header of version 1 for these arrays
+_HASH = 16  # bytes of the hash, of samples and header, that follows the samples
+_BLOCK = 2**20  # bytes that are read at once to hash them
 PARSING = Lock()  # ast, and so numpy's parser of headers, is not safe in threads of Python 3.11
+_whole = set[tuple[int, ...]]()  # states of entries whose hash held
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -163,6 +168,7 @@ def decode_tracks(
             f"{sample_rate=}, {channels=}: give a rate in Hz above 0 and 1 or 2 channels"
         )
     folder = Path(cache_dir or default_cache_dir()) / _FORMAT
+    remove_leftovers(folder)
     index = _Index(folder / "index.json")
     decode = partial(
         _decoded, folder=folder, index=index, sample_rate=sample_rate, channels=channels
@@ -199,7 +205,7 @@ def _decoded(
     except OSError as error:
         return Quarantined(track, f"unreadable: {error.strerror}")
     path = folder / f"{digest}-{sample_rate}-{channels}.npy"
-    num_samples = _whole_entry(path, channels)
+    num_samples = whole_entry(path, channels)
     if num_samples is None:
         try:
             num_samples = _write_entry(path, track.path, sample_rate, channels)
@@ -210,41 +216,97 @@ def _decoded(
 
 def _write_entry(path: Path, source: Path, sample_rate: int, channels: int) -> int:
     """Decode ``source`` block by block into an .npy file; its number of samples."""
-    num_samples, peak = 0, 0
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        _write_header(file, 0, channels)
+    peak = 0
+    with writing_entry(path, channels) as entry:
         for block in stream_audio(source, sample_rate=sample_rate, channels=channels):
             if block.size and (loudest := float(np.abs(block).max())) > LOUDEST_PEAK:
                 raise AudioError(source, f"out of range: samples reach {loudest:.4g}, beyond ±1")
             pcm = to_pcm(block).astype(np.int16)
             peak = max(peak, int(np.abs(pcm.astype(np.int32)).max(initial=0)))
-            num_samples += len(pcm)
-            file.write(pcm.tobytes())
-        if num_samples == 0:
+            entry.write(pcm)
+        if entry.num_samples == 0:
             raise AudioError(source, f"empty: no sample is left at {sample_rate} Hz")
         if peak <= SILENT_PEAK:
             raise AudioError(source, f"silent: no sample above {SILENT_PEAK}/32768")
-        file.seek(0)
-        _write_header(file, num_samples, channels)
-    return num_samples
+    return entry.num_samples
 
 
-def _write_header(file: BinaryIO, num_samples: int, channels: int) -> None:
+class Entry:
+    """An entry of the cache that is being written."""
+
+    def __init__(self, file: BinaryIO, channels: int) -> None:
+        self.num_samples = 0
+        self._file, self._channels = file, channels
+        self._hash = hashlib.blake2b(digest_size=_HASH)
+        file.write(_header(0, channels))
+
+    def write(self, samples: Int16[np.ndarray, "n c"]) -> None:
+        """Add samples."""
+        data = np.ascontiguousarray(samples, "<i2").tobytes()
+        self._hash.update(data)
+        self._file.write(data)
+        self.num_samples += len(samples)
+
+    def end(self) -> None:
+        """Add the hash, and say in the header how many samples there are."""
+        header = _header(self.num_samples, self._channels)
+        self._hash.update(header)
+        self._file.write(self._hash.digest())
+        self._file.seek(0)
+        self._file.write(header)
+
+
+@contextmanager
+def writing_entry(path: Path, channels: int) -> Iterator[Entry]:
+    """An entry to write samples to, in the cache when the block ends."""
+    # Not synced: the hash tells what is not whole, and 10,000 syncs take half a minute.
+    with replacing(path, sync=False) as temporary, temporary.open("wb") as file:
+        entry = Entry(file, channels)
+        yield entry
+        entry.end()
+
+
+def _header(num_samples: int, channels: int) -> bytes:
     # numpy leaves room for the first axis to grow, so a rewritten header has the same length
     shape = (num_samples, channels)
     header = {"descr": "<i2", "fortran_order": False, "shape": shape}
+    file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, header)
     if file.tell() != _HEADER:
         raise RuntimeError(f"numpy wrote an .npy header of {file.tell()} bytes, not {_HEADER}")
+    return file.getvalue()
 
 
-def _whole_entry(path: Path, channels: int) -> int | None:
-    """Number of samples of a cache entry; None where it is missing, cut short or something else."""
-    with suppress(OSError, ValueError), PARSING:
-        found = np.lib.format.open_memmap(path, mode="r")
-        if (found.dtype, found.shape[1:], found.offset) == (np.int16, (channels,), _HEADER):
-            return len(found) or None
+def whole_entry(path: Path, channels: int) -> int | None:
+    """Number of samples of a cache entry; None where it is missing, or not what was written.
+
+    A warning names what is there and can't be used. Each entry is hashed once a process.
+    """
+    if not path.exists():
+        return None
+    with suppress(OSError, ValueError):
+        with PARSING:
+            found = np.lib.format.open_memmap(path, mode="r")
+        fits = (found.dtype, found.shape[1:], found.offset) == (np.int16, (channels,), _HEADER)
+        if fits and len(found) and _hash_holds(path, found.nbytes):
+            return len(found)
+    warnings.warn(f"{path}: this entry of the cache is damaged, it is made anew", stacklevel=2)
     return None
+
+
+def _hash_holds(path: Path, size: int) -> bool:
+    """Whether ``size`` bytes of samples, and the header, have the hash that follows them."""
+    with path.open("rb") as file:
+        state, there = state_of(file), os.fstat(file.fileno()).st_size
+        if state in _whole or there == _HEADER + size:  # wavegan 0.2.0 kept no hash
+            return True
+        header, found = file.read(_HEADER), hashlib.blake2b(digest_size=_HASH)
+        for start in range(0, size, _BLOCK):
+            found.update(file.read(min(_BLOCK, size - start)))
+        found.update(header)
+        if holds := file.read() == found.digest():
+            _whole.add(state)
+        return holds
 
 
 def _without_twins(results: list[Recording | Quarantined]) -> Decoded:
@@ -267,7 +329,7 @@ def _full(
     seconds = 0.0
     for track in tracks:
         with suppress(sf.SoundFileError, TypeError):
-            seconds += sf.info(track.path).duration
+            seconds += audio_info(track.path).duration
     needed = 2e-6 * seconds * sample_rate * channels
     return OSError(
         error.errno,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.generated import generated_manifest, is_generated, refuse_generated
-from features.storage import plain_name
+from features.storage import plain_name, readable
 
 SUFFIXES = (".wav", ".au", ".flac", ".ogg", ".mp3")
 
@@ -61,7 +61,12 @@ def scan_tracks(root: str | Path, *, artist_index: str | Path | None = None) -> 
     """
     given, root = Path(root), _entered(Path(root))
     tracks = [
-        Track(path, plain_name(_label(folder.name), root), path.stem, path.stem)
+        Track(
+            path,
+            plain_name(_label(readable(folder.name)), root),
+            name := readable(path.stem),
+            name,
+        )
         for folder in _visible(root)
         if folder.is_dir()
         for path in _audio_files(folder)

@@ -12,6 +12,7 @@ import hashlib
 import math
 import os
 import time
+import warnings
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +29,7 @@ from features._fingerprint import fingerprint
 from features.cache import NO_SPACE, PARSING, Recording, default_cache_dir
 from features.clips import Clips, LazyAudio
 from features.rows import Rows
-from features.storage import replacing
+from features.storage import remove_leftovers, replacing
 
 _FORMAT = "features-v2"  # a folder's name: a change of what is stored below it needs a new one
 _BATCH = 64  # clips in a batch, fewer where they are long
@@ -202,8 +203,9 @@ def _write(folder: Path, keys: list[Key], batches: Iterator[np.ndarray]) -> Path
     first = next(batches)
     shape = (len(keys), *first.shape[1:])
     checksum = zlib.crc32(repr(shape).encode())
+    remove_leftovers(folder.parent, "*/.*")
     try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        with replacing(path, sync=False) as temporary, temporary.open("wb") as file:
             write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
             for values in chain([first], batches):
                 data = np.ascontiguousarray(values, "<f4").data
@@ -241,6 +243,7 @@ def _lookup(folder: Path, wanted: set[Key]) -> dict[Key, Place]:
         except Exception:  # what numpy's parser raises at damage has many types
             with suppress(OSError):
                 path.unlink()
+            warnings.warn(f"{path}: damaged, what it holds is computed anew", stacklevel=3)
     used = {path for path, _, _ in found.values()}
     return found if len(used) <= _MOST_FILES else {}  # then all goes into a file of its own
 

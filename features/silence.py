@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Real
 
-from features.cache import _FORMAT, Recording, _whole_entry, _write_header
-from features.storage import replacing
+from features.cache import _FORMAT, Recording, whole_entry, writing_entry
 
 SILENCES: tuple[str, ...] = ("frames", "samples")  # what `remove_silence` takes out
 TOP_DB = 40.0  # dB below the loudest frame: the quietest that counts as sound
@@ -103,7 +102,7 @@ def without_silence(
         how = f"{frame_length}-{float(top_db)}" if by == "frames" else f"{float(threshold)}"
         folder = Path(cache_dir) / _FORMAT if cache_dir else recording.path.parent
         path = folder / f"{recording.path.stem}-{by}{_VERSION}-{how}.npy"
-        num_samples = _whole_entry(path, recording.channels)
+        num_samples = whole_entry(path, recording.channels)
         if num_samples is None:
             sound = remove_silence(
                 recording.read(0, recording.num_samples),
@@ -118,9 +117,8 @@ def without_silence(
                     f"{recording.num_samples / recording.sample_rate:.2f} s without silence "
                     f"(by={by!r}): it is all digital silence; leave it out"
                 )
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                _write_header(file, *sound.shape)
-                file.write(sound.astype("<i2").tobytes())
+            with writing_entry(path, recording.channels) as entry:
+                entry.write(sound)
         trimmed.append(replace(recording, path=path, num_samples=num_samples))
         if on_progress is not None:
             on_progress(done, len(recordings), recording.track.track_id)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
 import re
 import tempfile
 import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -18,6 +20,13 @@ _DIGEST = re.compile("[0-9a-f]{12,}")
 _LONGEST = 200  # characters of a value in an error
 NAME_BYTES = 255  # that a file system takes as a name
 _NO_NAME = {"Cc": "has control characters", "Zl": "has a line break", "Zp": "has a line break"}
+_NAME = 50  # bytes of a file's name that its temporary one keeps
+# Names of `replacing`, and those of wavegan 0.2.0 where they did harm or took room.
+_LEFTOVER = re.compile(
+    r"\..*-[a-z0-9_]{8}\.part(\.[^.]+)?"
+    r"|\.config-[a-z0-9_]{8}\.json|\.[0-9a-f]{32}[\w.-]*-[a-z0-9_]{8}\.npy"
+)
+_HASH = re.compile(r'(.*), "blake2b": "([0-9a-f]{32})"\}', re.DOTALL)
 
 
 class Interrupted(RuntimeError):
@@ -73,18 +82,21 @@ def _no_name(text: Any, most: int) -> str | None:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
     """A temporary file beside ``path`` that replaces it when the block succeeds.
 
     Parameters
     ----------
     path : final name; its folder is created where missing.
+    sync : whether it is on the disk, not only with the system, when this ends. What has a hash
+        and is made anew where that doesn't hold can go without.
 
     Yields
     ------
     Path
         The temporary name to write to (same folder and suffix). When the block raises,
-        it is removed and ``path`` keeps its former content.
+        it is removed and ``path`` keeps its former content. What a killed process leaves of it
+        `remove_leftovers` knows.
 
     Raises
     ------
@@ -93,25 +105,85 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    handle, temporary = _temporary(path)
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
+        if sync:
+            os.fsync(handle)
         temporary.replace(path)
+        if sync:
+            sync_folder(path.parent)
     except OSError as error:
         raise type(error)(
             error.errno, f"could not write {path}: {error.strerror or error}"
         ) from error
     finally:
+        os.close(handle)
         temporary.unlink(missing_ok=True)
 
 
+def _temporary(path: Path) -> tuple[int, Path]:
+    """A new file beside ``path``; its handle is locked, which says that its writer lives."""
+    while True:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{shortened(path.stem, _NAME)}-", suffix=f".part{path.suffix}"
+        )
+        with suppress(OSError):  # not every file system has locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # another process took it for a leftover
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether ``path`` has a name of `replacing`: of a file that is being written, or never was."""
+    return _LEFTOVER.fullmatch(path.name) is not None
+
+
+def remove_leftovers(folder: str | Path, pattern: str = ".*") -> None:
+    """Remove what killed writers left of their files; those of writers that live stay.
+
+    Parameters
+    ----------
+    folder : need not exist.
+    pattern : of the places that are searched: ``**/.*`` is all below the folder.
+    """
+    for path in Path(folder).glob(pattern):
+        if is_leftover(path) and path.is_file() and not path.is_symlink():
+            with suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+def state_of(file: BinaryIO) -> tuple[int, ...]:
+    """What tells an open file from any other, and from itself once it is changed."""
+    stat = os.fstat(file.fileno())
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk; not every file system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def readable(path: str | Path) -> str:
+    """A path as text that any file and terminal takes: bytes that are not UTF-8 as ``\\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path``, whole or not at all."""
+    """Write ``text`` (UTF-8) to ``path``, whole or not at all.
+
+    What UTF-8 can't hold, from a file name in another encoding, becomes "?".
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -119,19 +191,37 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def read_safetensors(path: Path, again: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def write_safetensors(path: str | Path, arrays: Mapping[str, Any], key: str, text: str) -> None:
+    """Write arrays by name, and a hash of all, to a safetensors file, whole or not at all.
+
+    ``text``, a JSON object of one member or more, goes under ``key`` of the header, with the hash
+    as its last member.
+    """
+    from safetensors.numpy import save
+
+    # Contiguous, since safetensors writes an array's buffer as it lies in memory.
+    found = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    text = f'{text[:-1]}, "blake2b": "{_hash_of(found, text[:-1])}"}}'
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(found, metadata={key: text}))
+
+
+def read_safetensors(
+    path: Path, again: str, key: str
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a safetensors file by name, of any shapes, and its header's texts.
 
     Parameters
     ----------
     again : what to do where the file is damaged, for the error.
+    key : of the header's text that `write_safetensors` wrote, with the hash of all.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     ValueError
-        It is something else, or cut short.
+        It is something else, cut short, or not what was written.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -140,11 +230,25 @@ def read_safetensors(path: Path, again: str) -> tuple[dict[str, np.ndarray], dic
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return arrays, file.metadata() or {}
+            header = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(
             f"{path} is no safetensors file, or cut short ({error}): {again}"
         ) from None
+    text = header.get(key, "")
+    if text.endswith('"}'):  # wavegan 0.2.0 wrote no hash, and so another end
+        found = _HASH.fullmatch(text)
+        if found is None or _hash_of(arrays, found[1]) != found[2]:
+            raise ValueError(f"{path} is damaged (its content is not what was written): {again}")
+    return arrays, header
+
+
+def _hash_of(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    total = hashlib.blake2b(text.encode(errors="replace"), digest_size=16)
+    for name, array in sorted(arrays.items()):
+        total.update(f"{name} {array.dtype} {array.shape}".encode(errors="replace"))
+        total.update(np.asarray(array, order="C").tobytes())
+    return total.hexdigest()
 
 
 def differences(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from features.storage import read_safetensors, replacing
+from features.storage import read_safetensors, write_safetensors
 from wavegan.networks import Generator, WaveGANConfig
 
 VERSION = 1  # of the format; another one is refused
@@ -44,8 +44,6 @@ def export(
     --------
     >>> export(generator, "drums.safetensors", metadata={"sample_rate": 16000})  # doctest: +SKIP
     """
-    from safetensors.numpy import save
-
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: the name of an exported generator ends in .safetensors")
@@ -55,16 +53,11 @@ def export(
         "metadata": dict(metadata or {}),
     }
     try:
-        header = {_KEY: json.dumps(about, allow_nan=False)}
+        text = json.dumps(about, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: metadata must be fit for JSON: {error}") from None
-    # Contiguous, since safetensors writes an array's buffer as it lies in memory.
-    arrays = {
-        name: np.asarray(variable[...], order="C") for name, variable in _variables(generator)
-    }
-    content = save(arrays, metadata=header)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    arrays = {name: variable[...] for name, variable in _variables(generator)}
+    write_safetensors(path, arrays, _KEY, text)
 
 
 def read_exported(path: str | Path) -> tuple[Generator, dict[str, Any]]:
@@ -75,11 +68,11 @@ def read_exported(path: str | Path) -> tuple[Generator, dict[str, Any]]:
     FileNotFoundError
         There is no such file.
     ValueError
-        The file is something else, cut short, of another version, or its variables are not
+        The file is something else, cut short, changed, of another version, or its variables are not
         those of its configuration: which one, what was found and what is needed.
     """
     path = Path(path)
-    arrays, header = read_safetensors(path, "export the generator again")
+    arrays, header = read_safetensors(path, "export the generator again", _KEY)
     config, metadata = _described(path, header)
     generator = nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0)))
     _fill(path, generator, arrays)

@@ -24,7 +24,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from features.storage import another, differences, write_json, write_text
+from features.checksums import SEAL, check
+from features.storage import another, differences, remove_leftovers, write_json, write_text
 
 _METADATA_BYTES = 2**18  # of a checkpoint, at most, beside its arrays
 
@@ -61,6 +62,7 @@ class RunFolder:
             if differing := {name: found[name] for name in found if name not in extensible}:
                 advice = "Choose another run folder, or the same settings to resume this one"
                 raise another(str(self.path), "run", differing, advice)
+        self._remove_leftovers()
         write_json(file, parts)
 
     def read_config(self) -> dict[str, Any]:
@@ -74,6 +76,28 @@ class RunFolder:
             ) from None
         except json.JSONDecodeError as error:
             raise ValueError(f"{file} is damaged ({error}): restore it from a copy") from None
+
+    def refuse_edits(self) -> None:
+        """Make sure that ``config.json`` says what the finished folder was made from, if it tells.
+
+        Raises
+        ------
+        ValueError
+            Where its networks, what it is trained on, or its training are others.
+        """
+        if not (self.path / SEAL).exists():
+            return
+        check(self.path, lambda file: file == "config.json")
+        inputs = json.loads((self.path / SEAL).read_text(encoding="utf-8"))["inputs"]
+        config = self.read_config()
+        there = {name: config.get(name) for name in inputs} if isinstance(config, dict) else {}
+        if isinstance(train := there.get("train"), dict):  # the cadence is left out of inputs
+            there["train"] = {name: train.get(name) for name in inputs["train"]}
+        if there != inputs:
+            raise ValueError(
+                f"{self.path / 'config.json'} is changed (not what was written): delete the folder "
+                f"{self.path} and run the same command again, which makes it anew"
+            )
 
     def append_metrics(self, metrics: Mapping[str, float]) -> None:
         """Add a line to ``metrics.jsonl``."""
@@ -226,6 +250,13 @@ class RunFolder:
             return json.loads(text)
         except (OSError, ValueError):
             return {}
+
+    def _remove_leftovers(self) -> None:
+        """Remove what killed writers left: half-written files, checkpoints without a digest."""
+        remove_leftovers(self.path, "**/.*")
+        for folder in (self.path / "checkpoints").glob("*"):
+            if folder.is_dir() and not folder.with_name(f"{folder.name}.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _checkpoint(self, step: int) -> Path:
         return self.path / "checkpoints" / str(step)

@@ -14,7 +14,7 @@ import numpy as np
 
 from features.audio import save_audio
 from features.generated import GENERATED, LATENTS, MANIFESTS
-from features.storage import NAME_BYTES, plain_name, replacing, write_json
+from features.storage import NAME_BYTES, plain_name, remove_leftovers, replacing, write_json
 from wavegan.networks import Generator
 from wavegan.sampling import draw_latents, generate_batches, interpolate, line
 
@@ -88,8 +88,9 @@ def write_samples(
     manifest["files"] = files
     write_json(folder / _PLAN, manifest)
     (folder / MANIFEST).unlink(missing_ok=True)
+    remove_leftovers(folder)
     for pattern in (f".{glob.escape(name)}.*", ".latents-*.npy"):
-        for abandoned in folder.glob(pattern):  # temporary files of a killed process
+        for abandoned in folder.glob(pattern):  # those of wavegan 0.2.0
             abandoned.unlink(missing_ok=True)
     finished = {f for f in files if (folder / f).exists()} if resumed else set[str]()
 

@@ -1,16 +1,21 @@
-"""`wavegan doctor`: is this machine ready, and is this data set sound?"""
+"""`wavegan doctor`: is this machine ready, is this data set sound, is this run whole?"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 
 from experiments.report.terminal import Progress
-from experiments.run import environment
+from experiments.run import Run, environment
+from experiments.stages.gans import GAN_LIST, find_gans
 from features import decode_tracks, scan_tracks
+from features.audio import audio_info
+from features.checksums import problems_below
+from wavegan.run_folder import CheckpointError, RunFolder
 
 # Sturm, "The GTZAN dataset" (arXiv 1306.1461): one that does not decode, two badly distorted.
 KNOWN_FAULTS = {
@@ -19,6 +24,8 @@ KNOWN_FAULTS = {
     "reggae.00086": "badly distorted",
 }
 CLIPPED_SHARE = 1e-3  # of samples at full scale, from which a track counts as clipped
+# What a finished run has, if not results.json and report.html.
+_ENDS = {"train": [GAN_LIST], "study": ["results.json"], "search": ["search.json"]}
 _RATE = 22050  # Hz at which tracks are checked
 
 
@@ -64,7 +71,31 @@ def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
     return [*lines, some if bad else "every track can be used"], not bad
 
 
+def check_run(path: Path) -> tuple[list[str], bool]:
+    """Lines on what of a run is missing, changed, unfinished or left over, and whether none is.
+
+    A folder that is no run is a ValueError.
+    """
+    if not path.is_dir():
+        raise ValueError(f"RUN {path}: no such folder")
+    command = Run(path).read_config().get("command", "")
+    lines = list(problems_below(path))
+    kept = [name for name in ("results.json", GAN_LIST) if (path / name).exists()]
+    text = json.dumps([Run(path).read_json(name) for name in kept], ensure_ascii=False)
+    wanted = set(re.findall(r'["/]((?:gan|classifier)-[^"/]+-[0-9a-f]{12})["/]', text))
+    files = [f"stages/{name}" for name in sorted(wanted)]
+    files += _ENDS.get(command, ["results.json", "report.html"])
+    lines += [f"missing: {path / name}" for name in files if not (path / name).exists()]
+    try:
+        for gan in find_gans(path) if GAN_LIST in kept and not lines else ():
+            RunFolder(gan.folder).whole_step()
+    except (ValueError, CheckpointError) as error:
+        lines.append(f"changed: {error}")
+    told = f"{len(lines)} things are not as written" if lines else "all is as it was written"
+    return [*lines, f"{path}: a run of `wavegan {command}`, {told}"], not lines
+
+
 def _format(path: Path) -> str:
-    info = sf.info(path)
+    info = audio_info(path)
     channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
     return f"{info.format} {info.subtype} {info.samplerate} Hz {channels}"

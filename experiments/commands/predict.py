@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile as sf
 from flax import nnx
 
 import classifiers
@@ -18,11 +17,12 @@ from experiments.report.tables import write_predictions_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from features import AudioError, Standardizer, load_audio
+from features.audio import audio_info
 from features.cache import file_digest
 from features.dataset import SUFFIXES, gtzan_name
 from features.extractors import from_dict
 from features.silence import remove_silence
-from features.storage import plain_name, replacing, shortened, write_json, write_text
+from features.storage import plain_name, readable, replacing, shortened, write_json, write_text
 
 _BATCH = 32  # clips whose features are computed at a time
 
@@ -129,7 +129,7 @@ def predict(
             predictions.append(_predict_file(classifier, file, config.labelled))
         except ValueError as error:
             reason = error.reason if isinstance(error, AudioError) else str(error)
-            refused.append({"file": str(file), "reason": reason})
+            refused.append({"file": readable(file), "reason": reason})
         progress.update("predicting", done, len(files), file.name, "file")
     if not predictions:
         reasons = "; ".join(f"{entry['file']}: {entry['reason']}" for entry in refused[:3])
@@ -157,7 +157,7 @@ def predict(
 def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
     audio, _ = load_audio(file, sample_rate=rate)
-    own_rate = sf.info(file).samplerate
+    own_rate = audio_info(file).samplerate
     heard = classifier.heard(audio)
     seconds, left = len(audio) / rate, len(heard) / rate
     if left < classifier.clip_seconds <= seconds:
@@ -169,7 +169,7 @@ def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[st
     mean = over_time.mean(0)
     predicted = classifier.labels[int(mean.argmax())]
     found = {
-        "file": str(file),
+        "file": readable(file),
         "trained_on": file_digest(file) in classifier.about["tracks"].values(),
         "seconds": seconds,
         "heard_seconds": left,

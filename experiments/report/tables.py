@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 
 from experiments.scores import Record, runs_of
-from features.storage import replacing
+from features.storage import write_text
 
 _TRACK = ("split", "seed", "track", "label", "predicted", "confidence", "correct")
 # In Hz the rate that a file was resampled from, if it was; the reason where it was refused.
@@ -46,11 +47,10 @@ def _write(
     path: str | Path, columns: Sequence[str], labels: Sequence[str], rows: Iterable[Record]
 ) -> None:
     shares = [f"p_{label}" for label in labels]
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(
-            file, [*columns, *shares], extrasaction="ignore", lineterminator="\n"
-        )
-        table.writeheader()
-        for row in rows:
-            known = dict(zip(shares, row.get("probabilities") or (), strict=False))
-            table.writerow({**row, **known})
+    file = StringIO()
+    table = csv.DictWriter(file, [*columns, *shares], extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        known = dict(zip(shares, row.get("probabilities") or (), strict=False))
+        table.writerow({**row, **known})
+    write_text(path, file.getvalue())

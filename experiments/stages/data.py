@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 from flax import nnx
 
 from experiments.config import DataConfig
@@ -35,6 +34,7 @@ from features import (
     split_clips,
     split_tracks,
 )
+from features.audio import audio_info
 from features.cache import default_cache_dir
 from features.silence import without_silence
 from features.splits import SIDES, SPLITS
@@ -209,7 +209,7 @@ def _root(config: DataConfig, cache: Path, progress: Progress) -> Path:
 
 def _say_rates(recordings: Sequence[Recording], sample_rate: int, progress: Progress) -> None:
     """Say which files have other rates than ``sample_rate``."""
-    rates = Counter(sf.info(recording.track.path).samplerate for recording in recordings)
+    rates = Counter(audio_info(recording.track.path).samplerate for recording in recordings)
     del rates[sample_rate]
     if rates:
         told = ", ".join(f"{count} of {rate} Hz" for rate, count in sorted(rates.items()))

@@ -20,6 +20,7 @@ from experiments.stages.gans import GAN_LIST, Gan, find_gans, gan_config, gan_se
 from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
 from experiments.stages.plan import remember_gan_step
 from features import Recording
+from features.checksums import SEAL, check
 from features.storage import write_json
 from wavegan import (
     Job,
@@ -81,6 +82,8 @@ def train_gans(
     """
     judge = _judge(run, recordings, labels, recipe, progress) if watching.judge else None
     gans = _gan_stages(run, recordings, labels, recipe, seeds)
+    for folder in (gan.stage.folder for gan in gans if gan.stage.finished):
+        check(folder)
     if at_once is None:
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
         at_once = len(gans) if idle else 1
@@ -173,7 +176,7 @@ def _take_up(run: Run, gans: Sequence[_GanStage]) -> None:
         if shorter:
             shutil.rmtree(gan.stage.part, ignore_errors=True)
             shorter[max(shorter)].rename(gan.stage.part)
-            (gan.stage.part / "stage.json").unlink(missing_ok=True)
+            (gan.stage.part / SEAL).unlink(missing_ok=True)
 
 
 def _shorter(run: Run, gan: _GanStage) -> dict[int, Path]:

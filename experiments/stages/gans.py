@@ -122,6 +122,7 @@ def find_gans(path: Path) -> list[Gan]:
 
 def open_gan(folder: Path) -> Gan:
     """The GAN in ``folder``, finished or not, with what it says that it was trained on."""
+    RunFolder(folder).refuse_edits()
     config = RunFolder(folder).read_config()
     num_classes = config.get("wavegan", {}).get("num_classes", 0)
     file, provenance = folder / "config.json", config.get("provenance", {})

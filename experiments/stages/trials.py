@@ -15,6 +15,7 @@ import numpy as np
 
 from classifiers import FitConfig, evaluate, fit, predict, save, vote_by_track
 from classifiers.fit_folder import steps_taken
+from classifiers.prediction import read_probabilities
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.run import Run
@@ -212,7 +213,8 @@ def run_trial(
         json.loads((folder / name).read_text(encoding="utf-8"))
         for name in ("history.json", "timing.json")
     )
-    probabilities = np.load(folder / "probabilities.npy")
+    shape = len(test.labels), len(clips.label_names)
+    probabilities = read_probabilities(folder / "probabilities.npy", shape)
     return Outcome(
         trial, folder, clips, dict(material.rows), probabilities, history, timing["seconds"]
     )

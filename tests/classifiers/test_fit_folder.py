@@ -45,6 +45,16 @@ def test_a_damaged_file_is_named(length, tmp_path):
     folder = FitFolder(tmp_path, {})
     folder.save(1, [], state=TREE)
     folder.file.write_bytes(folder.file.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"fit\.safetensors is no .*: delete it"):
+        folder.restore(state=TREE)
+
+
+def test_a_changed_file_is_refused(tmp_path):
+    folder = FitFolder(tmp_path, {"a": 1})
+    folder.save(1, [], state=TREE)
+    content = bytearray(folder.file.read_bytes())
+    content[-1] ^= 1
+    folder.file.write_bytes(content)
     with pytest.raises(ValueError, match=r"fit\.safetensors is damaged .*: delete it"):
         folder.restore(state=TREE)
 

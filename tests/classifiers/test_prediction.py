@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from classifier_toys import same, small, toy
 
-from classifiers.prediction import gather, predict, score
+from classifiers.prediction import gather, predict, read_probabilities, score
 from classifiers.step import split, stacked
 
 
@@ -54,3 +54,22 @@ def test_clips_are_gathered_where_they_lie():
         assert isinstance(found, kind)
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, clips[index])
+
+
+def test_probabilities_are_read_and_anything_else_is_refused(tmp_path):
+    good, file = np.array([[0.25, 0.75], [1, 0]], np.float32), tmp_path / "p.npy"
+    np.save(file, good)
+    np.testing.assert_array_equal(read_probabilities(file, (2, 2)), good)
+    for bad, message in (
+        ([[2e38, 0], [1, 0]], "no probabilities"),
+        ([[-0.5, 1.5], [1, 0]], "no probabilities"),
+        ([[0.5, 0.6], [1, 0]], "no probabilities"),
+        ([[1, 0]], r"holds float32 \(1, 2\), not the float32 \(2, 2\)"),
+    ):
+        np.save(file, np.array(bad, np.float32))
+        with pytest.raises(ValueError, match=rf"p\.npy .*{message}.*: delete the folder"):
+            read_probabilities(file, (2, 2))
+    for content in (b"", b"PK", b"\x93NUMPY\x01\x00v\x00{'descr': }"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"p\.npy is damaged .*: delete the folder"):
+            read_probabilities(file, (2, 2))

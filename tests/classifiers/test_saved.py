@@ -16,6 +16,7 @@ from classifiers.fit_config import FitConfig
 from classifiers.prediction import predict
 from classifiers.saved import load, save
 from classifiers.training import fit
+from features.storage import write_safetensors
 
 
 @pytest.fixture
@@ -31,7 +32,8 @@ def rewrite(path, *, about=None, **arrays):
     size = struct.unpack("<Q", path.read_bytes()[:8])[0]
     said = json.loads(json.loads(path.read_bytes()[8 : 8 + size])["__metadata__"]["classifier"])
     content = {name: each for name, each in (content | arrays).items() if each is not None}
-    save_file(content, path, {"classifier": json.dumps(said | (about or {}))})
+    del said["blake2b"]
+    write_safetensors(path, content, "classifier", json.dumps(said | (about or {})))
 
 
 @pytest.mark.parametrize("name", ["net3", "net5"])
@@ -149,3 +151,13 @@ def test_other_variables(file, arrays, message):
     with pytest.raises(ValueError, match=message) as error:
         load(file)
     assert file.name in str(error.value)
+
+
+def test_a_changed_weight_or_word_is_refused(file):
+    whole = file.read_bytes()
+    for place in (len(whole) - 1, whole.index(b"version")):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        file.write_bytes(changed)
+        with pytest.raises(ValueError, match=r"is damaged .*: save the classifier again"):
+            load(file)

@@ -1,8 +1,13 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
+from experiments.commands.doctor import check_run
 from experiments.run import Run, environment
+from experiments.stages.gans import open_gan
 
 
 def test_a_stage_is_built_once_and_again_for_other_inputs(tmp_path):
@@ -120,3 +125,147 @@ def test_environment_names_versions_and_hardware():
     found = environment()
     assert {"jax", "flax", "numpy"} <= found["versions"].keys()
     assert "core" in found["hardware"]
+
+
+def make(folder):
+    (folder / "below").mkdir()
+    (folder / "below" / "value").write_text("1")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "problem"),
+    [
+        ("below/value", lambda file: file.write_text("2"), "changed"),
+        ("below/value", lambda file: file.unlink(), "missing"),
+        ("stage.json", lambda file: file.unlink(), "missing"),
+        ("stage.json", lambda file: file.write_text("[" * 100_000), "damaged"),
+        ("stage.json", lambda file: file.write_text("[1]"), "damaged"),
+        (
+            "stage.json",
+            lambda file: file.write_text(file.read_text().replace(": 77", ": 78")),
+            "changed",
+        ),
+    ],
+)
+def test_a_stage_that_is_not_what_was_written_is_refused(tmp_path, file, change, problem):
+    folder = Run(tmp_path).stage("s", {"x": {"y": 77}}, make)
+    text = (folder / "stage.json").read_text()
+    (folder / "stage.json").write_text(text)  # written again, the same
+    assert Run(tmp_path).stage("s", {"x": {"y": 77}}, make) == folder
+    change(folder / file)
+    with pytest.raises(ValueError, match=f"{file} is {problem} .*: delete the folder .* again"):
+        Run(tmp_path).stage("s", {"x": {"y": 77}}, make)
+
+
+def test_a_stage_without_hashes_is_of_an_earlier_version_and_read(tmp_path):
+    folder = Run(tmp_path).stage("s", {"x": 1}, make)
+    (folder / "stage.json").write_text('{"stage": "s", "inputs": {"x": 1}}')
+    assert Run(tmp_path).stage("s", {"x": 1}, make) == folder
+    (folder / "stage.json").write_text('{"stage": "s", "inputs": {"x": 2}}')
+    with pytest.raises(ValueError, match=r"stage\.json is changed"):
+        Run(tmp_path).stage("s", {"x": 1}, make)
+
+
+@pytest.mark.parametrize("name", [".config-a1b2c3d4.json", ".config-a1b2c3d4.part.json"])
+def test_a_kill_before_the_first_configuration_blocks_no_folder(tmp_path, name):
+    (tmp_path / "stages").mkdir()
+    (tmp_path / ".lock").touch()
+    (tmp_path / name).write_text("{")
+    with Run(tmp_path).working("train", {}, {}):
+        assert not (tmp_path / name).exists()
+    with Run(tmp_path).working("train", {}, {}):
+        pass
+
+
+def test_a_killed_writer_leaves_what_the_next_start_removes(tmp_path):
+    code = (
+        "import os, sys\nfrom features.storage import replacing\n"
+        "with replacing(sys.argv[1]): os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "config.json"], check=False)
+    assert done.returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    with Run(tmp_path).working("train", {}, {}):
+        found = {path.name for path in tmp_path.iterdir()}
+    assert found == {".lock", "config.json", "environment.json", "stages"}
+
+
+def test_a_start_removes_what_killed_writers_left_anywhere_in_the_run(tmp_path):
+    left = tmp_path / "stages" / "s-1.part" / ".probabilities-a1b2c3d4.part.npy"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    with Run(tmp_path).working("train", {}, {}):
+        assert not left.exists()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"format": 2}', '{"format": 2, "command": 1}'])
+def test_a_configuration_that_lacks_something_is_damaged(tmp_path, content):
+    with Run(tmp_path).working("train", {}, {}):
+        pass
+    (tmp_path / "config.json").write_text(content)
+    with (
+        pytest.raises(ValueError, match=r"config\.json is damaged, .*: .*another folder"),
+        Run(tmp_path).working("train", {}, {}),
+    ):
+        pass
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        check_run(tmp_path)
+
+
+def test_a_gan_of_another_configuration_is_named(tmp_path):
+    """Also where no hash tells, in a stage of an earlier version."""
+    inputs = {"wavegan": {"dim": 2}, "train": {"steps": 3}, "provenance": {"tracks": {"a": "0f"}}}
+    config = inputs | {"train": {"steps": 3, "log_every": 1}, "audio": "1e"}
+
+    def build(folder):
+        (folder / "config.json").write_text(json.dumps(config))
+
+    folder = Run(tmp_path).stage("gan-a-0", inputs, build)
+    kept = json.loads((folder / "stage.json").read_text())
+    for stage in (kept, {name: kept[name] for name in ("stage", "inputs")}):
+        (folder / "stage.json").write_text(json.dumps(stage))
+        (folder / "config.json").write_text(json.dumps(config))
+        assert Run(tmp_path).stage("gan-a-0", inputs, build) == folder
+        for part, value in (
+            ("wavegan", {"dim": 3}),
+            ("train", {"steps": 4}),
+            ("provenance", {"tracks": {}}),
+            ("provenance", {"tracks": {"a": "0f", "b": "1e"}}),
+        ):
+            (folder / "config.json").write_text(json.dumps(config | {part: value}))
+            with pytest.raises(ValueError, match=r"config\.json is changed"):
+                open_gan(folder)
+
+
+def test_doctor_tells_what_of_a_run_is_missing_changed_or_left_over(tmp_path):
+    with Run(tmp_path).working("compare", {}, {}) as run:
+        folder = run.stage("s", {}, make)
+        (tmp_path / "results.json").write_text("{}")
+        (tmp_path / "report.html").write_text("")
+    lines, sound = check_run(tmp_path)
+    assert sound
+    assert lines == [f"{tmp_path}: a run of `wavegan compare`, all is as it was written"]
+    (folder / "below" / "value").write_text("2")
+    (folder / "more").write_text("2")
+    (tmp_path / "report.html").unlink()
+    (tmp_path / "gans.json").write_text('["gan-a-0-0123456789ab"]')
+    (tmp_path / "stages" / "t-0123456789ab.part").mkdir()
+    (tmp_path / "stages" / ".x-a1b2c3d4.part").touch()
+    lines, sound = check_run(tmp_path)
+    assert not sound
+    found = {line.split(": ")[0]: line for line in lines}
+    assert set(found) == {"changed", "left over", "missing", "unfinished", str(tmp_path)}
+    said = "\n".join(lines)
+    for name in ("value", "more", "report.html", "gan-a-0-", "t-0123456789ab.part", ".x-a1b2c3d4"):
+        assert name in said
+    with pytest.raises(ValueError, match="no such folder"):
+        check_run(tmp_path / "none")
+
+
+def test_what_is_finished_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle)), sync(handle)))
+    folder = Run(tmp_path).stage("s", {}, make)
+    inodes = {stat.st_ino for stat in synced}
+    assert {path.stat().st_ino for path in folder.rglob("*")} <= inodes
+    assert {folder.stat().st_ino, folder.parent.stat().st_ino} <= inodes

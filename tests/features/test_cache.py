@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -115,14 +116,52 @@ def test_changed_files_and_other_settings_are_decoded(tracks, settings):
     assert stereo[0].samples.shape == (4000, 2)
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "header"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "header", "bit", "hash"])
 def test_a_damaged_entry_is_made_anew(tracks, settings, damage):
     recording = decode_tracks(tracks, **settings).recordings[2]
     good = recording.path.read_bytes()
-    bad = {"cut": good[:-2], "empty": b"", "garbage": b"x" * 999, "header": good[:50]}[damage]
+    bad = {
+        "cut": good[:-2],
+        "empty": b"",
+        "garbage": b"x" * 999,
+        "header": good[:50],
+        "bit": good[:500] + bytes([good[500] ^ 1]) + good[501:],
+        "hash": good[:-1] + bytes([good[-1] ^ 1]),
+    }[damage]
     recording.path.write_bytes(bad)
-    assert decode_tracks(tracks, **settings).recordings[2] == recording
+    with pytest.warns(UserWarning, match="this entry of the cache is damaged, it is made anew"):
+        assert decode_tracks(tracks, **settings).recordings[2] == recording
     assert recording.path.read_bytes() == good
+
+
+def test_an_entry_of_an_earlier_version_has_no_hash_and_is_read(tracks, settings):
+    recording = decode_tracks(tracks, **settings).recordings[2]
+    old = recording.path.read_bytes()[: 128 + 2 * recording.num_samples]
+    recording.path.write_bytes(old)
+    assert decode_tracks(tracks, **settings).recordings[2] == recording
+    assert recording.path.read_bytes() == old
+
+
+def test_names_that_are_not_utf8_are_tracks_like_others(tracks, settings, tmp_path):
+    first, second = (
+        Path(os.fsdecode(os.fsencode(tracks[0].path.parent) + b"/" + name))
+        for name in (b"caf\xe9.flac", b"caf\xe8.flac")
+    )
+    for path, seed in ((first, 7), (second, 8)):
+        write(tracks[0].path.with_name("new.flac"), noise(seed)).path.rename(path)
+    found = scan_tracks(tmp_path / "data")
+    assert [track.track_id for track in found][3:5] == [r"caf\xe8", r"caf\xe9"]
+    decoded = decode_tracks(found, **settings)
+    assert len(decoded.recordings) == 8
+    assert not decoded.quarantined
+
+
+def test_leftovers_of_killed_writers_go_when_the_cache_is_written(tracks, settings):
+    entry = decode_tracks(tracks, **settings).recordings[0].path
+    for name in (f".{entry.stem}-abcdefgh.npy", f".{entry.stem}-abcdefgh.part.npy"):
+        entry.with_name(name).write_bytes(b"half")
+    decode_tracks(tracks, **settings)
+    assert not list(entry.parent.glob(".*"))
 
 
 @pytest.mark.parametrize("content", ["", "no json", "[]", '{"x": 1}'])

@@ -172,15 +172,18 @@ def test_silence_may_be_taken_out_both_ways_in_turn(recordings):
     np.testing.assert_array_equal(twice.samples, expected)
 
 
-@pytest.mark.parametrize("damage", ["cut short", "emptied", "another array"])
+@pytest.mark.parametrize("damage", ["cut short", "emptied", "another array", "a bit"])
 def test_a_damaged_entry_is_made_anew(recordings, damage):
     (trimmed, *_) = without_silence(recordings)
     whole = trimmed.path.read_bytes()
     if damage == "another array":
         np.save(trimmed.path, np.zeros((5, 2)))
+    elif damage == "a bit":
+        trimmed.path.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
     else:
         trimmed.path.write_bytes(whole[:-100] if damage == "cut short" else b"")
-    assert without_silence(recordings)[0] == trimmed
+    with pytest.warns(UserWarning, match="entry of the cache is damaged, it is made anew"):
+        assert without_silence(recordings)[0] == trimmed
     assert trimmed.path.read_bytes() == whole
 
 

@@ -3,9 +3,21 @@
 import json
 from contextlib import suppress
 
+import numpy as np
 import pytest
 
-from features.storage import another, differences, plain_name, replacing, shortened, write_json
+from features.storage import (
+    another,
+    differences,
+    plain_name,
+    read_safetensors,
+    remove_leftovers,
+    replacing,
+    shortened,
+    write_json,
+    write_safetensors,
+    write_text,
+)
 
 THERE = {"recipe": "net6", "split": {"by": "track", "fractions": [0.7, 0.3]}, "seed": 1}
 
@@ -95,3 +107,90 @@ def test_a_name_that_something_is_added_to_is_shorter():
 )
 def test_a_shortened_text_is_a_name_with_room(text, short):
     assert plain_name(shortened(text), "x.json", most=200) == short
+
+
+def test_leftovers_of_killed_writers_go_and_those_of_live_ones_stay(tmp_path):
+    below = tmp_path / "stages" / "one"
+    with replacing(tmp_path / "results.json"), replacing(below / ("x" * 240 + ".npy")):
+        live = {path.name for path in tmp_path.rglob(".*")}
+        dead = [tmp_path / ".results-a1b2c3_4.part.json", below / ".audio-abcdefgh.part.npy"]
+        dead += [tmp_path / ".config-abcdefgh.json", tmp_path / f".{'0f' * 16}-8-1-abcdefgh.npy"]
+        for path in (*dead, tmp_path / ".my-settings.json", tmp_path / ".gitignore"):
+            path.write_text("half")
+        remove_leftovers(tmp_path, "**/.*")
+        kept = {path.name for path in tmp_path.rglob(".*")}
+        assert kept == live | {".my-settings.json", ".gitignore"}
+        assert len(live) == 2
+    assert (tmp_path / "results.json").exists()
+
+
+def test_a_writer_whose_file_was_taken_for_a_leftover_takes_another(tmp_path, monkeypatch):
+    """Between the making of the file and its lock another process removes it."""
+    import features.storage as storage
+
+    real, names = storage.tempfile.mkstemp, []
+
+    def made_and_removed(**options):
+        handle, name = real(**options)
+        names.append(name)
+        if len(names) == 1:
+            remove_leftovers(tmp_path)
+        return handle, name
+
+    monkeypatch.setattr(storage.tempfile, "mkstemp", made_and_removed)
+    write_text(tmp_path / "a.txt", "whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert len(names) == 2
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    import features.storage as storage
+
+    done, sync, replace = [], storage.os.fsync, type(tmp_path).replace
+    monkeypatch.setattr(storage.os, "fsync", lambda handle: (done.append("sync"), sync(handle)))
+    monkeypatch.setattr(
+        type(tmp_path), "replace", lambda self, to: (done.append("name"), replace(self, to))
+    )
+    write_text(tmp_path / "a.txt", "whole")
+    assert done == ["sync", "name", "sync"]
+
+
+def test_a_name_that_is_not_utf8_is_written_with_a_replacement(tmp_path):
+    write_text(tmp_path / "a.txt", "caf\udce9.wav")
+    assert (tmp_path / "a.txt").read_text() == "caf?.wav"
+
+
+def test_any_flipped_bit_of_a_safetensors_file_is_refused(tmp_path):
+    file = tmp_path / "a.safetensors"
+    arrays = {"b": np.arange(3, dtype=np.float32), "a": np.zeros((2, 0)), "c": np.int32(7)}
+    about = {"version": 1, "metadata": {"tracks": {"blues.00000": "0f"}}}
+    write_safetensors(file, arrays, "ours", json.dumps(about))
+    found, header = read_safetensors(file, "again", "ours")
+    assert json.loads(header["ours"]).items() >= about.items()
+    assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
+    whole = file.read_bytes()
+    write_safetensors(file, arrays, "ours", json.dumps(about))
+    assert file.read_bytes() == whole
+    for place in range(len(whole)):
+        for bit in (1, 16):
+            changed = bytearray(whole)
+            changed[place] ^= bit
+            file.write_bytes(changed)
+            try:
+                found, header = read_safetensors(file, "again", "ours")
+                text = header["ours"]
+            except (ValueError, KeyError):
+                continue
+            with pytest.raises(json.JSONDecodeError):  # so that whoever wants it refuses it
+                json.loads(text)
+
+
+def test_a_safetensors_file_without_a_hash_is_read(tmp_path):
+    """wavegan 0.2.0 wrote none."""
+    from safetensors.numpy import save
+
+    about = json.dumps({"version": 1, "metadata": {}})
+    (tmp_path / "a.safetensors").write_bytes(save({"a": np.ones(2)}, metadata={"ours": about}))
+    arrays, header = read_safetensors(tmp_path / "a.safetensors", "again", "ours")
+    assert arrays["a"].tolist() == [1, 1]
+    assert header["ours"] == about

@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file, save_file
 
+from features.storage import write_safetensors
 from wavegan import Generator, WaveGANConfig, generate
 from wavegan.export import export, read_exported
 
@@ -43,7 +44,8 @@ def rewrite(path, *, about=None, **arrays) -> None:
     said = json.loads(header["wavegan"]) | (about or {})
     content |= arrays
     content = {name: array for name, array in content.items() if array is not None}
-    save_file(content, path, {"wavegan": json.dumps(said)})
+    del said["blake2b"]
+    write_safetensors(path, content, "wavegan", json.dumps(said))
 
 
 @pytest.fixture
@@ -174,3 +176,13 @@ def test_other_variables(file, arrays, message):
     with pytest.raises(ValueError, match=message) as error:
         read_exported(file)
     assert file.name in str(error.value)
+
+
+def test_a_changed_weight_or_word_is_refused(file):
+    whole = file.read_bytes()
+    for place in (len(whole) - 1, whole.index(b"version")):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        file.write_bytes(changed)
+        with pytest.raises(ValueError, match=r"is damaged .*: export the generator again"):
+            read_exported(file)

@@ -47,6 +47,18 @@ def restored(folder, step=None):
 # Checkpoints
 
 
+def test_what_killed_writers_left_goes_when_the_run_goes_on(folder):
+    checkpoints = folder.path / "checkpoints"
+    (checkpoints / "3.json").unlink()  # a kill came between the checkpoint and its digest
+    (checkpoints / "4.orbax-checkpoint-tmp").mkdir()
+    for left in (folder.path / ".best-a1b2c3d4.part.json", checkpoints / ".3-abcdefgh.part.json"):
+        left.write_text("{")
+    folder.write_config({"wavegan": {}})
+    assert restored(folder) == 2
+    assert {p.name for p in checkpoints.iterdir()} == {"1", "1.json", "2", "2.json"}
+    assert not list(folder.path.rglob(".*part*"))
+
+
 def test_the_newest_or_the_one_asked_for(folder):
     assert folder.steps() == [1, 2, 3]
     assert restored(folder) == 3

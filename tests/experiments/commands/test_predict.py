@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,17 @@ def test_what_cannot_be_classified_is_refused_by_name(run, music, tmp_path):
     assert set(reasons) == {"short.wav", "broken.wav"}
     with pytest.raises(ValueError, match=r"none of 1 files can be classified: .*too short"):
         predict_files(run, [tmp_path / "short.wav"], tmp_path / "out")
+
+
+def test_a_name_that_is_not_utf8_is_shown_with_replacements(run, music, tmp_path):
+    content = (music / "drone" / "drone.00000.wav").read_bytes()
+    for name, written in ((b"caf\xe9.wav", content), (b"th\xe9.wav", b"RIFF nothing")):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(written)
+    result = predict_files(run, [tmp_path], tmp_path / "out")
+    assert result["files"][0]["file"].endswith(r"/caf\xe9.wav")
+    assert result["refused"][0]["file"].endswith(r"/th\xe9.wav")
+    assert r"/caf\xe9.wav" in (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8")
+    assert r"caf\xe9.wav" in (tmp_path / "out" / "predictions.html").read_text(encoding="utf-8")
 
 
 def test_what_is_not_there(run, tmp_path):
