@@ -13,12 +13,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from features.audio import save_audio
+from features.limits import check_disk, check_memory
 from features.storage import replacing, write_json
 from wavegan.networks import Generator
 from wavegan.sampling import draw_latents, generate_batches, interpolate, line
 
 MANIFEST = "manifest.json"
 _PLAN = "manifest.part.json"  # the manifest of what is not finished
+_NAME = 400  # bytes of memory that a file's name takes, in a list and as text
+_HEADER = 44  # bytes of a wav file
 
 
 @contextmanager
@@ -71,6 +74,7 @@ def write_samples(
     options: dict[str, Any] = {"latents": given, "truncation": truncation, "label": label}
     # Asked for before anything is written: it checks the options.
     generate_batches(generator, count, seed=seed, batch_size=batch_size, **options)
+    _check_room(generator, folder, count)
 
     origin = f"s{seed}" if latents is None else latents.stem
     files = [f"{name}.{origin}.{i:05d}.{suffix}" for i in range(count)]
@@ -142,6 +146,8 @@ def write_interpolation(
     sequence of str
         The names of the files, the joined one last.
     """
+    check_memory(12 * steps * _values(generator), f"{steps:,} clips", "take fewer steps")
+    _check_room(generator, folder, 2 * steps)
     z0, z1 = (np.asarray(draw_latents(s, 1, generator.config.latent_dim))[0] for s in seeds)
     label0, label1 = labels or (None, None)
     audio = interpolate(generator, z0, z1, steps=steps, label0=label0, label1=label1)
@@ -161,6 +167,18 @@ def write_interpolation(
     }
     write_json(folder / MANIFEST, manifest)
     return files
+
+
+def _check_room(generator: Generator, folder: Path, count: int) -> None:
+    """Raise ValueError where the files of ``count`` clips, or their names, do not fit."""
+    check_memory(_NAME * count, f"the names of {count:,} files", "ask for fewer clips")
+    size = _HEADER + 2 * _values(generator) + 4 * generator.config.latent_dim
+    check_disk(size * count, folder, f"{count:,} clips", "ask for fewer, or another folder")
+
+
+def _values(generator: Generator) -> int:
+    """Samples of a clip, of all channels."""
+    return generator.config.num_samples * generator.config.channels
 
 
 def _read_latents(path: Path) -> np.ndarray:
