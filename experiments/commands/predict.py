@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile as sf
 from flax import nnx
 
 import classifiers
@@ -19,6 +18,7 @@ from experiments.report.tables import write_predictions_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from features import AudioError, Standardizer, load_audio
+from features.audio import described
 from features.cache import file_digest
 from features.dataset import SUFFIXES, gtzan_name
 from features.extractors import from_dict
@@ -156,7 +156,8 @@ def predict(
 def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
     audio, _ = load_audio(file, sample_rate=rate)
-    own_rate = sf.info(file).samplerate
+    about = described(file)  # None of what only the system's decoders read
+    own_rate = about[1] if about else rate
     heard = classifier.heard(audio)
     seconds, left = len(audio) / rate, len(heard) / rate
     if left < classifier.clip_seconds <= seconds:

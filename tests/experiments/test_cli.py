@@ -199,6 +199,21 @@ def test_doctor_says_what_is_wrong_with_which_file(music, tmp_path, capsys):
     assert "17 of 22 tracks can be used" in said
 
 
+def test_doctor_lists_what_it_passes_over_and_a_class_of_one_track(music, tmp_path, capsys):
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    for file in sorted((root / "march").iterdir())[1:]:
+        file.unlink()
+    (root / "drone" / "a.aiff").touch()
+    (root / "b\nevery track can be used\x1b[2J.wav").touch()
+    assert main(["doctor", "--data", str(root)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "passed over: 1, .aiff is not read: convert it to wav or flac: drone/a.aiff" in lines
+    assert "too few: march: a split needs two tracks of it at least" in lines
+    beside = next(line for line in lines if "audio beside the class folders" in line)
+    assert beside.endswith(r"b\nevery track can be used\x1b[2J.wav")
+
+
 def test_help_runs_as_a_module():
     done = subprocess.run(
         [sys.executable, "-m", "experiments", "--help"], capture_output=True, text=True, check=True

@@ -16,7 +16,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.audio import AudioError, load_audio, save_audio, stream_audio, to_pcm
+from features.audio import AudioError, described, load_audio, save_audio, stream_audio, to_pcm
 
 RATE = 22050
 
@@ -330,7 +330,7 @@ def test_half_a_file_of_any_kind_is_refused(tmp_path, kind):
     sf.write(path, tones(4.0), RATE, format=kind)
     whole, _ = load_audio(path)
     assert abs(len(whole) - 4 * RATE) < 2000
-    with pytest.raises(AudioError, match="truncated|empty"):
+    with pytest.raises(AudioError, match=r"truncated|empty"):
         load_audio(cut(path, 0.5))
 
 
@@ -359,3 +359,11 @@ def test_more_channels_than_a_recording_has_are_refused(tmp_path):
     sf.write(tmp_path / "a.wav", np.zeros((99, 1024)), RATE)
     with pytest.raises(AudioError, match="1024 channels, 16 are the most"):
         load_audio(tmp_path / "a.wav")
+
+
+def test_what_libsndfile_cannot_describe_is_none(tmp_path):
+    sf.write(tmp_path / "a.wav", tones(channels=2), RATE)
+    assert described(tmp_path / "a.wav") == ("WAV PCM_16", RATE, 2)
+    for name in ("a.m4a", "a.raw"):
+        (tmp_path / name).write_bytes(b"ftypM4A " * 99)
+        assert described(tmp_path / name) is None
