@@ -18,7 +18,7 @@ from flax import nnx
 from classifiers.fit_config import FitConfig
 from classifiers.history import Member
 from classifiers.prediction import gather
-from features.storage import another, differences, replacing
+from features.storage import MISREAD, another, differences, replacing
 
 _KEY = "fit"  # of the header's metadata: a JSON object
 _SHARE = 0.05  # of the time, at most, goes into saving
@@ -81,7 +81,7 @@ class FitFolder:
                 identity, taken = about["identity"], about["taken"]
                 members = [Member.from_dict(values) for values in about["members"]]
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except (SafetensorError, *MISREAD, ValueError) as error:
             raise ValueError(
                 f"{self.file} is damaged ({error}): delete it, and the same call starts again"
             ) from None
@@ -101,7 +101,7 @@ def steps_taken(path: str | Path) -> int:
     try:
         with safe_open(FitFolder(path, {}).file, framework="numpy") as file:
             return int(json.loads((file.metadata() or {})[_KEY])["taken"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):  # `restore` tells
+    except (OSError, SafetensorError, *MISREAD, ValueError):  # `restore` tells
         return 0
 
 

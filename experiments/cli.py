@@ -30,6 +30,7 @@ from experiments.options import (
     joined,
     near,
     read_file,
+    safe,
     written,
 )
 
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = error.strerror if isinstance(error, OSError) and not error.filename else None
         end = "; everything is saved, the same command resumes" if status == 130 else ""
         name = f"wavegan {_command(arguments)}".strip()
-        print(f"{name}: {said or error}{end}", file=sys.stderr)
+        print(safe(f"{name}: {said or error}{end}"), file=sys.stderr)
         return status
 
 

@@ -9,7 +9,13 @@ from typing import Any
 
 from experiments.recipes import REFERENCE, SPACES, VARIANTS, Recipe
 from features.augmentation import FeatureAugmentation, WaveformAugmentation, parse_augmentations
-from features.limits import check_finite, check_memory, check_rate
+from features.limits import (
+    check_counts,
+    check_finite,
+    check_memory,
+    check_positive,
+    check_rate,
+)
 from features.splits import SPLITS, check_fractions
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.metrics import JUDGED
@@ -113,10 +119,10 @@ class CompareConfig:
             raise ValueError(f"--arms: there is no {unknown[0]!r}; try {', '.join(near)}")
         if len(self.arms) < 2 or len(set(self.arms)) < len(self.arms):
             raise ValueError(f"--arms needs two or more different arms, found {self.arms}")
-        _runs(seeds=self.seeds, gan_seeds=self.gan_seeds)
+        check_counts(_MOST_RUNS, seeds=self.seeds, gan_seeds=self.gan_seeds)
         if self.gan_seeds > self.seeds:
             raise ValueError(f"--gan-seeds lies in 1 … --seeds, found {self.gan_seeds}")
-        _at_least_one(steps=self.steps, at_once=self.at_once)
+        check_counts(steps=self.steps, at_once=self.at_once)
         if not 1e-3 <= self.synthetic_ratio <= 1e3:
             raise ValueError(
                 f"--synthetic-ratio lies in 0.001 … 1000 generated clips for each real one, found "
@@ -174,7 +180,7 @@ class ClassifyConfig:
             )
         for split in self.splits:
             self.sides(split, 0)  # which checks its options
-        _runs(seeds=self.seeds)
+        check_counts(_MOST_RUNS, seeds=self.seeds)
         if self.data.fractions[1] == 0 and self.recipe.fit.patience is not None:
             raise ValueError(
                 f"{self.recipe.name} stops early (--fit-patience {self.recipe.fit.patience}), "
@@ -213,8 +219,8 @@ class TrainGansConfig:
 
     def __post_init__(self):
         self.data.refuse_chunks("a training of GANs")
-        _runs(gan_seeds=self.seeds)
-        _at_least_one(at_once=self.at_once)
+        check_counts(_MOST_RUNS, seeds=self.seeds)
+        check_counts(at_once=self.at_once)
         if self.quality < 0:
             raise ValueError(f"--quality must be 0 or more clips, found {self.quality}")
         clips = self.quality * self.recipe.num_samples * self.recipe.gan.channels
@@ -266,7 +272,7 @@ class GenerateConfig:
 
     def __post_init__(self):
         check_finite(self)
-        _at_least_one(count=self.count, batch_size=self.batch_size)
+        check_counts(count=self.count, batch_size=self.batch_size)
         _check_files(self.format, self.sample_rate)
 
 
@@ -347,7 +353,7 @@ class SearchConfig:
                 f"--recipe {self.recipe.name}: its sizes are published; a search is for "
                 f"{', '.join(SPACES)}"
             )
-        _runs(trials=self.trials, held_out_seeds=self.held_out_seeds)
+        check_counts(_MOST_RUNS, trials=self.trials, held_out_seeds=self.held_out_seeds)
 
 
 @dataclass(frozen=True)
@@ -393,9 +399,9 @@ class StudyConfig:
                 f"held against; found {', '.join(self.variants) or 'none'}"
             )
         check_finite(self)
-        check_rate(self.sample_rate, "--sample-rate")
-        _positive(seconds=self.seconds)
-        _runs(seeds=self.seeds)
+        check_rate(self.sample_rate)
+        check_positive(seconds=self.seconds)
+        check_counts(_MOST_RUNS, seeds=self.seeds)
         clip = 8 * self.num_samples
         check_memory(self.count * clip, f"{self.count:,} clips", "give a smaller --count")
         for name in self.variants:
@@ -421,29 +427,7 @@ def _check_files(suffix: str, sample_rate: int | None) -> None:
     if suffix not in ("wav", "flac"):
         raise ValueError(f"--format is wav or flac, found {suffix!r}")
     if sample_rate is not None:
-        check_rate(sample_rate, "--sample-rate")
-
-
-def _at_least_one(**settings: int | None) -> None:
-    """Raise ValueError for a setting below 1; each is named as its option, None is not given."""
-    for name, value in settings.items():
-        if value is not None and value < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, found {value}")
-
-
-def _runs(**settings: int) -> None:
-    """Raise ValueError for a number of runs below 1 or above `_MOST_RUNS`."""
-    for name, value in settings.items():
-        if not 1 <= value <= _MOST_RUNS:
-            option = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{option} must lie in 1 … {_MOST_RUNS}, found {value}")
-
-
-def _positive(**settings: float | None) -> None:
-    """Raise ValueError for a setting that is not above 0, as `_at_least_one` does."""
-    for name, value in settings.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"--{name.replace('_', '-')} must be positive, found {value}")
+        check_rate(sample_rate)
 
 
 def as_dict(config: Any) -> dict[str, Any]:

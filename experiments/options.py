@@ -12,6 +12,7 @@ import difflib
 import inspect
 import re
 import tomllib
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import partial
@@ -216,6 +217,14 @@ def shown(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def safe(text: str, keep: str = "") -> str:
+    """``text`` with its control characters written out: a file's name can't steer a terminal."""
+    return "".join(
+        repr(x)[1:-1] if unicodedata.category(x) in ("Cc", "Cf", "Cs") and x not in keep else x
+        for x in text
+    )
+
+
 def near(name: str, names: Iterable[str]) -> str:
     """The end of an error: which of the names come near, if any does."""
     found = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
@@ -264,7 +273,7 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
         found = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
     except OSError as error:
         raise OptionError(f"{said}: {error.strerror}") from None
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise OptionError(f"{said}: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise OptionError(f"{said} holds no options: write each as a line `name: value`")

@@ -22,9 +22,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from features.storage import another, differences, write_json
+from features.limits import check_folder
+from features.storage import another, differences, read_json, understanding, write_json
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
+_AGAIN = "restore it from a copy, or remove it and run the command that made it again"
 _PACKAGES = ("wavegan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "soundfile")
 
 
@@ -81,27 +83,29 @@ class Run:
         Parameters and errors are those of `working`.
         """
         holds = f"--out {self.path} holds"
+        check_folder(self.path, "--out")
         if not (self.path / "config.json").exists():
             if self.path.exists() and {f.name for f in self.path.iterdir()} - {"stages", ".lock"}:
                 raise ValueError(f"{holds} files but no run (no config.json): choose a new folder")
             return
         found = self.read_json("config.json")
-        if found.get("format") != FORMAT:
-            made = "environment.json"
-            versions = self.read_json(made)["versions"] if (self.path / made).exists() else {}
-            raise ValueError(
-                f"{holds} a run of wavegan {versions.get('wavegan', '0.1')}, whose stages this "
-                "version can't go on with: choose another folder, or finish it with the version "
-                "that made it"
-            )
-        if found["command"] != command:
-            raise ValueError(
-                f"{holds} a run of `wavegan {found['command']}`, and this is `wavegan {command}`: "
-                "choose another folder"
-            )
-        if differing := differences(found["fixed"], fixed):
-            advice = "Choose another folder, or give the same settings to resume it"
-            raise another(f"--out {self.path}", "run", differing, advice)
+        with understanding(self.path / "config.json", _AGAIN):
+            if found.get("format") != FORMAT:
+                made = "environment.json"
+                versions = self.read_json(made)["versions"] if (self.path / made).exists() else {}
+                raise ValueError(
+                    f"{holds} a run of wavegan {versions.get('wavegan', '0.1')}, whose stages "
+                    "this version can't go on with: choose another folder, or finish it with the "
+                    "version that made it"
+                )
+            if found["command"] != command:
+                raise ValueError(
+                    f"{holds} a run of `wavegan {found['command']}`, and this is `wavegan "
+                    f"{command}`: choose another folder"
+                )
+            if differing := differences(found["fixed"], fixed):
+                advice = "Choose another folder, or give the same settings to resume it"
+                raise another(f"--out {self.path}", "run", differing, advice)
 
     def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """The folder of a finished stage, built now where it is not there yet.
@@ -125,15 +129,12 @@ class Run:
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(metrics)) + "\n")
 
-    def read_json(self, name: str) -> dict[str, Any]:
+    def read_json(self, name: str, kind: type = dict) -> Any:
         """The content of a JSON file of the run; a missing or damaged one is a ValueError."""
-        file = self.path / name
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            return read_json(self.path / name, _AGAIN, kind)
         except FileNotFoundError:
             raise ValueError(f"{self.path} is no finished run: it has no {name}") from None
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file} is damaged ({error}): run the same command again") from None
 
 
 class Stage:

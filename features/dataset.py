@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ OTHER_SUFFIXES = (
     *(".mka", ".mp2", ".mp4", ".oga", ".opus", ".ra", ".rf64", ".snd", ".spx", ".tta", ".voc"),
     *(".w64", ".wave", ".webm", ".wma", ".wv"),
 )
+_NAMED = 10  # files passed over for one reason
 _LONGEST_LABEL = 100  # bytes: names of files and folders are made from it
 
 
@@ -103,6 +105,18 @@ def passed_over(root: str | Path) -> tuple[PassedOver, ...]:
     beside = () if found == root else (p for p in sorted(root.iterdir()) if p != found)
     left = [PassedOver(path, f"beside {found.name}") for path in beside]
     return (*left, *_scanned(found)[1])
+
+
+def by_reason(passed: Iterable[PassedOver], root: Path) -> list[str]:
+    """A line for each reason, with how often it comes and the first files below ``root``."""
+    names = defaultdict[str, list[str]](list)
+    for one in passed:
+        names[one.reason].append(os.path.relpath(one.path, root))
+    return [
+        f"{len(found)}, {reason}: {', '.join(found[:_NAMED])}"
+        + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
+        for reason, found in names.items()
+    ]
 
 
 def gtzan_name(name: str) -> str:

@@ -27,6 +27,29 @@ def wrong_rate(sample_rate: float) -> str | None:
     return f"must lie in {RATES[0]:,} … {RATES[1]:,} Hz, found {sample_rate}"
 
 
+def check_counts(most: float = math.inf, **settings: int | None) -> None:
+    """Raise ValueError for a setting below 1 or above ``most``; None is not given."""
+    for name, value in settings.items():
+        if value is not None and not 1 <= value <= most:
+            range_ = f"lie in 1 … {most:,}" if most < math.inf else "be at least 1"
+            raise ValueError(f"{name} must {range_}, found {value}")
+
+
+def check_positive(**settings: float | None) -> None:
+    """Raise ValueError for a setting that is not above 0; None is not given."""
+    for name, value in settings.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be positive, found {value}")
+
+
+def check_kinds(config: Any) -> None:
+    """Raise ValueError for a value of a dataclass that is not of the type of its default."""
+    for field in fields(config):
+        found, wanted = type(getattr(config, field.name)), type(field.default)
+        if found is not wanted:
+            raise ValueError(f"{field.name} must be {wanted.__name__}, found {found.__name__}")
+
+
 def check_finite(config: Any) -> None:
     """Raise ValueError for a number of a dataclass, in a tuple or not, that is NaN or infinite."""
     for field in fields(config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import tempfile
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 
 _DIGEST = re.compile("[0-9a-f]{12,}")
+# What reading of a file's content raises where it is of another shape than expected.
+MISREAD = (LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 _LONGEST = 200  # characters of a value in an error
 
 
@@ -66,6 +69,61 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as JSON to ``path``, whole or not at all; NaN and Inf are refused."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path, advice: str, kind: type | tuple[type, ...] = dict) -> Any:
+    """The content of a JSON file.
+
+    Parameters
+    ----------
+    advice : what to do where it is damaged, for the error.
+    kind : type of the content.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is damaged, of another kind, or has a number that is none.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}): {advice}") from None
+    return parsed_json(text, path, advice, kind)
+
+
+def parsed_json(
+    text: str, where: str | Path, advice: str, kind: type | tuple[type, ...] = dict
+) -> Any:
+    """The value of a JSON text of ``where``; parameters and errors are those of `read_json`."""
+    with understanding(where, advice):
+        try:
+            value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        except ValueError as error:
+            raise ValueError(f"{where} is damaged ({error}): {advice}") from None
+        if not isinstance(value, kind):
+            raise ValueError(f"{where} is damaged (it holds a {type(value).__name__}): {advice}")
+        return value
+
+
+@contextmanager
+def understanding(where: str | Path, advice: str) -> Iterator[None]:
+    """Reading of a file's content: what is not where it belongs, or of another type, is a
+    ValueError that names the file and says what to do (``advice``).
+    """
+    try:
+        yield
+    except MISREAD as error:
+        said = f"{type(error).__name__}: {error}"
+        said = said if len(said) <= _LONGEST else said[:_LONGEST] + "…"
+        raise ValueError(f"{where} is damaged ({said}): {advice}") from None
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def read_safetensors(path: Path, again: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:

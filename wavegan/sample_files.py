@@ -14,7 +14,7 @@ import numpy as np
 
 from features.audio import save_audio
 from features.limits import check_disk, check_memory
-from features.storage import replacing, write_json
+from features.storage import read_json, replacing, write_json
 from wavegan.networks import Generator
 from wavegan.sampling import draw_latents, generate_batches, interpolate, line
 
@@ -204,7 +204,7 @@ def _digest(path: Path) -> dict[str, str]:
 def _same_but_files(path: Path, manifest: Mapping[str, Any]) -> bool:
     """Whether ``path`` is ``manifest``, for any number of files."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, "remove it")
     except (OSError, ValueError):
         return False
     return {**found, "files": None} == {**json.loads(json.dumps(manifest)), "files": None}

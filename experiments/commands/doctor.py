@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from experiments.report.terminal import Progress, safe
 from experiments.run import environment
 from features import decode_tracks, scan_tracks
 from features.audio import described
-from features.dataset import passed_over
+from features.dataset import by_reason, passed_over
 
 # Sturm, "The GTZAN dataset" (arXiv 1306.1461): one that does not decode, two badly distorted.
 KNOWN_FAULTS = {
@@ -21,7 +20,6 @@ KNOWN_FAULTS = {
     "reggae.00086": "badly distorted",
 }
 CLIPPED_SHARE = 1e-3  # of samples at full scale, from which a track counts as clipped
-_NAMED = 10  # files of a kind that are named
 _RATE = 22050  # Hz at which tracks are checked
 
 
@@ -63,25 +61,13 @@ def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
     names = [track.track_id for track in tracks if track.track_id in KNOWN_FAULTS]
     lines += [f"known fault: {name}: {KNOWN_FAULTS[name]}" for name in names]
     lines += [f"cannot be used: {one.track.path}: {one.reason}" for one in bad]
-    lines += _passed(root)
+    lines += [f"passed over: {line}" for line in by_reason(passed_over(root), Path(root))]
     left = Counter(recording.track.label for recording in used)
     few = [label for label in sorted(by_label) if left[label] < 2]
     lines += [f"too few: {label}: a split needs two tracks of it at least" for label in few]
     some = f"{len(used)} of {len(tracks)} tracks can be used"
     lines.append(some if bad else "every track can be used")
     return [safe(line) for line in lines], not (bad or few)
-
-
-def _passed(root: str | Path) -> list[str]:
-    """A line for each reason that something is no track, with how often and what."""
-    names: dict[str, list[str]] = {}
-    for one in passed_over(root):
-        names.setdefault(one.reason, []).append(os.path.relpath(one.path, root))
-    return [
-        f"passed over: {len(found)}, {reason}: {', '.join(found[:_NAMED])}"
-        + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
-        for reason, found in names.items()
-    ]
 
 
 def _format(path: Path) -> str:

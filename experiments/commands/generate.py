@@ -9,6 +9,7 @@ from experiments.config import GenerateConfig, InterpolateConfig
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.gans import Gan, find_gans
+from features.limits import check_folder
 from wavegan.export import export as export_generator
 from wavegan.sample_files import MANIFEST, write_interpolation, write_samples
 
@@ -41,6 +42,7 @@ def generate(
     progress = progress or Progress(quiet=True)
     out = Path(out) if out is not None else _beside(config.run, "generated")
     labels, files = list[str](), list[str]()
+    check_folder(out, "--out")
     for gan in _gans(config.run, config.label):
         generator, step = gan.generator(config.step)
         about = gan.about(step, config.sample_rate)
@@ -90,6 +92,7 @@ def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Wri
     to_seed = config.seed + ahead if config.to_seed is None else config.to_seed
     name = f"{first}.s{config.seed}-{last}.s{to_seed}"
     folder = Path(out) if out is not None else _beside(config.run, "interpolated") / name
+    check_folder(folder, "--out")
     generator, step = gan.generator(config.step)
     files = write_interpolation(
         generator,

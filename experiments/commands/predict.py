@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +23,11 @@ from features.audio import described
 from features.cache import file_digest
 from features.dataset import SUFFIXES, gtzan_name
 from features.extractors import from_dict
+from features.limits import check_folder, check_rate
 from features.silence import remove_silence
-from features.storage import replacing, write_json, write_text
+from features.storage import replacing, understanding, write_json, write_text
 
+_SAID = {"labels", "sample_rate", "num_samples", "input", "tracks", "silence", "recipe", "scaler"}
 _BATCH = 32  # clips whose features are computed at a time
 
 
@@ -40,12 +43,18 @@ class Classifier:
     def read(path: Path) -> Classifier:
         """The classifier in a file that `wavegan classify` wrote."""
         model, about = classifiers.load(path)
-        if missing := {"labels", "sample_rate", "num_samples", "input", "tracks"} - about.keys():
+        if missing := _SAID - about.keys():
             raise ValueError(
                 f"{path} does not say its {', '.join(sorted(missing))}: give a classifier that "
                 "`wavegan classify` wrote"
             )
-        return Classifier(path, model, about)
+        read = Classifier(path, model, about)
+        with understanding(path, "give a classifier that `wavegan classify` wrote"):
+            check_rate(about["sample_rate"])
+            read.clip_seconds, from_dict(about["input"]), about["tracks"].values()
+            if not all(isinstance(label, str) for label in about["labels"]):
+                raise TypeError("labels are texts")
+        return read
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -90,6 +99,12 @@ def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Class
         return Classifier.read(run)
     if not run.is_dir():
         raise ValueError(f"RUN {run}: no such folder or file")
+    with understanding(run / "results.json", "give the file of a classifier"):
+        return Classifier.read(_listed(run, split, seed))
+
+
+def _listed(run: Path, split: str | None, seed: int) -> Path:
+    """The file of a classifier that a run's results list."""
     results = Run(run).read_json("results.json")
     splits = results.get("splits")
     if recipes := [str(run / found["recipe"]) for found in results.get("recipes", [])]:
@@ -103,7 +118,7 @@ def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Class
     found = {record["seed"]: record["classifier"] for record in splits[split]["runs"]}
     if seed not in found:
         raise ValueError(f"--seed {seed}: RUN {run} has {', '.join(map(str, found))}")
-    return Classifier.read(run / found[seed])
+    return run / found[seed]
 
 
 def predict(
@@ -114,6 +129,7 @@ def predict(
     No audio file, a label that the classifier has not, or every file refused is a ValueError.
     """
     out, progress = Path(out), progress or Progress(quiet=True)
+    check_folder(out, "--out")
     classifier = find_classifier(config.run, config.split, config.seed)
     files = _audio_files(config.files)
     unknown = {_label(file) for file in files} - set(classifier.labels)
@@ -147,7 +163,8 @@ def predict(
     write_text(out / "predictions.html", render_predictions(result))
     shutil.rmtree(out / "pictures", ignore_errors=True)  # of an earlier prediction
     for number, found in enumerate(predictions, 1):
-        name = f"{number:04d}-{Path(found['file']).stem}.png"
+        stem = os.fsencode(Path(found["file"]).stem)[:200].decode(errors="ignore")
+        name = f"{number:04d}-{stem}.png"
         with replacing(out / "pictures" / name) as temporary:
             temporary.write_bytes(prediction_picture(found, classifier.labels))
     return result

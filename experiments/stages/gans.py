@@ -17,7 +17,8 @@ from experiments.run import Run
 from features import LeakError
 from features.audio import to_pcm
 from features.cache import file_digest
-from features.storage import write_json
+from features.limits import wrong_rate
+from features.storage import understanding, write_json
 from wavegan import Generator, WaveGANConfig, load
 from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder
@@ -104,11 +105,15 @@ def find_gans(path: Path) -> list[Gan]:
     """
     if path.is_file():
         generator, metadata = read_exported(path)
-        return [Gan(path, _known(metadata, generator.config.num_classes, path.stem))]
+        with understanding(path, "export it again"):
+            return [Gan(path, _known(metadata, generator.config.num_classes, path.stem))]
     if not path.is_dir():
         raise ValueError(f"RUN {path}: no such folder")
     if (path / GAN_LIST).exists():
-        return [open_gan(path / "stages" / name) for name in Run(path).read_json(GAN_LIST)]
+        names = Run(path).read_json(GAN_LIST, list)
+        with understanding(path / GAN_LIST, "restore it from a copy"):
+            names[0]  # a finished run has one
+            return [open_gan(path / "stages" / name) for name in names]
     if (path / "checkpoints").is_dir():
         return [open_gan(path)]
     begun = sorted((path / "stages").glob("gan-*.part"))
@@ -122,14 +127,24 @@ def find_gans(path: Path) -> list[Gan]:
 def open_gan(folder: Path) -> Gan:
     """The GAN in ``folder``, finished or not, with what it says that it was trained on."""
     config = RunFolder(folder).read_config()
-    num_classes = config.get("wavegan", {}).get("num_classes", 0)
-    return Gan(folder, _known(config.get("provenance", {}), num_classes, "clip"))
+    with understanding(folder / "config.json", "restore it from a copy"):
+        num_classes = config.get("wavegan", {}).get("num_classes", 0)
+        return Gan(folder, _known(config.get("provenance", {}), num_classes, "clip"))
 
 
 def _known(provenance: Mapping[str, Any], num_classes: int, name: str) -> dict[str, Any]:
-    """``provenance`` with what is missing in it."""
+    """``provenance`` with what is missing in it; a TypeError where a part is something else."""
     classes = {"labels": [str(i) for i in range(num_classes)]} if num_classes else {"label": name}
-    return {"seed": 0, "tracks": {}, **classes, **provenance}
+    known = {"seed": 0, "tracks": {}, **classes, **provenance}
+    labels = known.get("labels", [known.get("label")])
+    texts = [*known["tracks"], *known["tracks"].values(), *labels]
+    if not all(isinstance(text, str) for text in texts) or type(known["seed"]) is not int:
+        raise TypeError("labels and tracks are texts, a seed is a whole number")
+    if "labels" in known and len(labels) != num_classes:
+        raise TypeError(f"{len(labels)} labels of {num_classes} classes")
+    if (rate := known.get("sample_rate")) is not None and (wrong := wrong_rate(rate)):
+        raise TypeError(f"sample_rate {wrong}")
+    return known
 
 
 def sample_gan(run: Run, gan: Gan, count: int, label: str | None = None) -> np.ndarray:

@@ -399,7 +399,7 @@ def test_options_of_a_dataclass():
         ("compare --sample-rate 1000000000", "--sample-rate must lie in 1,000 … 768,000 Hz"),
         ("compare --gan-ema-decay nan", "--gan-ema-decay takes a number; found nan"),
         ("compare --fractions inf,0,1", "--fractions takes 3 numbers"),
-        ("compare --seeds 1000000000", "--seeds must lie in 1 … 10000"),
+        ("compare --seeds 1000000000", "--seeds must lie in 1 … 10,000"),
         ("classify --num-samples 7", "--num-samples must be at least 512"),
         ("classify --fit-learning-rate inf", "--fit-learning-rate takes a number; found inf"),
         ("classify --split-seed 99999999999999999999", "--split-seed takes a whole number"),

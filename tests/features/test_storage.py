@@ -2,10 +2,11 @@
 
 import json
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from features.storage import another, differences, replacing, write_json
+from features.storage import another, differences, read_json, replacing, understanding, write_json
 
 THERE = {"recipe": "net6", "split": {"by": "track", "fractions": [0.7, 0.3]}, "seed": 1}
 
@@ -62,3 +63,31 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert json.loads(file.read_text()) == {"a": 1}
     assert [path.name for path in file.parent.iterdir()] == ["file.json"]
     assert file.stat().st_mode & 0o600 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[1]", "it holds a list"),
+        ('{"a": 1', "Expecting"),
+        ('{"rate": Infinity}', "Infinity is no finite number"),
+        ('{"rate": 1e999}', "1e999 is no finite number"),
+        ("[" * 100_000, "RecursionError"),
+        (b"\xff\xfe", "utf-8"),
+    ],
+)
+def test_json_of_another_shape_names_the_file_and_what_to_do(tmp_path, text, said):
+    file = tmp_path / "results.json"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=rf"results\.json is damaged \(.*{said}.*\): do that"):
+        read_json(file, "do that")
+
+
+def test_what_is_not_where_it_belongs_names_the_file():
+    seven: Any = 7
+    for wrong in (lambda: {}["a"], lambda: seven["a"], lambda: seven.a, lambda: [][1]):
+        with (
+            pytest.raises(ValueError, match=r"^x\.json is damaged \(\w+: .*\): do that"),
+            understanding("x.json", "do that"),
+        ):
+            wrong()
