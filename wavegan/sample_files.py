@@ -14,7 +14,7 @@ import numpy as np
 
 from features.audio import save_audio
 from features.limits import check_disk, check_memory
-from features.storage import read_json, replacing, write_json
+from features.storage import alone, read_json, replacing, write_json
 from wavegan.networks import Generator
 from wavegan.sampling import draw_latents, generate_batches, interpolate, line
 
@@ -85,38 +85,41 @@ def write_samples(
         "latents": "latents.npy, row i makes file i",
     }
     manifest |= {"seed": seed} if latents is None else {"latents_from": _digest(latents)}
-    resumed = any(_same_but_files(folder / found, manifest) for found in (_PLAN, MANIFEST))
-    manifest["files"] = files
-    write_json(folder / _PLAN, manifest)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    for pattern in (f".{glob.escape(name)}.*", ".latents-*.npy"):
-        for abandoned in folder.glob(pattern):  # temporary files of a killed process
-            abandoned.unlink(missing_ok=True)
-    finished = {f for f in files if (folder / f).exists()} if resumed else set[str]()
+    with alone(folder):
+        resumed = any(_same_but_files(folder / found, manifest) for found in (_PLAN, MANIFEST))
+        manifest["files"] = files
+        write_json(folder / _PLAN, manifest)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        for pattern in (f".{glob.escape(name)}.*", ".latents-*.npy"):
+            for abandoned in folder.glob(pattern):  # temporary files of a killed process
+                abandoned.unlink(missing_ok=True)
+        finished = {f for f in files if (folder / f).exists()} if resumed else set[str]()
 
-    latent_dim = generator.config.latent_dim
-    with writing_rows(folder / "latents.npy", (count, latent_dim), "<f4") as rows:
-        for start in range(0, count, batch_size):
-            size = min(batch_size, count - start)
-            if given is None:
-                drawn = truncation * draw_latents(seed, size, latent_dim, start=start)
-                rows.write(np.asarray(drawn).tobytes())
-            else:
-                rows.write(given[start : start + size].astype("<f4").tobytes())
+        latent_dim = generator.config.latent_dim
+        with writing_rows(folder / "latents.npy", (count, latent_dim), "<f4") as rows:
+            for start in range(0, count, batch_size):
+                size = min(batch_size, count - start)
+                if given is None:
+                    drawn = truncation * draw_latents(seed, size, latent_dim, start=start)
+                    rows.write(np.asarray(drawn).tobytes())
+                else:
+                    rows.write(given[start : start + size].astype("<f4").tobytes())
 
-    first = next((i for i, file in enumerate(files) if file not in finished), count)
-    # From the start of a batch, so that the clips are the same bit for bit.
-    done = start = first - first % batch_size if first < count else count
-    written = np.load(folder / "latents.npy", mmap_mode="r")[start:]
-    yield done, count
-    if start < count:
-        batches = generate_batches(generator, latents=written, label=label, batch_size=batch_size)
-        for clip in (clip for batch in batches for clip in batch.audio):
-            if files[done] not in finished:
-                save_audio(folder / files[done], clip, about["sample_rate"])
-            done += 1
-            yield done, count
-    (folder / _PLAN).replace(folder / MANIFEST)
+        first = next((i for i, file in enumerate(files) if file not in finished), count)
+        # From the start of a batch, so that the clips are the same bit for bit.
+        done = start = first - first % batch_size if first < count else count
+        written = np.load(folder / "latents.npy", mmap_mode="r")[start:]
+        yield done, count
+        if start < count:
+            batches = generate_batches(
+                generator, latents=written, label=label, batch_size=batch_size
+            )
+            for clip in (clip for batch in batches for clip in batch.audio):
+                if files[done] not in finished:
+                    save_audio(folder / files[done], clip, about["sample_rate"])
+                done += 1
+                yield done, count
+        (folder / _PLAN).replace(folder / MANIFEST)
 
 
 def write_interpolation(

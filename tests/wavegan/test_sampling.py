@@ -312,3 +312,14 @@ def test_more_than_the_machine_holds_is_refused_with_the_estimate(tmp_path):
     with pytest.raises(ValueError, match=r"GB for .*: take fewer steps"):
         write_interpolation(generator, tmp_path / "out", 10**10, seeds=(0, 1), **about)
     assert not (tmp_path / "out").exists()
+
+
+def test_two_calls_on_one_folder_are_refused(tmp_path):
+    generator = Generator(WaveGANConfig(num_samples=64, dim=1), rngs=nnx.Rngs(0))
+    about = {"name": "x", "about": {"sample_rate": 4000}}
+    first = write_samples(generator, tmp_path / "out", 2, **about)
+    next(first)
+    with pytest.raises(ValueError, match="out is in use by another process"):
+        next(write_samples(generator, tmp_path / "out", 2, **about))
+    assert list(first)[-1] == (2, 2)
+    list(write_samples(generator, tmp_path / "out", 2, **about))
