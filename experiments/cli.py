@@ -132,7 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = error.strerror if isinstance(error, OSError) and not error.filename else None
         end = "; everything is saved, the same command resumes" if status == 130 else ""
         name = f"wavegan {_command(arguments)}".strip()
-        print(f"{name}: {said or error}{end}", file=sys.stderr)
+        from features.storage import safe
+
+        print(safe(f"{name}: {said or error}{end}"), file=sys.stderr)
         return status
 
 
