@@ -81,7 +81,7 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     command = Run(path).read_config().get("command", "")
     lines = list(problems_below(path))
     kept = [name for name in ("results.json", GAN_LIST) if (path / name).exists()]
-    text = json.dumps([Run(path).read_json(name) for name in kept], ensure_ascii=False)
+    text = json.dumps([Run(path).read_json(name, object) for name in kept], ensure_ascii=False)
     wanted = set(re.findall(r'["/]((?:gan|classifier)-[^"/]+-[0-9a-f]{12})["/]', text))
     files = [f"stages/{name}" for name in sorted(wanted)]
     files += _ENDS.get(command, ["results.json", "report.html"])
