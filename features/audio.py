@@ -201,7 +201,7 @@ def save_audio(
 def described(path: str | Path) -> tuple[str, int, int] | None:
     """Encoding, sample rate in Hz and channels of a file; None where libsndfile cannot say."""
     try:
-        found = sf.info(path)
+        found = audio_info(path)
     except (sf.SoundFileError, TypeError):
         return None
     return f"{found.format} {found.subtype}", found.samplerate, found.channels
