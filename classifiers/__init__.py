@@ -2,6 +2,7 @@
 
 from classifiers import networks as _networks  # noqa: F401  (they register themselves)
 from classifiers.architectures import ARCHITECTURES, Spec, architecture, create
+from classifiers.audio_classifier import AudioClassifier
 from classifiers.fit_config import FitConfig
 from classifiers.history import History
 from classifiers.metrics import Report, evaluate, vote_by_track
@@ -11,6 +12,7 @@ from classifiers.training import FitInterrupted, fit, fit_together, seconds_per_
 
 __all__ = [
     "ARCHITECTURES",
+    "AudioClassifier",
     "FitConfig",
     "FitInterrupted",
     "History",

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import optax
 
+from features.limits import check_finite
+
 OPTIMIZERS: tuple[str, ...] = ("adam", "rmsprop", "sgd")
 SCHEDULES: tuple[str, ...] = ("constant", "cosine")
 COMPUTE_DTYPES: tuple[str, ...] = ("float32", "bfloat16")
@@ -96,6 +98,7 @@ class FitConfig:
                 f"not {self.warmup_steps}"
             )
         self._check_class_weights()
+        check_finite(self)
 
     def _check_class_weights(self) -> None:
         weights = self.class_weights

@@ -18,7 +18,7 @@ from flax import nnx
 from classifiers.fit_config import FitConfig
 from classifiers.history import Member
 from classifiers.prediction import gather
-from features.storage import another, differences, read_safetensors, write_safetensors
+from features.storage import MISREAD, another, differences, read_safetensors, write_safetensors
 
 _KEY = "fit"  # of the header's metadata: a JSON object
 _SHARE = 0.05  # of the time, at most, goes into saving
@@ -76,7 +76,7 @@ class FitFolder:
             about = json.loads(header[_KEY])
             identity, taken = about["identity"], about["taken"]
             members = [Member.from_dict(values) for values in about["members"]]
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (*MISREAD, ValueError) as error:
             raise ValueError(f"{self.file} is damaged ({error}): {again}") from None
         self._check(identity)
         return taken, members, [_filled(*item, arrays) for item in templates.items()]
@@ -94,7 +94,7 @@ def steps_taken(path: str | Path) -> int:
     try:
         with safe_open(FitFolder(path, {}).file, framework="numpy") as file:
             return int(json.loads((file.metadata() or {})[_KEY])["taken"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):  # `restore` tells
+    except (OSError, SafetensorError, *MISREAD, ValueError):  # `restore` tells
         return 0
 
 

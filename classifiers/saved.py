@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from classifiers.architectures import Classifier, create
-from features.storage import read_safetensors, write_safetensors
+from features.storage import MISREAD, parsed_json, read_safetensors, write_safetensors
 
 VERSION = 1  # of the format; another one is refused
 _KEY = "classifier"  # of the header's metadata: a JSON object of version, spec and metadata
@@ -79,14 +79,14 @@ def _described(path: Path, header: Mapping[str, str]) -> tuple[Classifier, dict[
     if _KEY not in header:
         raise ValueError(f"{path} holds no classifier: classifiers.save did not write it")
     try:
-        about = json.loads(header[_KEY])
+        about = parsed_json(header[_KEY], path, "save it again")
         version = about["version"]
         if version == VERSION:
             spec = dict(about["spec"])
             options = dict(spec.pop("options"))
             model = nnx.eval_shape(lambda: create(**spec, rngs=nnx.Rngs(0), **options))
             return model, dict(about["metadata"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (*MISREAD, ValueError) as error:
         raise ValueError(
             f"{path} describes no classifier that this version knows: {error}"
         ) from None

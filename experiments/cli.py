@@ -132,7 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = error.strerror if isinstance(error, OSError) and not error.filename else None
         end = "; everything is saved, the same command resumes" if status == 130 else ""
         name = f"wavegan {_command(arguments)}".strip()
-        print(f"{name}: {said or error}{end}", file=sys.stderr)
+        told = f"{name}: {said or error}{end}"  # a file's name can't steer a terminal
+        print("".join(x if x.isprintable() else repr(x)[1:-1] for x in told), file=sys.stderr)
         return status
 
 

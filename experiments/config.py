@@ -9,10 +9,13 @@ from typing import Any
 
 from experiments.recipes import REFERENCE, SPACES, VARIANTS, Recipe
 from features.augmentation import FeatureAugmentation, WaveformAugmentation, parse_augmentations
+from features.limits import check_counts, check_finite, check_memory, check_positive, check_rate
 from features.splits import SPLITS, check_fractions
 from wavegan import TrainConfig, WaveGANConfig
+from wavegan.metrics import JUDGED
 
 DEFAULT_ARMS = ("real", "real-oversampled", "real+synthetic")
+_MOST_RUNS = 10_000  # seeds or trials: what is more takes for ever
 INSPECTIONS = 10  # in a training of GANs, unless the recipe's ``inspect_every`` says otherwise
 
 
@@ -42,6 +45,7 @@ class DataConfig:
     skip_short: bool = False
 
     def __post_init__(self):
+        check_finite(self)
         if self.split not in SPLITS:
             raise ValueError(f"--split must be one of {', '.join(SPLITS)}; found {self.split!r}")
         if "lists" in SPLITS[self.split].needs and self.split_lists is None:
@@ -109,13 +113,15 @@ class CompareConfig:
             raise ValueError(f"--arms: there is no {unknown[0]!r}; try {', '.join(near)}")
         if len(self.arms) < 2 or len(set(self.arms)) < len(self.arms):
             raise ValueError(f"--arms needs two or more different arms, found {self.arms}")
-        if self.seeds < 1 or not 1 <= self.gan_seeds <= self.seeds:
+        check_counts(_MOST_RUNS, seeds=self.seeds, gan_seeds=self.gan_seeds)
+        if self.gan_seeds > self.seeds:
+            raise ValueError(f"--gan-seeds lies in 1 … --seeds, found {self.gan_seeds}")
+        check_counts(steps=self.steps, at_once=self.at_once)
+        if not 1e-3 <= self.synthetic_ratio <= 1e3:
             raise ValueError(
-                f"--seeds must be at least 1 and --gan-seeds lie in 1 … --seeds; found "
-                f"{self.seeds} and {self.gan_seeds}"
+                f"--synthetic-ratio lies in 0.001 … 1000 generated clips for each real one, found "
+                f"{self.synthetic_ratio}"
             )
-        _at_least_one(steps=self.steps, at_once=self.at_once)
-        _positive(synthetic_ratio=self.synthetic_ratio)
         classical = any(ARMS[arm].needs_augmentation for arm in self.arms)
         if self.augment is not None and not classical:
             raise ValueError(
@@ -168,7 +174,7 @@ class ClassifyConfig:
             )
         for split in self.splits:
             self.sides(split, 0)  # which checks its options
-        _at_least_one(seeds=self.seeds)
+        check_counts(_MOST_RUNS, seeds=self.seeds)
         if self.data.fractions[1] == 0 and self.recipe.fit.patience is not None:
             raise ValueError(
                 f"{self.recipe.name} stops early (--fit-patience {self.recipe.fit.patience}), "
@@ -207,9 +213,17 @@ class TrainGansConfig:
 
     def __post_init__(self):
         self.data.refuse_chunks("a training of GANs")
-        _at_least_one(gan_seeds=self.seeds, at_once=self.at_once)
+        check_counts(_MOST_RUNS, seeds=self.seeds)
+        check_counts(at_once=self.at_once)
         if self.quality < 0:
             raise ValueError(f"--quality must be 0 or more clips, found {self.quality}")
+        clips = self.quality * self.recipe.num_samples * self.recipe.gan.channels
+        check_memory(8 * clips, f"{self.quality:,} clips", "give a smaller --quality")
+        best = self.recipe.gan_train.keep_best
+        if not self.quality and best != TrainConfig.keep_best:
+            raise ValueError(f"--gan-keep-best {best} is not measured with --quality 0: give clips")
+        if not self.judge and best in JUDGED:
+            raise ValueError(f"--gan-keep-best {best} is measured by a judge alone: give --judge")
 
     @property
     def inspected(self) -> Recipe:
@@ -251,7 +265,8 @@ class GenerateConfig:
     sample_rate: int | None = None
 
     def __post_init__(self):
-        _at_least_one(count=self.count)
+        check_finite(self)
+        check_counts(count=self.count, batch_size=self.batch_size)
         _check_files(self.format, self.sample_rate)
 
 
@@ -332,7 +347,7 @@ class SearchConfig:
                 f"--recipe {self.recipe.name}: its sizes are published; a search is for "
                 f"{', '.join(SPACES)}"
             )
-        _at_least_one(trials=self.trials, held_out_seeds=self.held_out_seeds)
+        check_counts(_MOST_RUNS, trials=self.trials, held_out_seeds=self.held_out_seeds)
 
 
 @dataclass(frozen=True)
@@ -377,8 +392,12 @@ class StudyConfig:
                 f"--variants takes different names, {REFERENCE} among them, which the others are "
                 f"held against; found {', '.join(self.variants) or 'none'}"
             )
-        _positive(seconds=self.seconds, sample_rate=self.sample_rate)
-        _at_least_one(seeds=self.seeds)
+        check_finite(self)
+        check_rate(self.sample_rate)
+        check_positive(seconds=self.seconds)
+        check_counts(_MOST_RUNS, seeds=self.seeds)
+        clip = 8 * self.num_samples
+        check_memory(self.count * clip, f"{self.count:,} clips", "give a smaller --count")
         for name in self.variants:
             self.gan(name), self.training(name)  # which check the rest, before any work
 
@@ -401,21 +420,8 @@ class StudyConfig:
 def _check_files(suffix: str, sample_rate: int | None) -> None:
     if suffix not in ("wav", "flac"):
         raise ValueError(f"--format is wav or flac, found {suffix!r}")
-    _positive(sample_rate=sample_rate)
-
-
-def _at_least_one(**settings: int | None) -> None:
-    """Raise ValueError for a setting below 1; each is named as its option, None is not given."""
-    for name, value in settings.items():
-        if value is not None and value < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, found {value}")
-
-
-def _positive(**settings: float | None) -> None:
-    """Raise ValueError for a setting that is not above 0, as `_at_least_one` does."""
-    for name, value in settings.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"--{name.replace('_', '-')} must be positive, found {value}")
+    if sample_rate is not None:
+        check_rate(sample_rate)
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -118,7 +118,10 @@ class Option:
         names = {*text.split(",")} if self.several else {text}
         if kind is str and self.choices and names - {*self.choices}:
             raise ValueError
-        return _WORDS[text.lower()] if kind is bool else kind(text)
+        value = _WORDS[text.lower()] if kind is bool else kind(text)
+        if kind in (int, float) and not abs(value) < 2**63:  # nor infinite, nor NaN
+            raise ValueError
+        return value
 
     def add_to(self, group: Any) -> None:
         """Add it to a parser's group; the namespace has it only where it was given."""
@@ -241,7 +244,7 @@ def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -
             said = str(error).removeprefix(f"{type(part).__name__}: ")
             for name in new:
                 option = given.get((*path, name), name)
-                said = re.sub(rf"(?<![\w-]){name}(?![\w-])", f"--{option}", said)
+                said = re.sub(rf"(?<![\w-]){name}(?![\w/-])", f"--{option}", said)
             raise OptionError(said) from None
 
     return renewed(config, ()) if given else config
@@ -261,7 +264,7 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
         found = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
     except OSError as error:
         raise OptionError(f"{said}: {error.strerror}") from None
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise OptionError(f"{said}: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise OptionError(f"{said} holds no options: write each as a line `name: value`")

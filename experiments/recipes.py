@@ -20,6 +20,7 @@ from flax import nnx
 
 from classifiers import ARCHITECTURES, FitConfig, create
 from features.extractors import Extractor, from_dict
+from features.limits import check_finite, check_rate
 from features.registry import Registry
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.augmentation import AUGMENTATIONS
@@ -73,6 +74,15 @@ class Recipe:
     gan_train: TrainConfig = TrainConfig()
     conditional: bool = False
     search: str | None = None
+
+    def __post_init__(self) -> None:
+        check_finite(self)
+        check_rate(self.sample_rate)
+        if self.num_samples < (window := getattr(self.input, "n_fft", 16)):
+            raise ValueError(
+                f"num_samples must be at least {window}, a window of the features of {self.name}, "
+                f"found {self.num_samples}"
+            )
 
     @property
     def clip_gan(self) -> WaveGANConfig:

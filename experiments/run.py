@@ -22,16 +22,20 @@ from pathlib import Path
 from typing import Any
 
 from features.checksums import check, key_of, seal
+from features.limits import check_folder
 from features.storage import (
     another,
     differences,
     is_leftover,
+    read_json,
     remove_leftovers,
     shortened,
+    understanding,
     write_json,
 )
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
+_AGAIN = "restore it from a copy, or remove it and run the command that made it again"
 _PACKAGES = ("wavegan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "soundfile")
 
 
@@ -89,28 +93,30 @@ class Run:
         Parameters and errors are those of `working`.
         """
         holds = f"--out {self.path} holds"
+        check_folder(self.path, "--out")
         if not (self.path / "config.json").exists():
             there = self.path.iterdir() if self.path.exists() else ()
             if {f.name for f in there if not is_leftover(f)} - {"stages", ".lock"}:
                 raise ValueError(f"{holds} files but no run (no config.json): choose a new folder")
             return
         found = self.read_config()
-        if found.get("format") != FORMAT:
-            made = "environment.json"
-            versions = self.read_json(made)["versions"] if (self.path / made).exists() else {}
-            raise ValueError(
-                f"{holds} a run of wavegan {versions.get('wavegan', '0.1')}, whose stages this "
-                "version can't go on with: choose another folder, or finish it with the version "
-                "that made it"
-            )
-        if found["command"] != command:
-            raise ValueError(
-                f"{holds} a run of `wavegan {found['command']}`, and this is `wavegan {command}`: "
-                "choose another folder"
-            )
-        if differing := differences(found["fixed"], fixed):
-            advice = "Choose another folder, or give the same settings to resume it"
-            raise another(f"--out {self.path}", "run", differing, advice)
+        with understanding(self.path / "config.json", _AGAIN):
+            if found.get("format") != FORMAT:
+                made = "environment.json"
+                versions = self.read_json(made)["versions"] if (self.path / made).exists() else {}
+                raise ValueError(
+                    f"{holds} a run of wavegan {versions.get('wavegan', '0.1')}, whose stages "
+                    "this version can't go on with: choose another folder, or finish it with the "
+                    "version that made it"
+                )
+            if found["command"] != command:
+                raise ValueError(
+                    f"{holds} a run of `wavegan {found['command']}`, and this is `wavegan "
+                    f"{command}`: choose another folder"
+                )
+            if differing := differences(found["fixed"], fixed):
+                advice = "Choose another folder, or give the same settings to resume it"
+                raise another(f"--out {self.path}", "run", differing, advice)
 
     def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """The folder of a finished stage, built now where it is not there yet.
@@ -140,7 +146,7 @@ class Run:
 
     def read_config(self) -> dict[str, Any]:
         """The content of ``config.json``; a ValueError where it describes no run."""
-        found = self.read_json("config.json")
+        found = self.read_json("config.json", object)
         whole = isinstance(found, dict) and isinstance(found.get("fixed"), dict)
         if not whole or not isinstance(found.get("command", found.get("format", "")), str):
             raise ValueError(
@@ -149,15 +155,12 @@ class Run:
             )
         return found
 
-    def read_json(self, name: str) -> dict[str, Any]:
+    def read_json(self, name: str, kind: type = dict) -> Any:
         """The content of a JSON file of the run; a missing or damaged one is a ValueError."""
-        file = self.path / name
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            return read_json(self.path / name, _AGAIN, kind)
         except FileNotFoundError:
             raise ValueError(f"{self.path} is no finished run: it has no {name}") from None
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file} is damaged ({error}): run the same command again") from None
 
 
 class Stage:

@@ -1,10 +1,17 @@
-"""What is missing from an audio file that was cut short."""
+"""What is missing from an audio file that was cut short, or damaged where decoders say nothing."""
 
 from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
+from typing import BinaryIO
+
+_W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+_W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+_LONGEST_FRAME = 2048  # bytes of an mp3's frame, about
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # the bits of each byte
 
 
 def truncated(promised: int, there: int) -> str:
@@ -12,42 +19,107 @@ def truncated(promised: int, there: int) -> str:
 
 
 def truncation(path: Path, frames: int) -> str | None:
-    """What is missing from a file in which libsndfile found ``frames``; None where nothing is.
+    """What is wrong with a file in which libsndfile found ``frames``; None where nothing is.
 
-    libsndfile reads a cut wav, au or ogg as a shorter one without a word, so the size fields are
-    read here: RIFF's ``data`` chunk, au's third word, the segment table of the last ogg page.
+    libsndfile reads a cut wav (RF64 and W64 too), aiff, au, mp3 or ogg as a shorter one without
+    a word, and an ogg with garbage inside, so the size fields are read here: of the ``data`` or
+    ``SSND`` chunk, au's third word, an mp3's Xing header, and every page of an ogg.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] in (b"RIFF", b"RIFX") and head[8:] == b"WAVE":
-            order = "<" if head[:4] == b"RIFF" else ">"
-            while len(chunk := file.read(8)) == 8:
-                name, length = struct.unpack(order + "4sI", chunk)
-                if name == b"data":
-                    return _compared(length, size - file.tell(), frames)
-                file.seek(length + length % 2, io.SEEK_CUR)
-        elif head[:4] == b".snd":
-            start, length = struct.unpack(">II", head[4:])
+        head = file.read(16)
+        if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
+            return _of_chunks(file, ">" if head[:4] == b"RIFX" else "<", b"data", size, frames)
+        if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+            return _of_chunks(file, ">", b"SSND", size, frames)
+        if head == _W64:
+            return _of_w64(file, size, frames)
+        if head[:4] == b".snd":
+            start, length = struct.unpack(">II", head[4:12])
             return _compared(length, size - start, frames)
-        elif head[:4] == b"OggS":
-            file.seek(max(0, size - (1 << 17)))  # a page has at most 65307 bytes
-            tail = file.read()
-            page = tail[tail.rfind(b"OggS") :]
-            segments = page[26] if len(page) > 26 else 255
-            table = page[27 : 27 + segments]
-            if len(table) < segments or len(page) < 27 + segments + sum(table):
-                return f"truncated: its last page is cut, after {frames} frames"
+        if head[:4] == b"OggS":
+            return _of_pages(file, frames)
+        return _of_mp3(file, size)
+
+
+def _of_chunks(file: BinaryIO, order: str, wanted: bytes, size: int, frames: int) -> str | None:
+    """The verdict on a file of named chunks, whose sizes have 32 bits, of RF64 a table of 64."""
+    file.seek(12)
+    whole = 0
+    while len(chunk := file.read(8)) == 8:
+        name, length = struct.unpack(order + "4sI", chunk)
+        start = file.tell()
+        if name == b"ds64" and len(table := file.read(16)) == 16:
+            whole = struct.unpack("<QQ", table)[1]
+        if name == wanted:
+            if whole and length == 0xFFFFFFFF:
+                return _compared(whole, size - start, frames, bound=2**62)
+            return _compared(length, size - start, frames)
+        file.seek(start + length + length % 2)
     return None
 
 
-def _compared(promised: int, there: int, frames: int) -> str | None:
+def _of_w64(file: BinaryIO, size: int, frames: int) -> str | None:
+    """The verdict on a W64: chunks by GUID, whose sizes count their 24 bytes of header in."""
+    file.seek(40)
+    while len(chunk := file.read(24)) == 24:
+        length = struct.unpack("<Q", chunk[16:])[0] - 24
+        if chunk[:16] == _W64_DATA or length < 0:
+            return _compared(length, size - file.tell(), frames, bound=2**62)
+        file.seek(length + -length % 8, io.SEEK_CUR)
+    return None
+
+
+def _of_pages(file: BinaryIO, frames: int) -> str | None:
+    """The verdict on an ogg: pages one after another, each with its checksum."""
+    file.seek(0)
+    while head := file.read(27):
+        at = file.tell() - len(head)
+        table = file.read(head[26]) if len(head) == 27 else b""
+        if head[:4] == b"OggS"[: len(head)]:
+            body = file.read(sum(table))
+            if len(head) < 27 or len(table) < head[26] or len(body) < sum(table):
+                return f"truncated: its last page is cut, after {frames} frames"
+            found = _page_checksum(head[:22] + bytes(4) + head[26:] + table + body)
+            if found == int.from_bytes(head[22:26], "little"):
+                continue
+        return f"damaged: the page at byte {at} is none, or not as it was written"
+    return None
+
+
+def _page_checksum(page: bytes) -> int:
+    """Ogg's CRC-32, by zlib's: of the same polynomial, but with every bit order turned."""
+    turned = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int.from_bytes(turned.to_bytes(4, "little").translate(_REVERSED), "big")
+
+
+def _of_mp3(file: BinaryIO, size: int) -> str | None:
+    """The verdict on an mp3 whose first frame says how many bytes there are; None of others."""
+    file.seek(0)
+    head, start = file.read(10), 0
+    if head[:3] == b"ID3" and len(head) == 10:  # a tag first, its length in 4 times 7 bits
+        start = 10 + sum(byte << 7 * (3 - i) for i, byte in enumerate(head[6:]))
+    file.seek(start)
+    frame = file.read(200)
+    if frame[:1] != b"\xff":
+        return None
+    tag = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if tag < 0 or len(frame) < tag + 16 or not frame[tag + 7] & 2:  # 2: it says the bytes
+        return None
+    (promised,) = struct.unpack_from(">I", frame, tag + (12 if frame[tag + 7] & 1 else 8))
+    there = size - start
+    if there + _LONGEST_FRAME >= promised:
+        return None
+    return f"truncated: header promises {promised} bytes of audio, {there} are there"
+
+
+def _compared(promised: int, there: int, frames: int, bound: int = 0x7FFF0000) -> str | None:
     """The verdict on a size field in bytes.
 
-    Sizes near 2**31 and 2**32 are a stream's "unknown"; a few bytes too many are of writers that
-    count the header in.
+    Sizes near 2**31 and 2**32, the ``bound`` of fields of 32 bits, are a stream's "unknown"; a
+    few bytes too many are of writers that count the header in.
     """
-    if promised >= 0x7FFF0000 or promised - there <= 64:
+    if promised >= bound or promised - there <= 64:
         return None
     width = there // frames  # bytes a frame; 0 for codecs with less than one
     return truncated(promised // width if width else frames * promised // there, frames)

@@ -15,6 +15,7 @@ import soxr
 from jaxtyping import Array, Float32, Int32, Num
 
 from features._truncation import truncated, truncation
+from features.limits import MOST_CHANNELS, check_rate, wrong_rate
 from features.storage import replacing
 
 WRITABLE = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
@@ -76,8 +77,11 @@ def load_audio(
     Raises
     ------
     AudioError
-        The file is missing, empty, truncated, unreadable, has non-finite samples, ends before
-        ``offset``, or has a number of channels that does not map onto ``channels``.
+        The file is missing, empty, truncated, damaged, unreadable, has non-finite samples, ends
+        before ``offset``, has a sample rate outside 1 kHz … 768 kHz, or a number of channels
+        that is above 16 or does not map onto ``channels``.
+    ValueError
+        A ``sample_rate`` outside 1 kHz … 768 kHz.
 
     Examples
     --------
@@ -86,6 +90,8 @@ def load_audio(
     (480213, 1)
     """
     path = Path(path)
+    if sample_rate is not None:
+        check_rate(sample_rate)
     try:
         file = _open(path)
     except _UnknownFormat as error:
@@ -106,9 +112,18 @@ def load_audio(
 
 
 def stream_audio(
-    path: str | Path, *, sample_rate: int | None = None, channels: int = 1
+    path: str | Path,
+    *,
+    sample_rate: int | None = None,
+    channels: int = 1,
+    ranges: list[np.ndarray] | None = None,
 ) -> Iterator[Float32[np.ndarray, "n c"]]:
     """The audio of `load_audio` in blocks, in constant memory whatever the file's length.
+
+    Parameters
+    ----------
+    ranges : gets the lowest and the highest sample (2, channels) of each block as it was before
+        it was resampled.
 
     Yields
     ------
@@ -116,8 +131,11 @@ def stream_audio(
     met, a truncation thus after the last whole block.
     """
     path = Path(path)
+    if sample_rate is not None:
+        check_rate(sample_rate)
     with _open(path) as file:
-        yield from _blocks(file, path, sample_rate or file.samplerate, channels, 0.0, None)
+        rate = sample_rate or file.samplerate
+        yield from _blocks(file, path, rate, channels, 0.0, None, ranges=ranges)
 
 
 def audio_info(path: str | Path) -> sf._SoundFileInfo:
@@ -147,12 +165,13 @@ def save_audio(
     Raises
     ------
     ValueError
-        An unknown suffix or subtype, another shape, NaN or Inf, or a peak beyond ±1, which only
-        the subtypes ``"FLOAT"`` and ``"DOUBLE"`` can hold.
+        An unknown suffix or subtype, a rate outside 1 kHz … 768 kHz, another shape, NaN or Inf,
+        or a peak beyond ±1, which only the subtypes ``"FLOAT"`` and ``"DOUBLE"`` can hold.
     OSError
         The file system refuses, a full disk for one.
     """
     path = Path(path)
+    check_rate(sample_rate, f"{path}: its sample rate")
     kind = WRITABLE.get(path.suffix.lower())
     if kind is None:
         raise ValueError(
@@ -179,6 +198,15 @@ def save_audio(
         temporary.write_bytes(encoded.getbuffer())
 
 
+def described(path: str | Path) -> tuple[str, int, int] | None:
+    """Encoding, sample rate in Hz and channels of a file; None where libsndfile cannot say."""
+    try:
+        found = audio_info(path)
+    except (sf.SoundFileError, TypeError):
+        return None
+    return f"{found.format} {found.subtype}", found.samplerate, found.channels
+
+
 def to_pcm(audio: Num[np.ndarray, "*shape"], bits: int = 16) -> Int32[np.ndarray, "*shape"]:
     """Audio in [-1, 1] as signed integers of ``bits`` bits, rounded, and clipped beyond that range.
 
@@ -191,7 +219,11 @@ def to_pcm(audio: Num[np.ndarray, "*shape"], bits: int = 16) -> Int32[np.ndarray
 
 def _checked(path: Path, audio: np.ndarray, subtype: str) -> np.ndarray:
     """``audio`` as a float (L, C) that can be written, or a ValueError."""
-    if audio.ndim not in (1, 2) or audio.size == 0 or (audio.ndim == 2 and audio.shape[1] > 16):
+    if (
+        audio.ndim not in (1, 2)
+        or audio.size == 0
+        or (audio.ndim == 2 and audio.shape[1] > MOST_CHANNELS)
+    ):
         raise ValueError(
             f"{path}: audio has shape {audio.shape}; give (L,) or (L, C), channels last"
         )
@@ -226,6 +258,10 @@ def _open(path: Path) -> sf.SoundFile:
         reason: str | None = "unreadable: no header"
     elif file.frames == 0:
         reason = "empty: a header without samples"
+    elif wrong := wrong_rate(file.samplerate):
+        reason = f"damaged: its sample rate {wrong}"
+    elif file.channels > MOST_CHANNELS:
+        reason = f"damaged: {file.channels} channels, {MOST_CHANNELS} are the most"
     else:
         reason = truncation(path, file.frames)
     if reason is not None:
@@ -256,6 +292,8 @@ def _loaded_otherwise(
             f"{error.reason}, and no other decoder of this system reads it ({said})",
             "convert it to wav or flac, install ffmpeg, or leave it out",
         ) from error
+    if wrong := wrong_rate(rate):
+        raise AudioError(path, f"damaged: its sample rate {wrong}")
     audio = np.atleast_2d(found).T
     if not audio.size or not np.isfinite(audio).all():
         what = (
@@ -284,8 +322,11 @@ def _blocks(
     offset: float,
     duration: float | None,
     peaks: list[float] | None = None,
+    ranges: list[np.ndarray] | None = None,
 ) -> Iterator[np.ndarray]:
-    """The part asked for; the peak of each block of a float file is added to ``peaks``."""
+    """The part asked for; the peak of each block of a float file is added to ``peaks``, and to
+    ``ranges`` what `stream_audio` says.
+    """
     start, stop = _range(file, path, offset, duration)
     if file.channels not in (1, channels) and channels != 1:
         raise AudioError(path, f"{file.channels} channels, asked for {channels}", "use channels=1")
@@ -314,6 +355,8 @@ def _blocks(
             block = block.mean(axis=1, keepdims=True)
         elif file.channels == 1:
             block = np.repeat(block, channels, axis=1)
+        if ranges is not None:
+            ranges.append(np.stack([block.min(0), block.max(0)]))
         yield block if resampler is None else resampler.resample_chunk(block)
     # An mp3 says how long it is only roughly; one that decodes to nothing is no audio all the same.
     if done < stop and (file.format != "MP3" or done == start):

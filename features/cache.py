@@ -25,6 +25,7 @@ from jaxtyping import Int16
 from features.audio import AudioError, audio_info, stream_audio, to_pcm
 from features.dataset import Track
 from features.display import cards, first_part
+from features.limits import check_rate
 from features.storage import remove_leftovers, replacing, state_of, write_text
 
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
@@ -163,10 +164,9 @@ def decode_tracks(
     tracks = list(tracks)
     if not tracks:
         raise ValueError("no tracks to decode")
-    if sample_rate <= 0 or channels not in (1, 2):
-        raise ValueError(
-            f"{sample_rate=}, {channels=}: give a rate in Hz above 0 and 1 or 2 channels"
-        )
+    check_rate(sample_rate)
+    if channels not in (1, 2):
+        raise ValueError(f"{channels=}: give 1 or 2 channels")
     folder = Path(cache_dir or default_cache_dir()) / _FORMAT
     remove_leftovers(folder)
     index = _Index(folder / "index.json")
@@ -208,17 +208,20 @@ def _decoded(
     num_samples = whole_entry(path, channels)
     if num_samples is None:
         try:
-            num_samples = _write_entry(path, track.path, sample_rate, channels)
+            num_samples = _write_entry(path, track.path, sample_rate, channels, digest)
         except AudioError as error:
             return Quarantined(track, error.reason)
     return Recording(track, digest, path, num_samples, channels, sample_rate)
 
 
-def _write_entry(path: Path, source: Path, sample_rate: int, channels: int) -> int:
-    """Decode ``source`` block by block into an .npy file; its number of samples."""
-    peak = 0
+def _write_entry(path: Path, source: Path, sample_rate: int, channels: int, digest: str) -> int:
+    """Decode ``source`` block by block into an .npy file; its number of samples.
+
+    A file whose hash is not ``digest`` any more was not what is decoded, an AudioError.
+    """
+    peak, ranges, rate = 0, list[np.ndarray](), sample_rate
     with writing_entry(path, channels) as entry:
-        for block in stream_audio(source, sample_rate=sample_rate, channels=channels):
+        for block in stream_audio(source, sample_rate=rate, channels=channels, ranges=ranges):
             if block.size and (loudest := float(np.abs(block).max())) > LOUDEST_PEAK:
                 raise AudioError(source, f"out of range: samples reach {loudest:.4g}, beyond ±1")
             pcm = to_pcm(block).astype(np.int16)
@@ -228,6 +231,11 @@ def _write_entry(path: Path, source: Path, sample_rate: int, channels: int) -> i
             raise AudioError(source, f"empty: no sample is left at {sample_rate} Hz")
         if peak <= SILENT_PEAK:
             raise AudioError(source, f"silent: no sample above {SILENT_PEAK}/32768")
+        found = np.array(ranges)
+        if (found[:, 1].max(0) - found[:, 0].min(0)).max() * 2**15 <= 2 * SILENT_PEAK:
+            raise AudioError(source, f"silent: a constant, about {peak}/32768")
+        if file_digest(source) != digest:
+            raise AudioError(source, "changed while it was read: run again")
     return entry.num_samples
 
 

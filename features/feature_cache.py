@@ -285,9 +285,12 @@ def _bound() -> float:
     """Bytes that features may take."""
     text = os.environ.get("WAVEGAN_CACHE_GB") or "inf"
     try:
-        return 1e9 * float(text)
+        size = float(text)
     except ValueError:
-        raise ValueError(f"WAVEGAN_CACHE_GB={text!r}: give a number of gigabytes") from None
+        size = math.nan
+    if not size >= 0:
+        raise ValueError(f"WAVEGAN_CACHE_GB={text!r}: give a number of gigabytes, 0 or more")
+    return 1e9 * size
 
 
 def _prune(root: Path, bound: float, keep: set[Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -17,6 +18,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 _DIGEST = re.compile("[0-9a-f]{12,}")
+# What reading of a file's content raises where it is of another shape than expected.
+MISREAD = (LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 _LONGEST = 200  # characters of a value in an error
 NAME_BYTES = 255  # that a file system takes as a name
 _NO_NAME = {"Cc": "has control characters", "Zl": "has a line break", "Zp": "has a line break"}
@@ -177,6 +180,32 @@ def readable(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def safe(text: str, keep: str = "") -> str:
+    """``text`` with its control characters written out: a file's name can't steer a terminal."""
+    return "".join(
+        repr(x)[1:-1] if unicodedata.category(x) in ("Cc", "Cf", "Cs") and x not in keep else x
+        for x in text
+    )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold ``folder``, made where missing, against others that ask the same; a ValueError where
+    another process, or call, is at work in it. It ends with the process, and leaves no file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ValueError(
+            f"{folder} is in use by another process: wait for it, or choose another folder"
+        ) from None
+    finally:
+        os.close(handle)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` (UTF-8) to ``path``, whole or not at all.
 
@@ -189,6 +218,61 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as JSON to ``path``, whole or not at all; NaN and Inf are refused."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path, advice: str, kind: type | tuple[type, ...] = dict) -> Any:
+    """The content of a JSON file.
+
+    Parameters
+    ----------
+    advice : what to do where it is damaged, for the error.
+    kind : type of the content.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is damaged, of another kind, or has a number that is none.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}): {advice}") from None
+    return parsed_json(text, path, advice, kind)
+
+
+def parsed_json(
+    text: str, where: str | Path, advice: str, kind: type | tuple[type, ...] = dict
+) -> Any:
+    """The value of a JSON text of ``where``; parameters and errors are those of `read_json`."""
+    with understanding(where, advice):
+        try:
+            value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        except ValueError as error:
+            raise ValueError(f"{where} is damaged ({error}): {advice}") from None
+        if not isinstance(value, kind):
+            raise ValueError(f"{where} is damaged (it holds a {type(value).__name__}): {advice}")
+        return value
+
+
+@contextmanager
+def understanding(where: str | Path, advice: str) -> Iterator[None]:
+    """Reading of a file's content: what is not where it belongs, or of another type, is a
+    ValueError that names the file and says what to do (``advice``).
+    """
+    try:
+        yield
+    except MISREAD as error:
+        said = f"{type(error).__name__}: {error}"
+        said = said if len(said) <= _LONGEST else said[:_LONGEST] + "…"
+        raise ValueError(f"{where} is damaged ({said}): {advice}") from None
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def write_safetensors(path: str | Path, arrays: Mapping[str, Any], key: str, text: str) -> None:

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from features.storage import read_safetensors, write_safetensors
+from features.limits import check_kinds
+from features.storage import MISREAD, parsed_json, read_safetensors, write_safetensors
 from wavegan.networks import Generator, WaveGANConfig
 
 VERSION = 1  # of the format; another one is refused
@@ -84,11 +85,13 @@ def _described(path: Path, header: Mapping[str, str]) -> tuple[WaveGANConfig, di
     if _KEY not in header:
         raise ValueError(f"{path} holds no generator: `wavegan export` did not write it")
     try:
-        about = json.loads(header[_KEY])
+        about = parsed_json(header[_KEY], path, "export it again")
         version = about["version"]
         if version == VERSION:
-            return WaveGANConfig(**about["config"]), dict(about["metadata"])
-    except (KeyError, TypeError, ValueError) as error:
+            config = WaveGANConfig(**about["config"])
+            check_kinds(config)
+            return config, dict(about["metadata"])
+    except (*MISREAD, ValueError) as error:
         raise ValueError(
             f"{path} describes no generator that this version knows: {error}"
         ) from None

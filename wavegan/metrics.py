@@ -20,6 +20,7 @@ SILENT = 10 ** (-30 / 20)
 FAR = 3.0
 _DISTANCE = "quality/kernel_distance"
 _FLOOR = f"{_DISTANCE}_floor"
+JUDGED = ("quality/inception_score", "quality/different_bins")  # that a classifier measures
 
 
 class Metric(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,13 @@ from jaxtyping import Float, Float32, Num
 
 from features.audio import save_audio
 from features.generated import GENERATED
-from features.storage import replacing, write_json
+from features.storage import read_json, replacing, understanding, write_json
 from wavegan.display import clip_pictures
 from wavegan.networks import Generator
 from wavegan.sampling import generate
 from wavegan.windows import Recordings
 
+_AGAIN = "delete the folder of previews"
 SILENCE = 0.1  # seconds between the clips of a file
 _MARGIN = 4  # columns between the pictures
 _MOST_CHANNELS = 8  # that a FLAC file holds
@@ -133,10 +133,11 @@ def read_previews(
     description = _read_json(folder)
     name = "real" if step is None else f"step-{step:08d}"
     sound, sample_rate = sf.read(folder / f"{name}.flac", dtype="float32", always_2d=True)
-    length, gap = description["num_samples"], round(SILENCE * sample_rate)
-    starts = range(0, len(sound), length + gap)
-    clips = np.stack([sound[start : start + length] for start in starts])
-    return clips, description["labels"], sample_rate
+    with understanding(folder / "previews.json", _AGAIN):
+        length, gap = description["num_samples"], round(SILENCE * sample_rate)
+        starts = range(0, len(sound), length + gap)
+        clips = np.stack([sound[start : start + length] for start in starts])
+        return clips, description["labels"], sample_rate
 
 
 @dataclass(frozen=True)
@@ -208,13 +209,10 @@ def _chosen(steps: Sequence[int], count: int, best: int | None) -> list[int]:
 
 
 def _read_json(folder: Path) -> dict:
-    file = folder / "previews.json"
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return read_json(folder / "previews.json", _AGAIN)
     except FileNotFoundError:
         raise ValueError(f"{folder} holds no previews: it has no previews.json") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file} is damaged ({error}): delete the folder of previews") from None
 
 
 def _middle(

@@ -25,7 +25,14 @@ import jax
 import numpy as np
 
 from features.checksums import SEAL, check
-from features.storage import another, differences, remove_leftovers, write_json, write_text
+from features.storage import (
+    another,
+    differences,
+    read_json,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
 
 _METADATA_BYTES = 2**18  # of a checkpoint, at most, beside its arrays
 
@@ -67,15 +74,12 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any]:
         """The content of ``config.json``; a missing or damaged one is a ValueError."""
-        file = self.path / "config.json"
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            return read_json(self.path / "config.json", "restore it from a copy")
         except FileNotFoundError:
             raise ValueError(
                 f"{self.path} is no run folder of a GAN: it has no config.json"
             ) from None
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file} is damaged ({error}): restore it from a copy") from None
 
     def refuse_edits(self) -> None:
         """Make sure that ``config.json`` says what the finished folder was made from, if it tells.
@@ -111,9 +115,11 @@ class RunFolder:
         rows = []
         for line in lines:
             try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
+                row = json.loads(line)
+                row["gan/step"] + 0
+            except (ValueError, TypeError, KeyError, RecursionError):
                 break  # cut short by a kill: what follows the last checkpoint is trained again
+            rows.append(row)
         return rows
 
     def rewind_metrics(self, step: int) -> list[dict[str, float]]:
@@ -167,7 +173,7 @@ class RunFolder:
     def best_step(self) -> int | None:
         """The step that ``best.json`` names, while its checkpoint is there."""
         try:
-            best = json.loads((self.path / "best.json").read_text(encoding="utf-8"))["step"]
+            best = read_json(self.path / "best.json", "remove it")["step"]
         except (OSError, ValueError, KeyError):
             return None
         return best if best in self.steps() else None
@@ -246,8 +252,7 @@ class RunFolder:
     def _recorded(self, step: int) -> dict[str, Any]:
         """What was written beside a checkpoint; nothing where that is cut short."""
         try:
-            text = self._checkpoint(step).with_suffix(".json").read_text(encoding="utf-8")
-            return json.loads(text)
+            return read_json(self._checkpoint(step).with_suffix(".json"), "remove it")
         except (OSError, ValueError):
             return {}
 

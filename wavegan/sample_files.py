@@ -14,12 +14,23 @@ import numpy as np
 
 from features.audio import save_audio
 from features.generated import GENERATED, LATENTS, MANIFESTS
-from features.storage import NAME_BYTES, plain_name, remove_leftovers, replacing, write_json
+from features.limits import check_disk, check_memory
+from features.storage import (
+    NAME_BYTES,
+    alone,
+    plain_name,
+    read_json,
+    remove_leftovers,
+    replacing,
+    write_json,
+)
 from wavegan.networks import Generator
 from wavegan.sampling import draw_latents, generate_batches, interpolate, line
 
 MANIFEST, _PLAN = MANIFESTS  # of what is finished, and of what is not
 _TEMPORARY = 20  # bytes that a file's name is longer by while it is written
+_NAME = 400  # bytes of memory that a file's name takes, in a list and as text
+_HEADER = 44  # bytes of a wav file
 
 
 @contextmanager
@@ -73,6 +84,7 @@ def write_samples(
     options: dict[str, Any] = {"latents": given, "truncation": truncation, "label": label}
     # Asked for before anything is written: it checks the options.
     generate_batches(generator, count, seed=seed, batch_size=batch_size, **options)
+    _check_room(generator, folder, count)
 
     origin = f"s{seed}" if latents is None else latents.stem
     _check_names(folder, name, f"{name}.{origin}.{count:05d}.{suffix}")
@@ -84,40 +96,43 @@ def write_samples(
         "latents": LATENTS,
     }
     manifest |= {"seed": seed} if latents is None else {"latents_from": _digest(latents)}
-    resumed = any(_same_but_files(folder / found, manifest) for found in (_PLAN, MANIFEST))
-    manifest["files"] = files
-    write_json(folder / _PLAN, manifest)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    remove_leftovers(folder)
-    for pattern in (f".{glob.escape(name)}.*", ".latents-*.npy"):
-        for abandoned in folder.glob(pattern):  # those of wavegan 0.2.0
-            abandoned.unlink(missing_ok=True)
-    finished = {f for f in files if (folder / f).exists()} if resumed else set[str]()
+    with alone(folder):
+        resumed = any(_same_but_files(folder / found, manifest) for found in (_PLAN, MANIFEST))
+        manifest["files"] = files
+        write_json(folder / _PLAN, manifest)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        remove_leftovers(folder)
+        for pattern in (f".{glob.escape(name)}.*", ".latents-*.npy"):
+            for abandoned in folder.glob(pattern):  # those of wavegan 0.2.0
+                abandoned.unlink(missing_ok=True)
+        finished = {f for f in files if (folder / f).exists()} if resumed else set[str]()
 
-    latent_dim = generator.config.latent_dim
-    with writing_rows(folder / "latents.npy", (count, latent_dim), "<f4") as rows:
-        for start in range(0, count, batch_size):
-            size = min(batch_size, count - start)
-            if given is None:
-                drawn = truncation * draw_latents(seed, size, latent_dim, start=start)
-                rows.write(np.asarray(drawn).tobytes())
-            else:
-                rows.write(given[start : start + size].astype("<f4").tobytes())
+        latent_dim = generator.config.latent_dim
+        with writing_rows(folder / "latents.npy", (count, latent_dim), "<f4") as rows:
+            for start in range(0, count, batch_size):
+                size = min(batch_size, count - start)
+                if given is None:
+                    drawn = truncation * draw_latents(seed, size, latent_dim, start=start)
+                    rows.write(np.asarray(drawn).tobytes())
+                else:
+                    rows.write(given[start : start + size].astype("<f4").tobytes())
 
-    first = next((i for i, file in enumerate(files) if file not in finished), count)
-    # From the start of a batch, so that the clips are the same bit for bit.
-    done = start = first - first % batch_size if first < count else count
-    written = np.load(folder / "latents.npy", mmap_mode="r")[start:]
-    yield done, count
-    if start < count:
-        batches = generate_batches(generator, latents=written, label=label, batch_size=batch_size)
-        for clip in (clip for batch in batches for clip in batch.audio):
-            if files[done] not in finished:
-                path = folder / files[done]
-                save_audio(path, clip, about["sample_rate"], comment=GENERATED)
-            done += 1
-            yield done, count
-    (folder / _PLAN).replace(folder / MANIFEST)
+        first = next((i for i, file in enumerate(files) if file not in finished), count)
+        # From the start of a batch, so that the clips are the same bit for bit.
+        done = start = first - first % batch_size if first < count else count
+        written = np.load(folder / "latents.npy", mmap_mode="r")[start:]
+        yield done, count
+        if start < count:
+            batches = generate_batches(
+                generator, latents=written, label=label, batch_size=batch_size
+            )
+            for clip in (clip for batch in batches for clip in batch.audio):
+                if files[done] not in finished:
+                    path = folder / files[done]
+                    save_audio(path, clip, about["sample_rate"], comment=GENERATED)
+                done += 1
+                yield done, count
+        (folder / _PLAN).replace(folder / MANIFEST)
 
 
 def write_interpolation(
@@ -148,6 +163,8 @@ def write_interpolation(
         The names of the files, the joined one last.
     """
     _check_names(folder, name, f"{name}.{steps:05d}.{suffix}")
+    check_memory(12 * steps * _values(generator), f"{steps:,} clips", "take fewer steps")
+    _check_room(generator, folder, 2 * steps)
     z0, z1 = (np.asarray(draw_latents(s, 1, generator.config.latent_dim))[0] for s in seeds)
     label0, label1 = labels or (None, None)
     audio = interpolate(generator, z0, z1, steps=steps, label0=label0, label1=label1)
@@ -175,6 +192,18 @@ def _check_names(folder: Path, name: str, longest: str) -> None:
     plain_name(longest, f"clips for {folder}", most=NAME_BYTES - _TEMPORARY)
 
 
+def _check_room(generator: Generator, folder: Path, count: int) -> None:
+    """Raise ValueError where the files of ``count`` clips, or their names, do not fit."""
+    check_memory(_NAME * count, f"the names of {count:,} files", "ask for fewer clips")
+    size = _HEADER + 2 * _values(generator) + 4 * generator.config.latent_dim
+    check_disk(size * count, folder, f"{count:,} clips", "ask for fewer, or another folder")
+
+
+def _values(generator: Generator) -> int:
+    """Samples of a clip, of all channels."""
+    return generator.config.num_samples * generator.config.channels
+
+
 def _read_latents(path: Path) -> np.ndarray:
     """The latents in a file, memory-mapped."""
     try:
@@ -198,7 +227,7 @@ def _digest(path: Path) -> dict[str, str]:
 def _same_but_files(path: Path, manifest: Mapping[str, Any]) -> bool:
     """Whether ``path`` is ``manifest``, for any number of files."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, "remove it")
     except (OSError, ValueError):
         return False
     return {**found, "files": None} == {**json.loads(json.dumps(manifest)), "files": None}

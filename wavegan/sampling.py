@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from features.limits import check_memory
 from wavegan.networks import Generator, WaveGANConfig
 
 Label = int | Int[Array | np.ndarray, " n"] | Float[Array | np.ndarray, "..."]
@@ -97,6 +98,8 @@ def generate(
     >>> generate(generator, 3, seed=7).audio.shape
     (3, 64, 1)
     """
+    length = generator.config.num_samples * generator.config.channels
+    check_memory(8 * (count or 0) * length, f"{count or 0:,} clips", "ask for fewer at a time")
     batches = generate_batches(
         generator,
         count,
@@ -145,6 +148,9 @@ def generate_batches(
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     if not 0 < truncation <= 1:
         raise ValueError(f"truncation must lie in 0 (excluded) … 1, found {truncation}")
+    # The last layer but one of a WaveGAN is its largest: a quarter as long, dim channels wide.
+    wide = config.num_samples * (2 * config.channels + config.dim / 4) + config.latent_dim
+    check_memory(4 * batch_size * wide, f"a batch of {batch_size:,} clips", "take a smaller one")
     labels = np.arange(config.num_classes, dtype=np.int32) if config.num_classes else None
     if label is not None:
         labels = _checked_labels(label, config, count)
@@ -185,6 +191,7 @@ def line(
     """Points (steps, n) from ``start`` to ``end``, evenly, ends included."""
     if steps < 2:
         raise ValueError(f"steps must be at least 2 (the two ends), found {steps}")
+    check_memory(12 * steps * len(start), f"{steps:,} steps", "take fewer")
     weight = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
     return (1 - weight) * np.asarray(start)[None] + weight * np.asarray(end)[None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from features.limits import check_finite
 from wavegan.augmentation import check_augmentations
 from wavegan.losses import LOSSES
 from wavegan.metrics import METRICS
@@ -22,6 +23,7 @@ CADENCE = (
     "store",
 )
 DATA = ("slices", "overlap", "random_start", "pad_end", "peak_normalize")
+MOST_CRITIC_STEPS = 10_000  # a step of more would never end
 CHOICES = {
     "slices": ("anywhere", "grid", "first"),
     "store": ("auto", "device", "host"),
@@ -128,6 +130,10 @@ class TrainConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if self.critic_steps > MOST_CRITIC_STEPS:
+            raise ValueError(
+                f"critic_steps must be at most {MOST_CRITIC_STEPS}, found {self.critic_steps}"
+            )
         if self.inspect_every < 0:
             raise ValueError(f"inspect_every must not be negative, found {self.inspect_every}")
         for name in ("learning_rate", "keep_hours"):
@@ -155,3 +161,4 @@ class TrainConfig:
             raise ValueError(
                 f"accumulate must divide batch_size ({self.batch_size}) evenly, found {parts}"
             )
+        check_finite(self)

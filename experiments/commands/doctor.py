@@ -9,20 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.report.terminal import Progress
+from experiments.report.terminal import Progress, safe
 from experiments.run import Run, environment
 from experiments.stages.gans import GAN_LIST, find_gans
 from features import decode_tracks, scan_tracks
-from features.audio import audio_info
+from features.audio import described
 from features.checksums import problems_below
+from features.dataset import KNOWN_FAULTS, by_reason, passed_over
 from wavegan.run_folder import CheckpointError, RunFolder
 
-# Sturm, "The GTZAN dataset" (arXiv 1306.1461): one that does not decode, two badly distorted.
-KNOWN_FAULTS = {
-    "jazz.00054": "does not decode in the usual release",
-    "pop.00037": "badly distorted",
-    "reggae.00086": "badly distorted",
-}
 CLIPPED_SHARE = 1e-3  # of samples at full scale, from which a track counts as clipped
 # What a finished run has, if not results.json and report.html.
 _ENDS = {"train": [GAN_LIST], "study": ["results.json"], "search": ["search.json"]}
@@ -67,8 +62,13 @@ def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
     names = [track.track_id for track in tracks if track.track_id in KNOWN_FAULTS]
     lines += [f"known fault: {name}: {KNOWN_FAULTS[name]}" for name in names]
     lines += [f"cannot be used: {one.track.path}: {one.reason}" for one in bad]
+    lines += [f"passed over: {line}" for line in by_reason(passed_over(root), Path(root))]
+    left = Counter(recording.track.label for recording in used)
+    few = [label for label in sorted(by_label) if left[label] < 2]
+    lines += [f"too few: {label}: a split needs two tracks of it at least" for label in few]
     some = f"{len(used)} of {len(tracks)} tracks can be used"
-    return [*lines, some if bad else "every track can be used"], not bad
+    lines.append(some if bad else "every track can be used")
+    return [safe(line) for line in lines], not (bad or few)
 
 
 def check_run(path: Path) -> tuple[list[str], bool]:
@@ -81,7 +81,7 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     command = Run(path).read_config().get("command", "")
     lines = list(problems_below(path))
     kept = [name for name in ("results.json", GAN_LIST) if (path / name).exists()]
-    text = json.dumps([Run(path).read_json(name) for name in kept], ensure_ascii=False)
+    text = json.dumps([Run(path).read_json(name, object) for name in kept], ensure_ascii=False)
     wanted = set(re.findall(r'["/]((?:gan|classifier)-[^"/]+-[0-9a-f]{12})["/]', text))
     files = [f"stages/{name}" for name in sorted(wanted)]
     files += _ENDS.get(command, ["results.json", "report.html"])
@@ -96,6 +96,6 @@ def check_run(path: Path) -> tuple[list[str], bool]:
 
 
 def _format(path: Path) -> str:
-    info = audio_info(path)
-    channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
-    return f"{info.format} {info.subtype} {info.samplerate} Hz {channels}"
+    encoding, rate, count = described(path) or ("unknown", 0, 0)
+    channels = {1: "mono", 2: "stereo"}.get(count, f"{count} channels")
+    return f"{encoding} {rate} Hz {channels}"

@@ -10,6 +10,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.gans import Gan, find_gans
 from features.dataset import refuse_recordings
+from features.limits import check_folder
 from features.storage import plain_name
 from wavegan.export import export as export_generator
 from wavegan.sample_files import MANIFEST, write_interpolation, write_samples
@@ -44,6 +45,7 @@ def generate(
     out = Path(out) if out is not None else _beside(config.run, "generated")
     refuse_recordings(out)
     labels, files = list[str](), list[str]()
+    check_folder(out, "--out")
     for gan in _gans(config.run, config.label):
         generator, step = gan.generator(config.step)
         about = gan.about(step, config.sample_rate)
@@ -94,6 +96,7 @@ def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Wri
     name = plain_name(f"{first}.s{config.seed}-{last}.s{to_seed}", gan.folder)
     folder = Path(out) if out is not None else _beside(config.run, "interpolated") / name
     refuse_recordings(folder)
+    check_folder(folder, "--out")
     generator, step = gan.generator(config.step)
     files = write_interpolation(
         generator,

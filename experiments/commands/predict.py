@@ -2,93 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from flax import nnx
-
-import classifiers
+from classifiers import AudioClassifier
 from experiments.config import PredictConfig
 from experiments.report.predict import prediction_picture, render_predictions
 from experiments.report.tables import write_predictions_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run
-from features import AudioError, Standardizer, load_audio
-from features.audio import audio_info
+from features import AudioError, load_audio
+from features.audio import described
 from features.cache import file_digest
-from features.dataset import SUFFIXES, gtzan_name
-from features.extractors import from_dict
-from features.silence import remove_silence
-from features.storage import plain_name, readable, replacing, shortened, write_json, write_text
-
-_BATCH = 32  # clips whose features are computed at a time
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A trained classifier: its file, the network, and what the file says of it."""
-
-    path: Path
-    model: nnx.Module
-    about: dict[str, Any]
-
-    @staticmethod
-    def read(path: Path) -> Classifier:
-        """The classifier in a file that `wavegan classify` wrote."""
-        model, about = classifiers.load(path)
-        if missing := {"labels", "sample_rate", "num_samples", "input", "tracks"} - about.keys():
-            raise ValueError(
-                f"{path} does not say its {', '.join(sorted(missing))}: give a classifier that "
-                "`wavegan classify` wrote"
-            )
-        return Classifier(path, model, about)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return tuple(self.about["labels"])
-
-    @property
-    def clip_seconds(self) -> float:
-        return self.about["num_samples"] / self.about["sample_rate"]
-
-    def heard(self, audio: np.ndarray) -> np.ndarray:
-        """Audio (L, C) without what training took out of it as silence."""
-        silence = self.about["silence"]
-        return audio if silence is None else remove_silence(audio, by=silence)
-
-    def __call__(self, audio: np.ndarray) -> np.ndarray:
-        """Probabilities (clips, K) of the clips, end to end, of `heard` audio at its sample rate.
-
-        Audio shorter than a clip is a ValueError that says how long that is.
-        """
-        length = self.about["num_samples"]
-        count = len(audio) // length
-        if count == 0:
-            raise ValueError(
-                f"{len(audio) / self.about['sample_rate']:.2f} s are too short for "
-                f"{self.about['recipe']}, whose clips have {self.clip_seconds:.2f} s"
-            )
-        clips = audio[: count * length].reshape(count, length, -1)
-        make, rate = from_dict(self.about["input"]), self.about["sample_rate"]
-        parts = []
-        for start in range(0, count, _BATCH):
-            rows = np.arange(start, start + _BATCH) % count  # batches of one shape
-            parts.append(np.asarray(make(clips[rows], rate))[: count - start])
-        features = np.concatenate(parts)
-        if self.about["scaler"]:
-            features = Standardizer.from_dict(self.about["scaler"]).apply(features)
-        return classifiers.predict(self.model, features)
+from features.dataset import audio_files, gtzan_name
+from features.limits import check_folder
+from features.storage import (
+    plain_name,
+    readable,
+    replacing,
+    shortened,
+    understanding,
+    write_json,
+    write_text,
+)
 
 
-def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Classifier:
+def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> AudioClassifier:
     """A classifier of a run, of its first split that does not leak if None; or that of a file."""
     if run.is_file():
-        return Classifier.read(run)
+        return AudioClassifier.read(run)
     if not run.is_dir():
         raise ValueError(f"RUN {run}: no such folder or file")
+    with understanding(run / "results.json", "give the file of a classifier"):
+        return AudioClassifier.read(_listed(run, split, seed))
+
+
+def _listed(run: Path, split: str | None, seed: int) -> Path:
+    """The file of a classifier that a run's results list."""
     file, results = run / "results.json", Run(run).read_json("results.json")
     splits = results.get("splits")
     if recipes := [str(run / plain_name(r["recipe"], file)) for r in results.get("recipes", [])]:
@@ -103,7 +53,7 @@ def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> Class
     if seed not in found:
         raise ValueError(f"--seed {seed}: RUN {run} has {', '.join(map(str, found))}")
     parts = [plain_name(part, file) for part in str(found[seed]).split("/")]
-    return Classifier.read(run.joinpath(*parts))
+    return run.joinpath(*parts)
 
 
 def predict(
@@ -114,8 +64,9 @@ def predict(
     No audio file, a label that the classifier has not, or every file refused is a ValueError.
     """
     out, progress = Path(out), progress or Progress(quiet=True)
+    check_folder(out, "--out")
     classifier = find_classifier(config.run, config.split, config.seed)
-    files = _audio_files(config.files)
+    files = audio_files(config.files)
     unknown = {_label(file) for file in files} - set(classifier.labels)
     if config.labelled and unknown:
         raise ValueError(
@@ -154,10 +105,11 @@ def predict(
     return result
 
 
-def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[str, Any]:
+def _predict_file(classifier: AudioClassifier, file: Path, labelled: bool) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
     audio, _ = load_audio(file, sample_rate=rate)
-    own_rate = audio_info(file).samplerate
+    about = described(file)  # None of what only the system's decoders read
+    own_rate = about[1] if about else rate
     heard = classifier.heard(audio)
     seconds, left = len(audio) / rate, len(heard) / rate
     if left < classifier.clip_seconds <= seconds:
@@ -186,20 +138,6 @@ def _predict_file(classifier: Classifier, file: Path, labelled: bool) -> dict[st
         label = _label(file)
         found |= {"label": label, "correct": label == predicted}
     return found
-
-
-def _audio_files(paths: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("[!.]*") if p.suffix.lower() in SUFFIXES)
-        elif not path.exists():
-            raise ValueError(f"{path}: no such file or folder")
-        if not inside:
-            raise ValueError(f"{path} holds no audio ({', '.join(SUFFIXES)})")
-        files += inside
-    return files
 
 
 def _label(file: Path) -> str:

@@ -98,9 +98,9 @@ def predict(result: Mapping[str, Any], out: Path) -> None:
         if rate := found["resampled_from"]:
             notes.append(f"resampled from {rate} to {found['sample_rate']} Hz")
         note = f"  ({', '.join(notes)})" if notes else ""
-        print(f"{found['confidence']:6.1%}  {found['predicted']:<12}  {found['file']}{note}")
+        print(f"{found['confidence']:6.1%}  {found['predicted']:<12}  {safe(found['file'])}{note}")
     for refused in result["refused"]:
-        print(f"refused  {refused['file']}: {refused['reason']}")
+        print(safe(f"refused  {refused['file']}: {refused['reason']}"))
     if labelled:
         fresh = [found["correct"] for found in files if not found["trained_on"]]
         known, right = len(files) - len(fresh), sum(fresh)

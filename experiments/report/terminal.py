@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from io import StringIO
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.report.formats import duration
+from features.storage import safe
 
 _PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
 _BAR = 20  # columns of the bar
@@ -125,11 +125,3 @@ def plain_table(table: Table) -> str:
     console = Console(file=out, width=1000, color_system=None, force_jupyter=False, **_AS_IT_IS)
     console.print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-
-
-def safe(text: str, keep: str = "") -> str:
-    """``text`` with its control characters written out: a file's name can't steer a terminal."""
-    return "".join(
-        repr(x)[1:-1] if unicodedata.category(x) in ("Cc", "Cf", "Cs") and x not in keep else x
-        for x in text
-    )

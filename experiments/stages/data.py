@@ -34,8 +34,9 @@ from features import (
     split_clips,
     split_tracks,
 )
-from features.audio import audio_info
+from features.audio import described
 from features.cache import default_cache_dir
+from features.dataset import passed_over
 from features.silence import without_silence
 from features.splits import SIDES, SPLITS
 from features.synthetic import render_dataset
@@ -170,6 +171,9 @@ def open_dataset(
     )
     for entry in decoded.quarantined:
         progress.say(f"left out: {entry.track.path.name}: {entry.reason}")
+    if left := [one for one in passed_over(root) if one.audio]:
+        first = f"{left[0].path}: {left[0].reason}"
+        progress.say(f"passed over: {len(left)} files ({first}); `wavegan doctor` lists them all")
     if config.root is not None:
         _say_rates(decoded.recordings, sample_rate, progress)
     if SPLITS[config.split].groups:
@@ -209,7 +213,8 @@ def _root(config: DataConfig, cache: Path, progress: Progress) -> Path:
 
 def _say_rates(recordings: Sequence[Recording], sample_rate: int, progress: Progress) -> None:
     """Say which files have other rates than ``sample_rate``."""
-    rates = Counter(audio_info(recording.track.path).samplerate for recording in recordings)
+    found = (described(recording.track.path) for recording in recordings)
+    rates = Counter(about[1] for about in found if about)
     del rates[sample_rate]
     if rates:
         told = ", ".join(f"{count} of {rate} Hz" for rate, count in sorted(rates.items()))

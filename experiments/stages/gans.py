@@ -17,7 +17,8 @@ from experiments.run import Run
 from features import LeakError
 from features.audio import to_pcm
 from features.cache import file_digest
-from features.storage import plain_name, write_json
+from features.limits import wrong_rate
+from features.storage import plain_name, understanding, write_json
 from wavegan import Generator, WaveGANConfig, load
 from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder
@@ -104,12 +105,15 @@ def find_gans(path: Path) -> list[Gan]:
     """
     if path.is_file():
         generator, metadata = read_exported(path)
-        return [Gan(path, _known(path, metadata, generator.config.num_classes, path.stem))]
+        with understanding(path, "export it again"):
+            return [Gan(path, _known(path, metadata, generator.config.num_classes, path.stem))]
     if not path.is_dir():
         raise ValueError(f"RUN {path}: no such folder")
-    if (path / GAN_LIST).exists():
-        names = [plain_name(name, path / GAN_LIST) for name in Run(path).read_json(GAN_LIST)]
-        return [open_gan(path / "stages" / name) for name in names]
+    if (file := path / GAN_LIST).exists():
+        names = Run(path).read_json(GAN_LIST, list)
+        with understanding(file, "restore it from a copy"):
+            names[0]  # a finished run has one
+            return [open_gan(path / "stages" / plain_name(name, file)) for name in names]
     if (path / "checkpoints").is_dir():
         return [open_gan(path)]
     begun = sorted((path / "stages").glob("gan-*.part"))
@@ -124,9 +128,10 @@ def open_gan(folder: Path) -> Gan:
     """The GAN in ``folder``, finished or not, with what it says that it was trained on."""
     RunFolder(folder).refuse_edits()
     config = RunFolder(folder).read_config()
-    num_classes = config.get("wavegan", {}).get("num_classes", 0)
-    file, provenance = folder / "config.json", config.get("provenance", {})
-    return Gan(folder, _known(file, provenance, num_classes, "clip"))
+    file = folder / "config.json"
+    with understanding(file, "restore it from a copy"):
+        num_classes = config.get("wavegan", {}).get("num_classes", 0)
+        return Gan(folder, _known(file, config.get("provenance", {}), num_classes, "clip"))
 
 
 def _known(file: Path, said: Mapping[str, Any], num_classes: int, name: str) -> dict[str, Any]:
@@ -140,6 +145,10 @@ def _known(file: Path, said: Mapping[str, Any], num_classes: int, name: str) -> 
             f"{file}: a GAN of {num_classes or 1} classes has a label for each and a whole number "
             f"as its seed, found {labels!r:.200} and {seed!r:.50}: train or export it again"
         )
+    if not all(isinstance(text, str) for pair in found["tracks"].items() for text in pair):
+        raise TypeError("tracks are names and hashes")
+    if (rate := found.get("sample_rate")) is not None and (wrong := wrong_rate(rate)):
+        raise TypeError(f"sample_rate {wrong}")
     return found
 
 

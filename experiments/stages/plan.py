@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,11 +27,13 @@ from experiments.report.formats import counted, duration
 from experiments.report.terminal import Progress
 from experiments.stages.gans import gan_config
 from features.cache import default_cache_dir
+from features.limits import check_disk, check_memory
 from features.storage import write_json
 from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
 from wavegan.train_config import CADENCE
 
 _COPIES = 3  # of each weight in a checkpoint: itself, and Adam's two moments
+_STEP = 32  # bytes that a step of a fit takes: its learning rate, in several shapes
 _MEASURING = 0.5  # seconds that a GAN's steps are timed for
 
 
@@ -69,8 +71,12 @@ class Plan:
         self.gan_steps += count * settings.steps
         generator = _size(lambda: Generator(config, rngs=nnx.Rngs(0)))
         critic = _size(lambda: Discriminator(config, rngs=nnx.Rngs(0)))
+        weights = 4 * (_COPIES * (generator + critic) + generator)
+        batch = 8 * settings.batch_size * config.num_samples * config.channels
+        what, smaller = "a GAN and a batch of clips", "take a smaller --gan-dim or --gan-batch-size"
+        check_memory(weights + batch, what, smaller)
         kept = min(settings.keep_checkpoints, 1 + settings.steps // settings.checkpoint_every)
-        self.disk_bytes += count * kept * 4 * (_COPIES * (generator + critic) + generator)
+        self.disk_bytes += count * kept * weights
         if not progress.quiet:
             seconds = count * settings.steps * seconds_a_gan_step(config, settings, progress)
             self.seconds = (self.seconds or 0.0) + seconds
@@ -90,20 +96,20 @@ class Plan:
         self.fits += count
         self.fit_steps += steps
         shape = recipe.input_shape(num_samples)
-        self.disk_bytes += 4 * count * _size(lambda: recipe.network(shape, num_classes))
+        weights = 4 * _size(lambda: recipe.network(shape, num_classes))
+        batch = 12 * recipe.fit.batch_size * math.prod(shape)
+        rates = _STEP * steps // count
+        what, smaller = "a classifier, a batch and its steps", "give a smaller batch or fewer steps"
+        check_memory(_COPIES * weights + batch + rates, what, smaller)
+        self.disk_bytes += count * weights
         if not progress.quiet:
             seconds = steps * seconds_a_fit_step(recipe, shape, num_classes, progress)
             self.seconds = (self.seconds or 0.0) + seconds
 
     def say(self, progress: Progress, folder: Path) -> None:
-        """Say it, and where the disk is too small for it."""
+        """Say it; a ValueError where the disk is too small for it."""
         progress.say(str(self))
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        free = shutil.disk_usage(there).free
-        if free < self.disk_bytes:
-            progress.say(
-                f"only {free / 1e6:,.0f} MB are free in {there}: make room, or choose another --out"
-            )
+        check_disk(self.disk_bytes, folder, "this run", "make room, or choose another --out")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -23,7 +23,7 @@ from experiments.stages.examples import Examples, Material
 from experiments.stages.plan import steps_of
 from features import Clips, Rows, Standardizer, extractors
 from features.augmentation import FeatureAugmentation
-from features.storage import Interrupted, replacing, write_json
+from features.storage import Interrupted, read_json, replacing, write_json
 
 CLASSIFIER = "classifier.safetensors"  # in the stage of a trial
 
@@ -119,7 +119,7 @@ def is_done(run: Run, trial: Trial, recipe: Recipe, settings: FitConfig) -> bool
     """Whether a run holds such a trial, by all but the examples, which are not made for this."""
     wanted = json.loads(json.dumps(_classifier(trial, recipe, settings)))
     for file in (run.path / "stages").glob(f"classifier-{glob.escape(trial.name)}-*/stage.json"):
-        inputs = json.loads(file.read_text(encoding="utf-8"))["inputs"]
+        inputs = read_json(file, f"remove {file.parent}").get("inputs") or {}
         if all(inputs.get(name) == value for name, value in wanted.items()):
             return True
     return False
@@ -210,7 +210,7 @@ def run_trial(
 
     folder = material.run.stage(f"classifier-{trial.name}", inputs, build)
     history, timing = (
-        json.loads((folder / name).read_text(encoding="utf-8"))
+        read_json(folder / name, f"remove {folder}", (dict, list))
         for name in ("history.json", "timing.json")
     )
     shape = len(test.labels), len(clips.label_names)

@@ -199,9 +199,65 @@ def test_doctor_says_what_is_wrong_with_which_file(music, tmp_path, capsys):
     assert "17 of 22 tracks can be used" in said
 
 
+def test_doctor_lists_what_it_passes_over_and_a_class_of_one_track(music, tmp_path, capsys):
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    for file in sorted((root / "march").iterdir())[1:]:
+        file.unlink()
+    (root / "drone" / "a.aiff").touch()
+    (root / "b\nevery track can be used\x1b[2J.wav").touch()
+    assert main(["doctor", "--data", str(root)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "passed over: 1, .aiff is not read: convert it to wav or flac: drone/a.aiff" in lines
+    assert "too few: march: a split needs two tracks of it at least" in lines
+    beside = next(line for line in lines if "audio beside the class folders" in line)
+    assert beside.endswith(r"b\nevery track can be used\x1b[2J.wav")
+
+
 def test_help_runs_as_a_module():
     done = subprocess.run(
         [sys.executable, "-m", "experiments", "--help"], capture_output=True, text=True, check=True
     )
     for command in ("doctor", "train", "generate", "compare", "report", "bench"):
         assert command in done.stdout
+
+
+def test_an_out_that_is_a_file_is_refused_before_work(trained, music, tmp_path, capsys):
+    file = tmp_path / "notes.txt"
+    file.touch()
+    for command in (
+        ["train", "--data", str(music), *SMALL],
+        ["generate", str(trained)],
+        ["interpolate", str(trained), "--genre", "drone"],
+    ):
+        for out in (file, file / "below"):
+            assert f"{file} is a file" in fails(capsys, *command, "--out", str(out))
+    assert file.read_bytes() == b""
+
+
+@pytest.mark.parametrize("text", ["[]", '{"format": 2}', "[" * 100_000])
+@pytest.mark.parametrize("name", ["config.json", "gans.json", "environment.json"])
+def test_json_of_a_wrong_shape_in_a_run_is_no_traceback(
+    trained, music, tmp_path, capsys, name, text
+):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / name).write_text(text)
+    main(["report", str(run)])
+    main(["generate", str(run), "--count", "1", "--out", str(tmp_path / "out")])
+    main(["predict", str(run), str(music)])
+    main(["train", "--data", str(music), "--config", str(run / name), "--dry-run"])
+
+
+@pytest.mark.parametrize(
+    "provenance", [{"labels": 7}, {"label": 7}, {"label": "x", "tracks": []}, {"sample_rate": 1e99}]
+)
+def test_an_export_of_another_shape_is_no_traceback(trained, tmp_path, capsys, provenance):
+    from wavegan.export import export
+
+    generator = load(next((trained / "stages").glob("gan-*")))
+    file = tmp_path / "x.safetensors"
+    export(generator, file, metadata={"label": "x", "sample_rate": 4000, **provenance})
+    said = fails(capsys, "generate", str(file), "--out", str(tmp_path / "out"))
+    assert "x.safetensors" in said
+    assert not (tmp_path / "out").exists()

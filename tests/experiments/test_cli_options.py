@@ -389,3 +389,30 @@ def test_options_of_a_dataclass():
     assert changed(Outer("y"), {"in-depth": None}, options.values()) == Outer("y", Inner(1, None))
     with pytest.raises(OptionError, match=r"^--in-width must be at most 9, found 10: the depth"):
         changed(Outer("y"), {"in-width": 10}, options.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("compare --synthetic-ratio 1e-9", "--synthetic-ratio lies in 0.001 … 1000"),
+        ("compare --synthetic-ratio 1e12", "--synthetic-ratio lies in"),
+        ("compare --sample-rate 1000000000", "--sample-rate must lie in 1,000 … 768,000 Hz"),
+        ("compare --gan-ema-decay nan", "--gan-ema-decay takes a number; found nan"),
+        ("compare --fractions inf,0,1", "--fractions takes 3 numbers"),
+        ("compare --seeds 1000000000", "--seeds must lie in 1 … 10,000"),
+        ("classify --num-samples 7", "--num-samples must be at least 512"),
+        ("classify --fit-learning-rate inf", "--fit-learning-rate takes a number; found inf"),
+        ("classify --split-seed 99999999999999999999", "--split-seed takes a whole number"),
+        ("train --quality 100000000", "6,553.6 GB for 100,000,000 clips"),
+        ("train --quality 0 --gan-keep-best quality/frechet_distance", "with --quality 0"),
+        ("train --gan-keep-best quality/inception_score", "give --judge"),
+        ("train --gan-critic-steps 1000000000", "--gan-critic-steps must be at most"),
+        ("generate RUN --sample-rate -8", "--sample-rate must lie in 1,000"),
+        ("generate RUN --truncation nan", "--truncation takes a number"),
+        ("generate RUN --batch-size 0", "--batch-size must be at least 1"),
+        ("study --count 100000000", "give a smaller --count"),
+    ],
+)
+def test_amounts_out_of_bounds_are_refused_before_work(arguments, said, monkeypatch):
+    monkeypatch.setattr("features.limits.free_memory", lambda: 64e9)
+    assert said in refused(*arguments.split())

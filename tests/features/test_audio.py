@@ -16,7 +16,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.audio import AudioError, load_audio, save_audio, stream_audio, to_pcm
+from features.audio import AudioError, described, load_audio, save_audio, stream_audio, to_pcm
 
 RATE = 22050
 
@@ -322,3 +322,48 @@ def test_samples_beyond_full_scale_are_warned_of(tmp_path):
     with pytest.warns(UserWarning, match=r"loud\.wav: its samples reach 1\.5, beyond ±1"):
         audio, _ = load_audio(tmp_path / "loud.wav")
     assert np.abs(audio).max() == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("kind", ["RF64", "W64", "AIFF", "MP3", "OGG", "WAV", "AU"])
+def test_half_a_file_of_any_kind_is_refused(tmp_path, kind):
+    path = tmp_path / "a.wav"
+    sf.write(path, tones(4.0), RATE, format=kind)
+    whole, _ = load_audio(path)
+    assert abs(len(whole) - 4 * RATE) < 2000
+    with pytest.raises(AudioError, match=r"truncated|empty"):
+        load_audio(cut(path, 0.5))
+
+
+def test_an_ogg_with_garbage_inside_is_refused(tmp_path):
+    path = tmp_path / "a.ogg"
+    sf.write(path, tones(20.0), RATE)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match="damaged: the page at byte"):
+        load_audio(path)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 1_000_000])
+def test_rates_that_no_recording_has_are_refused(tmp_path, rate):
+    sf.write(tmp_path / "a.wav", tones(), rate)
+    with pytest.raises(AudioError, match=f"its sample rate must lie in 1,000 .* found {rate}"):
+        load_audio(tmp_path / "a.wav")
+    with pytest.raises(ValueError, match="sample_rate must lie in"):
+        load_audio(tmp_path / "a.wav", sample_rate=rate)
+    with pytest.raises(ValueError, match="its sample rate must lie in"):
+        save_audio(tmp_path / "b.wav", tones(), rate)
+
+
+def test_more_channels_than_a_recording_has_are_refused(tmp_path):
+    sf.write(tmp_path / "a.wav", np.zeros((99, 1024)), RATE)
+    with pytest.raises(AudioError, match="1024 channels, 16 are the most"):
+        load_audio(tmp_path / "a.wav")
+
+
+def test_what_libsndfile_cannot_describe_is_none(tmp_path):
+    sf.write(tmp_path / "a.wav", tones(channels=2), RATE)
+    assert described(tmp_path / "a.wav") == ("WAV PCM_16", RATE, 2)
+    for name in ("a.m4a", "a.raw"):
+        (tmp_path / name).write_bytes(b"ftypM4A " * 99)
+        assert described(tmp_path / name) is None

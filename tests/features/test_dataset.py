@@ -1,10 +1,11 @@
 """Folder layouts, as users have them."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from features.dataset import Track, scan_tracks
+from features.dataset import Track, passed_over, scan_tracks
 
 
 def make(root: Path, *names: str) -> Path:
@@ -170,3 +171,47 @@ def test_a_class_is_a_name_for_files_elsewhere(tmp_path, name):
     with pytest.raises(ValueError, match="can't be the name of a file or folder") as caught:
         scan_tracks(tmp_path)
     assert str(caught.value).isprintable()
+
+
+def test_what_is_passed_over_is_named_with_a_reason(tmp_path):
+    names = ("a/1.wav", "a/2.aiff", "a/x.txt", "a/.h.wav", "b/3.wav", "4.wav", "c/readme", "n.csv")
+    make(tmp_path, *names)
+    (tmp_path / "a/gone.wav").symlink_to("nowhere")
+    (tmp_path / "a/loop.wav").symlink_to("loop.wav")
+    (tmp_path / "a/up").symlink_to("..")
+    (tmp_path / "up").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "b/pipe.wav")
+    assert ids(scan_tracks(tmp_path)) == ["1", "3"]
+    found = {str(one.path.relative_to(tmp_path)): one.reason for one in passed_over(tmp_path)}
+    assert found == {
+        "4.wav": "audio beside the class folders",
+        "a/.h.wav": "hidden",
+        "a/2.aiff": ".aiff is not read: convert it to wav or flac",
+        "a/gone.wav": "a link that leads nowhere",
+        "a/loop.wav": "a link that leads nowhere",
+        "a/up": "a link to a folder",
+        "a/x.txt": "no audio, by its suffix",
+        "b/pipe.wav": "neither a file nor a folder",
+        "c": "a folder without audio",
+        "c/readme": "no audio, by its suffix",
+        "n.csv": "no audio, by its suffix",
+        "up": "a link to a folder that it lies in",
+    }
+    audio = {one.path.name for one in passed_over(tmp_path) if one.audio}
+    assert audio == {"4.wav", "2.aiff", "gone.wav", "loop.wav", "pipe.wav"}
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("a/1.wav", "b/2.wav", "c/3.opus"), r"c: none of its 1 audio files can be used \(3.opus"),
+        (("a/1.wav", "b/2.wav", "b/x/y/3.wav"), r"3\.wav: audio below the class folder 'b'"),
+        (("Blues/1.wav", "blues/2.wav"), "'Blues' and 'blues' differ in case"),
+        (("caf\u00e9/1.wav", "cafe\u0301/2.wav"), r"u0301' and 'caf.xe9' differ in case"),
+        (("a/1.wav", "b" * 250 + "/2.wav"), "a class name of 250 bytes; at most 100"),
+    ],
+)
+def test_classes_that_would_vanish_or_come_twice_are_refused(tmp_path, names, said):
+    make(tmp_path, *names)
+    with pytest.raises(ValueError, match=said):
+        scan_tracks(tmp_path)

@@ -386,9 +386,10 @@ def test_entries_unused_for_longest_make_room(load, get, tmp_path, monkeypatch):
     found, _ = get(clips, Moments(5.0))
     assert len(entries(tmp_path)) == 1
     np.testing.assert_array_equal(np.asarray(found), direct(clips, Moments(5.0)))
-    monkeypatch.setenv("WAVEGAN_CACHE_GB", "much")
-    with pytest.raises(ValueError, match=r"WAVEGAN_CACHE_GB='much'.*gigabytes"):
-        get(clips)
+    for wrong in ("much", "nan", "-1"):
+        monkeypatch.setenv("WAVEGAN_CACHE_GB", wrong)
+        with pytest.raises(ValueError, match=rf"WAVEGAN_CACHE_GB='{wrong}'.*gigabytes"):
+            get(clips)
 
 
 def test_what_a_killed_process_left_goes_after_a_day(load, get, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from features.storage import (
     another,
     differences,
     plain_name,
+    read_json,
     read_safetensors,
     remove_leftovers,
     replacing,
     shortened,
+    understanding,
     write_json,
     write_safetensors,
     write_text,
@@ -194,3 +197,31 @@ def test_a_safetensors_file_without_a_hash_is_read(tmp_path):
     arrays, header = read_safetensors(tmp_path / "a.safetensors", "again", "ours")
     assert arrays["a"].tolist() == [1, 1]
     assert header["ours"] == about
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[1]", "it holds a list"),
+        ('{"a": 1', "Expecting"),
+        ('{"rate": Infinity}', "Infinity is no finite number"),
+        ('{"rate": 1e999}', "1e999 is no finite number"),
+        ("[" * 100_000, "RecursionError"),
+        (b"\xff\xfe", "utf-8"),
+    ],
+)
+def test_json_of_another_shape_names_the_file_and_what_to_do(tmp_path, text, said):
+    file = tmp_path / "results.json"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=rf"results\.json is damaged \(.*{said}.*\): do that"):
+        read_json(file, "do that")
+
+
+def test_what_is_not_where_it_belongs_names_the_file():
+    seven: Any = 7
+    for wrong in (lambda: {}["a"], lambda: seven["a"], lambda: seven.a, lambda: [][1]):
+        with (
+            pytest.raises(ValueError, match=r"^x\.json is damaged \(\w+: .*\): do that"),
+            understanding("x.json", "do that"),
+        ):
+            wrong()

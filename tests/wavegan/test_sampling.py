@@ -17,6 +17,7 @@ from wavegan import (
     interpolate,
     load,
 )
+from wavegan.sample_files import write_interpolation, write_samples
 from wavegan.sampling import draw_latents, generate_batches
 
 
@@ -297,3 +298,28 @@ def test_memory_does_not_grow_with_the_count():
     count, growth = map(int, done.stdout.split())
     assert count == 27_980
     assert growth < 20e6  # the clips themselves are 458 MB
+
+
+def test_more_than_the_machine_holds_is_refused_with_the_estimate(tmp_path):
+    generator = Generator(WaveGANConfig(num_samples=64, dim=1), rngs=nnx.Rngs(0))
+    about = {"name": "x", "about": {"sample_rate": 4000}}
+    for wrong, said in (
+        ({"count": 10**12}, r"GB for the names of 1,000,000,000,000 files"),
+        ({"count": 2, "batch_size": 10**10}, r"GB for a batch of 10,000,000,000 clips"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            list(write_samples(generator, tmp_path / "out", **about, **wrong))
+    with pytest.raises(ValueError, match=r"GB for .*: take fewer steps"):
+        write_interpolation(generator, tmp_path / "out", 10**10, seeds=(0, 1), **about)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_calls_on_one_folder_are_refused(tmp_path):
+    generator = Generator(WaveGANConfig(num_samples=64, dim=1), rngs=nnx.Rngs(0))
+    about = {"name": "x", "about": {"sample_rate": 4000}}
+    first = write_samples(generator, tmp_path / "out", 2, **about)
+    next(first)
+    with pytest.raises(ValueError, match="out is in use by another process"):
+        next(write_samples(generator, tmp_path / "out", 2, **about))
+    assert list(first)[-1] == (2, 2)
+    list(write_samples(generator, tmp_path / "out", 2, **about))

@@ -243,7 +243,7 @@ def test_sizes_found_on_test_tracks_are_refused(config, finished, tmp_path):
     [
         ({"splits": ("tracks",)}, "--split takes track, group.*found tracks"),
         ({"splits": ()}, "found none"),
-        ({"seeds": 0}, "--seeds must be at least 1"),
+        ({"seeds": 0}, "seeds must lie in 1"),
         ({"splits": ("track", "gtzan-filtered")}, "--split gtzan-filtered.*give --split-lists"),
     ],
 )

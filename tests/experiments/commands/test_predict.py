@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from classifiers import AudioClassifier, save
 from classifiers import predict as probabilities_of
-from classifiers import save
 from experiments.commands.classify import classify
-from experiments.commands.predict import Classifier, find_classifier, predict
+from experiments.commands.predict import find_classifier, predict
 from experiments.config import ClassifyConfig, DataConfig, PredictConfig
 from features import Standardizer, load_audio, mfcc, remove_silence, save_audio
 from features.generated import GENERATED
@@ -167,7 +167,7 @@ def test_silence_is_taken_out_as_in_training(run, music):
     classifier = find_classifier(run)
     audio, _ = load_audio(music / "march" / "march.00003.wav")
     about = classifier.about | {"silence": "samples"}
-    quiet = Classifier(classifier.path, classifier.model, about).heard(audio)
+    quiet = AudioClassifier(classifier.path, classifier.model, about).heard(audio)
     np.testing.assert_array_equal(quiet, remove_silence(audio, by="samples"))
     assert len(quiet) < len(classifier.heard(audio)) == len(audio)
 

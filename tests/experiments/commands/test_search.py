@@ -112,9 +112,9 @@ def test_trials_of_other_settings_are_not_mixed(config, tmp_path):
 def test_what_is_refused(config):
     with pytest.raises(ValueError, match=r"--recipe net5: its sizes are published"):
         SearchConfig(RECIPES["net5"])
-    with pytest.raises(ValueError, match=r"--trials must be at least 1, found 0"):
+    with pytest.raises(ValueError, match=r"trials must lie in 1 … 10,000, found 0"):
         replace(config, trials=0)
-    with pytest.raises(ValueError, match=r"--held-out-seeds must be at least 1"):
+    with pytest.raises(ValueError, match=r"held_out_seeds must lie in 1"):
         replace(config, held_out_seeds=0)
 
 

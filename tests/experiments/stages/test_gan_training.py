@@ -84,8 +84,8 @@ def test_more_steps_train_on(heard, small_recipe, one_by_one, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"at_once": 0}, "--at-once must be at least 1, found 0"),
-        ({"seeds": 0}, "--gan-seeds must be at least 1, found 0"),
+        ({"at_once": 0}, "at_once must be at least 1, found 0"),
+        ({"seeds": 0}, "seeds must lie in 1 … 10,000, found 0"),
         ({"quality": -1}, "--quality must be 0 or more clips, found -1"),
     ],
 )

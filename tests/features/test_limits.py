@@ -1,0 +1,51 @@
+"""Amounts that no machine holds and numbers that mean nothing are refused before work begins."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+
+from features import limits
+
+
+@dataclass(frozen=True)
+class Settings:
+    rate: float = 1.0
+    shares: tuple[float, ...] = ()
+
+
+@pytest.mark.parametrize("settings", [Settings(math.nan), Settings(shares=(0.5, -math.inf))])
+def test_numbers_that_are_none_are_refused_by_name(settings):
+    with pytest.raises(
+        ValueError, match=r"^(rate|shares) must be a finite number, found (nan|-inf)"
+    ):
+        limits.check_finite(settings)
+    limits.check_finite(Settings(1e300, (0.0,)))
+
+
+def test_rates_have_bounds():
+    for rate in (0, -8, 999, 768_001, math.nan, math.inf):
+        with pytest.raises(ValueError, match=r"--sample-rate must lie in 1,000 … 768,000 Hz"):
+            limits.check_rate(rate, "--sample-rate")
+    limits.check_rate(1_000)
+    limits.check_rate(768_000)
+
+
+def test_memory_and_disk_are_told_with_the_estimate(tmp_path):
+    assert limits.free_memory() > 1e6
+    with pytest.raises(
+        ValueError, match=r"memory: about 1,000,000\.0 GB for 9 clips, and .*: less"
+    ):
+        limits.check_memory(1e15, "9 clips", "less")
+    with pytest.raises(ValueError, match=rf"disk in {tmp_path}: about .* GB for this run"):
+        limits.check_disk(1e18, tmp_path / "not" / "there", "this run", "less")
+
+
+def test_a_folder_to_write_to_is_none_below_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    limits.check_folder(tmp_path / "new" / "folder", "--out")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match=r"--out .*file is a file"):
+            limits.check_folder(folder, "--out")
+    with pytest.raises(ValueError, match="a name of 300 bytes"):
+        limits.check_folder(tmp_path / ("x" * 300), "--out")
