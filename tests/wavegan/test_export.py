@@ -5,6 +5,7 @@ import struct
 import jax
 import numpy as np
 import pytest
+from damaged_files import with_a_bit_changed
 from flax import nnx
 from safetensors.numpy import load_file, save_file
 
@@ -179,10 +180,6 @@ def test_other_variables(file, arrays, message):
 
 
 def test_a_changed_weight_or_word_is_refused(file):
-    whole = file.read_bytes()
-    for place in (len(whole) - 1, whole.index(b"version")):
-        changed = bytearray(whole)
-        changed[place] ^= 1
-        file.write_bytes(changed)
+    for _ in with_a_bit_changed(file, b"version"):
         with pytest.raises(ValueError, match=r"is damaged .*: export the generator again"):
             read_exported(file)
