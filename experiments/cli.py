@@ -31,6 +31,7 @@ from experiments.options import (
     joined,
     near,
     read_file,
+    safe,
     written,
 )
 
@@ -132,8 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = error.strerror if isinstance(error, OSError) and not error.filename else None
         end = "; everything is saved, the same command resumes" if status == 130 else ""
         name = f"wavegan {_command(arguments)}".strip()
-        told = f"{name}: {said or error}{end}"  # a file's name can't steer a terminal
-        print("".join(x if x.isprintable() else repr(x)[1:-1] for x in told), file=sys.stderr)
+        print(safe(f"{name}: {said or error}{end}"), file=sys.stderr)
         return status
 
 

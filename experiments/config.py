@@ -420,8 +420,7 @@ class StudyConfig:
 def _check_files(suffix: str, sample_rate: int | None) -> None:
     if suffix not in ("wav", "flac"):
         raise ValueError(f"--format is wav or flac, found {suffix!r}")
-    if sample_rate is not None:
-        check_rate(sample_rate)
+    check_rate(sample_rate)
 
 
 def as_dict(config: Any) -> dict[str, Any]:

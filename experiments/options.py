@@ -222,6 +222,11 @@ def near(name: str, names: Iterable[str]) -> str:
     return f": try {', '.join(found)}" if found else ""
 
 
+def safe(text: str, keep: str = "") -> str:
+    """``text`` with control characters written out: a file's name can't steer a terminal."""
+    return "".join(x if x.isprintable() or x in keep else repr(x)[1:-1] for x in text)
+
+
 def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -> Any:
     """``config`` with the values of options, by their names, each in its place.
 

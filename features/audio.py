@@ -90,8 +90,7 @@ def load_audio(
     (480213, 1)
     """
     path = Path(path)
-    if sample_rate is not None:
-        check_rate(sample_rate)
+    check_rate(sample_rate)
     try:
         file = _open(path)
     except _UnknownFormat as error:
@@ -131,8 +130,7 @@ def stream_audio(
     met, a truncation thus after the last whole block.
     """
     path = Path(path)
-    if sample_rate is not None:
-        check_rate(sample_rate)
+    check_rate(sample_rate)
     with _open(path) as file:
         rate = sample_rate or file.samplerate
         yield from _blocks(file, path, rate, channels, 0.0, None, ranges=ranges)

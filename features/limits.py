@@ -14,9 +14,12 @@ RATES = (1_000, 768_000)  # Hz: what lies outside is a damaged header or a slip 
 MOST_CHANNELS = 16  # of an audio file
 
 
-def check_rate(sample_rate: float, name: str = "sample_rate") -> None:
-    """Raise ValueError for a rate in Hz outside `RATES`; ``name`` is of the setting."""
-    if wrong := wrong_rate(sample_rate):
+def check_rate(sample_rate: float | None, name: str = "sample_rate") -> None:
+    """Raise ValueError for a rate in Hz outside `RATES`; ``name`` is of the setting.
+
+    None is not given.
+    """
+    if sample_rate is not None and (wrong := wrong_rate(sample_rate)):
         raise ValueError(f"{name} {wrong}")
 
 

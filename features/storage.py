@@ -180,14 +180,6 @@ def readable(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def safe(text: str, keep: str = "") -> str:
-    """``text`` with its control characters written out: a file's name can't steer a terminal."""
-    return "".join(
-        repr(x)[1:-1] if unicodedata.category(x) in ("Cc", "Cf", "Cs") and x not in keep else x
-        for x in text
-    )
-
-
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Hold ``folder``, made where missing, against others that ask the same; a ValueError where

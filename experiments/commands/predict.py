@@ -67,7 +67,8 @@ def predict(
     check_folder(out, "--out")
     classifier = find_classifier(config.run, config.split, config.seed)
     files = audio_files(config.files)
-    unknown = {_label(file) for file in files} - set(classifier.labels)
+    folders = {file: gtzan_name(file.resolve().parent.name) for file in files}
+    unknown = {*folders.values()} - set(classifier.labels)
     if config.labelled and unknown:
         raise ValueError(
             f"--labelled: the classifier has no class {', '.join(sorted(unknown))}, only "
@@ -77,7 +78,9 @@ def predict(
     predictions, refused = [], []
     for done, file in enumerate(files, 1):
         try:
-            predictions.append(_predict_file(classifier, file, config.labelled))
+            predictions.append(
+                _predict_file(classifier, file, folders[file] if config.labelled else None)
+            )
         except ValueError as error:
             reason = error.reason if isinstance(error, AudioError) else str(error)
             refused.append({"file": readable(file), "reason": reason})
@@ -105,7 +108,7 @@ def predict(
     return result
 
 
-def _predict_file(classifier: AudioClassifier, file: Path, labelled: bool) -> dict[str, Any]:
+def _predict_file(classifier: AudioClassifier, file: Path, label: str | None) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
     audio, _ = load_audio(file, sample_rate=rate)
     about = described(file)  # None of what only the system's decoders read
@@ -134,11 +137,6 @@ def _predict_file(classifier: AudioClassifier, file: Path, labelled: bool) -> di
         "clip_seconds": classifier.clip_seconds,
         "over_time": over_time.tolist(),
     }
-    if labelled:
-        label = _label(file)
+    if label is not None:
         found |= {"label": label, "correct": label == predicted}
     return found
-
-
-def _label(file: Path) -> str:
-    return gtzan_name(file.resolve().parent.name)

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from experiments.options import safe
 from experiments.report.formats import duration
-from features.storage import safe
 
 _PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
 _BAR = 20  # columns of the bar
