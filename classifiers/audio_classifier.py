@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,32 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from classifiers.prediction import predict
+from classifiers.prediction import predictor
 from classifiers.saved import load
 from features import Standardizer
 from features.extractors import from_dict
 from features.limits import check_rate
-from features.silence import remove_silence
+from features.silence import regrouped, sounding_blocks
+from features.soundness import sound_blocks
 from features.storage import understanding
 
 _SAID = {"labels", "sample_rate", "num_samples", "input", "tracks", "silence", "recipe", "scaler"}
 _BATCH = 32  # clips whose features are computed at a time
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What a classifier made of a recording.
+
+    Attributes
+    ----------
+    probabilities : (clips, K), of clips end to end.
+    seconds, heard_seconds : of the recording, and of it without what is silent.
+    """
+
+    probabilities: np.ndarray
+    seconds: float
+    heard_seconds: float
 
 
 @dataclass(frozen=True)
@@ -61,30 +78,59 @@ class AudioClassifier:
     def clip_seconds(self) -> float:
         return self.about["num_samples"] / self.about["sample_rate"]
 
-    def heard(self, audio: np.ndarray) -> np.ndarray:
-        """Audio (L, C) without what training took out of it as silence."""
-        silence = self.about["silence"]
-        return audio if silence is None else remove_silence(audio, by=silence)
-
     def __call__(self, audio: np.ndarray) -> np.ndarray:
-        """Probabilities (clips, K) of the clips, end to end, of `heard` audio at its sample rate.
+        """Probabilities (clips, K) of the clips, end to end, of audio (L, C) at its sample rate.
 
-        Audio shorter than a clip is a ValueError that says how long that is.
+        What training took out of its audio as silence is in no clip. Where nothing is left of
+        the length of a clip, that is a ValueError.
         """
-        length = self.about["num_samples"]
-        count = len(audio) // length
-        if count == 0:
+        return self._hearing(lambda: [audio]).probabilities
+
+    def hear(self, path: str | Path) -> Hearing:
+        """What a file is classified as, heard as training heard its tracks.
+
+        The memory it takes does not grow with the file.
+
+        Raises
+        ------
+        AudioError
+            A fault of the file; silence is one.
+        ValueError
+            It is too short, or too little of it is not silent.
+        """
+        rate = self.about["sample_rate"]
+        return self._hearing(
+            lambda: (pcm / np.float32(2**15) for pcm in sound_blocks(Path(path), sample_rate=rate))
+        )
+
+    def _hearing(self, read: Callable[[], Iterable[np.ndarray]]) -> Hearing:
+        """``read`` gives the audio in blocks, and may be called twice."""
+        length, rate, silence = (self.about[n] for n in ("num_samples", "sample_rate", "silence"))
+        scaler = self.about["scaler"] and Standardizer.from_dict(self.about["scaler"])
+        make, classify = from_dict(self.about["input"]), predictor(self.model)
+        total = 0
+
+        def counted() -> Iterator[np.ndarray]:
+            nonlocal total
+            total = 0
+            for block in read():
+                total += len(block)
+                yield block
+
+        left, parts = 0, []
+        blocks = sounding_blocks(counted, by=silence) if silence else counted()
+        for block in regrouped(blocks, _BATCH * length):
+            left += len(block)
+            if count := len(block) // length:
+                rows = np.arange(_BATCH) % count  # batches of one shape
+                clips = block[: count * length].reshape(count, length, -1)
+                inputs = np.asarray(make(clips[rows], rate))
+                parts.append(classify(scaler.apply(inputs) if scaler else inputs, _BATCH)[:count])
+        if not parts:
+            found = f"{total / rate:.2f} s are too short"
+            if total >= length:
+                found = f"of {total / rate:.2f} s only {left / rate:.2f} s are not silent"
             raise ValueError(
-                f"{len(audio) / self.about['sample_rate']:.2f} s are too short for "
-                f"{self.about['recipe']}, whose clips have {self.clip_seconds:.2f} s"
+                f"{found} for {self.about['recipe']}, whose clips have {self.clip_seconds:.2f} s"
             )
-        clips = audio[: count * length].reshape(count, length, -1)
-        make, rate = from_dict(self.about["input"]), self.about["sample_rate"]
-        parts = []
-        for start in range(0, count, _BATCH):
-            rows = np.arange(start, start + _BATCH) % count  # batches of one shape
-            parts.append(np.asarray(make(clips[rows], rate))[: count - start])
-        features = np.concatenate(parts)
-        if self.about["scaler"]:
-            features = Standardizer.from_dict(self.about["scaler"]).apply(features)
-        return predict(self.model, features)
+        return Hearing(np.concatenate(parts), total / rate, left / rate)

@@ -25,10 +25,20 @@ def predict(model: nnx.Module, inputs: Any, *, batch_size: int = 256) -> np.ndar
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is at least 1, not {batch_size}")
+    return predictor(model)(inputs, batch_size)
+
+
+def predictor(model: nnx.Module) -> Callable[[Any, int], np.ndarray]:
+    """`predict` of one network as it is now, for many calls: of inputs and a batch size."""
     graph, params, rest = split(model)
-    (logits,) = logits_of(graph, stacked([(params, rest)]), 1, inputs, batch_size)
-    odds = np.exp(logits - logits.max(1, keepdims=True))
-    return odds / odds.sum(1, keepdims=True)
+    state = stacked([(params, rest)])
+
+    def probabilities(inputs: Any, batch_size: int) -> np.ndarray:
+        (logits,) = logits_of(graph, state, 1, inputs, batch_size)
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        return odds / odds.sum(1, keepdims=True)
+
+    return probabilities
 
 
 def read_probabilities(path: Path, shape: tuple[int, int]) -> np.ndarray:

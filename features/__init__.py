@@ -3,7 +3,7 @@
 from features._fingerprint import fingerprint
 from features.audio import AudioError, load_audio, save_audio
 from features.augmentation_registry import AUGMENTATIONS, register_augmentation
-from features.cache import Decoded, Quarantined, Recording, decode_tracks
+from features.cache import Decoded, Recording, decode_tracks
 from features.clips import Clips, concatenate_clips, cut_clips, load_clips
 from features.dataset import Track, scan_tracks
 from features.extractors import EXTRACTORS, register_extractor
@@ -13,6 +13,7 @@ from features.rhythm import onset_strength, tempogram
 from features.rows import Rows
 from features.scaling import Standardizer
 from features.silence import remove_silence, without_silence
+from features.soundness import Quarantined
 from features.spectra import delta, log_mel, mel_spectrogram, mfcc
 from features.splits import (
     SPLITS,

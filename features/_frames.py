@@ -62,13 +62,22 @@ def over_frames(
     # On a CPU what fits the cache is several times faster than the whole; a GPU wants it whole,
     # up to a share of its memory.
     cores = os.cpu_count() or 1
-    found = lax.platform_dependent(
+    found = by_platform(
         y.reshape(-1, y.shape[-1]),
         cpu=partial(by_parts, block=2**17, lanes=min(2 * cores, 16), double=True),
         tpu=partial(by_parts, block=2**26, lanes=1, double=False),  # which has no float64
         default=partial(by_parts, block=2**26, lanes=1, double=True),
     )
     return found.reshape(*y.shape[:-1], *found.shape[1:])
+
+
+def by_platform(*operands: Array, cpu: Callable, **others: Callable) -> Array:
+    """`jax.lax.platform_dependent`, of which the CPU's branch alone is traced where there is
+    nothing else: tracing all takes as long as compiling one.
+    """
+    if jax.default_backend() == "cpu":
+        return cpu(*operands)
+    return lax.platform_dependent(*operands, cpu=cpu, **others)
 
 
 def frames_of(y: Array, length: int, hop: int) -> Array:

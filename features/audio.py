@@ -119,6 +119,8 @@ def stream_audio(
 ) -> Iterator[Float32[np.ndarray, "n c"]]:
     """The audio of `load_audio` in blocks, in constant memory whatever the file's length.
 
+    What only the decoders of the system read comes as one block.
+
     Parameters
     ----------
     ranges : gets the lowest and the highest sample (2, channels) of each block as it was before
@@ -131,7 +133,17 @@ def stream_audio(
     """
     path = Path(path)
     check_rate(sample_rate)
-    with _open(path) as file:
+    try:
+        file = _open(path)
+    except _UnknownFormat as error:
+        if path.suffix.lower() in _OURS:  # it would be libsndfile that reads it
+            raise
+        audio, _ = _loaded_otherwise(path, sample_rate, channels, 0.0, None, error)
+        if ranges is not None:
+            ranges.append(np.stack([audio.min(0), audio.max(0)]))
+        yield audio
+        return
+    with file:
         rate = sample_rate or file.samplerate
         yield from _blocks(file, path, rate, channels, 0.0, None, ranges=ranges)
 

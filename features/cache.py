@@ -10,7 +10,6 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,14 +21,20 @@ import numpy as np
 import soundfile as sf
 from jaxtyping import Int16
 
-from features.audio import AudioError, audio_info, stream_audio, to_pcm
+from features.audio import AudioError, audio_info
 from features.dataset import Track
 from features.display import cards, first_part
 from features.limits import check_rate
+from features.soundness import (
+    Quarantined,
+    each_track,
+    file_digest,
+    none_usable,
+    sound_blocks,
+    without_twins,
+)
 from features.storage import remove_leftovers, replacing, state_of, write_text
 
-SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
-LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another
 _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it needs a new one
 _HEADER = 128  # bytes of an .npy header of version 1 for these arrays
 _HASH = 16  # bytes of the hash, of samples and header, that follows the samples
@@ -94,14 +99,6 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Quarantined:
-    """A track that cannot be used, and why."""
-
-    track: Track
-    reason: str
-
-
-@dataclass(frozen=True)
 class Decoded:
     """What `decode_tracks` made of its tracks, both in their order."""
 
@@ -117,12 +114,6 @@ def default_cache_dir() -> Path:
     if folder := os.environ.get("WAVEGAN_CACHE"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavegan"
-
-
-def file_digest(path: Path) -> str:
-    """The hash by which tracks are told apart: of a file's content, 32 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
 
 
 def decode_tracks(
@@ -173,28 +164,18 @@ def decode_tracks(
     decode = partial(
         _decoded, folder=folder, index=index, sample_rate=sample_rate, channels=channels
     )
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        futures = {pool.submit(decode, track): track for track in tracks}
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                future.result()
-                if on_progress is not None:
-                    on_progress(done, len(tracks), futures[future].track_id)
-        except OSError as error:
-            pool.shutdown(cancel_futures=True)
-            if error.errno in NO_SPACE:
-                raise _full(error, folder, tracks, sample_rate, channels) from error
-            raise
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-        finally:
-            index.write()
-    decoded = _without_twins([future.result() for future in futures])
-    if not decoded.recordings:
-        shown = "; ".join(f"{bad.track.path}: {bad.reason}" for bad in decoded.quarantined[:3])
-        raise ValueError(f"none of the {len(tracks)} tracks can be used: {shown}")
-    return decoded
+    try:
+        results = each_track(decode, tracks, workers, on_progress)
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise _full(error, folder, tracks, sample_rate, channels) from error
+        raise
+    finally:
+        index.write()
+    recordings, quarantined = without_twins(results)
+    if not recordings:
+        raise none_usable(quarantined)
+    return Decoded(tuple(recordings), tuple(quarantined))
 
 
 def _decoded(
@@ -219,21 +200,9 @@ def _write_entry(path: Path, source: Path, sample_rate: int, channels: int, dige
 
     A file whose hash is not ``digest`` any more was not what is decoded, an AudioError.
     """
-    peak, ranges, rate = 0, list[np.ndarray](), sample_rate
     with writing_entry(path, channels) as entry:
-        for block in stream_audio(source, sample_rate=rate, channels=channels, ranges=ranges):
-            if block.size and (loudest := float(np.abs(block).max())) > LOUDEST_PEAK:
-                raise AudioError(source, f"out of range: samples reach {loudest:.4g}, beyond ±1")
-            pcm = to_pcm(block).astype(np.int16)
-            peak = max(peak, int(np.abs(pcm.astype(np.int32)).max(initial=0)))
+        for pcm in sound_blocks(source, sample_rate=sample_rate, channels=channels):
             entry.write(pcm)
-        if entry.num_samples == 0:
-            raise AudioError(source, f"empty: no sample is left at {sample_rate} Hz")
-        if peak <= SILENT_PEAK:
-            raise AudioError(source, f"silent: no sample above {SILENT_PEAK}/32768")
-        found = np.array(ranges)
-        if (found[:, 1].max(0) - found[:, 0].min(0)).max() * 2**15 <= 2 * SILENT_PEAK:
-            raise AudioError(source, f"silent: a constant, about {peak}/32768")
         if file_digest(source) != digest:
             raise AudioError(source, "changed while it was read: run again")
     return entry.num_samples
@@ -315,19 +284,6 @@ def _hash_holds(path: Path, size: int) -> bool:
         if holds := file.read() == found.digest():
             _whole.add(state)
         return holds
-
-
-def _without_twins(results: list[Recording | Quarantined]) -> Decoded:
-    """Of recordings with one content only the first stays: two would leak across a split."""
-    recordings: dict[str, Recording] = {}
-    quarantined = []
-    for result in results:
-        if isinstance(result, Quarantined):
-            quarantined.append(result)
-        elif (first := recordings.setdefault(result.digest, result)) is not result:
-            reason = f"same content as {first.track.track_id} ({first.track.path})"
-            quarantined.append(Quarantined(result.track, reason))
-    return Decoded(tuple(recordings.values()), tuple(quarantined))
 
 
 def _full(

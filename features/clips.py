@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import DTypeLike
 
-from features.cache import Quarantined, Recording, decode_tracks
+from features.cache import Recording, decode_tracks
 from features.dataset import Track
 from features.display import cards
+from features.soundness import Quarantined
 
 _SHOWN = 4  # clips in a notebook
 Index = int | np.integer | slice | EllipsisType | np.ndarray | Sequence[int] | Sequence[bool]

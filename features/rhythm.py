@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Real
 
-from features._frames import frames_of, window
+from features._frames import by_platform, frames_of, window
 from features.spectra import log_mel
 
 _N_FFT = 2048  # of the mel spectrogram beneath, as in librosa
@@ -116,7 +116,7 @@ def _autocorrelations(onsets: Array, win_length: int) -> Array:
     def in_turn(clips: Array, *, windows: int) -> Array:
         return lax.map(of_clip, clips, batch_size=max(1, windows // frames))
 
-    clips = lax.platform_dependent(
+    clips = by_platform(
         onsets.reshape(-1, frames),
         cpu=partial(in_turn, windows=2**11),  # that fit the cache
         default=partial(in_turn, windows=2**16),

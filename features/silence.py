@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Real
+from jaxtyping import Bool, Float32, Float64, Real
 
 from features.cache import _FORMAT, Recording, whole_entry, writing_entry
 
@@ -15,6 +15,7 @@ SILENCES: tuple[str, ...] = ("frames", "samples")  # what `remove_silence` takes
 TOP_DB = 40.0  # dB below the loudest frame: the quietest that counts as sound
 THRESHOLD = 0.3  # times the mean magnitude: the largest sample that counts as silence
 FRAME_LENGTH = 512  # samples
+_BLOCK = 2**16  # samples that `sounding_blocks` holds at a time, about
 _VERSION = 1  # in the names of cache entries: another is due when the same options keep others
 
 
@@ -50,19 +51,61 @@ def remove_silence(
     ValueError
         For an unknown ``by``, and options that are not positive.
     """
-    if by not in SILENCES:
-        raise ValueError(f"by={by!r}: use 'frames', or 'samples' for the published net5")
-    if not (frame_length > 0 and top_db > 0 and threshold > 0):
-        raise ValueError(f"{frame_length=}, {top_db=}, {threshold=}: all must be positive")
+    _check(by, frame_length, top_db, threshold)
     if not len(audio):
         return audio
     channels = audio[:, None] if audio.ndim == 1 else audio
-    kept = (
-        _loud_frames(channels, frame_length, top_db)
-        if by == "frames"
-        else _large_samples(channels, threshold)
-    )
-    return audio[kept]
+    if by == "frames":
+        power = _power(channels, frame_length)
+        return audio[_loud(power, power.max(), top_db).repeat(frame_length)[: len(audio)]]
+    magnitude = _magnitude(channels)
+    return audio[magnitude > threshold * magnitude.mean(dtype=np.float64)]
+
+
+def sounding_blocks(
+    read: Callable[[], Iterable[Real[np.ndarray, "_ c"]]],
+    *,
+    by: str = "frames",
+    frame_length: int = FRAME_LENGTH,
+    top_db: int | float = TOP_DB,
+    threshold: int | float = THRESHOLD,
+) -> Iterator[Real[np.ndarray, "_ c"]]:
+    """What `remove_silence` keeps of a recording, in blocks, whatever its length.
+
+    Parameters
+    ----------
+    read : gives the recording in blocks, and is called twice.
+    by, frame_length, top_db, threshold : as for `remove_silence`, with its errors.
+    """
+    _check(by, frame_length, top_db, threshold)
+    if by == "frames":
+        size = frame_length * (1 + _BLOCK // frame_length)
+        loudest = max((_power(b, frame_length).max() for b in regrouped(read(), size)), default=0.0)
+        for block in regrouped(read(), size):
+            loud = _loud(_power(block, frame_length), loudest, top_db)
+            yield block[loud.repeat(frame_length)[: len(block)]]
+        return
+    total, count = 0.0, 0
+    for block in read():
+        total, count = total + _magnitude(block).sum(dtype=np.float64), count + len(block)
+    for block in read():
+        yield block[_magnitude(block) > threshold * total / max(count, 1)]
+
+
+def regrouped(
+    blocks: Iterable[Real[np.ndarray, "_ c"]], size: int
+) -> Iterator[Real[np.ndarray, "_ c"]]:
+    """The same samples in blocks of ``size``, the last one shorter."""
+    held, count = list[np.ndarray](), 0
+    for block in blocks:
+        while len(block):
+            held.append(block[: size - count])
+            block, count = block[size - count :], count + len(held[-1])
+            if count == size:
+                yield np.concatenate(held)
+                held, count = [], 0
+    if held:
+        yield np.concatenate(held)
 
 
 def without_silence(
@@ -125,17 +168,24 @@ def without_silence(
     return tuple(trimmed)
 
 
-def _loud_frames(
-    audio: Real[np.ndarray, "l c"], frame_length: int, top_db: float
-) -> Bool[np.ndarray, " l"]:
+def _check(by: str, frame_length: int, top_db: float, threshold: float) -> None:
+    if by not in SILENCES:
+        raise ValueError(f"by={by!r}: use 'frames', or 'samples' for the published net5")
+    if not (frame_length > 0 and top_db > 0 and threshold > 0):
+        raise ValueError(f"{frame_length=}, {top_db=}, {threshold=}: all must be positive")
+
+
+def _power(audio: Real[np.ndarray, "l c"], frame_length: int) -> Float64[np.ndarray, " frames"]:
     starts = np.arange(0, len(audio), frame_length)
-    lengths = np.diff(starts, append=len(audio))
     energy = (audio.astype(np.float32) ** 2).mean(axis=1, dtype=np.float64)
-    power = np.add.reduceat(energy, starts) / lengths
-    loud = power > max(0.0, power.max() * 10 ** (-top_db / 10))
-    return np.repeat(loud, lengths)
+    return np.add.reduceat(energy, starts) / np.diff(starts, append=len(audio))
 
 
-def _large_samples(audio: Real[np.ndarray, "l c"], threshold: float) -> Bool[np.ndarray, " l"]:
-    magnitude = np.abs(audio.astype(np.float32)).mean(axis=1)
-    return magnitude > threshold * magnitude.mean(dtype=np.float64)
+def _loud(
+    power: Float64[np.ndarray, " frames"], loudest: float, top_db: float
+) -> Bool[np.ndarray, " frames"]:
+    return power > max(0.0, loudest * 10 ** (-top_db / 10))
+
+
+def _magnitude(audio: Real[np.ndarray, "l c"]) -> Float32[np.ndarray, " l"]:
+    return np.abs(audio.astype(np.float32)).mean(axis=1)

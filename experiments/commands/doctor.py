@@ -12,16 +12,15 @@ import numpy as np
 from experiments.report.terminal import Progress, safe
 from experiments.run import Run, environment
 from experiments.stages.gans import GAN_LIST, find_gans
-from features import decode_tracks, scan_tracks
-from features.audio import described
+from features import scan_tracks
 from features.checksums import problems_below
 from features.dataset import KNOWN_FAULTS, by_reason, passed_over
+from features.soundness import Checked, check_tracks
 from wavegan.run_folder import CheckpointError, RunFolder
 
 CLIPPED_SHARE = 1e-3  # of samples at full scale, from which a track counts as clipped
 # What a finished run has, if not results.json and report.html.
 _ENDS = {"train": [GAN_LIST], "study": ["results.json"], "search": ["search.json"]}
-_RATE = 22050  # Hz at which tracks are checked
 
 
 def check_machine() -> list[str]:
@@ -38,8 +37,7 @@ def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
     """Lines on a data set, and whether every track of it can be used; a ValueError if none can."""
     tracks = scan_tracks(root)
     shown = progress.of("checking tracks", "track")
-    decoded = decode_tracks(tracks, sample_rate=_RATE, on_progress=shown)
-    used, bad = decoded.recordings, decoded.quarantined
+    used, bad = check_tracks(tracks, on_progress=shown)
     by_label = Counter(track.label for track in tracks)
     labels = ", ".join(f"{label} {count}" for label, count in sorted(by_label.items()))
     seconds = np.array([r.num_samples / r.sample_rate for r in used])
@@ -48,17 +46,16 @@ def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
         f"durations: {seconds.min():.2f} to {seconds.max():.2f} s, "
         f"median {np.median(seconds):.2f} s, {seconds.sum() / 60:.1f} min in all",
     ]
-    formats = sorted(Counter(_format(r.track.path) for r in used).items())
+    formats = sorted(Counter(map(_format, used)).items())
     lines += [f"format: {name}: {count} tracks" for name, count in formats]
     groups = len({track.group for track in tracks})
     if groups < len(tracks):
         lines.append(f"{groups} groups (artists or speakers): a split by group keeps each whole")
-    for recording in used:
-        full = float(np.mean(np.abs(recording.samples.astype(np.int32)) >= 32767))
-        if full >= CLIPPED_SHARE:
-            lines.append(
-                f"clipped: {recording.track.track_id}: {full:.1%} of samples at full scale"
-            )
+    lines += [
+        f"clipped: {one.track.track_id}: {one.clipped:.1%} of samples at full scale"
+        for one in used
+        if one.clipped >= CLIPPED_SHARE
+    ]
     names = [track.track_id for track in tracks if track.track_id in KNOWN_FAULTS]
     lines += [f"known fault: {name}: {KNOWN_FAULTS[name]}" for name in names]
     lines += [f"cannot be used: {one.track.path}: {one.reason}" for one in bad]
@@ -95,7 +92,6 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     return [*lines, f"{path}: a run of `wavegan {command}`, {told}"], not lines
 
 
-def _format(path: Path) -> str:
-    encoding, rate, count = described(path) or ("unknown", 0, 0)
-    channels = {1: "mono", 2: "stereo"}.get(count, f"{count} channels")
-    return f"{encoding} {rate} Hz {channels}"
+def _format(one: Checked) -> str:
+    channels = {1: "mono", 2: "stereo"}.get(one.channels, f"{one.channels} channels")
+    return f"{one.encoding} {one.sample_rate} Hz {channels}"

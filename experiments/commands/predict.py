@@ -11,11 +11,11 @@ from experiments.report.predict import prediction_picture, render_predictions
 from experiments.report.tables import write_predictions_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run
-from features import AudioError, load_audio
+from features import AudioError
 from features.audio import described
-from features.cache import file_digest
 from features.dataset import audio_files, gtzan_name
 from features.limits import check_folder
+from features.soundness import file_digest
 from features.storage import (
     plain_name,
     readable,
@@ -110,24 +110,17 @@ def predict(
 
 def _predict_file(classifier: AudioClassifier, file: Path, label: str | None) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
-    audio, _ = load_audio(file, sample_rate=rate)
+    hearing = classifier.hear(file)
     about = described(file)  # None of what only the system's decoders read
     own_rate = about[1] if about else rate
-    heard = classifier.heard(audio)
-    seconds, left = len(audio) / rate, len(heard) / rate
-    if left < classifier.clip_seconds <= seconds:
-        raise ValueError(
-            f"of {seconds:.2f} s only {left:.2f} s are not silent; the clips of "
-            f"{classifier.about['recipe']} have {classifier.clip_seconds:.2f} s"
-        )
-    over_time = classifier(heard)
+    over_time = hearing.probabilities
     mean = over_time.mean(0)
     predicted = classifier.labels[int(mean.argmax())]
     found = {
         "file": readable(file),
         "trained_on": file_digest(file) in classifier.about["tracks"].values(),
-        "seconds": seconds,
-        "heard_seconds": left,
+        "seconds": hearing.seconds,
+        "heard_seconds": hearing.heard_seconds,
         "sample_rate": rate,
         "resampled_from": None if own_rate == rate else own_rate,
         "predicted": predicted,

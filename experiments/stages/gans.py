@@ -16,8 +16,8 @@ from experiments.recipes import Recipe
 from experiments.run import Run
 from features import LeakError
 from features.audio import to_pcm
-from features.cache import file_digest
 from features.limits import wrong_rate
+from features.soundness import file_digest
 from features.storage import plain_name, understanding, write_json
 from wavegan import Generator, WaveGANConfig, load
 from wavegan.export import read_exported

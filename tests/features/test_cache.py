@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from features import cache
+from features import cache, soundness
 from features.audio import load_audio
 from features.cache import decode_tracks, default_cache_dir
 from features.dataset import Track, scan_tracks
@@ -84,7 +84,7 @@ def test_a_second_run_neither_decodes_nor_hashes(tracks, settings, monkeypatch):
     def never(*_, **__):
         raise AssertionError("read again")
 
-    monkeypatch.setattr(cache, "stream_audio", never)
+    monkeypatch.setattr(soundness, "stream_audio", never)
     monkeypatch.setattr(cache.hashlib, "file_digest", never)
     assert decode_tracks(tracks, **settings) == first
     assert states(settings["cache_dir"]) == before

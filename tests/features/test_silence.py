@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from features.cache import Recording, decode_tracks
 from features.clips import cut_clips
 from features.dataset import Track, scan_tracks
-from features.silence import remove_silence, without_silence
+from features.silence import remove_silence, sounding_blocks, without_silence
 
 RATE = 8000
 WAYS = ("frames", "samples")
@@ -88,6 +88,19 @@ def test_what_is_kept_is_in_order_and_the_same_in_any_units(audio, by):
     as_float = remove_silence(audio / np.float32(2**15), by=by, frame_length=7)
     np.testing.assert_array_equal(as_float * 2**15, kept)
     assert len(kept) > 0 or not audio.any()  # the loudest stays
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(np.int16, st.tuples(st.integers(0, 60), st.integers(1, 2))),
+    st.lists(st.integers(0, 60), max_size=5),
+    st.sampled_from(WAYS),
+)
+def test_in_blocks_the_same_is_kept(audio, cuts, by):
+    blocks = np.split(audio, sorted(cut for cut in cuts if cut <= len(audio)))
+    kept = list(sounding_blocks(lambda: blocks, by=by, frame_length=7))
+    joined = np.concatenate([audio[:0], *kept])
+    np.testing.assert_array_equal(joined, remove_silence(audio, by=by, frame_length=7))
 
 
 @pytest.mark.parametrize("by", WAYS)

@@ -87,16 +87,19 @@ def test_another_rate_is_resampled_and_said(run, music, tmp_path):
 
 
 def test_what_cannot_be_classified_is_refused_by_name(run, music, tmp_path):
-    save_audio(tmp_path / "short.wav", np.full((100, 1), 0.5, np.float32), 4000)
+    save_audio(tmp_path / "short.wav", np.linspace(0, 0.5, 100, dtype=np.float32), 4000)
+    save_audio(tmp_path / "silent.wav", np.zeros(8000, np.float32), 4000)
+    save_audio(tmp_path / "constant.wav", np.full(8000, 0.5, np.float32), 4000)
     (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
     good = music / "drone" / "drone.00000.wav"
-    result = predict_files(
-        run, [tmp_path / "short.wav", tmp_path / "broken.wav", good], tmp_path / "out"
-    )
+    bad = [tmp_path / f"{name}.wav" for name in ("short", "broken", "silent", "constant")]
+    result = predict_files(run, [*bad, good], tmp_path / "out")
     assert [found["file"] for found in result["files"]] == [str(good)]
     reasons = {entry["file"].split("/")[-1]: entry["reason"] for entry in result["refused"]}
     assert "0.03 s are too short for small, whose clips have 0.26 s" in reasons["short.wav"]
-    assert set(reasons) == {"short.wav", "broken.wav"}
+    assert reasons["silent.wav"].startswith("silent: no sample")
+    assert reasons["constant.wav"].startswith("silent: a constant")
+    assert set(reasons) == {path.name for path in bad}
     with pytest.raises(ValueError, match=r"none of 1 files can be classified: .*too short"):
         predict_files(run, [tmp_path / "short.wav"], tmp_path / "out")
 
@@ -165,11 +168,16 @@ def test_labels_that_the_classifier_has_not(run, music, tmp_path):
 
 def test_silence_is_taken_out_as_in_training(run, music):
     classifier = find_classifier(run)
-    audio, _ = load_audio(music / "march" / "march.00003.wav")
+    file = music / "march" / "march.00003.wav"
+    audio, _ = load_audio(file)
     about = classifier.about | {"silence": "samples"}
-    quiet = AudioClassifier(classifier.path, classifier.model, about).heard(audio)
-    np.testing.assert_array_equal(quiet, remove_silence(audio, by="samples"))
-    assert len(quiet) < len(classifier.heard(audio)) == len(audio)
+    hearing = AudioClassifier(classifier.path, classifier.model, about).hear(file)
+    quiet = remove_silence(audio, by="samples")
+    assert (hearing.seconds, hearing.heard_seconds) == (len(audio) / 4000, len(quiet) / 4000)
+    np.testing.assert_allclose(hearing.probabilities, classifier(quiet), atol=1e-5)
+    whole = classifier.hear(file)
+    assert whole.heard_seconds == whole.seconds == hearing.seconds > hearing.heard_seconds
+    np.testing.assert_allclose(whole.probabilities, classifier(audio), atol=1e-5)
 
 
 def test_silence_is_no_part_of_a_length(run, music, tmp_path):
@@ -180,14 +188,15 @@ def test_silence_is_no_part_of_a_length(run, music, tmp_path):
     audio, rate = load_audio(music / "drone" / "drone.00000.wav")
     still = np.zeros((2 * rate, 1), np.float32)
     save_audio(tmp_path / "some.wav", np.concatenate([audio, still]), rate)
-    save_audio(tmp_path / "none.wav", still, rate)
-    files = [tmp_path / "some.wav", tmp_path / "none.wav"]
+    audio[100:] = 0
+    save_audio(tmp_path / "little.wav", audio, rate)
+    files = [tmp_path / "some.wav", tmp_path / "little.wav"]
     result = predict_files(mine, files, tmp_path / "out")
     (found,) = result["files"]
     assert found["seconds"] == 3.0
     assert found["clip_seconds"] <= found["heard_seconds"] <= 1.1
     assert "3.0 s, 1." in (tmp_path / "out" / "predictions.html").read_text()
-    assert "of 2.00 s only 0.00 s are not silent" in result["refused"][0]["reason"]
+    assert "of 1.00 s only 0.13 s are not silent" in result["refused"][0]["reason"]
 
 
 def test_a_run_of_several_recipes_names_them(tmp_path):

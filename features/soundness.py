@@ -1,0 +1,174 @@
+"""Whether recordings can be used: told while they are read, in parallel, in constant memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int16
+
+from features.audio import AudioError, described, stream_audio, to_pcm
+from features.dataset import Track
+
+SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
+LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another
+
+
+@runtime_checkable
+class _Found(Protocol):
+    @property
+    def track(self) -> Track: ...
+    @property
+    def digest(self) -> str: ...
+
+
+Result = TypeVar("Result")
+Found = TypeVar("Found", bound=_Found)
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A track that cannot be used, and why."""
+
+    track: Track
+    reason: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A track that can be used.
+
+    Attributes
+    ----------
+    digest : hash of the file's content.
+    num_samples, sample_rate, channels : of the file, in Hz.
+    encoding : as `features.audio.described` gives it.
+    clipped : share of the samples that are at full scale.
+    """
+
+    track: Track
+    digest: str
+    num_samples: int
+    sample_rate: int
+    channels: int
+    encoding: str
+    clipped: float
+
+
+def file_digest(path: Path) -> str:
+    """The hash by which tracks are told apart: of a file's content, 32 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+
+
+def check_tracks(
+    tracks: Sequence[Track],
+    *,
+    workers: int | None = None,
+    on_progress: Callable[[int, int, str], object] | None = None,
+) -> tuple[list[Checked], list[Quarantined]]:
+    """What `features.decode_tracks` would use of ``tracks`` and pass over, writing nothing.
+
+    Each is read at its own sample rate. Parameters are those of `features.decode_tracks`; that
+    none can be used is the same ValueError.
+    """
+    checked, quarantined = without_twins(each_track(_checked, tracks, workers, on_progress))
+    if not checked:
+        raise none_usable(quarantined)
+    return checked, quarantined
+
+
+def _checked(track: Track) -> Checked | Quarantined:
+    total = full = 0
+    try:
+        digest = file_digest(track.path)
+        for pcm in sound_blocks(track.path):
+            total += len(pcm)
+            full += int((pcm == 2**15 - 1).sum() + (pcm == -(2**15)).sum())
+    except AudioError as error:
+        return Quarantined(track, error.reason)
+    except OSError as error:
+        return Quarantined(track, f"unreadable: {error.strerror}")
+    encoding, rate, channels = described(track.path) or ("unknown", 0, 0)
+    return Checked(track, digest, total, rate, channels, encoding, full / total)
+
+
+def sound_blocks(
+    source: Path, *, sample_rate: int | None = None, channels: int = 1
+) -> Iterator[Int16[np.ndarray, "n c"]]:
+    """The audio of a file as 16-bit blocks.
+
+    Parameters
+    ----------
+    sample_rate, channels : as in `features.load_audio`.
+
+    Raises
+    ------
+    AudioError
+        Any fault of the file, where it is met: that it is silent, say, after its last block.
+    """
+    peak, total, ranges = 0, 0, list[np.ndarray]()
+    for block in stream_audio(source, sample_rate=sample_rate, channels=channels, ranges=ranges):
+        if block.size and (loudest := float(np.abs(block).max())) > LOUDEST_PEAK:
+            raise AudioError(source, f"out of range: samples reach {loudest:.4g}, beyond ±1")
+        pcm = to_pcm(block).astype(np.int16)
+        peak = max(peak, int(np.abs(pcm.astype(np.int32)).max(initial=0)))
+        total += len(pcm)
+        yield pcm
+    if total == 0:
+        raise AudioError(source, f"empty: no sample is left at {sample_rate} Hz")
+    if peak <= SILENT_PEAK:
+        raise AudioError(source, f"silent: no sample above {SILENT_PEAK}/32768")
+    found = np.array(ranges)
+    if (found[:, 1].max(0) - found[:, 0].min(0)).max() * 2**15 <= 2 * SILENT_PEAK:
+        raise AudioError(source, f"silent: a constant, about {peak}/32768")
+
+
+def each_track(
+    function: Callable[[Track], Result],
+    tracks: Sequence[Track],
+    workers: int | None = None,
+    on_progress: Callable[[int, int, str], object] | None = None,
+) -> list[Result]:
+    """``function`` of each track, in their order, from ``workers`` threads (one a core if None).
+
+    An error ends it; what is under way ends first. ``on_progress`` is called in the calling
+    thread after each track as (done, total, track_id).
+    """
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        futures = {pool.submit(function, track): track for track in tracks}
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                if on_progress is not None:
+                    on_progress(done, len(tracks), futures[future].track_id)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
+
+
+def without_twins(results: Iterable[Found | Quarantined]) -> tuple[list[Found], list[Quarantined]]:
+    """Of those with one content only the first stays: two would leak across a split."""
+    firsts: dict[str, Found] = {}
+    quarantined = []
+    for result in results:
+        if isinstance(result, Quarantined):
+            quarantined.append(result)
+        elif (first := firsts.setdefault(result.digest, result)) is not result:
+            reason = f"same content as {first.track.track_id} ({first.track.path})"
+            quarantined.append(Quarantined(result.track, reason))
+    return list(firsts.values()), quarantined
+
+
+def none_usable(quarantined: Sequence[Quarantined]) -> ValueError:
+    """The error of tracks of which every one is faulty, to be raised."""
+    shown = "; ".join(f"{bad.track.path}: {bad.reason}" for bad in quarantined[:3])
+    return ValueError(f"none of the {len(quarantined)} tracks can be used: {shown}")
