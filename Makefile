@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint types bench clean
+.PHONY: demo test test-slow test-newest lint types bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/wavegan compare --recipe demo --fractions 0.5,0.2,0.3 --out runs/demo
@@ -14,6 +14,12 @@ test: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+# The newest of all that pyproject.toml allows, on this Python: make test-newest PYTHON=python3.13
+test-newest:
+	$(PYTHON) -m venv --clear $(VENV)-newest
+	$(VENV)-newest/bin/pip install --quiet --upgrade --editable '.[dev]'
+	$(VENV)-newest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -36,4 +42,4 @@ $(VENV)/.installed: pyproject.toml .ci/constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-newest build dist *.egg-info

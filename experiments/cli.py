@@ -119,8 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             import jax
 
             from features.cache import default_cache_dir
+            from features.limits import existing
 
-            jax.config.update("jax_compilation_cache_dir", str(default_cache_dir() / "compiled"))
+            if os.access(existing(default_cache_dir()), os.W_OK):
+                folder = str(default_cache_dir() / "compiled")
+                jax.config.update("jax_compilation_cache_dir", folder)
         return call.command.run(call) or 0
     except KeyboardInterrupt:
         kept = "; what is finished is kept, the same command resumes" if call else ""

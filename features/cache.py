@@ -42,6 +42,7 @@ _BLOCK = 2**20  # bytes that are read at once to hash them
 PARSING = Lock()  # ast, and so numpy's parser of headers, is not safe in threads of Python 3.11
 _whole = set[tuple[int, ...]]()  # states of entries whose hash held
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,21 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavegan"
 
 
+@contextmanager
+def writing_to_cache(folder: Path) -> Iterator[None]:
+    """Work on a cache; that it may not be written is an OSError that says how to move it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_RIGHT:
+            raise
+        raise OSError(
+            error.errno,
+            f"the cache {folder} can't be written ({error.strerror}): set WAVEGAN_CACHE to a "
+            "folder that is yours",
+        ) from error
+
+
 def decode_tracks(
     tracks: Iterable[Track],
     *,
@@ -165,7 +181,8 @@ def decode_tracks(
         _decoded, folder=folder, index=index, sample_rate=sample_rate, channels=channels
     )
     try:
-        results = each_track(decode, tracks, workers, on_progress)
+        with writing_to_cache(folder.parent):
+            results = each_track(decode, tracks, workers, on_progress)
     except OSError as error:
         if error.errno in NO_SPACE:
             raise _full(error, folder, tracks, sample_rate, channels) from error

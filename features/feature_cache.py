@@ -26,7 +26,7 @@ import numpy as np
 from numpy.lib.format import open_memmap, write_array_header_1_0
 
 from features._fingerprint import fingerprint
-from features.cache import NO_SPACE, PARSING, Recording, default_cache_dir
+from features.cache import NO_SPACE, PARSING, Recording, default_cache_dir, writing_to_cache
 from features.clips import Clips, LazyAudio
 from features.rows import Rows
 from features.storage import remove_leftovers, replacing
@@ -205,7 +205,11 @@ def _write(folder: Path, keys: list[Key], batches: Iterator[np.ndarray]) -> Path
     checksum = zlib.crc32(repr(shape).encode())
     remove_leftovers(folder.parent, "*/.*")
     try:
-        with replacing(path, sync=False) as temporary, temporary.open("wb") as file:
+        with (
+            writing_to_cache(folder.parents[1]),
+            replacing(path, sync=False) as temporary,
+            temporary.open("wb") as file,
+        ):
             write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
             for values in chain([first], batches):
                 data = np.ascontiguousarray(values, "<f4").data

@@ -35,7 +35,7 @@ from features import (
     split_tracks,
 )
 from features.audio import described
-from features.cache import default_cache_dir
+from features.cache import default_cache_dir, writing_to_cache
 from features.dataset import passed_over
 from features.silence import without_silence
 from features.splits import SIDES, SPLITS
@@ -208,7 +208,8 @@ def _root(config: DataConfig, cache: Path, progress: Progress) -> Path:
     if config.root is not None:
         return Path(config.root)
     shown = progress.of("rendering the embedded genres", "track")
-    return render_dataset(cache / "embedded", on_progress=shown)
+    with writing_to_cache(cache):
+        return render_dataset(cache / "embedded", on_progress=shown)
 
 
 def _say_rates(recordings: Sequence[Recording], sample_rate: int, progress: Progress) -> None:

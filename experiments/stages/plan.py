@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -221,5 +222,6 @@ def _read() -> dict[str, float]:
 
 
 def _remembered(name: str, seconds: float) -> float:
-    write_json(_file(), _read() | {name: seconds})
+    with suppress(OSError):  # of a cache that may not be written
+        write_json(_file(), _read() | {name: seconds})
     return seconds
