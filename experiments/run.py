@@ -21,17 +21,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from features.checksums import check, key_of, seal
+from features.checksums import check, check_sealed, key_of, seal, write_sealed
 from features.limits import check_folder
 from features.storage import (
     another,
     differences,
     is_leftover,
     read_json,
+    refuse_links,
     remove_leftovers,
     shortened,
     understanding,
-    write_json,
 )
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
@@ -73,7 +73,7 @@ class Run:
             return
         self.refuse_others(command, fixed)
         (self.path / "stages").mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a") as lock:  # which empties no file that a link leads to
+        with (self.path / ".lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -83,8 +83,8 @@ class Run:
                 ) from None
             remove_leftovers(self.path, "**/.*")
             kept = {"format": FORMAT, "command": command, "fixed": dict(fixed), **config}
-            write_json(self.path / "config.json", kept)
-            write_json(self.path / "environment.json", environment())
+            self.write_json("config.json", kept)
+            self.write_json("environment.json", environment())
             yield self
 
     def refuse_others(self, command: str, fixed: Mapping[str, Any]) -> None:
@@ -94,6 +94,7 @@ class Run:
         """
         holds = f"--out {self.path} holds"
         check_folder(self.path, "--out")
+        refuse_links(self.path)
         if not (self.path / "config.json").exists():
             there = self.path.iterdir() if self.path.exists() else ()
             if {f.name for f in there if not is_leftover(f)} - {"stages", ".lock"}:
@@ -158,9 +159,15 @@ class Run:
     def read_json(self, name: str, kind: type = dict) -> Any:
         """The content of a JSON file of the run; a missing or damaged one is a ValueError."""
         try:
-            return read_json(self.path / name, _AGAIN, kind)
+            found = read_json(self.path / name, _AGAIN, kind)
         except FileNotFoundError:
             raise ValueError(f"{self.path} is no finished run: it has no {name}") from None
+        check_sealed(self.path / name)
+        return found
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file of the run, of which `read_json` knows whether it was changed."""
+        write_sealed(self.path / name, value)
 
 
 class Stage:

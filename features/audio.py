@@ -57,6 +57,7 @@ def load_audio(
     channels: int = 1,
     offset: float = 0.0,
     duration: float | None = None,
+    ranges: list[np.ndarray] | None = None,
 ) -> tuple[Float32[np.ndarray, "l c"], int]:
     """Read an audio file.
 
@@ -67,6 +68,7 @@ def load_audio(
     sample_rate : Hz to resample to (soxr, HQ); None keeps the file's own.
     channels : 1 averages the file's channels; more repeats a mono file.
     offset, duration : the part to read, in seconds; None reads to the end.
+    ranges : gets those of `stream_audio`.
 
     Returns
     -------
@@ -96,11 +98,11 @@ def load_audio(
     except _UnknownFormat as error:
         if path.suffix.lower() in _OURS:  # it would be libsndfile that reads it
             raise
-        return _loaded_otherwise(path, sample_rate, channels, offset, duration, error)
+        return _loaded_otherwise(path, sample_rate, channels, offset, duration, ranges, error)
     with file:
         rate = sample_rate or file.samplerate
         peaks: list[float] = []
-        blocks = list(_blocks(file, path, rate, channels, offset, duration, peaks))
+        blocks = list(_blocks(file, path, rate, channels, offset, duration, peaks, ranges))
     if (peak := max(peaks, default=0.0)) > 1:
         warnings.warn(
             f"{path}: its samples reach {peak:.4g}, beyond ±1; what expects audio in [-1, 1] will "
@@ -274,6 +276,7 @@ def _loaded_otherwise(
     channels: int,
     offset: float,
     duration: float | None,
+    ranges: list[np.ndarray] | None,
     error: AudioError,
 ) -> tuple[np.ndarray, int]:
     """`load_audio` by librosa, for what libsndfile does not know; ``error`` if that fails too."""
@@ -307,6 +310,8 @@ def _loaded_otherwise(
         else np.broadcast_to(audio, (len(audio), channels))
     )
     audio = np.ascontiguousarray(audio, np.float32)
+    if ranges is not None:
+        ranges.append(np.stack([audio.min(0), audio.max(0)]))
     if sample_rate in (None, rate):
         return audio, int(rate)
     return soxr.resample(audio, rate, sample_rate, quality="HQ"), int(sample_rate)

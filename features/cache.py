@@ -9,13 +9,12 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,10 +22,18 @@ import soundfile as sf
 from jaxtyping import Int16
 
 from features.audio import AudioError, audio_info, stream_audio, to_pcm
+from features.checksums import key_of
 from features.dataset import Track
 from features.display import cards, first_part
 from features.limits import check_rate
-from features.storage import remove_leftovers, replacing, state_of, write_text
+from features.storage import (
+    read_json,
+    read_npy,
+    remove_leftovers,
+    replacing,
+    state_of,
+    write_text,
+)
 
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
 LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another
@@ -34,7 +41,6 @@ _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it nee
 _HEADER = 128  # bytes of an .npy header of version 1 for these arrays
 _HASH = 16  # bytes of the hash, of samples and header, that follows the samples
 _BLOCK = 2**20  # bytes that are read at once to hash them
-PARSING = Lock()  # ast, and so numpy's parser of headers, is not safe in threads of Python 3.11
 _whole = set[tuple[int, ...]]()  # states of entries whose hash held
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -229,14 +235,27 @@ def _write_entry(path: Path, source: Path, sample_rate: int, channels: int, dige
             entry.write(pcm)
         if entry.num_samples == 0:
             raise AudioError(source, f"empty: no sample is left at {sample_rate} Hz")
-        if peak <= SILENT_PEAK:
-            raise AudioError(source, f"silent: no sample above {SILENT_PEAK}/32768")
-        found = np.array(ranges)
-        if (found[:, 1].max(0) - found[:, 0].min(0)).max() * 2**15 <= 2 * SILENT_PEAK:
-            raise AudioError(source, f"silent: a constant, about {peak}/32768")
+        if silent := silence_in(peak, ranges):
+            raise AudioError(source, silent)
         if file_digest(source) != digest:
             raise AudioError(source, "changed while it was read: run again")
     return entry.num_samples
+
+
+def silence_in(peak: int, ranges: Sequence[np.ndarray]) -> str | None:
+    """Why a recording is as good as silent; None where it isn't.
+
+    Parameters
+    ----------
+    peak : its loudest 16-bit sample.
+    ranges : what `stream_audio` tells of its blocks.
+    """
+    if peak <= SILENT_PEAK:
+        return f"silent: no sample above {SILENT_PEAK}/32768"
+    found = np.array(ranges)
+    if (found[:, 1].max(0) - found[:, 0].min(0)).max() * 2**15 <= 2 * SILENT_PEAK:
+        return f"silent: a constant, about {peak}/32768"
+    return None
 
 
 class Entry:
@@ -293,26 +312,30 @@ def whole_entry(path: Path, channels: int) -> int | None:
     if not path.exists():
         return None
     with suppress(OSError, ValueError):
-        with PARSING:
-            found = np.lib.format.open_memmap(path, mode="r")
+        found: Any = read_npy(path, "it is made anew", mapped=True)
         fits = (found.dtype, found.shape[1:], found.offset) == (np.int16, (channels,), _HEADER)
-        if fits and len(found) and _hash_holds(path, found.nbytes):
+        if fits and len(found) and _hash_holds(path, len(found), channels):
             return len(found)
     warnings.warn(f"{path}: this entry of the cache is damaged, it is made anew", stacklevel=2)
     return None
 
 
-def _hash_holds(path: Path, size: int) -> bool:
-    """Whether ``size`` bytes of samples, and the header, have the hash that follows them."""
+def _hash_holds(path: Path, count: int, channels: int) -> bool:
+    """Whether ``count`` samples, and the header, have the hash that follows them."""
     with path.open("rb") as file:
-        state, there = state_of(file), os.fstat(file.fileno()).st_size
-        if state in _whole or there == _HEADER + size:  # wavegan 0.2.0 kept no hash
+        state, size = state_of(file), 2 * count * channels
+        if state in _whole:
             return True
         header, found = file.read(_HEADER), hashlib.blake2b(digest_size=_HASH)
+        old = os.fstat(file.fileno()).st_size == _HEADER + size
+        if old:  # wavegan 0.2.0 kept no hash, or a changed header has it among the samples
+            size -= _HASH
+            header = _header(size // (2 * channels), channels)
         for start in range(0, size, _BLOCK):
             found.update(file.read(min(_BLOCK, size - start)))
         found.update(header)
-        if holds := file.read() == found.digest():
+        holds = (file.read() == found.digest()) is not old
+        if holds:
             _whole.add(state)
         return holds
 
@@ -368,11 +391,16 @@ class _Index:
         state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
         key = str(source.absolute())
         entry = self.known.get(key)
-        if isinstance(entry, list) and len(entry) == 4 and entry[:3] == state and _digest(entry[3]):
-            return entry[3]
+        known: Any = entry[3] if isinstance(entry, list) and len(entry) == 5 else None
+        if _digest(known) and entry == self._entry(key, state, known):
+            return known
         digest = file_digest(source)
-        self.added[key] = [*state, digest]
+        self.added[key] = self._entry(key, state, digest)
         return digest
+
+    def _entry(self, key: str, state: list[int], digest: str) -> list[Any]:
+        """What is kept of a file, with a hash of it all."""
+        return [*state, digest, key_of([key, *state, digest])]
 
     def write(self) -> None:
         if self.added:
@@ -381,7 +409,6 @@ class _Index:
 
     def _read(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            return read_json(self.path, "remove it")
         except (OSError, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}

@@ -29,6 +29,7 @@ from features.storage import (
     another,
     differences,
     read_json,
+    refuse_links,
     remove_leftovers,
     write_json,
     write_text,
@@ -69,6 +70,7 @@ class RunFolder:
             if differing := {name: found[name] for name in found if name not in extensible}:
                 advice = "Choose another run folder, or the same settings to resume this one"
                 raise another(str(self.path), "run", differing, advice)
+        refuse_links(self.path)
         self._remove_leftovers()
         write_json(file, parts)
 
@@ -92,7 +94,7 @@ class RunFolder:
         if not (self.path / SEAL).exists():
             return
         check(self.path, lambda file: file == "config.json")
-        inputs = json.loads((self.path / SEAL).read_text(encoding="utf-8"))["inputs"]
+        inputs = read_json(self.path / SEAL, "restore it from a copy")["inputs"]
         config = self.read_config()
         there = {name: config.get(name) for name in inputs} if isinstance(config, dict) else {}
         if isinstance(train := there.get("train"), dict):  # the cadence is left out of inputs

@@ -11,7 +11,7 @@ from experiments.run import Run
 from experiments.stages.gans import Gan, find_gans
 from features.dataset import refuse_recordings
 from features.limits import check_folder
-from features.storage import plain_name
+from features.storage import plain_name, refuse_links
 from wavegan.export import export as export_generator
 from wavegan.sample_files import MANIFEST, write_interpolation, write_samples
 
@@ -53,6 +53,7 @@ def generate(
             if config.label not in (None, name):
                 continue
             folder = out / plain_name(f"{name}-gan{gan.seed}" if gan.seed else name, gan.folder)
+            refuse_links(out, folder.name)
             clips = write_samples(
                 generator,
                 folder,
@@ -143,4 +144,6 @@ def _one_gan(run: Path, label: str | None) -> Gan:
 
 def _beside(run: Path, name: str) -> Path:
     """A folder in a run, or beside an exported file."""
-    return run / name if run.is_dir() else run.with_suffix("") / name
+    beside = run if run.is_dir() else run.with_suffix("")
+    refuse_links(beside, name)
+    return beside / name

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from classifiers import AudioClassifier
 from experiments.config import PredictConfig
 from experiments.report.predict import prediction_picture, render_predictions
@@ -12,13 +14,14 @@ from experiments.report.tables import write_predictions_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from features import AudioError, load_audio
-from features.audio import described
-from features.cache import file_digest
+from features.audio import described, to_pcm
+from features.cache import file_digest, silence_in
 from features.dataset import audio_files, gtzan_name
 from features.limits import check_folder
 from features.storage import (
     plain_name,
     readable,
+    refuse_links,
     replacing,
     shortened,
     understanding,
@@ -65,6 +68,7 @@ def predict(
     """
     out, progress = Path(out), progress or Progress(quiet=True)
     check_folder(out, "--out")
+    refuse_links(out, "pictures")
     classifier = find_classifier(config.run, config.split, config.seed)
     files = audio_files(config.files)
     folders = {file: gtzan_name(file.resolve().parent.name) for file in files}
@@ -110,7 +114,8 @@ def predict(
 
 def _predict_file(classifier: AudioClassifier, file: Path, label: str | None) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
-    audio, _ = load_audio(file, sample_rate=rate)
+    ranges: list[np.ndarray] = []
+    audio, _ = load_audio(file, sample_rate=rate, ranges=ranges)
     about = described(file)  # None of what only the system's decoders read
     own_rate = about[1] if about else rate
     heard = classifier.heard(audio)
@@ -121,6 +126,8 @@ def _predict_file(classifier: AudioClassifier, file: Path, label: str | None) ->
             f"{classifier.about['recipe']} have {classifier.clip_seconds:.2f} s"
         )
     over_time = classifier(heard)
+    if silent := silence_in(int(np.abs(to_pcm(audio)).max()), ranges):
+        raise AudioError(file, silent)
     mean = over_time.mean(0)
     predicted = classifier.labels[int(mean.argmax())]
     found = {

@@ -21,7 +21,6 @@ from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judg
 from experiments.stages.plan import remember_gan_step
 from features import Recording
 from features.checksums import SEAL, check
-from features.storage import write_json
 from wavegan import (
     Job,
     Previews,
@@ -94,7 +93,7 @@ def train_gans(
         done = sum(gan.stage.finished for gan in gans)
         tasks = [f"GAN {done + i}/{len(gans)} {gan.name}" for i, gan in enumerate(team, 1)]
         _train(run, team, recipe, tasks, progress, should_stop, watching, judge)
-    first(lambda: write_json(run.path / GAN_LIST, [gan.stage.folder.name for gan in gans]))
+    first(lambda: run.write_json(GAN_LIST, [gan.stage.folder.name for gan in gans]))
     return find_gans(run.path)
 
 

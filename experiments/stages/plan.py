@@ -28,7 +28,7 @@ from experiments.report.terminal import Progress
 from experiments.stages.gans import gan_config
 from features.cache import default_cache_dir
 from features.limits import check_disk, check_memory
-from features.storage import write_json
+from features.storage import read_json, write_json
 from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
 from wavegan.train_config import CADENCE
 
@@ -214,9 +214,9 @@ def _file() -> Path:
 
 def _read() -> dict[str, float]:
     try:
-        found = json.loads(_file().read_text(encoding="utf-8"))
+        found = read_json(_file(), "remove it")
         return {name: float(seconds) for name, seconds in found.items() if 0 < seconds < 1e6}
-    except (OSError, ValueError, TypeError, AttributeError):  # a guess, not a result
+    except (OSError, ValueError, TypeError):  # a guess, not a result
         return {}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.run import Run
 from experiments.stages.gans import GAN_LIST, Gan, find_gans, open_gan
+from features.checksums import SEAL, check
 from wavegan.previews import SAMPLES, Heard, hear
 from wavegan.run_folder import RunFolder
 from wavegan.trained_run import TrainedRun, read_run
@@ -73,6 +74,8 @@ def read_training(folder: Path) -> Training:
 
 
 def _read(gan: Gan, name: str, source: str, samples: int) -> Trained:
+    if (gan.folder / SEAL).exists():
+        check(gan.folder, lambda file: not file.startswith("checkpoints/"))
     run, previews = read_run(gan.folder), gan.folder / "previews"
     heard = hear(previews, label_names=gan.labels, best=run.best, samples=samples)
     return Trained(gan, name, source, run, heard)
