@@ -18,11 +18,11 @@ import numpy as np
 from flax import nnx
 
 from classifiers import ARCHITECTURES, FitConfig, create
-from features.checksums import check_sealed
+from experiments.run import Run
 from features.extractors import Extractor, from_dict
 from features.limits import check_finite, check_rate
 from features.registry import Registry
-from features.storage import MISREAD, read_json, understanding
+from features.storage import MISREAD, understanding
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.augmentation import AUGMENTATIONS
 
@@ -133,8 +133,7 @@ def recorded_search(name: str) -> dict[str, Any]:
     kept = files("experiments").joinpath("results", "searches", f"{name}.json")
     file = Path(str(kept) if kept.is_file() else name)
     try:
-        record = read_json(file, "search again with `wavegan search`")
-        check_sealed(file)
+        record = Run(file.parent).read_json(file.name)
         best = record["best"]
         {**best["options"]}, {**best["fit"]}, {*best["tracks"].values()}
     except (OSError, ValueError, *MISREAD) as error:

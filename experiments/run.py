@@ -4,14 +4,15 @@ config.json       the resolved configuration
 environment.json  versions and hardware
 metrics.jsonl     what was logged, a line a time
 results.json      the outcome
+hashes.json       what the JSON files above are known by
 report.html       the page to open
 stages/NAME-KEY/  what each stage made, under a key of all that went into it
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
 import platform
 import re
 import shutil
@@ -20,6 +21,8 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from features.checksums import check, check_sealed, key_of, seal, write_sealed
 from features.limits import check_folder
@@ -33,6 +36,7 @@ from features.storage import (
     shortened,
     understanding,
 )
+from wavegan.devices import hardware
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
@@ -64,10 +68,6 @@ class Run:
             Where the folder holds something else, naming what differs, or another process
             is at work in it.
         """
-        import fcntl
-
-        import jax
-
         if jax.process_index() > 0:  # of a distributed run: the first process holds the folder
             yield self
             return
@@ -140,11 +140,6 @@ class Run:
             stage.finish()
         return stage.folder
 
-    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Add a line to ``metrics.jsonl``."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(metrics)) + "\n")
-
     def read_config(self) -> dict[str, Any]:
         """The content of ``config.json``; a ValueError where it describes no run."""
         found = self.read_json("config.json", object)
@@ -158,12 +153,11 @@ class Run:
 
     def read_json(self, name: str, kind: type = dict) -> Any:
         """The content of a JSON file of the run; a missing or damaged one is a ValueError."""
+        check_sealed(self.path / name)
         try:
-            found = read_json(self.path / name, _AGAIN, kind)
+            return read_json(self.path / name, _AGAIN, kind)
         except FileNotFoundError:
             raise ValueError(f"{self.path} is no finished run: it has no {name}") from None
-        check_sealed(self.path / name)
-        return found
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file of the run, of which `read_json` knows whether it was changed."""
@@ -190,23 +184,10 @@ class Stage:
 
 def environment() -> dict[str, Any]:
     """Versions and hardware that a result was made with."""
-    import jax
-
-    devices = jax.devices()
-    backend = f"jax {jax.__version__} on {len(devices)} {devices[0].device_kind}"
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "hardware": f"{_processor()}, {os.cpu_count()} cores; {backend}",
+        "hardware": hardware(),
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "free_disk_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
     }
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    found = re.search(r"^model name\s*:\s*(.*\S)", text, re.MULTILINE)
-    return found[1] if found else platform.machine()

@@ -200,20 +200,22 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def refuse_links(folder: str | Path, *names: str) -> None:
-    """Raise ValueError where a link in ``folder`` leads out of it: what is written would, too.
+def refuse_links(folder: str | Path) -> None:
+    """Raise ValueError where a link below ``folder`` leads out of it: a write would follow it."""
+    for path in Path(folder).rglob("*"):
+        if path.is_symlink():
+            inside(folder, path.relative_to(folder))
 
-    Parameters
-    ----------
-    names : of what is going to be written to; all that is below the folder if none.
-    """
-    top = Path(os.path.realpath(folder))
-    for path in [top / name for name in names] or top.rglob("*"):
-        if path.is_symlink() and not Path(there := os.path.realpath(path)).is_relative_to(top):
-            raise ValueError(
-                f"{path} is a link that leads out of {folder}, to {there}, and nothing is written "
-                "there: remove the link, or choose another folder"
-            )
+
+def inside(folder: str | Path, name: str | Path) -> Path:
+    """``folder``/``name``, to be written to; a ValueError where a link there leads out of it."""
+    path, top = Path(folder, name), os.path.realpath(folder)
+    if not Path(there := os.path.realpath(path)).is_relative_to(top):
+        raise ValueError(
+            f"{path} is a link that leads out of {folder}, to {there}, and nothing is written "
+            "there: remove the link, or choose another folder"
+        )
+    return path
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -228,6 +230,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as JSON to ``path``, whole or not at all; NaN and Inf are refused."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def append_json(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a line to a file of JSON lines."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dict(row)) + "\n")
 
 
 def read_json(path: str | Path, advice: str, kind: type | tuple[type, ...] = dict) -> Any:

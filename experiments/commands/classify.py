@@ -229,7 +229,6 @@ def gather_recipes(out: Path) -> list[dict[str, Any]]:
 
 def _write_table(out: Path, found: Sequence[dict[str, Any]], command: str) -> None:
     made = {"command": command, "environment": environment()}
-    table, page = recipe_table_markdown(found), render_recipe_table(found)
     Run(out).write_json("results.json", {**made, "recipes": list(found)})
-    write_text(out / "table.md", table)
-    write_text(out / "report.html", page)
+    write_text(out / "table.md", recipe_table_markdown(found))
+    write_text(out / "report.html", render_recipe_table(found))

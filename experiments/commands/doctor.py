@@ -82,8 +82,7 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     command = Run(path).read_config().get("command", "")
     lines = list(problems_below(path))
     kept = [name for name in ("results.json", GAN_LIST) if (path / name).exists()]
-    said = [read_json(path / name, "restore it from a copy", object) for name in kept]
-    text = json.dumps(said, ensure_ascii=False)
+    text = json.dumps([read_json(path / n, "restore it", object) for n in kept], ensure_ascii=False)
     wanted = set(re.findall(r'["/]((?:gan|classifier)-[^"/]+-[0-9a-f]{12})["/]', text))
     files = [f"stages/{name}" for name in sorted(wanted)]
     files += _ENDS.get(command, ["results.json", "report.html"])

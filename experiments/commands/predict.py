@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from classifiers import AudioClassifier
 from experiments.config import PredictConfig
 from experiments.report.predict import prediction_picture, render_predictions
@@ -19,9 +17,9 @@ from features.cache import file_digest, silence_in
 from features.dataset import audio_files, gtzan_name
 from features.limits import check_folder
 from features.storage import (
+    inside,
     plain_name,
     readable,
-    refuse_links,
     replacing,
     shortened,
     understanding,
@@ -68,7 +66,7 @@ def predict(
     """
     out, progress = Path(out), progress or Progress(quiet=True)
     check_folder(out, "--out")
-    refuse_links(out, "pictures")
+    inside(out, "pictures")
     classifier = find_classifier(config.run, config.split, config.seed)
     files = audio_files(config.files)
     folders = {file: gtzan_name(file.resolve().parent.name) for file in files}
@@ -114,7 +112,7 @@ def predict(
 
 def _predict_file(classifier: AudioClassifier, file: Path, label: str | None) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
-    ranges: list[np.ndarray] = []
+    ranges: list[Any] = []
     audio, _ = load_audio(file, sample_rate=rate, ranges=ranges)
     about = described(file)  # None of what only the system's decoders read
     own_rate = about[1] if about else rate
@@ -126,7 +124,7 @@ def _predict_file(classifier: AudioClassifier, file: Path, label: str | None) ->
             f"{classifier.about['recipe']} have {classifier.clip_seconds:.2f} s"
         )
     over_time = classifier(heard)
-    if silent := silence_in(int(np.abs(to_pcm(audio)).max()), ranges):
+    if silent := silence_in(int(abs(to_pcm(audio)).max()), ranges):
         raise AudioError(file, silent)
     mean = over_time.mean(0)
     predicted = classifier.labels[int(mean.argmax())]

@@ -10,7 +10,6 @@ from typing import Any
 
 from experiments.run import Run
 from experiments.stages.gans import GAN_LIST, Gan, find_gans, open_gan
-from features.checksums import SEAL, check
 from wavegan.previews import SAMPLES, Heard, hear
 from wavegan.run_folder import RunFolder
 from wavegan.trained_run import TrainedRun, read_run
@@ -74,8 +73,6 @@ def read_training(folder: Path) -> Training:
 
 
 def _read(gan: Gan, name: str, source: str, samples: int) -> Trained:
-    if (gan.folder / SEAL).exists():
-        check(gan.folder, lambda file: not file.startswith("checkpoints/"))
     run, previews = read_run(gan.folder), gan.folder / "previews"
     heard = hear(previews, label_names=gan.labels, best=run.best, samples=samples)
     return Trained(gan, name, source, run, heard)
@@ -89,7 +86,7 @@ def _find(run: Path) -> list[Gan]:
         folders = [run, *sorted((run / "stages").glob("gan-*"))]
         configs = {f: RunFolder(f).read_config() for f in folders if (f / "config.json").exists()}
         begun = [f for f, config in configs.items() if {"wavegan", "train"} <= config.keys()]
-        if not begun:
+        if not begun or (run / GAN_LIST).exists():
             raise
     return [open_gan(folder) for folder in begun]
 

@@ -99,7 +99,12 @@ def write_world(root: Path) -> None:
     _write_texts(root)
     render_dataset(root / "embedded", **EMBEDDED)
     clips_of_latents(root), cached(root), plan._remembered("0f", 1.5)
-    shutil.copytree(root, root.parent / "copy")
+    shutil.copytree(root, copy_of(root))
+
+
+def copy_of(root: Path) -> Path:
+    """Where the world is kept as it was made."""
+    return root.parent.with_name(f"{root.parent.name}-copy")
 
 
 EMBEDDED = {"tracks_per_genre": 1, "seconds": 0.02, "sample_rate": RATE}
@@ -334,6 +339,7 @@ KINDS = {
     "environment of a run": Kind("trained/environment.json", page, JSON),
     "list of GANs": Kind("trained/gans.json", gans, JSON),
     "list of GANs, to doctor": Kind("trained/gans.json", taken_up, JSON),
+    "list of GANs, to the page": Kind("trained/gans.json", page, JSON),
     "hashes of a run": Kind("trained/hashes.json", gans, JSON),
     "seal of a stage": Kind(f"{GAN_STAGE}/stage.json", taken_up, JSON),
     "seal of a stage, of a GAN": Kind(f"{GAN_STAGE}/stage.json", gans, JSON),
@@ -399,14 +405,16 @@ def files_below(folder: Path) -> Iterable[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def states(root: Path, without: tuple[str, ...]) -> dict[Path, tuple[int, ...]]:
+def states(root: Path, without: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     """What tells whether any file of the world, or beside it, is another one."""
-    left_out = [root / name for name in without]
-    return {
-        path: ((stat := path.stat()).st_ino, stat.st_size, stat.st_mtime_ns)
-        for path in files_below(root.parent)
-        if not any(path.is_relative_to(one) for one in left_out)
-    }
+    left_out = {str(root / name) for name in without}
+    found = {}
+    for place, folders, files in os.walk(root.parent):
+        folders[:] = [name for name in folders if os.path.join(place, name) not in left_out]
+        for path in (os.path.join(place, name) for name in files):
+            stat = os.stat(path)
+            found[path] = stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return found
 
 
 def meaning(kind: Kind, root: Path) -> Any:
@@ -421,7 +429,7 @@ def meaning(kind: Kind, root: Path) -> Any:
 def restore(kind: Kind, root: Path) -> None:
     for name in kind.writes:
         shutil.rmtree(root / name, ignore_errors=True)
-        if (there := root.parent / "copy" / name).exists():
+        if (there := copy_of(root) / name).exists():
             shutil.copytree(there, root / name)
 
 
@@ -445,7 +453,8 @@ def judge(kind: Kind, root: Path, content: bytes, wanted: Any) -> str:
     assert after == before, "something else is written"
     if refused is not None:
         assert _status(refused) == 2, f"a traceback: {refused!r}"
-        told = (file.name, file.parent.name, file.parent.parent.name)
+        told = [file.name, file.parent.name, file.parent.parent.name]
+        told += ["--"] if kind.edited else []  # an option, whose value is one, but doesn't fit
         assert any(name in str(refused) for name in told), f"the file is not named: {refused}"
     named = any("damaged" in str(w.message) and str(root) in str(w.message) for w in warned)
     known = kind.edited or (kind.falls_back and named)
