@@ -437,7 +437,6 @@ def judge(kind: Kind, root: Path, content: bytes, wanted: Any) -> str:
     """The property for one change: "refused", "same" or "other", or an AssertionError."""
     file = kind.find(root)
     whole = file.read_bytes()
-    assume(content != whole)
     write(file, content)
     before, refused = states(root, kind.writes), None
     with warnings.catch_warnings(record=True) as warned:
@@ -477,6 +476,7 @@ def check(kind: Kind, root: Path, examples: int) -> dict[str, int]:
     )
     @given(st.one_of(bytes_of(whole), *(change(whole) for change in kind.changes)))
     def holds(content: bytes) -> None:
+        assume(content != whole)
         verdicts[judge(kind, root, content, wanted)] += 1
 
     holds()
@@ -491,9 +491,7 @@ def test_a_changed_file_is_refused_or_means_the_same(world, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_500_changes_of_a_file(world, name):
-    verdicts = check(KINDS[name], world, 500)
-    assert verdicts["refused"] + verdicts["same"] + verdicts["other"] >= 500
-    print(name, verdicts)
+    assert sum(check(KINDS[name], world, 500).values()) >= 500
 
 
 # --- known answers -------------------------------------------------------------------------------
@@ -534,7 +532,7 @@ def forgets_the_name(root: Path) -> Any:
         (believes, b"[7]", "a changed file is believed"),
         (looks_up_anything, b"[7]", "a traceback: TypeError"),
         (looks_up_anything, b"{}", "a traceback: KeyError"),
-        (looks_up_anything, b"[", "a traceback: RecursionError|not named"),
+        (looks_up_anything, b"[", "the file is not named"),
         (strays, b"[7]", "something else is written"),
         (overwrites, b"[7]", "something else is written"),
         (forgets_the_name, b"[7]", "the file is not named"),
