@@ -301,7 +301,8 @@ def sound(kind: str) -> Callable[[Path], Any]:
 
 
 def embedded(root: Path) -> Any:
-    return contents(render_dataset(root / "embedded", **EMBEDDED))
+    found = contents(render_dataset(root / "embedded", **EMBEDDED))
+    return {name: content for name, content in found.items() if name != MANIFEST}
 
 
 # --- the property --------------------------------------------------------------------------------
