@@ -18,7 +18,14 @@ from flax import nnx
 from classifiers.fit_config import FitConfig
 from classifiers.history import Member
 from classifiers.prediction import gather
-from features.storage import MISREAD, another, differences, read_safetensors, write_safetensors
+from features.storage import (
+    MISREAD,
+    another,
+    differences,
+    read_safetensors,
+    understanding,
+    write_safetensors,
+)
 
 _KEY = "fit"  # of the header's metadata: a JSON object
 _SHARE = 0.05  # of the time, at most, goes into saving
@@ -74,12 +81,13 @@ class FitFolder:
         arrays, header = read_safetensors(self.file, again, _KEY)
         try:
             about = json.loads(header[_KEY])
-            identity, taken = about["identity"], about["taken"]
+            identity, taken = dict(about["identity"]), int(about["taken"])
             members = [Member.from_dict(values) for values in about["members"]]
         except (*MISREAD, ValueError) as error:
             raise ValueError(f"{self.file} is damaged ({error}): {again}") from None
         self._check(identity)
-        return taken, members, [_filled(*item, arrays) for item in templates.items()]
+        with understanding(self.file, again):
+            return taken, members, [_filled(*item, arrays) for item in templates.items()]
 
     def _check(self, found: Mapping[str, Any]) -> None:
         if differing := differences(found, self.identity):

@@ -14,6 +14,7 @@ from flax import nnx
 from jax import Array
 
 from classifiers.step import each, split, stacked
+from features.storage import read_npy
 
 _ROUNDING = 1e-4  # by which probabilities of one clip may miss 1
 
@@ -50,12 +51,8 @@ def read_probabilities(path: Path, shape: tuple[int, int]) -> np.ndarray:
         Where the file holds something else: another shape, numbers that are no probabilities.
     """
     again = f"delete the folder {path.parent} and run the same command again"
-    try:
-        found = np.load(path, allow_pickle=False)
-        ok = found.shape == shape and found.dtype == np.float32
-    except (OSError, ValueError, EOFError, SyntaxError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): {again}") from None
-    if not ok:
+    found = read_npy(path, again)
+    if found.shape != shape or found.dtype != np.float32:
         raise ValueError(
             f"{path} holds {found.dtype} {found.shape}, not the float32 {shape} of its clips and "
             f"classes: {again}"

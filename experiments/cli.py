@@ -234,11 +234,14 @@ def layered(*layers: Values) -> dict[str, Any]:
 def _refuse_unsaid(file: Path, config: Any) -> None:
     """Make sure that options can say all that a run's ``config.json`` says of its recipe."""
     from experiments.config import as_dict
+    from features.storage import read_json, understanding
 
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = read_json(file, advice := "restore it from a copy")
     made = json.loads(json.dumps(as_dict(config)))["recipe"]
-    there = found["recipe"] if "fixed" in found else {}
-    if other := [n for n in there if there[n] != made.get(n) and n not in _TOLD]:
+    with understanding(file, advice):
+        there = found["recipe"] if "fixed" in found else {}
+        other = [n for n in there if there[n] != made.get(n) and n not in _TOLD]
+    if other:
         raise OptionError(
             f"--config {file}: {', '.join(other)} of its recipe are not those of "
             f"{made['name']}, and no option says them: repeat that run in Python"

@@ -254,6 +254,7 @@ def _report(call: Call) -> None:
     from experiments.commands.train import write_training_page
     from experiments.report.recipes import recipe_table_text
     from experiments.run import Run
+    from features.checksums import check_sealed
 
     run = call.values["run"]
     page = run / "report.html"
@@ -263,6 +264,7 @@ def _report(call: Call) -> None:
             raise OptionError(
                 f"{run} has no report.html: finish its run with the same `wavegan {command}`"
             )
+        check_sealed(run / "results.json")  # which the page is of
     elif recipes := gather_recipes(run):
         print(recipe_table_text(recipes))
     else:

@@ -269,7 +269,7 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
         found = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
     except OSError as error:
         raise OptionError(f"{said}: {error.strerror}") from None
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except Exception as error:  # a constructor of YAML has any
         raise OptionError(f"{said}: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise OptionError(f"{said} holds no options: write each as a line `name: value`")
@@ -286,7 +286,7 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
         try:
             none = value is None and named[name].optional
             values[name] = None if none else named[name].read(shown(value))
-        except argparse.ArgumentTypeError as error:
+        except (argparse.ArgumentTypeError, RecursionError) as error:
             raise OptionError(f"{said}: --{name} {error}") from None
     return values
 

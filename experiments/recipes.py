@@ -6,7 +6,6 @@ Each says what it is, the command that runs it, how long that takes, and what to
 from __future__ import annotations
 
 import difflib
-import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,9 +18,11 @@ import numpy as np
 from flax import nnx
 
 from classifiers import ARCHITECTURES, FitConfig, create
+from experiments.run import Run
 from features.extractors import Extractor, from_dict
 from features.limits import check_finite, check_rate
 from features.registry import Registry
+from features.storage import MISREAD, understanding
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.augmentation import AUGMENTATIONS
 
@@ -119,7 +120,8 @@ class Recipe:
     def searched(self, search: str) -> Recipe:
         """The recipe with the sizes and the training that a search found, see `recorded_search`."""
         best = recorded_search(search)["best"]
-        fit = replace(self.fit, **best["fit"])
+        with understanding(search, "search again with `wavegan search`"):
+            fit = replace(self.fit, **best["fit"])
         return replace(self, options=best["options"], fit=fit, search=search)
 
 
@@ -129,13 +131,14 @@ def recorded_search(name: str) -> dict[str, Any]:
     A file that is none is a ValueError.
     """
     kept = files("experiments").joinpath("results", "searches", f"{name}.json")
-    file = kept if kept.is_file() else Path(name)
+    file = Path(str(kept) if kept.is_file() else name)
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        record["best"]["options"], record["best"]["fit"], record["best"]["tracks"]
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        record = Run(file.parent).read_json(file.name)
+        best = record["best"]
+        {**best["options"]}, {**best["fit"]}, {*best["tracks"].values()}
+    except (OSError, ValueError, *MISREAD) as error:
         raise ValueError(
-            f"{name} is no search.json that `wavegan search` wrote ({error!r})"
+            f"{name} is no search.json that `wavegan search` wrote ({error})"
         ) from None
     return record
 

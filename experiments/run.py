@@ -4,14 +4,15 @@ config.json       the resolved configuration
 environment.json  versions and hardware
 metrics.jsonl     what was logged, a line a time
 results.json      the outcome
+hashes.json       what the JSON files above are known by
 report.html       the page to open
 stages/NAME-KEY/  what each stage made, under a key of all that went into it
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
 import platform
 import re
 import shutil
@@ -21,18 +22,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from features.checksums import check, key_of, seal
+import jax
+
+from features.checksums import check, check_sealed, key_of, seal, write_sealed
 from features.limits import check_folder
 from features.storage import (
     another,
     differences,
     is_leftover,
     read_json,
+    refuse_links,
     remove_leftovers,
     shortened,
     understanding,
-    write_json,
 )
+from wavegan.devices import hardware
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
@@ -64,16 +68,12 @@ class Run:
             Where the folder holds something else, naming what differs, or another process
             is at work in it.
         """
-        import fcntl
-
-        import jax
-
         if jax.process_index() > 0:  # of a distributed run: the first process holds the folder
             yield self
             return
         self.refuse_others(command, fixed)
         (self.path / "stages").mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a") as lock:  # which empties no file that a link leads to
+        with (self.path / ".lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -83,8 +83,8 @@ class Run:
                 ) from None
             remove_leftovers(self.path, "**/.*")
             kept = {"format": FORMAT, "command": command, "fixed": dict(fixed), **config}
-            write_json(self.path / "config.json", kept)
-            write_json(self.path / "environment.json", environment())
+            self.write_json("config.json", kept)
+            self.write_json("environment.json", environment())
             yield self
 
     def refuse_others(self, command: str, fixed: Mapping[str, Any]) -> None:
@@ -94,6 +94,7 @@ class Run:
         """
         holds = f"--out {self.path} holds"
         check_folder(self.path, "--out")
+        refuse_links(self.path)
         if not (self.path / "config.json").exists():
             there = self.path.iterdir() if self.path.exists() else ()
             if {f.name for f in there if not is_leftover(f)} - {"stages", ".lock"}:
@@ -139,11 +140,6 @@ class Run:
             stage.finish()
         return stage.folder
 
-    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Add a line to ``metrics.jsonl``."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(metrics)) + "\n")
-
     def read_config(self) -> dict[str, Any]:
         """The content of ``config.json``; a ValueError where it describes no run."""
         found = self.read_json("config.json", object)
@@ -157,10 +153,15 @@ class Run:
 
     def read_json(self, name: str, kind: type = dict) -> Any:
         """The content of a JSON file of the run; a missing or damaged one is a ValueError."""
+        check_sealed(self.path / name)
         try:
             return read_json(self.path / name, _AGAIN, kind)
         except FileNotFoundError:
             raise ValueError(f"{self.path} is no finished run: it has no {name}") from None
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file of the run, of which `read_json` knows whether it was changed."""
+        write_sealed(self.path / name, value)
 
 
 class Stage:
@@ -183,23 +184,10 @@ class Stage:
 
 def environment() -> dict[str, Any]:
     """Versions and hardware that a result was made with."""
-    import jax
-
-    devices = jax.devices()
-    backend = f"jax {jax.__version__} on {len(devices)} {devices[0].device_kind}"
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "hardware": f"{_processor()}, {os.cpu_count()} cores; {backend}",
+        "hardware": hardware(),
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "free_disk_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
     }
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    found = re.search(r"^model name\s*:\s*(.*\S)", text, re.MULTILINE)
-    return found[1] if found else platform.machine()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from features.dataset import Track, gtzan_name
+from features.storage import read_text
 
 SIDES = ("train", "valid", "test")
 
@@ -122,7 +123,7 @@ def listed(tracks: list[Track], lists: str | Path) -> list[list[int]]:
         path = Path(lists) / f"{name}_filtered.txt"
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such list; lists= is the folder of all three")
-        named = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        named = (line.strip() for line in read_text(path, "save it as UTF-8").splitlines())
         keys = ((gtzan_name(Path(n).parent.name), gtzan_name(n)) for n in named if n)
         sides.append(sorted({index[key] for key in keys if key in index}))
     for label in sorted({track.label for track in tracks}):

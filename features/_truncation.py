@@ -10,7 +10,19 @@ from typing import BinaryIO
 
 _W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 _W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+_LAST = 4  # in the flags of an ogg's page: no page of the stream follows
+_ROUGHLY = 2304  # samples at an mp3's ends that a decoder may leave out
 _LONGEST_FRAME = 2048  # bytes of an mp3's frame, about
+# kbit/s of MPEG audio, by the bits of the version (2 is of 2.5, too) and of the layer.
+_KBITS = {
+    (3, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (3, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (3, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 3): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (2, 1): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_RATES = (44100, 48000, 32000)  # Hz of version 1; the half of version 2, a quarter of 2.5
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # the bits of each byte
 
 
@@ -23,7 +35,9 @@ def truncation(path: Path, frames: int) -> str | None:
 
     libsndfile reads a cut wav (RF64 and W64 too), aiff, au, mp3 or ogg as a shorter one without
     a word, and an ogg with garbage inside, so the size fields are read here: of the ``data`` or
-    ``SSND`` chunk, au's third word, an mp3's Xing header, and every page of an ogg.
+    ``SSND`` chunk, au's third word, an mp3's Xing header and its frames, and every page of an
+    ogg, the last of which says that it is the last. An mp3 without a Xing header that is cut
+    between two frames is one that ends there, and nothing in it tells of more.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -39,11 +53,13 @@ def truncation(path: Path, frames: int) -> str | None:
             return _compared(length, size - start, frames)
         if head[:4] == b"OggS":
             return _of_pages(file, frames)
-        return _of_mp3(file, size)
+        return _of_mp3(file, size, frames)
 
 
 def _of_chunks(file: BinaryIO, order: str, wanted: bytes, size: int, frames: int) -> str | None:
     """The verdict on a file of named chunks, whose sizes have 32 bits, of RF64 a table of 64."""
+    file.seek(4)
+    end = min(size, 8 + struct.unpack(order + "I", file.read(4))[0])
     file.seek(12)
     whole = 0
     while len(chunk := file.read(8)) == 8:
@@ -54,8 +70,21 @@ def _of_chunks(file: BinaryIO, order: str, wanted: bytes, size: int, frames: int
         if name == wanted:
             if whole and length == 0xFFFFFFFF:
                 return _compared(whole, size - start, frames, bound=2**62)
-            return _compared(length, size - start, frames)
+            cut, after = _compared(length, size - start, frames), start + length + length % 2
+            return cut or _damaged_after(file, order, after, end)
         file.seek(start + length + length % 2)
+    return None
+
+
+def _damaged_after(file: BinaryIO, order: str, start: int, end: int) -> str | None:
+    """What is wrong where chunks do not lead from the audio to the ``end`` that the file says."""
+    at = start
+    while at + 8 <= end:
+        file.seek(at)
+        name, length = struct.unpack(order + "4sI", file.read(8))
+        if not (name.isascii() and name.decode().isprintable()) or at + 8 + length > end:
+            return f"damaged: {end - start} bytes follow the audio that are no part of it"
+        at += 8 + length + length % 2
     return None
 
 
@@ -73,6 +102,7 @@ def _of_w64(file: BinaryIO, size: int, frames: int) -> str | None:
 def _of_pages(file: BinaryIO, frames: int) -> str | None:
     """The verdict on an ogg: pages one after another, each with its checksum."""
     file.seek(0)
+    ended, numbers = False, dict[bytes, int]()  # of each stream the number of its next page
     while head := file.read(27):
         at = file.tell() - len(head)
         table = file.read(head[26]) if len(head) == 27 else b""
@@ -82,9 +112,13 @@ def _of_pages(file: BinaryIO, frames: int) -> str | None:
                 return f"truncated: its last page is cut, after {frames} frames"
             found = _page_checksum(head[:22] + bytes(4) + head[26:] + table + body)
             if found == int.from_bytes(head[22:26], "little"):
+                stream, number = head[14:18], int.from_bytes(head[18:22], "little")
+                if number != numbers.get(stream, number):
+                    return f"damaged: pages before byte {at} are missing"
+                numbers[stream], ended = number + 1, bool(head[5] & _LAST)
                 continue
         return f"damaged: the page at byte {at} is none, or not as it was written"
-    return None
+    return None if ended else f"truncated: its last page is missing, after {frames} frames"
 
 
 def _page_checksum(page: bytes) -> int:
@@ -93,8 +127,12 @@ def _page_checksum(page: bytes) -> int:
     return int.from_bytes(turned.to_bytes(4, "little").translate(_REVERSED), "big")
 
 
-def _of_mp3(file: BinaryIO, size: int) -> str | None:
-    """The verdict on an mp3 whose first frame says how many bytes there are; None of others."""
+def _of_mp3(file: BinaryIO, size: int, frames: int) -> str | None:
+    """The verdict on an mp3: its first frame may say how many bytes there are; None of others.
+
+    Where it doesn't, libsndfile takes the first frames for all, and leaves the end out where
+    later ones take more time for their bytes.
+    """
     file.seek(0)
     head, start = file.read(10), 0
     if head[:3] == b"ID3" and len(head) == 10:  # a tag first, its length in 4 times 7 bits
@@ -104,13 +142,38 @@ def _of_mp3(file: BinaryIO, size: int) -> str | None:
     if frame[:1] != b"\xff":
         return None
     tag = max(frame.find(b"Xing"), frame.find(b"Info"))
-    if tag < 0 or len(frame) < tag + 16 or not frame[tag + 7] & 2:  # 2: it says the bytes
+    if tag >= 0 and len(frame) >= tag + 16 and frame[tag + 7] & 2:  # 2: it says the bytes
+        (promised,) = struct.unpack_from(">I", frame, tag + (12 if frame[tag + 7] & 1 else 8))
+        if (there := size - start) + _LONGEST_FRAME < promised:
+            return f"truncated: header promises {promised} bytes of audio, {there} are there"
+    file.seek(start)
+    whole, told = 0, tag >= 0 or b"VBRI" in frame
+    while (found := mpeg_frame(file.read(4))) is not None:
+        length, samples = found
+        if start + length > size:
+            there = size - start
+            return f"truncated: its last frame has {length} bytes, {there} are there"
+        start, whole = start + length, whole + samples
+        file.seek(start)
+    if not told and whole - frames > _ROUGHLY:
+        return f"no header says that it has {whole} frames, of which {frames} can be read"
+    return None
+
+
+def mpeg_frame(head: bytes) -> tuple[int, int] | None:
+    """Bytes and samples of the MPEG audio frame that begins so; None where it is none."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
-    (promised,) = struct.unpack_from(">I", frame, tag + (12 if frame[tag + 7] & 1 else 8))
-    there = size - start
-    if there + _LONGEST_FRAME >= promised:
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    kbits, rate, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
+    if version == 1 or layer == 0 or kbits in (0, 15) or rate == 3:
         return None
-    return f"truncated: header promises {promised} bytes of audio, {there} are there"
+    bits = 1000 * _KBITS[3 if version == 3 else 2, layer][kbits - 1]
+    hertz = _RATES[rate] // {3: 1, 2: 2, 0: 4}[version]
+    if layer == 3:
+        return 4 * (12 * bits // hertz + padding), 384
+    samples = 576 if layer == 1 and version != 3 else 1152
+    return samples // 8 * bits // hertz + padding, samples
 
 
 def _compared(promised: int, there: int, frames: int, bound: int = 0x7FFF0000) -> str | None:

@@ -138,10 +138,7 @@ def stream_audio(
     except _UnknownFormat as error:
         if path.suffix.lower() in _OURS:  # it would be libsndfile that reads it
             raise
-        audio, _ = _loaded_otherwise(path, sample_rate, channels, 0.0, None, error)
-        if ranges is not None:
-            ranges.append(np.stack([audio.min(0), audio.max(0)]))
-        yield audio
+        yield _loaded_otherwise(path, sample_rate, channels, 0.0, None, error, ranges)[0]
         return
     with file:
         rate = sample_rate or file.samplerate
@@ -287,19 +284,22 @@ def _loaded_otherwise(
     offset: float,
     duration: float | None,
     error: AudioError,
+    ranges: list[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, int]:
     """`load_audio` by librosa, for what libsndfile does not know; ``error`` if that fails too."""
     import librosa  # slow to import, and seldom needed
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that libsndfile failed is known
+    failed = ""
+    with warnings.catch_warnings():  # that libsndfile failed is known; decoders leave files open
+        warnings.simplefilter("ignore")
+        try:
             found, rate = librosa.load(path, sr=None, mono=False, offset=offset, duration=duration)
-    except Exception as other:  # each decoder has errors of its own
-        said = str(other).rstrip(".") or type(other).__name__
+        except Exception as other:  # each decoder has errors of its own
+            failed = str(other).rstrip(".") or type(other).__name__
+    if failed:
         raise AudioError(
             path,
-            f"{error.reason}, and no other decoder of this system reads it ({said})",
+            f"{error.reason}, and no other decoder of this system reads it ({failed})",
             "convert it to wav or flac, install ffmpeg, or leave it out",
         ) from error
     if wrong := wrong_rate(rate):
@@ -319,6 +319,8 @@ def _loaded_otherwise(
         else np.broadcast_to(audio, (len(audio), channels))
     )
     audio = np.ascontiguousarray(audio, np.float32)
+    if ranges is not None:
+        ranges.append(np.stack([audio.min(0), audio.max(0)]))
     if sample_rate in (None, rate):
         return audio, int(rate)
     return soxr.resample(audio, rate, sample_rate, quality="HQ"), int(sample_rate)

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,6 +21,7 @@ import soundfile as sf
 from jaxtyping import Int16
 
 from features.audio import AudioError, audio_info
+from features.checksums import key_of
 from features.dataset import Track
 from features.display import cards, first_part
 from features.limits import check_rate
@@ -33,13 +33,19 @@ from features.soundness import (
     sound_blocks,
     without_twins,
 )
-from features.storage import remove_leftovers, replacing, state_of, write_text
+from features.storage import (
+    read_json,
+    read_npy,
+    remove_leftovers,
+    replacing,
+    state_of,
+    write_text,
+)
 
 _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it needs a new one
 _HEADER = 128  # bytes of an .npy header of version 1 for these arrays
 _HASH = 16  # bytes of the hash, of samples and header, that follows the samples
 _BLOCK = 2**20  # bytes that are read at once to hash them
-PARSING = Lock()  # ast, and so numpy's parser of headers, is not safe in threads of Python 3.11
 _whole = set[tuple[int, ...]]()  # states of entries whose hash held
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -279,26 +285,30 @@ def whole_entry(path: Path, channels: int) -> int | None:
     if not path.exists():
         return None
     with suppress(OSError, ValueError):
-        with PARSING:
-            found = np.lib.format.open_memmap(path, mode="r")
+        found: Any = read_npy(path, "it is made anew", mapped=True)
         fits = (found.dtype, found.shape[1:], found.offset) == (np.int16, (channels,), _HEADER)
-        if fits and len(found) and _hash_holds(path, found.nbytes):
+        if fits and len(found) and _hash_holds(path, len(found), channels):
             return len(found)
     warnings.warn(f"{path}: this entry of the cache is damaged, it is made anew", stacklevel=2)
     return None
 
 
-def _hash_holds(path: Path, size: int) -> bool:
-    """Whether ``size`` bytes of samples, and the header, have the hash that follows them."""
+def _hash_holds(path: Path, count: int, channels: int) -> bool:
+    """Whether ``count`` samples, and the header, have the hash that follows them."""
     with path.open("rb") as file:
-        state, there = state_of(file), os.fstat(file.fileno()).st_size
-        if state in _whole or there == _HEADER + size:  # wavegan 0.2.0 kept no hash
+        state, size = state_of(file), 2 * count * channels
+        if state in _whole:
             return True
         header, found = file.read(_HEADER), hashlib.blake2b(digest_size=_HASH)
+        old = os.fstat(file.fileno()).st_size == _HEADER + size
+        if old:  # wavegan 0.2.0 kept no hash, or a changed header has it among the samples
+            size -= _HASH
+            header = _header(size // (2 * channels), channels)
         for start in range(0, size, _BLOCK):
             found.update(file.read(min(_BLOCK, size - start)))
         found.update(header)
-        if holds := file.read() == found.digest():
+        holds = (file.read() == found.digest()) is not old
+        if holds:
             _whole.add(state)
         return holds
 
@@ -341,11 +351,16 @@ class _Index:
         state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
         key = str(source.absolute())
         entry = self.known.get(key)
-        if isinstance(entry, list) and len(entry) == 4 and entry[:3] == state and _digest(entry[3]):
-            return entry[3]
+        known: Any = entry[3] if isinstance(entry, list) and len(entry) == 5 else None
+        if _digest(known) and entry == self._entry(key, state, known):
+            return known
         digest = file_digest(source)
-        self.added[key] = [*state, digest]
+        self.added[key] = self._entry(key, state, digest)
         return digest
+
+    def _entry(self, key: str, state: list[int], digest: str) -> list[Any]:
+        """What is kept of a file, with a hash of it all."""
+        return [*state, digest, key_of([key, *state, digest])]
 
     def write(self) -> None:
         if self.added:
@@ -354,7 +369,6 @@ class _Index:
 
     def _read(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            return read_json(self.path, "remove it")
         except (OSError, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}

@@ -1,7 +1,8 @@
-"""Finished folders: what was made, with the hash of each file, and whether it still is that.
+"""Finished folders and files: what was made, with its hash, and whether it still is that.
 
 A folder is *sealed* when it is finished: ``stage.json`` in it says what it was made from (the
-``inputs``, whose hash ends its name) and the hash of each other file.
+``inputs``, whose hash ends its name) and the hash of each other file. JSON files of a folder that
+is never finished are sealed one by one: ``hashes.json`` beside them has their hashes.
 """
 
 from __future__ import annotations
@@ -14,9 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features.storage import is_leftover, state_of, sync_folder, write_json
+from features.storage import (
+    MISREAD,
+    is_leftover,
+    plain_name,
+    read_json,
+    state_of,
+    sync_folder,
+    write_json,
+)
 
 SEAL = "stage.json"
+HASHES = "hashes.json"
 _known: dict[tuple[int, ...], str] = {}  # hashes of files that this process has read, by state
 
 
@@ -69,13 +79,13 @@ def problems(folder: Path, part: Callable[[str], bool] = bool) -> dict[str, str]
     Where `SEAL` says no hashes, an earlier version wrote it, and its inputs alone are checked.
     """
     try:
-        said = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        said = read_json(folder / SEAL, "")
         inputs, hashes = dict(said["inputs"]), said.get("files")
         there = {} if hashes is None else _below(folder)
         wanted = dict[str, str](hashes or {})
     except FileNotFoundError:
         return {SEAL: "missing"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, *MISREAD):
         return {SEAL: "damaged"}
     if folder.parent.name == "stages" and not folder.name.endswith(f"-{key_of(inputs)}"):
         return {SEAL: "changed"}
@@ -91,7 +101,10 @@ def problems(folder: Path, part: Callable[[str], bool] = bool) -> dict[str, str]
 
 
 def problems_below(folder: Path) -> Iterator[str]:
-    """A line for each thing wrong in a folder of sealed ones, that of a run in ``stages``."""
+    """A line for each thing wrong in a run: its sealed files, and folders in ``stages``."""
+    for name, wanted in _hashes(folder).items():
+        if file_hash(folder / name) != wanted:
+            yield f"{'changed' if (folder / name).exists() else 'missing'}: {folder / name}"
     for path in sorted(folder.rglob(".*")):
         if is_leftover(path):
             yield f"left over: {path}, of a killed process: the same command removes it"
@@ -100,6 +113,37 @@ def problems_below(folder: Path) -> Iterator[str]:
             yield f"unfinished: {path}: the same command goes on with it"
         elif path.is_dir():
             yield from (f"{what}: {path / file}" for file, what in problems(path).items())
+
+
+def write_sealed(path: Path, value: Any) -> None:
+    """Write ``value`` as JSON to ``path``, whole or not at all, and seal it.
+
+    A kill in between leaves a file without a hash, like one of an earlier version.
+    """
+    others = _hashes(path.parent)
+    if others.pop(path.name, None) is not None:
+        write_json(path.parent / HASHES, others)
+    write_json(path, value)
+    write_json(path.parent / HASHES, {**others, path.name: file_hash(path)})
+
+
+def check_sealed(path: Path) -> None:
+    """Raise ValueError where ``path`` was sealed and is not what was written."""
+    wanted = _hashes(path.parent).get(path.name)
+    if wanted is not None and path.exists() and file_hash(path) != wanted:
+        raise ValueError(
+            f"{path} is damaged, it is not what was written: restore it from a copy, or run the "
+            "command that made it in another folder"
+        )
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """The hashes of a folder's sealed files, by their names."""
+    try:
+        found = read_json(folder / HASHES, "remove it, and run the command that made the run again")
+    except FileNotFoundError:
+        return {}
+    return {plain_name(name, folder / HASHES): str(wanted) for name, wanted in found.items()}
 
 
 def file_hash(path: Path) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.generated import generated_manifest, is_generated, refuse_generated
-from features.storage import plain_name, readable
+from features.storage import plain_name, read_text, readable
 
 # Sturm, "The GTZAN dataset" (arXiv 1306.1461): one that does not decode, two badly distorted.
 KNOWN_FAULTS = {
@@ -326,7 +326,7 @@ def _grouped_by_artist(tracks: list[Track], index: Path) -> tuple[Track, ...]:
             f"{index}: no such artist index; its lines are 'file ::: artist ::: title'"
         )
     artists = {}
-    for line in index.read_text(encoding="utf-8").splitlines():
+    for line in read_text(index, "save it as UTF-8").splitlines():
         name, *rest = (part.strip() for part in line.split(":::"))
         if rest and rest[0]:
             artists[gtzan_name(name)] = rest[0]

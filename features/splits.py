@@ -184,7 +184,10 @@ def split_tracks(
         tuple(sorted(side, key=lambda t: (t.label, t.track_id))) for side in sides
     )
     split = Split(train, valid, test, by)
-    check_disjoint(split, groups=rule.groups)
+    try:
+        check_disjoint(split, groups=rule.groups)
+    except LeakError as error:
+        raise LeakError(f"{error}, by the lists in {lists}" if lists else str(error)) from None
     return split
 
 

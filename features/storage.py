@@ -13,11 +13,13 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
 
 _DIGEST = re.compile("[0-9a-f]{12,}")
+PARSING = Lock()  # ast, and so numpy's parser of headers, is not safe in threads of Python 3.11
 # What reading of a file's content raises where it is of another shape than expected.
 MISREAD = (LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 _LONGEST = 200  # characters of a value in an error
@@ -198,6 +200,24 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def refuse_links(folder: str | Path) -> None:
+    """Raise ValueError where a link below ``folder`` leads out of it: a write would follow it."""
+    for path in Path(folder).rglob("*"):
+        if path.is_symlink():
+            inside(folder, path.relative_to(folder))
+
+
+def inside(folder: str | Path, name: str | Path) -> Path:
+    """``folder``/``name``, to be written to; a ValueError where a link there leads out of it."""
+    path, top = Path(folder, name), os.path.realpath(folder)
+    if not Path(there := os.path.realpath(path)).is_relative_to(top):
+        raise ValueError(
+            f"{path} is a link that leads out of {folder}, to {there}, and nothing is written "
+            "there: remove the link, or choose another folder"
+        )
+    return path
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` (UTF-8) to ``path``, whole or not at all.
 
@@ -210,6 +230,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as JSON to ``path``, whole or not at all; NaN and Inf are refused."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def append_json(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a line to a file of JSON lines."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dict(row)) + "\n")
 
 
 def read_json(path: str | Path, advice: str, kind: type | tuple[type, ...] = dict) -> Any:
@@ -227,11 +253,15 @@ def read_json(path: str | Path, advice: str, kind: type | tuple[type, ...] = dic
     ValueError
         It is damaged, of another kind, or has a number that is none.
     """
+    return parsed_json(read_text(path, advice), path, advice, kind)
+
+
+def read_text(path: str | Path, advice: str) -> str:
+    """The content of a file in UTF-8; where it is none, a ValueError names the file."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is damaged ({error}): {advice}") from None
-    return parsed_json(text, path, advice, kind)
 
 
 def parsed_json(
@@ -265,6 +295,34 @@ def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text} is no finite number")
     return number
+
+
+def read_npy(path: str | Path, advice: str, *, mapped: bool = False) -> np.ndarray:
+    """The array in an .npy file, of numbers alone.
+
+    Parameters
+    ----------
+    advice : what to do where it is damaged, for the error.
+    mapped : into memory, to be read only.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is damaged, or something else.
+    """
+    try:
+        with PARSING:
+            found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # what numpy's parser raises at damage has many types
+        raise ValueError(f"{path} is damaged ({error}): {advice}") from None
+    if not isinstance(found, np.ndarray):  # an archive of several
+        found.close()
+        raise ValueError(f"{path} is no .npy file: {advice}")
+    return found
 
 
 def write_safetensors(path: str | Path, arrays: Mapping[str, Any], key: str, text: str) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import platform
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -140,6 +143,22 @@ def advance(
             f"{needed_bytes(program) / 1e9:.2f} GB: other programs may hold some; "
             "set accumulate=2 (or more), or a smaller batch_size, dim or num_samples"
         ) from None
+
+
+def hardware() -> str:
+    """What this machine computes with, in words: processor, cores, and JAX's devices."""
+    devices = jax.devices()
+    backend = f"jax {jax.__version__} on {len(devices)} {devices[0].device_kind}"
+    return f"{_processor()}, {os.cpu_count()} cores; {backend}"
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    found = re.search(r"^model name\s*:\s*(.*\S)", text, re.MULTILINE)
+    return found[1] if found else platform.machine()
 
 
 def _too_large(needed: int, limit: int, train_config: TrainConfig) -> str:

@@ -132,10 +132,16 @@ def read_previews(
     folder = Path(folder)
     description = _read_json(folder)
     name = "real" if step is None else f"step-{step:08d}"
-    sound, sample_rate = sf.read(folder / f"{name}.flac", dtype="float32", always_2d=True)
+    file = folder / f"{name}.flac"
+    try:
+        sound, sample_rate = sf.read(file, dtype="float32", always_2d=True)
+    except sf.SoundFileError as error:
+        raise ValueError(f"{file} is damaged ({error}): {_AGAIN}") from None
     with understanding(folder / "previews.json", _AGAIN):
         length, gap = description["num_samples"], round(SILENCE * sample_rate)
         starts = range(0, len(sound), length + gap)
+        if length < 1 or not starts or starts[-1] + length != len(sound):
+            raise ValueError(f"{file} holds no clips of {length} samples: {_AGAIN}")
         clips = np.stack([sound[start : start + length] for start in starts])
         return clips, description["labels"], sample_rate
 

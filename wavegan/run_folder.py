@@ -27,8 +27,10 @@ import numpy as np
 from features.checksums import SEAL, check
 from features.storage import (
     another,
+    append_json,
     differences,
     read_json,
+    refuse_links,
     remove_leftovers,
     write_json,
     write_text,
@@ -69,6 +71,7 @@ class RunFolder:
             if differing := {name: found[name] for name in found if name not in extensible}:
                 advice = "Choose another run folder, or the same settings to resume this one"
                 raise another(str(self.path), "run", differing, advice)
+        refuse_links(self.path)
         self._remove_leftovers()
         write_json(file, parts)
 
@@ -82,17 +85,19 @@ class RunFolder:
             ) from None
 
     def refuse_edits(self) -> None:
-        """Make sure that ``config.json`` says what the finished folder was made from, if it tells.
+        """Make sure that a finished folder is what was written, and made from what it says.
+
+        Checkpoints are left out: they have digests of their own.
 
         Raises
         ------
         ValueError
-            Where its networks, what it is trained on, or its training are others.
+            Where its networks, what it is trained on, its training, or a file are others.
         """
         if not (self.path / SEAL).exists():
             return
-        check(self.path, lambda file: file == "config.json")
-        inputs = json.loads((self.path / SEAL).read_text(encoding="utf-8"))["inputs"]
+        check(self.path, lambda file: not file.startswith("checkpoints/"))
+        inputs = read_json(self.path / SEAL, "restore it from a copy")["inputs"]
         config = self.read_config()
         there = {name: config.get(name) for name in inputs} if isinstance(config, dict) else {}
         if isinstance(train := there.get("train"), dict):  # the cadence is left out of inputs
@@ -105,8 +110,7 @@ class RunFolder:
 
     def append_metrics(self, metrics: Mapping[str, float]) -> None:
         """Add a line to ``metrics.jsonl``."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(metrics)) + "\n")
+        append_json(self.path / "metrics.jsonl", metrics)
 
     def read_metrics(self) -> list[dict[str, float]]:
         """All whole lines of ``metrics.jsonl``, oldest first."""

@@ -20,6 +20,7 @@ from features.storage import (
     alone,
     plain_name,
     read_json,
+    read_npy,
     remove_leftovers,
     replacing,
     write_json,
@@ -207,15 +208,14 @@ def _values(generator: Generator) -> int:
 def _read_latents(path: Path) -> np.ndarray:
     """The latents in a file, memory-mapped."""
     try:
-        latents = np.load(path, mmap_mode="r", allow_pickle=False)
+        latents = read_npy(path, "give floats (n, latent_dim)", mapped=True)
     except FileNotFoundError:
         raise ValueError(f"latents {path}: no such file") from None
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         raise ValueError(f"latents {path} is no .npy file of numbers: {error}") from None
-    if not isinstance(latents, np.ndarray) or latents.ndim != 2 or latents.dtype.kind != "f":
-        found = getattr(latents, "shape", type(latents).__name__)
-        kind = getattr(latents, "dtype", "")
-        raise ValueError(f"latents {path} must hold floats (n, latent_dim), found {kind} {found}")
+    if latents.ndim != 2 or latents.dtype.kind != "f":
+        found = f"{latents.dtype} {latents.shape}"
+        raise ValueError(f"latents {path} must hold floats (n, latent_dim), found {found}")
     return latents
 
 

@@ -32,7 +32,7 @@ from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
 from features.augmentation import WaveformAugmentation, parse_augmentations
 from features.splits import SPLITS
-from features.storage import write_json, write_text
+from features.storage import understanding, write_text
 
 HEARD = 3  # clips in the report, where there is augmentation to hear
 
@@ -119,7 +119,7 @@ def classify(
             "splits": splits,
             "environment": environment() | {"session_seconds": seconds},
         }
-        write_json(run.path / "results.json", results)
+        run.write_json("results.json", results)
         write_tracks_csv(run.path / "tracks.csv", results)
         page = render_classification(results, heard=_heard(clips, waveform))
         write_text(run.path / "report.html", page)
@@ -222,12 +222,13 @@ def gather_recipes(out: Path) -> list[dict[str, Any]]:
     runs = sorted(out.glob("*/results.json"))
     read = [Run(file.parent).read_json("results.json") for file in runs]
     if found := [results for results in read if "splits" in results]:
-        _write_table(out, found, "")
+        with understanding(out, "one of its results.json: restore it from a copy"):
+            _write_table(out, found, "")
     return found
 
 
 def _write_table(out: Path, found: Sequence[dict[str, Any]], command: str) -> None:
     made = {"command": command, "environment": environment()}
-    write_json(out / "results.json", {**made, "recipes": list(found)})
+    Run(out).write_json("results.json", {**made, "recipes": list(found)})
     write_text(out / "table.md", recipe_table_markdown(found))
     write_text(out / "report.html", render_recipe_table(found))

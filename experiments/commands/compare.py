@@ -32,7 +32,7 @@ from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
 from features import Split, extract
 from features.splits import SIDES, SPLITS
-from features.storage import write_json, write_text
+from features.storage import write_text
 
 SHOWN_CLIPS = 12  # real and generated ones of each class in the report
 SHOWN_AUGMENTED = 3  # training clips whose altered versions the report has
@@ -114,7 +114,7 @@ def compare(
         results = _results(config, dataset, split, material, arms, failed)
         seconds = round(time.monotonic() - started, 1)
         results |= {"command": command, "environment": environment() | {"session_seconds": seconds}}
-        write_json(run.path / "results.json", results)
+        run.write_json("results.json", results)
         write_text(run.path / "report.html", _page(config, material, results))
     return results
 

@@ -16,6 +16,7 @@ from features import scan_tracks
 from features.checksums import problems_below
 from features.dataset import KNOWN_FAULTS, by_reason, passed_over
 from features.soundness import Checked, check_tracks
+from features.storage import read_json
 from wavegan.run_folder import CheckpointError, RunFolder
 
 CLIPPED_SHARE = 1e-3  # of samples at full scale, from which a track counts as clipped
@@ -78,7 +79,7 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     command = Run(path).read_config().get("command", "")
     lines = list(problems_below(path))
     kept = [name for name in ("results.json", GAN_LIST) if (path / name).exists()]
-    text = json.dumps([Run(path).read_json(name, object) for name in kept], ensure_ascii=False)
+    text = json.dumps([read_json(path / n, "restore it", object) for n in kept], ensure_ascii=False)
     wanted = set(re.findall(r'["/]((?:gan|classifier)-[^"/]+-[0-9a-f]{12})["/]', text))
     files = [f"stages/{name}" for name in sorted(wanted)]
     files += _ENDS.get(command, ["results.json", "report.html"])

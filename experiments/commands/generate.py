@@ -11,7 +11,7 @@ from experiments.run import Run
 from experiments.stages.gans import Gan, find_gans
 from features.dataset import refuse_recordings
 from features.limits import check_folder
-from features.storage import plain_name
+from features.storage import inside, plain_name
 from wavegan.export import export as export_generator
 from wavegan.sample_files import MANIFEST, write_interpolation, write_samples
 
@@ -52,7 +52,8 @@ def generate(
         for i, name in enumerate(gan.labels):
             if config.label not in (None, name):
                 continue
-            folder = out / plain_name(f"{name}-gan{gan.seed}" if gan.seed else name, gan.folder)
+            below = plain_name(f"{name}-gan{gan.seed}" if gan.seed else name, gan.folder)
+            folder = inside(out, below)
             clips = write_samples(
                 generator,
                 folder,
@@ -94,7 +95,7 @@ def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Wri
     ahead = 0 if config.to_label else 1
     to_seed = config.seed + ahead if config.to_seed is None else config.to_seed
     name = plain_name(f"{first}.s{config.seed}-{last}.s{to_seed}", gan.folder)
-    folder = Path(out) if out is not None else _beside(config.run, "interpolated") / name
+    folder = Path(out) if out is not None else _beside(config.run, f"interpolated/{name}")
     refuse_recordings(folder)
     check_folder(folder, "--out")
     generator, step = gan.generator(config.step)
@@ -143,4 +144,4 @@ def _one_gan(run: Path, label: str | None) -> Gan:
 
 def _beside(run: Path, name: str) -> Path:
     """A folder in a run, or beside an exported file."""
-    return run / name if run.is_dir() else run.with_suffix("") / name
+    return inside(run if run.is_dir() else run.with_suffix(""), name)

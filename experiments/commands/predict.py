@@ -17,6 +17,7 @@ from features.dataset import audio_files, gtzan_name
 from features.limits import check_folder
 from features.soundness import file_digest
 from features.storage import (
+    inside,
     plain_name,
     readable,
     replacing,
@@ -65,6 +66,7 @@ def predict(
     """
     out, progress = Path(out), progress or Progress(quiet=True)
     check_folder(out, "--out")
+    inside(out, "pictures")
     classifier = find_classifier(config.run, config.split, config.seed)
     files = audio_files(config.files)
     folders = {file: gtzan_name(file.resolve().parent.name) for file in files}

@@ -24,7 +24,7 @@ from experiments.run import Run, environment
 from experiments.stages.data import Dataset, cut, open_dataset
 from experiments.stages.plan import Plan, steps_of
 from features import Rows, Standardizer, extract, split_tracks
-from features.storage import Interrupted, write_json
+from features.storage import Interrupted
 
 if TYPE_CHECKING:
     import optuna
@@ -89,7 +89,7 @@ def search(
             "best": _best(study, recipe, dataset.digests),
             "trials": [_trial_record(trial) for trial in _ended(study)],
         }
-        write_json(run.path / "search.json", result)
+        run.write_json("search.json", result)
     return result
 
 

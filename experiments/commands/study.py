@@ -90,7 +90,7 @@ def study(
             "runs": runs,
             **conclusions(runs),
         }
-        write_json(run.path / "results.json", results)
+        run.write_json("results.json", results)
         write_text(run.path / "study.md", study_table(results))
     return results
 

@@ -18,7 +18,7 @@ from experiments.stages.gan_training import Watching, train_gans, unfinished
 from experiments.stages.gans import Gan
 from experiments.stages.plan import Plan
 from experiments.stages.trained import read_training
-from features.storage import Interrupted, write_text
+from features.storage import Interrupted, understanding, write_text
 from wavegan import TrainingDiverged
 from wavegan.distributed import first
 
@@ -82,5 +82,6 @@ def write_training_page(run: Path) -> Path:
     Where no GAN is there, a ValueError says what was found.
     """
     page = run / "report.html"
-    write_text(page, render_training(read_training(run)))
+    with understanding(run, "restore it from a copy"):
+        write_text(page, render_training(read_training(run)))
     return page

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.report.formats import duration, percent, points
+from experiments.report.formats import counted, duration, percent, points
 from experiments.report.terminal import print_table, safe, text_table
 from experiments.scores import METRICS, Record, average, leaking, runs_of
 
@@ -69,8 +69,7 @@ def _print_page(out: Path) -> None:
 
 def train(gans: Sequence[Any], out: Path) -> None:
     """How many GANs there are, and what comes next."""
-    count = f"{len(gans)} GAN{'s' * (len(gans) > 1)}"
-    print(f"{count} in {out}; clips: wavegan generate {out}")
+    print(f"{counted(len(gans), 'GAN')} in {out}; clips: wavegan generate {out}")
     _print_page(out)
 
 
@@ -162,10 +161,9 @@ def recipe(one: Recipe) -> None:
 
 def plan(found: Mapping[str, Any]) -> None:
     """What there is to do: counts as they are, ``seconds`` and ``disk_bytes`` in their units."""
-    lines = {name: f"{value:,}" for name, value in found.items() if isinstance(value, int)}
-    lines |= {name: value for name, value in found.items() if isinstance(value, str)}
-    lines.pop("disk_bytes", None)
-    lines.pop("seconds", None)
+    rest = {name: x for name, x in found.items() if name not in ("disk_bytes", "seconds")}
+    lines = {name: f"{x:,}" for name, x in rest.items() if isinstance(x, int)}
+    lines |= {name: x for name, x in rest.items() if isinstance(x, str)}
     if (seconds := found.get("seconds")) is not None:
         lines["time"] = f"about {duration(seconds)}"
     if (size := found.get("disk_bytes")) is not None:

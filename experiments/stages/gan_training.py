@@ -21,7 +21,7 @@ from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judg
 from experiments.stages.plan import remember_gan_step
 from features import Recording
 from features.checksums import SEAL, check
-from features.storage import write_json
+from features.storage import append_json
 from wavegan import (
     Job,
     Previews,
@@ -94,7 +94,7 @@ def train_gans(
         done = sum(gan.stage.finished for gan in gans)
         tasks = [f"GAN {done + i}/{len(gans)} {gan.name}" for i, gan in enumerate(team, 1)]
         _train(run, team, recipe, tasks, progress, should_stop, watching, judge)
-    first(lambda: write_json(run.path / GAN_LIST, [gan.stage.folder.name for gan in gans]))
+    first(lambda: run.write_json(GAN_LIST, [gan.stage.folder.name for gan in gans]))
     return find_gans(run.path)
 
 
@@ -219,7 +219,7 @@ def _train(
     def on_log(i: int, metrics: dict[str, float]) -> None:
         provenance = team[i].provenance
         name = provenance.get("label", "all")
-        run.append_metrics({"gan": name, "seed": provenance["seed"]} | metrics)
+        append_json(run.path / "metrics.jsonl", {"gan": name, "seed": provenance["seed"]} | metrics)
         if boards:
             boards[i](metrics)
         if i == 0:  # the others of a team are as far

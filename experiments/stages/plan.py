@@ -29,10 +29,11 @@ from experiments.report.terminal import Progress
 from experiments.stages.gans import gan_config
 from features.cache import default_cache_dir
 from features.limits import check_disk, check_memory
-from features.storage import write_json
+from features.storage import read_json, write_json
 from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
 from wavegan.train_config import CADENCE
 
+_KNOWN = "seconds-a-step.json"  # in the cache
 _COPIES = 3  # of each weight in a checkpoint: itself, and Adam's two moments
 _STEP = 32  # bytes that a step of a fit takes: its learning rate, in several shapes
 _MEASURING = 0.5  # seconds that a GAN's steps are timed for
@@ -209,19 +210,15 @@ def _name(what: dict[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _file() -> Path:
-    return default_cache_dir() / "seconds-a-step.json"
-
-
 def _read() -> dict[str, float]:
     try:
-        found = json.loads(_file().read_text(encoding="utf-8"))
+        found = read_json(default_cache_dir() / _KNOWN, "remove it")
         return {name: float(seconds) for name, seconds in found.items() if 0 < seconds < 1e6}
-    except (OSError, ValueError, TypeError, AttributeError):  # a guess, not a result
+    except (OSError, ValueError, TypeError):  # a guess, not a result
         return {}
 
 
 def _remembered(name: str, seconds: float) -> float:
     with suppress(OSError):  # of a cache that may not be written
-        write_json(_file(), _read() | {name: seconds})
+        write_json(default_cache_dir() / _KNOWN, _read() | {name: seconds})
     return seconds

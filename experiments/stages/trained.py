@@ -86,7 +86,7 @@ def _find(run: Path) -> list[Gan]:
         folders = [run, *sorted((run / "stages").glob("gan-*"))]
         configs = {f: RunFolder(f).read_config() for f in folders if (f / "config.json").exists()}
         begun = [f for f, config in configs.items() if {"wavegan", "train"} <= config.keys()]
-        if not begun:
+        if not begun or (run / GAN_LIST).exists():
             raise
     return [open_gan(folder) for folder in begun]
 

@@ -8,7 +8,6 @@ often ambiguous.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from jaxtyping import Float32
 from numpy.random import PCG64, Generator, SeedSequence
 
 from features.audio import save_audio
-from features.storage import write_json
+from features.storage import read_json, write_json
 from features.synthetic.genres import STYLES, Style, compose
 from features.synthetic.instruments import DRUMS, Player, band_pass, room, shape, strike
 
@@ -209,9 +208,9 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
     former = None
     if manifest in found:
         with suppress(ValueError):
-            former = json.loads(manifest.read_text(encoding="utf-8"))
+            former = read_json(manifest, "remove it")
     foreign = found
-    if isinstance(former, dict) and former.get("what") == settings["what"]:
+    if former and former.get("what") == settings["what"]:
         foreign = {path for path in found if not _is_rendered(path, root, former)}
     if foreign or (root.exists() and not root.is_dir()):
         raise FileExistsError(

@@ -235,6 +235,33 @@ def test_an_out_that_is_a_file_is_refused_before_work(trained, music, tmp_path, 
     assert file.read_bytes() == b""
 
 
+def test_an_edited_list_of_gans_is_refused(trained, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    names = json.loads((run / "gans.json").read_text())
+    (run / "gans.json").write_text(json.dumps(names[:2]))
+    for command in (["generate", str(run), "--out", str(tmp_path / "out")], ["report", str(run)]):
+        assert "gans.json is damaged, it is not what was written" in fails(capsys, *command)
+    assert main(["doctor", str(run)]) == 1
+    assert f"changed: {run / 'gans.json'}" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_in_a_run_leads_no_clips_out_of_it(trained, tmp_path, capsys):
+    run, mine = tmp_path / "run", tmp_path / "mine"
+    shutil.copytree(trained, run)
+    mine.mkdir()
+    for name in ("generated", "interpolated"):
+        (run / name).symlink_to(mine)
+    for command in (["generate", str(run)], ["interpolate", str(run), "--genre", "drone"]):
+        assert "a link that leads out of" in fails(capsys, *command)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "march").symlink_to(mine)
+    command = ["generate", str(run), "--genre", "march", "--out", str(tmp_path / "out")]
+    assert "march is a link that leads out of" in fails(capsys, *command)
+    assert not list(mine.iterdir())
+
+
 @pytest.mark.parametrize("text", ["[]", '{"format": 2}', "[" * 100_000])
 @pytest.mark.parametrize("name", ["config.json", "gans.json", "environment.json"])
 def test_json_of_a_wrong_shape_in_a_run_is_no_traceback(

@@ -34,13 +34,33 @@ def test_a_stage_of_any_name_is_a_folder_of_stages(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_taking_a_folder_empties_no_file_that_a_link_leads_to(tmp_path):
-    (tmp_path / "mine").write_text("precious")
-    (tmp_path / "run" / "stages").mkdir(parents=True)
-    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "mine")
-    with Run(tmp_path / "run").working("train", {}, {}):
+@pytest.mark.parametrize(
+    "link", [".lock", "config.json", "metrics.jsonl", "stages", "stages/s-1.part", "stages/a/b"]
+)
+def test_nothing_is_written_where_a_link_leads_out_of_the_folder(tmp_path, link):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("precious")
+    path = tmp_path / "run" / link
+    path.parent.mkdir(parents=True)
+    for target in ("mine", "mine/file", "new"):
+        path.symlink_to(tmp_path / target)
+        with (
+            pytest.raises(ValueError, match=f"{link} is a link that leads out of .*{target}"),
+            Run(tmp_path / "run").working("train", {}, {}),
+        ):
+            pass
+        path.unlink()
+    assert sorted(tmp_path.rglob("*")) == sorted(
+        [tmp_path / "mine", tmp_path / "mine/file", *path.parents[: -len(tmp_path.parents) - 1]]
+    )
+    assert (tmp_path / "mine" / "file").read_text() == "precious"
+
+
+def test_a_link_that_stays_in_the_folder_is_like_any_file(tmp_path):
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "newest").symlink_to("../stages")
+    with Run(tmp_path).working("train", {}, {}):
         pass
-    assert (tmp_path / "mine").read_text() == "precious"
 
 
 def test_a_stage_that_broke_off_goes_on_with_what_was_there(tmp_path):
@@ -187,7 +207,7 @@ def test_a_killed_writer_leaves_what_the_next_start_removes(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
     with Run(tmp_path).working("train", {}, {}):
         found = {path.name for path in tmp_path.iterdir()}
-    assert found == {".lock", "config.json", "environment.json", "stages"}
+    assert found == {".lock", "config.json", "environment.json", "hashes.json", "stages"}
 
 
 def test_a_start_removes_what_killed_writers_left_anywhere_in_the_run(tmp_path):

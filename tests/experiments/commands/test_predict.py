@@ -3,13 +3,16 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 from classifiers import AudioClassifier, save
 from classifiers import predict as probabilities_of
+from experiments.cli import main
 from experiments.commands.classify import classify
 from experiments.commands.predict import find_classifier, predict
 from experiments.config import ClassifyConfig, DataConfig, PredictConfig
@@ -88,20 +91,54 @@ def test_another_rate_is_resampled_and_said(run, music, tmp_path):
 
 def test_what_cannot_be_classified_is_refused_by_name(run, music, tmp_path):
     save_audio(tmp_path / "short.wav", np.linspace(0, 0.5, 100, dtype=np.float32), 4000)
-    save_audio(tmp_path / "silent.wav", np.zeros(8000, np.float32), 4000)
-    save_audio(tmp_path / "constant.wav", np.full(8000, 0.5, np.float32), 4000)
     (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
     good = music / "drone" / "drone.00000.wav"
-    bad = [tmp_path / f"{name}.wav" for name in ("short", "broken", "silent", "constant")]
+    bad = [tmp_path / f"{name}.wav" for name in ("short", "broken")]
     result = predict_files(run, [*bad, good], tmp_path / "out")
     assert [found["file"] for found in result["files"]] == [str(good)]
     reasons = {entry["file"].split("/")[-1]: entry["reason"] for entry in result["refused"]}
     assert "0.03 s are too short for small, whose clips have 0.26 s" in reasons["short.wav"]
-    assert reasons["silent.wav"].startswith("silent: no sample")
-    assert reasons["constant.wav"].startswith("silent: a constant")
     assert set(reasons) == {path.name for path in bad}
     with pytest.raises(ValueError, match=r"none of 1 files can be classified: .*too short"):
         predict_files(run, [tmp_path / "short.wav"], tmp_path / "out")
+
+
+def test_silence_is_passed_over_with_the_reason(run, music, tmp_path):
+    good = music / "drone" / "drone.00000.wav"
+    for name, level in (("still", 0.0), ("constant", 0.25)):
+        sf.write(tmp_path / f"{name}.wav", np.full(22050, level), 11025)  # another rate
+    files = [tmp_path / "still.wav", good, tmp_path / "constant.wav"]
+    result = predict_files(run, files, tmp_path / "out")
+    assert [found["file"] for found in result["files"]] == [str(good)]
+    reasons = [entry["reason"] for entry in result["refused"]]
+    assert reasons[0] == "silent: no sample above 3/32768"
+    assert reasons[1].startswith("silent: a constant, about ")
+
+
+def test_nothing_is_written_where_a_link_leads_out(run, music, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "0001-x.png").write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "pictures").symlink_to(tmp_path / "mine")
+    with pytest.raises(ValueError, match="pictures is a link that leads out of"):
+        predict_files(run, [music / "drone"], tmp_path / "out")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["0001-x.png"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pictures"]
+
+
+def test_edited_results_are_refused(run, music, tmp_path, capsys):
+    edited = tmp_path / "run"
+    shutil.copytree(run, edited)
+    assert find_classifier(edited).labels == find_classifier(run).labels
+    results = json.loads((edited / "results.json").read_text())
+    results["splits"]["track"]["runs"][0]["accuracy"] = 1.0
+    (edited / "results.json").write_text(json.dumps(results))
+    with pytest.raises(ValueError, match=r"results\.json is damaged, it is not what was written"):
+        predict_files(edited, [music / "drone"], tmp_path / "out")
+    assert main(["report", str(edited)]) == 2
+    assert "results.json is damaged" in capsys.readouterr().err
+    assert main(["doctor", str(edited)]) == 1
+    assert f"changed: {edited / 'results.json'}" in capsys.readouterr().out
 
 
 def test_a_name_that_is_not_utf8_is_shown_with_replacements(run, music, tmp_path):
