@@ -11,17 +11,14 @@ stages/NAME-KEY/  what each stage made, under a key of all that went into it
 from __future__ import annotations
 
 import json
-import os
-import platform
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from features.checksums import check, key_of, seal
+from features.json_lines import Log
 from features.limits import check_folder
 from features.storage import (
     another,
@@ -33,10 +30,10 @@ from features.storage import (
     understanding,
     write_json,
 )
+from wavegan.environment import environment
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
-_PACKAGES = ("wavegan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "soundfile")
 
 
 class Run:
@@ -44,6 +41,7 @@ class Run:
 
     def __init__(self, path: str | Path):
         self.path = Path(path).absolute()
+        self._log = Log(self.path / "metrics.jsonl")
 
     @contextmanager
     def working(
@@ -139,10 +137,9 @@ class Run:
             stage.finish()
         return stage.folder
 
-    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Add a line to ``metrics.jsonl``."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(metrics)) + "\n")
+    def append_metrics(self, task: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+        """Add a line to ``metrics.jsonl``, whose steps each task has once."""
+        self._log.append(task, metrics)
 
     def read_config(self) -> dict[str, Any]:
         """The content of ``config.json``; a ValueError where it describes no run."""
@@ -179,27 +176,3 @@ class Stage:
     def finish(self) -> None:
         """What is in ``part`` is all that the stage is to hold."""
         seal(self.part, self.folder, self.content)
-
-
-def environment() -> dict[str, Any]:
-    """Versions and hardware that a result was made with."""
-    import jax
-
-    devices = jax.devices()
-    backend = f"jax {jax.__version__} on {len(devices)} {devices[0].device_kind}"
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "hardware": f"{_processor()}, {os.cpu_count()} cores; {backend}",
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
-        "free_disk_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
-    }
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    found = re.search(r"^model name\s*:\s*(.*\S)", text, re.MULTILINE)
-    return found[1] if found else platform.machine()

@@ -108,22 +108,29 @@ def replacing(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = _temporary(path)
+    with writing(path):
+        handle, temporary = _temporary(path)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            if sync:
+                os.fsync(handle)
+            temporary.replace(path)
+            if sync:
+                sync_folder(path.parent)
+        finally:
+            os.close(handle)
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(what: str | Path) -> Iterator[None]:
+    """Writing of a file: an error of the file system, which need not name it, does."""
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        if sync:
-            os.fsync(handle)
-        temporary.replace(path)
-        if sync:
-            sync_folder(path.parent)
+        yield
     except OSError as error:
-        raise type(error)(
-            error.errno, f"could not write {path}: {error.strerror or error}"
-        ) from error
-    finally:
-        os.close(handle)
-        temporary.unlink(missing_ok=True)
+        said = f"could not write {what}: {error.strerror or error}"
+        raise type(error)(error.errno, said) from error
 
 
 def _temporary(path: Path) -> tuple[int, Path]:
@@ -173,6 +180,17 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def sync_below(folder: Path) -> None:
+    """Have all files below a folder on the disk, with their names."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        else:
+            sync_folder(path)
+    sync_folder(folder)
 
 
 def readable(path: str | Path) -> str:

@@ -217,9 +217,8 @@ def _train(
     ]
 
     def on_log(i: int, metrics: dict[str, float]) -> None:
-        provenance = team[i].provenance
-        name = provenance.get("label", "all")
-        run.append_metrics({"gan": name, "seed": provenance["seed"]} | metrics)
+        about = team[i].provenance
+        run.append_metrics({"gan": about.get("label", "all"), "seed": about["seed"]}, metrics)
         if boards:
             boards[i](metrics)
         if i == 0:  # the others of a team are as far

@@ -26,9 +26,8 @@ from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
 from experiments.report.terminal import Progress
 from experiments.stages.gans import gan_config
-from features.cache import default_cache_dir
 from features.limits import check_disk, check_memory
-from features.storage import write_json
+from features.remembered import recall, remember
 from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
 from wavegan.train_config import CADENCE
 
@@ -157,7 +156,7 @@ def _size(make: Callable[[], nnx.Module]) -> int:
 def seconds_a_gan_step(config: WaveGANConfig, settings: TrainConfig, progress: Progress) -> float:
     """Seconds that a generator step takes, with its critic steps: remembered, else measured."""
     name = _gan_name(config, settings)
-    if (known := _read().get(name)) is not None:
+    if (known := recall(name)) is not None:
         return known
     progress.compiling("a step of a GAN, to tell how long all will take")
     rng, count = np.random.default_rng(0), max(settings.batch_size, 2)
@@ -166,12 +165,12 @@ def seconds_a_gan_step(config: WaveGANConfig, settings: TrainConfig, progress: P
     seconds = wavegan.seconds_per_step(
         noise.astype(np.float32), config, settings, labels=labels, seconds=_MEASURING
     )
-    return _remembered(name, seconds)
+    return remember(name, seconds)
 
 
 def remember_gan_step(config: WaveGANConfig, settings: TrainConfig, seconds: float) -> None:
     """Keep what a step took in a run, for the plans of later ones."""
-    _remembered(_gan_name(config, settings), seconds)
+    remember(_gan_name(config, settings), seconds)
 
 
 def _gan_name(config: WaveGANConfig, settings: TrainConfig) -> str:
@@ -192,13 +191,13 @@ def seconds_a_fit_step(
             "batch": [size, recipe.fit.compute_dtype, recipe.fit.optimizer],
         }
     )
-    if (known := _read().get(name)) is not None:
+    if (known := recall(name)) is not None:
         return known
     progress.compiling(f"a step of {recipe.name}, to tell how long all will take")
     inputs = np.random.default_rng(0).normal(size=(size, *shape)).astype(np.float32)
     labels = np.arange(size) % num_classes
     network = recipe.network(shape, num_classes)
-    return _remembered(name, classifiers.seconds_per_step(network, (inputs, labels), recipe.fit))
+    return remember(name, classifiers.seconds_per_step(network, (inputs, labels), recipe.fit))
 
 
 def _name(what: dict[str, Any]) -> str:
@@ -206,20 +205,3 @@ def _name(what: dict[str, Any]) -> str:
     here = [jax.__version__, jax.devices()[0].device_kind, len(jax.devices()), os.cpu_count()]
     text = json.dumps([what, here], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _file() -> Path:
-    return default_cache_dir() / "seconds-a-step.json"
-
-
-def _read() -> dict[str, float]:
-    try:
-        found = json.loads(_file().read_text(encoding="utf-8"))
-        return {name: float(seconds) for name, seconds in found.items() if 0 < seconds < 1e6}
-    except (OSError, ValueError, TypeError, AttributeError):  # a guess, not a result
-        return {}
-
-
-def _remembered(name: str, seconds: float) -> float:
-    write_json(_file(), _read() | {name: seconds})
-    return seconds

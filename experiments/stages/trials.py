@@ -172,7 +172,7 @@ def run_trial(
     }
 
     def on_log(metrics: dict[str, float]) -> None:
-        material.run.append_metrics(as_dict(trial) | metrics)
+        material.run.append_metrics(as_dict(trial), metrics)
         done, total = (int(metrics[f"classifier/{name}"]) for name in ("step", "total_steps"))
         material.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
 
