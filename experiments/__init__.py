@@ -6,9 +6,11 @@ A name is imported when it is first asked for, so that the command line starts a
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # `typing` takes longer to import than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from experiments.commands.classify import classify
     from experiments.commands.compare import compare
     from experiments.commands.generate import export, generate, interpolate

@@ -122,8 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from features.limits import existing
 
             if os.access(existing(default_cache_dir()), os.W_OK):
-                folder = str(default_cache_dir() / "compiled")
-                jax.config.update("jax_compilation_cache_dir", folder)
+                jax.config.update("jax_compilation_cache_dir", f"{default_cache_dir()}/compiled")
         return call.command.run(call) or 0
     except KeyboardInterrupt:
         kept = "; what is finished is kept, the same command resumes" if call else ""

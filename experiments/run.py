@@ -13,18 +13,16 @@ from __future__ import annotations
 
 import fcntl
 import json
-import platform
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from features.checksums import check, check_sealed, key_of, seal, write_sealed
+from features.json_lines import Log
 from features.limits import check_folder
 from features.storage import (
     another,
@@ -36,11 +34,10 @@ from features.storage import (
     shortened,
     understanding,
 )
-from wavegan.devices import hardware
+from wavegan.environment import environment
 
 FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
-_PACKAGES = ("wavegan", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "soundfile")
 
 
 class Run:
@@ -48,6 +45,7 @@ class Run:
 
     def __init__(self, path: str | Path):
         self.path = Path(path).absolute()
+        self.log = Log(self.path / "metrics.jsonl")
 
     @contextmanager
     def working(
@@ -180,14 +178,3 @@ class Stage:
     def finish(self) -> None:
         """What is in ``part`` is all that the stage is to hold."""
         seal(self.part, self.folder, self.content)
-
-
-def environment() -> dict[str, Any]:
-    """Versions and hardware that a result was made with."""
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "hardware": hardware(),
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
-        "free_disk_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
-    }

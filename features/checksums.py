@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from features.storage import (
     plain_name,
     read_json,
     state_of,
+    sync_below,
     sync_folder,
     write_json,
 )
@@ -42,11 +42,7 @@ def seal(part: Path, folder: Path, content: Mapping[str, Any]) -> None:
     All is on the disk when this ends.
     """
     files = {name: path for name, path in _below(part).items() if name != SEAL}
-    for path in files.values():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    for below in {path.parent for path in files.values()}:
-        sync_folder(below)
+    sync_below(part)
     hashes = {name: file_hash(path) for name, path in files.items()}
     write_json(part / SEAL, {**content, "files": hashes})
     part.rename(folder)

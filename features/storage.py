@@ -110,22 +110,29 @@ def replacing(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = _temporary(path)
+    with writing(path):
+        handle, temporary = _temporary(path)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            if sync:
+                os.fsync(handle)
+            temporary.replace(path)
+            if sync:
+                sync_folder(path.parent)
+        finally:
+            os.close(handle)
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(what: str | Path) -> Iterator[None]:
+    """Writing of a file: an error of the file system, which need not name it, does."""
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        if sync:
-            os.fsync(handle)
-        temporary.replace(path)
-        if sync:
-            sync_folder(path.parent)
+        yield
     except OSError as error:
-        raise type(error)(
-            error.errno, f"could not write {path}: {error.strerror or error}"
-        ) from error
-    finally:
-        os.close(handle)
-        temporary.unlink(missing_ok=True)
+        said = f"could not write {what}: {error.strerror or error}"
+        raise type(error)(error.errno, said) from error
 
 
 def _temporary(path: Path) -> tuple[int, Path]:
@@ -175,6 +182,17 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def sync_below(folder: Path) -> None:
+    """Have all files below a folder on the disk, with their names."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        else:
+            sync_folder(path)
+    sync_folder(folder)
 
 
 def readable(path: str | Path) -> str:
@@ -230,12 +248,6 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as JSON to ``path``, whole or not at all; NaN and Inf are refused."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
-
-
-def append_json(path: Path, row: Mapping[str, Any]) -> None:
-    """Add a line to a file of JSON lines."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(dict(row)) + "\n")
 
 
 def read_json(path: str | Path, advice: str, kind: type | tuple[type, ...] = dict) -> Any:

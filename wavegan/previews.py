@@ -91,7 +91,7 @@ class Previews:
         labels = None if samples.labels is None else samples.labels.tolist()
         description = {"seed": self.seed, "num_samples": config.num_samples, "labels": labels}
         write_json(self.folder / "previews.json", description)
-        if len(self.real) and not (self.folder / "real.flac").exists():
+        if len(self.real) and not (self.folder / "real.png").exists():  # which comes last
             heard = [np.asarray(self.real[i]) for i in range(min(count, len(self.real)))]
             self._write("real", np.stack([_middle(r, config.num_samples) for r in heard]))
         self._write(f"step-{step:08d}", samples.audio, GENERATED)

@@ -12,12 +12,15 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
-import json
+import logging
 import math
 import shutil
+import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +28,15 @@ import jax
 import numpy as np
 
 from features.checksums import SEAL, check
+from features.json_lines import append_row, read_rows, write_rows
 from features.storage import (
     another,
-    append_json,
     differences,
     read_json,
     refuse_links,
     remove_leftovers,
+    sync_below,
     write_json,
-    write_text,
 )
 
 _METADATA_BYTES = 2**18  # of a checkpoint, at most, beside its arrays
@@ -110,26 +113,17 @@ class RunFolder:
 
     def append_metrics(self, metrics: Mapping[str, float]) -> None:
         """Add a line to ``metrics.jsonl``."""
-        append_json(self.path / "metrics.jsonl", metrics)
+        append_row(self.path / "metrics.jsonl", metrics)
 
     def read_metrics(self) -> list[dict[str, float]]:
         """All whole lines of ``metrics.jsonl``, oldest first."""
-        file = self.path / "metrics.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        rows = []
-        for line in lines:
-            try:
-                row = json.loads(line)
-                row["gan/step"] + 0
-            except (ValueError, TypeError, KeyError, RecursionError):
-                break  # cut short by a kill: what follows the last checkpoint is trained again
-            rows.append(row)
-        return rows
+        rows = read_rows(self.path / "metrics.jsonl")
+        return list(takewhile(lambda row: isinstance(row.get("gan/step"), int | float), rows))
 
     def rewind_metrics(self, step: int) -> list[dict[str, float]]:
         """Drop the lines after ``step`` and return the rest."""
         rows = [row for row in self.read_metrics() if row["gan/step"] <= step]
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        write_rows(self.path / "metrics.jsonl", rows)
         return rows
 
     def save(self, step: int, state: Any) -> None:
@@ -147,8 +141,14 @@ class RunFolder:
                 f"the checkpoint {folder} needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are "
                 "free: make room, then the same call goes on from the checkpoint before",
             )
-        with _checkpointer() as checkpointer:
-            checkpointer.save(folder, state, force=True)
+        try:
+            with _quiet_threads(), _checkpointer() as checkpointer:
+                checkpointer.save(folder, state, force=True)
+        except Exception as error:  # of many types, as from a disk that has become full
+            self._remove_leftovers()
+            said = str(error).partition("\n")[0]
+            raise OSError(f"could not write the checkpoint {folder}: {said}") from error
+        sync_below(folder)  # before its digest says that it is there
         saved = {"step": step, "digest": _digest(folder), "saved": time.time()}
         write_json(digest_file, saved)
 
@@ -285,6 +285,23 @@ def _checkpointer():
         primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process{me}"
     )
     return ocp.StandardCheckpointer(multiprocessing_options=alone)
+
+
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """Orbax raises what goes wrong in its threads; they need not tell it, with tracebacks, too."""
+    log, told = logging.getLogger("absl"), threading.excepthook
+    disabled = log.disabled
+
+    def tell(failed: threading.ExceptHookArgs) -> None:
+        if not type(failed.thread).__module__.startswith("orbax."):
+            told(failed)
+
+    log.disabled, threading.excepthook = True, tell
+    try:
+        yield
+    finally:
+        log.disabled, threading.excepthook = disabled, told
 
 
 def _digest(folder: Path) -> str:

@@ -83,6 +83,8 @@ class TrainingRun:
         if self.folder:
             self.history = first(partial(self.folder.rewind_metrics, step))
             first(self._mark_best)
+            if step:  # nor may it have come to this
+                self.prune(step)
         return state
 
     def keys(self, start: int) -> Iterator[jax.Array]:

@@ -21,7 +21,7 @@ _PAUSE = 0.05  # seconds: a library's threads go on spinning for some after its 
 
 def run_benchmark(what: str, *, repeats: int, json_file: Path | None) -> list[Row]:
     """Run a benchmark ("gan", "features", "classifiers"), print its table, write its rows."""
-    from experiments.run import environment
+    from wavegan.environment import environment
 
     hardware = environment()["hardware"]
     module = importlib.import_module(f"experiments.bench.{what}")

@@ -23,7 +23,7 @@ from experiments.report.recipes import recipe_table_markdown, recipe_table_text,
 from experiments.report.sound import altered_clips
 from experiments.report.tables import write_tracks_csv
 from experiments.report.terminal import Progress
-from experiments.run import Run, environment
+from experiments.run import Run
 from experiments.stages.data import Rows, cut, open_dataset, refuse_searched, say_groups
 from experiments.stages.examples import Arm, Maker, Material, altered, generated
 from experiments.stages.gans import Gan, find_gans, gan_of, refuse_leaks
@@ -33,6 +33,7 @@ from features import Clips, LeakError, extract
 from features.augmentation import WaveformAugmentation, parse_augmentations
 from features.splits import SPLITS
 from features.storage import understanding, write_text
+from wavegan.environment import environment
 
 HEARD = 3  # clips in the report, where there is augmentation to hear
 

@@ -23,7 +23,7 @@ from experiments.config import CompareConfig, as_dict
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
 from experiments.report.terminal import Progress
-from experiments.run import Run, environment
+from experiments.run import Run
 from experiments.stages.data import Dataset, cut, open_dataset, refuse_searched
 from experiments.stages.examples import ARMS, Material, pairs
 from experiments.stages.gan_training import train_gans, unfinished
@@ -33,6 +33,7 @@ from experiments.stages.trials import Outcome, Trial, is_done, run_trial
 from features import Split, extract
 from features.splits import SIDES, SPLITS
 from features.storage import write_text
+from wavegan.environment import environment
 
 SHOWN_CLIPS = 12  # real and generated ones of each class in the report
 SHOWN_AUGMENTED = 3  # training clips whose altered versions the report has

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from experiments.report.terminal import Progress, safe
-from experiments.run import Run, environment
+from experiments.run import Run
 from experiments.stages.gans import GAN_LIST, find_gans
 from features import scan_tracks
 from features.checksums import problems_below
 from features.dataset import KNOWN_FAULTS, by_reason, passed_over
 from features.soundness import Checked, check_tracks
 from features.storage import read_json
+from wavegan.environment import environment
 from wavegan.run_folder import CheckpointError, RunFolder
 
 CLIPPED_SHARE = 1e-3  # of samples at full scale, from which a track counts as clipped

@@ -20,11 +20,12 @@ from classifiers import fit
 from experiments.config import SearchConfig, as_dict
 from experiments.recipes import SPACES, Recipe
 from experiments.report.terminal import Progress
-from experiments.run import Run, environment
+from experiments.run import Run
 from experiments.stages.data import Dataset, cut, open_dataset
 from experiments.stages.plan import Plan, steps_of
 from features import Rows, Standardizer, extract, split_tracks
 from features.storage import Interrupted
+from wavegan.environment import environment
 
 if TYPE_CHECKING:
     import optuna

@@ -22,13 +22,14 @@ from experiments.recipes import REFERENCE, VARIANTS
 from experiments.report.formats import duration
 from experiments.report.study import study_table
 from experiments.report.terminal import Progress
-from experiments.run import Run, environment
+from experiments.run import Run
 from experiments.scores import conclusions
 from experiments.stages.data import open_dataset
 from experiments.stages.plan import Plan
 from features import Recording
 from features.storage import Interrupted, write_json, write_text
 from wavegan import TrainConfig, TrainingDiverged, load, train, training_states
+from wavegan.environment import environment
 from wavegan.quality import Quality
 from wavegan.run_folder import RunFolder
 from wavegan.sampling import generate

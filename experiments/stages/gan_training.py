@@ -21,7 +21,6 @@ from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judg
 from experiments.stages.plan import remember_gan_step
 from features import Recording
 from features.checksums import SEAL, check
-from features.storage import append_json
 from wavegan import (
     Job,
     Previews,
@@ -217,9 +216,8 @@ def _train(
     ]
 
     def on_log(i: int, metrics: dict[str, float]) -> None:
-        provenance = team[i].provenance
-        name = provenance.get("label", "all")
-        append_json(run.path / "metrics.jsonl", {"gan": name, "seed": provenance["seed"]} | metrics)
+        about = team[i].provenance
+        run.log.append({"gan": about.get("label", "all"), "seed": about["seed"]}, metrics)
         if boards:
             boards[i](metrics)
         if i == 0:  # the others of a team are as far

@@ -5,12 +5,9 @@ The time of a step is remembered from earlier runs on this machine, and measured
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +24,12 @@ from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
 from experiments.report.terminal import Progress
 from experiments.stages.gans import gan_config
-from features.cache import default_cache_dir
+from features.checksums import key_of
 from features.limits import check_disk, check_memory
-from features.storage import read_json, write_json
+from features.remembered import recall, remember
 from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
 from wavegan.train_config import CADENCE
 
-_KNOWN = "seconds-a-step.json"  # in the cache
 _COPIES = 3  # of each weight in a checkpoint: itself, and Adam's two moments
 _STEP = 32  # bytes that a step of a fit takes: its learning rate, in several shapes
 _MEASURING = 0.5  # seconds that a GAN's steps are timed for
@@ -159,7 +155,7 @@ def _size(make: Callable[[], nnx.Module]) -> int:
 def seconds_a_gan_step(config: WaveGANConfig, settings: TrainConfig, progress: Progress) -> float:
     """Seconds that a generator step takes, with its critic steps: remembered, else measured."""
     name = _gan_name(config, settings)
-    if (known := _read().get(name)) is not None:
+    if (known := recall(name)) is not None:
         return known
     progress.compiling("a step of a GAN, to tell how long all will take")
     rng, count = np.random.default_rng(0), max(settings.batch_size, 2)
@@ -168,12 +164,12 @@ def seconds_a_gan_step(config: WaveGANConfig, settings: TrainConfig, progress: P
     seconds = wavegan.seconds_per_step(
         noise.astype(np.float32), config, settings, labels=labels, seconds=_MEASURING
     )
-    return _remembered(name, seconds)
+    return remember(name, seconds)
 
 
 def remember_gan_step(config: WaveGANConfig, settings: TrainConfig, seconds: float) -> None:
     """Keep what a step took in a run, for the plans of later ones."""
-    _remembered(_gan_name(config, settings), seconds)
+    remember(_gan_name(config, settings), seconds)
 
 
 def _gan_name(config: WaveGANConfig, settings: TrainConfig) -> str:
@@ -185,40 +181,19 @@ def seconds_a_fit_step(
     recipe: Recipe, shape: tuple[int, ...], num_classes: int, progress: Progress
 ) -> float:
     """Seconds that a training step of the recipe's network takes: remembered, else measured."""
-    size = recipe.fit.batch_size
-    name = _name(
-        {
-            "architecture": recipe.architecture,
-            "options": dict(recipe.options),
-            "input": [*shape, num_classes],
-            "batch": [size, recipe.fit.compute_dtype, recipe.fit.optimizer],
-        }
-    )
-    if (known := _read().get(name)) is not None:
+    size, kind = recipe.fit.batch_size, [recipe.fit.compute_dtype, recipe.fit.optimizer]
+    network = [recipe.architecture, dict(recipe.options), *shape, num_classes]
+    name = _name([*network, size, *kind])
+    if (known := recall(name)) is not None:
         return known
     progress.compiling(f"a step of {recipe.name}, to tell how long all will take")
     inputs = np.random.default_rng(0).normal(size=(size, *shape)).astype(np.float32)
     labels = np.arange(size) % num_classes
-    network = recipe.network(shape, num_classes)
-    return _remembered(name, classifiers.seconds_per_step(network, (inputs, labels), recipe.fit))
+    model = recipe.network(shape, num_classes)
+    return remember(name, classifiers.seconds_per_step(model, (inputs, labels), recipe.fit))
 
 
-def _name(what: dict[str, Any]) -> str:
+def _name(what: Any) -> str:
     """What is timed, and where, as a short name."""
     here = [jax.__version__, jax.devices()[0].device_kind, len(jax.devices()), os.cpu_count()]
-    text = json.dumps([what, here], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _read() -> dict[str, float]:
-    try:
-        found = read_json(default_cache_dir() / _KNOWN, "remove it")
-        return {name: float(seconds) for name, seconds in found.items() if 0 < seconds < 1e6}
-    except (OSError, ValueError, TypeError):  # a guess, not a result
-        return {}
-
-
-def _remembered(name: str, seconds: float) -> float:
-    with suppress(OSError):  # of a cache that may not be written
-        write_json(default_cache_dir() / _KNOWN, _read() | {name: seconds})
-    return seconds
+    return key_of([what, here])

@@ -23,7 +23,7 @@ from experiments.stages.examples import Examples, Material
 from experiments.stages.plan import steps_of
 from features import Clips, Rows, Standardizer, extractors
 from features.augmentation import FeatureAugmentation
-from features.storage import Interrupted, append_json, read_json, replacing, write_json
+from features.storage import Interrupted, read_json, replacing, write_json
 
 CLASSIFIER = "classifier.safetensors"  # in the stage of a trial
 
@@ -172,7 +172,7 @@ def run_trial(
     }
 
     def on_log(metrics: dict[str, float]) -> None:
-        append_json(material.run.path / "metrics.jsonl", as_dict(trial) | metrics)
+        material.run.log.append(as_dict(trial), metrics)
         done, total = (int(metrics[f"classifier/{name}"]) for name in ("step", "total_steps"))
         material.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
 

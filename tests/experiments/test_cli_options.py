@@ -2,8 +2,10 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 
 import pytest
@@ -292,6 +294,61 @@ def test_ctrl_c_while_modules_load_is_quiet():
         "sys.meta_path.insert(0, Interrupt())\n"
         "from experiments.cli import main\n"
         "sys.exit(main(['compare']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (130, "stopped")
+
+
+STARTED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from experiments.__main__ import main
+print("started", flush=True)
+sys.exit(main())
+"""
+
+
+def _interrupted(command: list[str], seconds: float) -> tuple[int, str]:
+    """The exit status of a command that gets Ctrl-C so long after its start, and what it said."""
+    line = [sys.executable, "-c", STARTED, *command]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout.readline() == "started\n"
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1].strip()
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.0])
+def test_ctrl_c_in_the_first_seconds_is_quiet(seconds):
+    """Amid the import of compiled modules, too, which an exception makes crash."""
+    assert _interrupted(["doctor"], seconds) == (130, "stopped")
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_of_a_short_command_is_quiet():
+    for moment in range(1, 30):
+        status, said = _interrupted(["doctor"], moment / 10)
+        if status == 0:  # it was quicker
+            break
+        assert (status, said) == (130, "stopped"), moment
+    assert moment > 5
+
+
+def test_a_lost_ctrl_c_ends_the_command_all_the_same():
+    """One that comes while an object is thrown away, where Python ignores exceptions."""
+    code = STARTED.replace(
+        "sys.exit(main())",
+        "import experiments.cli\n"
+        "class Thrown:\n"
+        "    def __del__(self):\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "def run():\n"
+        "    Thrown()\n"
+        "    return 0\n"
+        "experiments.cli.main = run\n"
+        "sys.exit(main())",
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr.strip()) == (130, "stopped")

@@ -36,7 +36,6 @@ from experiments.commands.predict import find_classifier
 from experiments.config import as_dict
 from experiments.recipes import RECIPES, recorded_search
 from experiments.run import Run
-from experiments.stages import plan
 from experiments.stages.gans import find_gans
 from experiments.stages.trained import read_training
 from features import (
@@ -46,6 +45,7 @@ from features import (
     extract,
     extractors,
     load_audio,
+    remembered,
     save_audio,
     scan_tracks,
     split_tracks,
@@ -98,7 +98,7 @@ def write_world(root: Path) -> None:
     _write_classifier(root)
     _write_texts(root)
     render_dataset(root / "embedded", **EMBEDDED)
-    clips_of_latents(root), cached(root), plan._remembered("0f", 1.5)
+    clips_of_latents(root), cached(root), remembered.remember("0f", 1.5)
     shutil.copytree(root, copy_of(root))
 
 
@@ -373,7 +373,11 @@ KINDS = {
     "audio without silence": Kind("cache/audio-v1/*-frames*.npy", cached, (npy_of,), (CACHE,)),
     "features in the cache": Kind("cache/features*/*/*.npy", cached, (npy_of,), (CACHE,)),
     "seconds a step": Kind(
-        "cache/seconds-a-step.json", lambda root: plan._read(), JSON, (CACHE,), edited=True
+        "cache/seconds-a-step.json",
+        lambda root: remembered.recall("0f"),
+        JSON,
+        (CACHE,),
+        edited=True,
     ),
     "search": Kind("searched/search.json", searched, JSON),
     "options in YAML": Kind("options.yaml", options("options.yaml"), edited=True),

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from experiments.commands.doctor import check_run
-from experiments.run import Run, environment
+from experiments.run import Run
 from experiments.stages.gans import open_gan
+from wavegan.environment import environment
 
 
 def test_a_stage_is_built_once_and_again_for_other_inputs(tmp_path):

@@ -152,6 +152,13 @@ def test_a_stop_at_the_last_step_is_the_end(audio, config, train_config):
     assert result.history[-1]["gan/step"] == 1
 
 
+def test_a_kill_before_checkpoints_are_dropped_keeps_none_too_many(
+    finished_run, audio, config, train_config
+):
+    train(audio, config, replace(train_config, keep_checkpoints=1), run_dir=finished_run)
+    assert RunFolder(finished_run).steps() == [6]
+
+
 CHILD = """
 import json, os, signal, sys, time
 import numpy as np
