@@ -1,5 +1,6 @@
 """Audio in, arrays out: files, data sets, splits, spectra, augmentation."""
 
+import features._xla  # noqa: F401  # before anything that computes
 from features._fingerprint import fingerprint
 from features.audio import AudioError, load_audio, save_audio
 from features.augmentation_registry import AUGMENTATIONS, register_augmentation
