@@ -36,7 +36,7 @@ from features.storage import (
 )
 from wavegan.environment import environment
 
-FORMAT = 2  # of run folders; 1 was that of wavegan 0.1
+FORMAT = 3  # of run folders; 1 was that of wavegan 0.1, 2 of 0.2, which drew other windows
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
 
 

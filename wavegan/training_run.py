@@ -21,7 +21,7 @@ from wavegan.run_folder import RunFolder, as_dict
 from wavegan.step import State, initial_state, networks
 from wavegan.train_config import CADENCE, TrainConfig
 from wavegan.watch import TrainingDiverged, Watch, refuse_broken
-from wavegan.windows import Recordings, Windows
+from wavegan.windows import DRAWS, Recordings, Windows
 
 _FULL_SCALE = 1.0001  # what rounding makes of 1
 Inspector = Callable[[int, Generator], Mapping[str, float]]
@@ -190,11 +190,15 @@ class TrainingRun:
             "wavegan": as_dict(self.config),
             "train": as_dict(self.train_config),
             "audio": self.windows.digest(),
+            "draws": DRAWS,
             "provenance": self.job.provenance,
         }
         # A folder of an earlier version lacks the options that came later.
-        defaults = {"wavegan": as_dict(WaveGANConfig()), "train": as_dict(TrainConfig())}
-        defaults["audio"] = parts["audio"]
+        defaults: dict[str, Any] = {
+            "wavegan": as_dict(WaveGANConfig()),
+            "train": as_dict(TrainConfig()),
+        }
+        defaults |= {"audio": parts["audio"], "draws": 1}
         folder.write_config(parts, tuple(f"train.{name}" for name in CADENCE), defaults)
 
 

@@ -22,6 +22,7 @@ SLICES = ("anywhere", "grid", "first")
 STORES = ("auto", "device", "host")
 _BLOCK = 2**20  # samples read at a time where all are read
 SHORTEST = 32  # samples of a clip
+DRAWS = 2  # how windows come of a key; by 1, of wavegan 0.2.0, recordings just above a clip won
 _AHEAD = 2  # draws that the host store prepares while one is in use
 
 
@@ -42,21 +43,18 @@ class Batch(NamedTuple):
 
 
 class _Runs(NamedTuple):
-    """Windows numbered one after another, in runs within a recording.
+    """Windows in runs of equal chances within a recording.
 
-    Window w belongs to the first run whose ``ends`` (windows up to and with it) exceeds w, and
-    starts at w · ``hop`` + ``shift`` in its recording.
+    A draw takes a ticket, which goes to the first run whose ``ends`` (tickets up to and with it)
+    exceeds it, and of that run one of ``counts`` windows: the first starts at ``first`` in its
+    recording, the others ``stride`` apart.
     """
 
     ends: Any
     recording: Any
-    shift: Any
-    hop: Any
-
-    def locate(self, window: Any, xp: Any) -> tuple[Any, Any]:
-        """Recording and first sample of windows; ``xp`` is numpy or its JAX namesake."""
-        run = xp.searchsorted(self.ends, window, side="right")
-        return self.recording[run], window * self.hop + self.shift[run]
+    first: Any
+    counts: Any
+    stride: Any
 
 
 class Windows:
@@ -76,13 +74,12 @@ class Windows:
     labels : (N,) int, one a recording, where ``num_classes`` is above 0.
     num_classes : of a conditional GAN.
     batch_size : the fewest windows that are enough.
-    slices : "anywhere", each start as likely; "grid", starts at hops of
-        ``num_samples`` · (1 - ``overlap``); "first", the first slice of each recording, which
-        implies ``pad_end``.
+    slices : "anywhere", a recording as often as it holds clips (once if it is shorter), and in it
+        each start as likely; "grid", starts at hops of ``num_samples`` · (1 - ``overlap``);
+        "first", the first slice of each recording, which implies ``pad_end``.
     overlap : of a grid's slices, in [0, 1).
     random_start : each clip from its recording's grid shifted by U{0 … ``num_samples`` - 1},
-        each slice of each shift as likely. With "grid" it is the reference's way, which without
-        overlap amounts to "anywhere".
+        each slice of each shift as likely. With "grid" it is the reference's way.
     pad_end : fill up with zeros what runs past a recording's end: slices of a grid that start
         before it, and recordings shorter than a window.
     peak_normalize : divide each recording by its largest magnitude; a silent one stays.
@@ -137,9 +134,9 @@ class Windows:
             last = self._lengths - 1
         else:
             last = np.maximum(self._lengths - num_samples, 0)
-        self._runs = _runs(last, num_samples, slices, hop, random_start)
+        self._runs = _runs(last, self._lengths, num_samples, slices, hop, random_start)
         every_start = slices == "anywhere" or (slices == "grid" and random_start)
-        self.num_windows = int((last + 1).sum()) if every_start else self._drawable
+        self.num_windows = int((last + 1).sum()) if every_start else self._tickets
         if self.num_windows < batch_size:
             raise ValueError(
                 f"the audio has {self.num_windows} windows of {num_samples} samples, a batch "
@@ -174,7 +171,7 @@ class Windows:
         """Windows drawn independently, each as likely as ``slices`` says."""
         if self.store == "device":
             return _gathered(*self._on_device, key, shape, self.num_samples, self._padded)
-        recording, start = self._runs.locate(self._drawn(key, math.prod(shape)), np)
+        recording, start = self._drawn(key, math.prod(shape))
         clips = np.empty((len(start), self.num_samples, self.channels), self._dtype)
         for clip, i, first in zip(clips, recording.tolist(), start.tolist(), strict=True):
             stop = min(first + self.num_samples, int(self._lengths[i]))
@@ -206,17 +203,19 @@ class Windows:
             thread.shutdown(cancel_futures=True)
 
     @property
-    def _drawable(self) -> int:
-        """Windows as they are numbered: a start counts for each shift of the grid that has it."""
+    def _tickets(self) -> int:
         return int(self._runs.ends[-1])
 
-    def _drawn(self, key: PRNGKeyArray, count: int) -> np.ndarray:
-        """Numbers of windows, below 2³¹ those that `_gathered` draws."""
-        if self._drawable < 2**31:
-            window = jax.random.randint(key, (count,), 0, self._drawable, jnp.int32)
-            return np.asarray(window).astype(np.int64)
-        words = np.asarray(jax.random.bits(key, (count, 2), jnp.uint32)).astype(np.uint64)
-        return ((words[:, 0] << 32 | words[:, 1]) % self._drawable).astype(np.int64)
+    def _drawn(self, key: PRNGKeyArray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Recordings and starts, below 2³¹ tickets those that `_gathered` draws."""
+        if self._tickets < 2**31:
+            recording, start = _located(self._runs, key, count)
+            return np.asarray(recording), np.asarray(start)
+        words = np.asarray(jax.random.bits(key, (count, 4), jnp.uint32)).astype(np.uint64)
+        ticket, window = (words[:, ::2] << 32 | words[:, 1::2]).T
+        run = np.searchsorted(self._runs.ends, ticket % self._tickets, side="right")
+        start = (window % self._runs.counts[run].astype(np.uint64)).astype(np.int64)
+        return self._runs.recording[run], self._runs.first[run] + self._runs.stride * start
 
     def _recording(self, i: int) -> Recording | np.ndarray:
         recording = self._audio[i]
@@ -277,10 +276,10 @@ class Windows:
         return divisors
 
     def _chosen(self, store: str) -> str:
-        large = max(self._drawable, int(self._lengths.sum()) + self.num_samples) >= 2**31
+        large = max(self._tickets, int(self._lengths.sum()) + self.num_samples) >= 2**31
         if store == "device" and large:
             raise ValueError(
-                f"{self._drawable} windows of {self._lengths.sum()} samples are more than the "
+                f"{self._tickets} windows of {self._lengths.sum()} samples are more than the "
                 'device store can index (2³¹): take store="host"'
             )
         if store == "auto":
@@ -296,39 +295,52 @@ class Windows:
                 tape[start : start + len(block)] = block
                 start += len(block)
         index = partial(jnp.asarray, dtype=jnp.int32)
-        runs = self._runs._replace(
-            ends=index(self._runs.ends),
-            recording=index(self._runs.recording),
-            shift=index(self._runs.shift),
-        )
+        runs = _Runs(*map(index, self._runs))
         labels = None if self._labels is None else jnp.asarray(self._labels)
         places = index(ends - self._lengths), index(self._lengths)
         return jnp.asarray(tape), runs, places, jnp.asarray(self._divisors), labels
 
 
-def _runs(last: np.ndarray, num_samples: int, slices: str, hop: int, random_start: bool) -> _Runs:
+def _runs(
+    last: np.ndarray,
+    lengths: np.ndarray,
+    num_samples: int,
+    slices: str,
+    hop: int,
+    random_start: bool,
+) -> _Runs:
     """Runs of windows; ``last`` is the last start that each recording allows."""
     recording, first, stride = np.arange(len(last)), np.zeros_like(last), 1
     if slices == "grid" and random_start:
-        count = last // hop + 1
-        recording = np.repeat(recording, count)
-        first = hop * (np.arange(len(recording)) - np.repeat(np.cumsum(count) - count, count))
+        slots = last // hop + 1
+        recording = np.repeat(recording, slots)
+        first = hop * (np.arange(len(recording)) - np.repeat(np.cumsum(slots) - slots, slots))
     if slices == "anywhere":
-        count = last + 1
+        counts = last + 1
     elif random_start:  # a slice of the grid has a start for each shift that its recording allows
-        count = np.minimum(num_samples, last[recording] - first + 1)
+        counts = np.minimum(num_samples, last[recording] - first + 1)
     elif slices == "grid":
-        count, stride = last // hop + 1, hop
+        counts, stride = last // hop + 1, hop
     else:
-        count = np.ones_like(last)
-    ends = np.cumsum(count)
-    return _Runs(ends, recording, first - stride * (ends - count), stride)
+        counts = np.ones_like(last)
+    # By the number of starts, a recording a bit longer than a clip would drown all shorter ones.
+    tickets = np.maximum(lengths, num_samples) if slices == "anywhere" else counts
+    return _Runs(np.cumsum(tickets), recording, first, counts, stride)
+
+
+@partial(jax.jit, static_argnums=2)
+def _located(runs: _Runs, key: PRNGKeyArray, count: int) -> tuple[Array, Array]:
+    """Recordings and starts of ``count`` draws."""
+    for_run, for_start = jax.random.split(key)
+    ticket = jax.random.randint(for_run, (count,), 0, runs.ends[-1], jnp.int32)
+    run = jnp.searchsorted(runs.ends, ticket, side="right")
+    start = jax.random.randint(for_start, (count,), 0, runs.counts[run], jnp.int32)
+    return runs.recording[run], runs.first[run] + runs.stride * start
 
 
 @partial(jax.jit, static_argnums=(6, 7, 8))
 def _gathered(tape, runs, places, divisors, labels, key, shape, num_samples, padded):
-    window = jax.random.randint(key, (math.prod(shape),), 0, runs.ends[-1], jnp.int32)
-    recording, start = runs.locate(window, jnp)
+    recording, start = _located(runs, key, math.prod(shape))
     begins, lengths = places
     cut = jax.vmap(lambda s: jax.lax.dynamic_slice_in_dim(tape, s, num_samples))
     clips = cut(begins[recording] + start)
