@@ -278,13 +278,11 @@ def _doctor(call: Call) -> int:
 
     print("\n".join(check_machine()))
     sound = True
-    if (root := call.values.get("data")) is not None:
-        lines, sound = check_data(root, Progress())
-        print("\n".join(lines))
-    if (run := call.values.get("run")) is not None:
-        lines, whole = check_run(run)
-        print("\n".join(lines))
-        sound = sound and whole
+    for name, check in (("data", lambda root: check_data(root, Progress())), ("run", check_run)):
+        if (given := call.values.get(name)) is not None:
+            lines, whole = check(given)
+            print("\n".join(lines))
+            sound = sound and whole
     return 0 if sound else 1
 
 

@@ -266,10 +266,9 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
     said, values = f"--config {file}", {}
     try:
         text = file.read_text(encoding="utf-8")
-        toml = file.suffix == ".toml"
-        if not toml and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+        if file.suffix != ".toml" and any(isinstance(t, yaml.AliasToken) for t in yaml.scan(text)):
             raise ValueError("it has an alias (*name), of which a few make millions: write it out")
-        found = tomllib.loads(text) if toml else yaml.safe_load(text)
+        found = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
     except OSError as error:
         raise OptionError(f"{said}: {error.strerror}") from None
     except Exception as error:  # a constructor of YAML has any

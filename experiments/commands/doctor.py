@@ -65,8 +65,8 @@ def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
     left = Counter(recording.track.label for recording in used)
     few = [label for label in sorted(by_label) if left[label] < 2]
     lines += [f"too few: {label}: a split needs two tracks of it at least" for label in few]
-    some = f"{len(used)} of {len(tracks)} tracks can be used"
-    lines.append(some if bad else "every track can be used")
+    share = f"{len(used)} of {len(tracks)} tracks" if bad else "every track"
+    lines.append(f"{share} can be used")
     return [safe(line) for line in lines], not (bad or few)
 
 
@@ -77,6 +77,9 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     """
     if not path.is_dir():
         raise ValueError(f"RUN {path}: no such folder")
+    if not (path / "config.json").exists() and (runs := sorted(path.glob("*/config.json"))):
+        checked = [check_run(file.parent) for file in runs]  # of several recipes
+        return [line for lines, _ in checked for line in lines], all(whole for _, whole in checked)
     command = Run(path).read_config().get("command", "")
     lines = list(problems_below(path))
     kept = [name for name in ("results.json", GAN_LIST) if (path / name).exists()]

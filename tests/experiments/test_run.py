@@ -283,6 +283,20 @@ def test_doctor_tells_what_of_a_run_is_missing_changed_or_left_over(tmp_path):
         check_run(tmp_path / "none")
 
 
+def test_doctor_goes_through_the_runs_of_several_recipes(tmp_path):
+    for name in ("net5", "net6"):
+        with Run(tmp_path / name).working("classify", {}, {}):
+            (tmp_path / name / "results.json").write_text("{}")
+            (tmp_path / name / "report.html").write_text("")
+    lines, sound = check_run(tmp_path)
+    assert sound
+    assert [line.split(":")[0] for line in lines] == [f"{tmp_path}/net5", f"{tmp_path}/net6"]
+    (tmp_path / "net5" / "report.html").unlink()
+    lines, sound = check_run(tmp_path)
+    assert not sound
+    assert lines[0] == f"missing: {tmp_path}/net5/report.html"
+
+
 def test_what_is_finished_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     synced, sync = [], os.fsync
     monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle)), sync(handle)))
