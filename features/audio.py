@@ -47,7 +47,7 @@ _OURS = (".wav", ".au", ".flac", ".ogg", ".mp3", ".aiff", ".raw")  # of libsndfi
 
 
 class _UnknownFormat(AudioError):
-    """libsndfile does not know what a file is."""
+    """libsndfile does not know what a file is, and by its name another decoder may."""
 
 
 def load_audio(
@@ -94,8 +94,6 @@ def load_audio(
     try:
         file = _open(path)
     except _UnknownFormat as error:
-        if path.suffix.lower() in _OURS:  # it would be libsndfile that reads it
-            raise
         return _loaded_otherwise(path, sample_rate, channels, offset, duration, error)
     with file:
         rate = sample_rate or file.samplerate
@@ -136,8 +134,6 @@ def stream_audio(
     try:
         file = _open(path)
     except _UnknownFormat as error:
-        if path.suffix.lower() in _OURS:  # it would be libsndfile that reads it
-            raise
         yield _loaded_otherwise(path, sample_rate, channels, 0.0, None, error, ranges)[0]
         return
     with file:
@@ -258,7 +254,8 @@ def _open(path: Path) -> sf.SoundFile:
         file = sf.SoundFile(os.fsencode(path))  # bytes: a name may be in another encoding
     except (sf.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
         said = str(getattr(error, "error_string", error)).rstrip(".")
-        raise _UnknownFormat(
+        kind = AudioError if path.suffix.lower() in _OURS else _UnknownFormat
+        raise kind(
             path, f"unreadable: {said}", "convert it to wav or flac, or leave it out"
         ) from error
     if file.format == "RAW":  # any .au without a header passes as telephone audio
