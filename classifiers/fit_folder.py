@@ -18,14 +18,9 @@ from flax import nnx
 from classifiers.fit_config import FitConfig
 from classifiers.history import Member
 from classifiers.prediction import gather
-from features.storage import (
-    MISREAD,
-    another,
-    differences,
-    read_safetensors,
-    understanding,
-    write_safetensors,
-)
+from features.array_files import read_safetensors, write_safetensors
+from features.settings import another, differences
+from features.storage import MISREAD, understanding
 
 _KEY = "fit"  # of the header's metadata: a JSON object
 _SHARE = 0.05  # of the time, at most, goes into saving

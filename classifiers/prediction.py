@@ -14,7 +14,7 @@ from flax import nnx
 from jax import Array
 
 from classifiers.step import each, split, stacked
-from features.storage import read_npy
+from features.array_files import read_npy
 
 _ROUNDING = 1e-4  # by which probabilities of one clip may miss 1
 

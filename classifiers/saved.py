@@ -13,7 +13,8 @@ import numpy as np
 from flax import nnx
 
 from classifiers.architectures import Classifier, create
-from features.storage import MISREAD, parsed_json, read_safetensors, write_safetensors
+from features.array_files import read_safetensors, write_safetensors
+from features.storage import MISREAD, parsed_json
 
 VERSION = 1  # of the format; another one is refused
 _KEY = "classifier"  # of the header's metadata: a JSON object of version, spec and metadata

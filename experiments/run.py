@@ -24,9 +24,8 @@ import jax
 from features.checksums import check, check_sealed, key_of, seal, write_sealed
 from features.json_lines import Log
 from features.limits import check_folder
+from features.settings import another, differences
 from features.storage import (
-    another,
-    differences,
     is_leftover,
     read_json,
     refuse_links,

@@ -20,6 +20,7 @@ import numpy as np
 import soundfile as sf
 from jaxtyping import Int16
 
+from features.array_files import read_npy
 from features.audio import AudioError, audio_info
 from features.checksums import key_of
 from features.dataset import Track
@@ -33,14 +34,7 @@ from features.soundness import (
     sound_blocks,
     without_twins,
 )
-from features.storage import (
-    read_json,
-    read_npy,
-    remove_leftovers,
-    replacing,
-    state_of,
-    write_text,
-)
+from features.storage import read_json, remove_leftovers, replacing, state_of, write_text
 
 _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it needs a new one
 _HEADER = 128  # bytes of an .npy header of version 1 for these arrays

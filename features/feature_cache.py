@@ -26,10 +26,11 @@ import numpy as np
 from numpy.lib.format import open_memmap, write_array_header_1_0
 
 from features._fingerprint import fingerprint
+from features.array_files import PARSING
 from features.cache import NO_SPACE, Recording, default_cache_dir, writing_to_cache
 from features.clips import Clips, LazyAudio
 from features.rows import Rows
-from features.storage import PARSING, remove_leftovers, replacing
+from features.storage import remove_leftovers, replacing
 
 _FORMAT = "features-v2"  # a folder's name: a change of what is stored below it needs a new one
 _BATCH = 64  # clips in a batch, fewer where they are long

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import math
 import os
 import re
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO
 
-import numpy as np
-
-_DIGEST = re.compile("[0-9a-f]{12,}")
-PARSING = Lock()  # ast, and so numpy's parser of headers, is not safe in threads of Python 3.11
 # What reading of a file's content raises where it is of another shape than expected.
 MISREAD = (LookupError, TypeError, AttributeError, RecursionError, OverflowError)
-_LONGEST = 200  # characters of a value in an error
+LONGEST = 200  # characters of a value in an error
 NAME_BYTES = 255  # that a file system takes as a name
 _NO_NAME = {"Cc": "has control characters", "Zl": "has a line break", "Zp": "has a line break"}
 _NAME = 50  # bytes of a file's name that its temporary one keeps
@@ -31,7 +25,6 @@ _LEFTOVER = re.compile(
     r"\..*-[a-z0-9_]{8}\.part(\.[^.]+)?"
     r"|\.config-[a-z0-9_]{8}\.json|\.[0-9a-f]{32}[\w.-]*-[a-z0-9_]{8}\.npy"
 )
-_HASH = re.compile(r'(.*), "blake2b": "([0-9a-f]{32})"\}', re.DOTALL)
 
 
 class Interrupted(RuntimeError):
@@ -55,7 +48,7 @@ def plain_name(text: Any, said_by: str | Path, most: int = NAME_BYTES) -> str:
     if (why := _no_name(text, most)) is None:
         return text
     shown = repr(text)
-    shown = shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
+    shown = shown if len(shown) <= LONGEST else shown[:LONGEST] + "…"
     raise ValueError(
         f"{said_by}: {shown} {why}, and can't be the name of a file or folder: give a name without "
         f"/, \\ and control characters, of at most {most} bytes; a file from elsewhere that says "
@@ -299,7 +292,7 @@ def understanding(where: str | Path, advice: str) -> Iterator[None]:
         yield
     except MISREAD as error:
         said = f"{type(error).__name__}: {error}"
-        said = said if len(said) <= _LONGEST else said[:_LONGEST] + "…"
+        said = said if len(said) <= LONGEST else said[:LONGEST] + "…"
         raise ValueError(f"{where} is damaged ({said}): {advice}") from None
 
 
@@ -307,154 +300,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text} is no finite number")
     return number
-
-
-def read_npy(path: str | Path, advice: str, *, mapped: bool = False) -> np.ndarray:
-    """The array in an .npy file, of numbers alone.
-
-    Parameters
-    ----------
-    advice : what to do where it is damaged, for the error.
-    mapped : into memory, to be read only.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        It is damaged, or something else.
-    """
-    try:
-        with PARSING:
-            found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # what numpy's parser raises at damage has many types
-        raise ValueError(f"{path} is damaged ({error}): {advice}") from None
-    if not isinstance(found, np.ndarray):  # an archive of several
-        found.close()
-        raise ValueError(f"{path} is no .npy file: {advice}")
-    return found
-
-
-def write_safetensors(path: str | Path, arrays: Mapping[str, Any], key: str, text: str) -> None:
-    """Write arrays by name, and a hash of all, to a safetensors file, whole or not at all.
-
-    ``text``, a JSON object of one member or more, goes under ``key`` of the header, with the hash
-    as its last member.
-    """
-    from safetensors.numpy import save
-
-    # Contiguous, since safetensors writes an array's buffer as it lies in memory.
-    found = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    text = f'{text[:-1]}, "blake2b": "{_hash_of(found, text[:-1])}"}}'
-    with replacing(path) as temporary:
-        temporary.write_bytes(save(found, metadata={key: text}))
-
-
-def read_safetensors(
-    path: Path, again: str, key: str
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a safetensors file by name, of any shapes, and its header's texts.
-
-    Parameters
-    ----------
-    again : what to do where the file is damaged, for the error.
-    key : of the header's text that `write_safetensors` wrote, with the hash of all.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        It is something else, cut short, or not what was written.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            header = file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is no safetensors file, or cut short ({error}): {again}"
-        ) from None
-    text = header.get(key, "")
-    if text.endswith('"}'):  # wavegan 0.2.0 wrote no hash, and so another end
-        found = _HASH.fullmatch(text)
-        if found is None or _hash_of(arrays, found[1]) != found[2]:
-            raise ValueError(f"{path} is damaged (its content is not what was written): {again}")
-    return arrays, header
-
-
-def _hash_of(arrays: Mapping[str, np.ndarray], text: str) -> str:
-    total = hashlib.blake2b(text.encode(errors="replace"), digest_size=16)
-    for name, array in sorted(arrays.items()):
-        total.update(f"{name} {array.dtype} {array.shape}".encode(errors="replace"))
-        total.update(np.asarray(array, order="C").tobytes())
-    return total.hexdigest()
-
-
-def differences(
-    found: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
-) -> dict[str, tuple[Any, Any]]:
-    """In what the settings kept in a folder differ from those of a call.
-
-    They are compared as JSON keeps them (a tuple is a list), and a setting that is missing is one
-    of None.
-
-    Parameters
-    ----------
-    found, wanted : settings of the folder and of the call, nested or not.
-    defaults : what stands for a setting that ``found`` does not have.
-
-    Returns
-    -------
-    dict
-        From the dotted name of each setting that differs to its values (found, wanted), sorted.
-    """
-    there, here = _flat(defaults or {}) | _flat(found), _flat(wanted)
-    return {
-        name: (there.get(name), here.get(name))
-        for name in sorted(there.keys() | here.keys())
-        if there.get(name) != here.get(name)
-    }
-
-
-def another(
-    holder: str, kind: str, differing: Mapping[str, tuple[Any, Any]], advice: str
-) -> ValueError:
-    """The error of a folder that holds the work of other settings, to be raised.
-
-    Parameters
-    ----------
-    holder : the folder, and the option that named it, if any.
-    kind : what it holds: "run", "fit".
-    differing : what `differences` found, one setting or more.
-    advice : what to do, a sentence without its end.
-    """
-    said = "; ".join(_compared(name, *values) for name, values in differing.items())
-    return ValueError(f"{holder} holds another {kind}: {said}. {advice}")
-
-
-def _compared(name: str, there: Any, here: Any) -> str:
-    there, here = str(there), str(here)
-    if _DIGEST.fullmatch(there) and _DIGEST.fullmatch(here):
-        return f"{name} is not the same"  # the digits would tell nobody anything
-    shown = (text if len(text) <= _LONGEST else text[:_LONGEST] + "…" for text in (there, here))
-    return "{} is {} there and {} here".format(name, *shown)
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, item in value.items():
-        if isinstance(item, Mapping):
-            flat |= _flat(item, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = json.loads(json.dumps(item))
-    return flat
 
 
 def _umask() -> int:

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from features.array_files import read_safetensors, write_safetensors
 from features.limits import check_kinds
-from features.storage import MISREAD, parsed_json, read_safetensors, write_safetensors
+from features.storage import MISREAD, parsed_json
 from wavegan.networks import Generator, WaveGANConfig
 
 VERSION = 1  # of the format; another one is refused

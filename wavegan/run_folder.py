@@ -29,15 +29,8 @@ import numpy as np
 
 from features.checksums import SEAL, check
 from features.json_lines import append_row, read_rows, write_rows
-from features.storage import (
-    another,
-    differences,
-    read_json,
-    refuse_links,
-    remove_leftovers,
-    sync_below,
-    write_json,
-)
+from features.settings import another, differences
+from features.storage import read_json, refuse_links, remove_leftovers, sync_below, write_json
 
 _METADATA_BYTES = 2**18  # of a checkpoint, at most, beside its arrays
 

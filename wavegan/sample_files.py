@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from features.array_files import read_npy
 from features.audio import save_audio
 from features.generated import GENERATED, LATENTS, MANIFESTS
 from features.limits import check_disk, check_memory
@@ -20,7 +21,6 @@ from features.storage import (
     alone,
     plain_name,
     read_json,
-    read_npy,
     remove_leftovers,
     replacing,
     write_json,

@@ -17,7 +17,7 @@ from classifiers.fit_config import FitConfig
 from classifiers.prediction import predict
 from classifiers.saved import load, save
 from classifiers.training import fit
-from features.storage import write_safetensors
+from features.array_files import write_safetensors
 
 
 @pytest.fixture

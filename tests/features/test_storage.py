@@ -1,69 +1,21 @@
-"""Whole files, and what tells the work of one call from another's."""
+"""Whole files, and names fit for them."""
 
 import json
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import pytest
 
 from features.storage import (
-    another,
-    differences,
     plain_name,
     read_json,
-    read_safetensors,
     remove_leftovers,
     replacing,
     shortened,
     understanding,
     write_json,
-    write_safetensors,
     write_text,
 )
-
-THERE = {"recipe": "net6", "split": {"by": "track", "fractions": [0.7, 0.3]}, "seed": 1}
-
-
-@pytest.mark.parametrize(
-    ("here", "found"),
-    [
-        (THERE, {}),
-        (THERE | {"split": {"by": "track", "fractions": (0.7, 0.3)}}, {}),
-        (THERE | {"rate": None}, {}),
-        (THERE | {"seed": 2, "recipe": "net3"}, {"recipe": ("net6", "net3"), "seed": (1, 2)}),
-        (
-            THERE | {"split": {"by": "group", "fractions": (0.7, 0.3)}},
-            {"split.by": ("track", "group")},
-        ),
-        (
-            {"recipe": "net6", "split": {"by": "track"}},
-            {"seed": (1, None), "split.fractions": ([0.7, 0.3], None)},
-        ),
-    ],
-    ids=["same", "tuple", "none", "two", "nested", "missing"],
-)
-def test_settings_that_differ_are_found_by_their_dotted_names(here, found):
-    assert differences(THERE, here) == found
-
-
-def test_defaults_stand_for_what_an_older_folder_does_not_say():
-    assert differences({"a": 1}, {"a": 1, "b": {"c": 2}}, {"a": 5, "b": {"c": 2}}) == {}
-    assert differences({}, {"a": 1}, {"a": 5}) == {"a": (5, 1)}
-
-
-def test_the_error_says_what_differs_and_no_hashes():
-    digests = ("0f" * 16, "a1" * 16)
-    long = ["blues.00000"] * 900
-    error = another(
-        "runs/x", "fit", {"rate": (16000, None), "data": digests, "tracks": (long, long[1:])}, "Go"
-    )
-    said = str(error)
-    assert said.startswith("runs/x holds another fit: rate is 16000 there and None here; ")
-    assert "data is not the same; tracks is ['blues.00000'," in said
-    assert not any(digest in said for digest in digests)
-    assert said.endswith(". Go")
-    assert len(said) < 700
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -161,42 +113,6 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
 def test_a_name_that_is_not_utf8_is_written_with_a_replacement(tmp_path):
     write_text(tmp_path / "a.txt", "caf\udce9.wav")
     assert (tmp_path / "a.txt").read_text() == "caf?.wav"
-
-
-def test_any_flipped_bit_of_a_safetensors_file_is_refused(tmp_path):
-    file = tmp_path / "a.safetensors"
-    arrays = {"b": np.arange(3, dtype=np.float32), "a": np.zeros((2, 0)), "c": np.int32(7)}
-    about = {"version": 1, "metadata": {"tracks": {"blues.00000": "0f"}}}
-    write_safetensors(file, arrays, "ours", json.dumps(about))
-    found, header = read_safetensors(file, "again", "ours")
-    assert json.loads(header["ours"]).items() >= about.items()
-    assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
-    whole = file.read_bytes()
-    write_safetensors(file, arrays, "ours", json.dumps(about))
-    assert file.read_bytes() == whole
-    for place in range(len(whole)):
-        for bit in (1, 16):
-            changed = bytearray(whole)
-            changed[place] ^= bit
-            file.write_bytes(changed)
-            try:
-                found, header = read_safetensors(file, "again", "ours")
-                text = header["ours"]
-            except (ValueError, KeyError):
-                continue
-            with pytest.raises(json.JSONDecodeError):  # so that whoever wants it refuses it
-                json.loads(text)
-
-
-def test_a_safetensors_file_without_a_hash_is_read(tmp_path):
-    """wavegan 0.2.0 wrote none."""
-    from safetensors.numpy import save
-
-    about = json.dumps({"version": 1, "metadata": {}})
-    (tmp_path / "a.safetensors").write_bytes(save({"a": np.ones(2)}, metadata={"ours": about}))
-    arrays, header = read_safetensors(tmp_path / "a.safetensors", "again", "ours")
-    assert arrays["a"].tolist() == [1, 1]
-    assert header["ours"] == about
 
 
 @pytest.mark.parametrize(

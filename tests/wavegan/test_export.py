@@ -9,7 +9,7 @@ from damaged_files import with_a_bit_changed
 from flax import nnx
 from safetensors.numpy import load_file, save_file
 
-from features.storage import write_safetensors
+from features.array_files import write_safetensors
 from wavegan import Generator, WaveGANConfig, generate
 from wavegan.export import export, read_exported
 
