@@ -35,7 +35,7 @@ from features.storage import (
 )
 from wavegan.environment import environment
 
-FORMAT = 3  # of run folders; 1 was that of wavegan 0.1, 2 of 0.2, which drew other windows
+FORMAT = 4  # of run folders, that of wavegan 0.4; each version before it had its own
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
 
 

@@ -10,6 +10,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+SPREAD = 0.5  # of a class's scales around 1, at first
 _glorot = nnx.initializers.glorot_uniform()
 
 
@@ -68,13 +69,15 @@ class BatchNorm(nnx.Module):
 
 
 class Modulation(nnx.Module):
-    """Scales and shifts channels by class (Perez et al., arXiv 1709.07871); at first not at all.
+    """Scales and shifts channels by class (Perez et al., arXiv 1709.07871).
 
-    After a batch norm this is conditional batch norm.
+    After a batch norm this is conditional batch norm. The scales start apart, by N(0, ½): from
+    equal ones a generator is slow to tell its classes apart.
     """
 
-    def __init__(self, num_classes: int, channels: int):
-        self.scale = nnx.Param(jnp.zeros((num_classes, channels)))
+    def __init__(self, num_classes: int, channels: int, *, rngs: nnx.Rngs):
+        apart = SPREAD * jax.random.normal(rngs.params(), (num_classes, channels))
+        self.scale = nnx.Param(apart)
         self.shift = nnx.Param(jnp.zeros((num_classes, channels)))
 
     def __call__(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,8 @@ class Loss:
     optimizer : of both players, from a learning rate; an optax.GradientTransformation.
     learning_rate : the usual one.
     penalty : on the critic, ``(critic, real, fake, key) -> scalar`` of clips (n, length, c),
-        where ``critic(clips, key)`` gives logits; None where the loss has none.
+        where ``critic(clips, key)`` gives logits of the waveform alone, without those of a
+        `SpectrogramCritic`; None where the loss has none.
     penalty_weight : the usual one.
     clip : bound of the critic's weights, after each step; None is no bound.
     """
@@ -50,6 +51,13 @@ class Loss:
     penalty: Callable[[Critic, Clips, Clips, PRNGKeyArray], Scalar] | None = None
     penalty_weight: float = 0.0
     clip: float | None = None
+
+
+class Penalty(NamedTuple):
+    """A penalty on the critic's slopes, as `Loss` has it, and its usual weight."""
+
+    of: Callable[[Critic, Clips, Clips, PRNGKeyArray], Scalar] | None
+    weight: float
 
 
 def wasserstein_critic(real: Logits, fake: Logits) -> Scalar:
@@ -99,6 +107,20 @@ def r1_penalty(critic: Critic, real: Clips, fake: Clips, key: PRNGKeyArray) -> S
     return jnp.mean(jnp.sum(_slopes(critic, real, key) ** 2, axis=(1, 2))) / 2
 
 
+def r1_r2_penalty(critic: Critic, real: Clips, fake: Clips, key: PRNGKeyArray) -> Scalar:
+    """Half the squared slopes at real and at generated clips, added (arXiv 2501.05441)."""
+    k_real, k_fake = jax.random.split(key)
+    return r1_penalty(critic, real, fake, k_real) + r1_penalty(critic, fake, real, k_fake)
+
+
+def paired(real: Logits, fake: Logits) -> tuple[Logits, Logits]:
+    """How much more real each clip is than the one of its place on the other side.
+
+    What the players of a relativistic GAN are given instead of the logits (arXiv 1807.00734).
+    """
+    return real - fake, fake - real
+
+
 def _slopes(critic: Critic, clips: Clips, key: PRNGKeyArray) -> Clips:
     return jax.grad(lambda x: critic(x, key).sum())(clips)
 
@@ -137,6 +159,14 @@ _OWN = {
         penalty=r1_penalty,
         penalty_weight=1.0,
     ),
+}
+
+
+PENALTIES = {
+    "none": Penalty(None, 0.0),
+    "gradient": Penalty(gradient_penalty, 10.0),
+    "r1": Penalty(r1_penalty, 1.0),
+    "r1+r2": Penalty(r1_r2_penalty, 10.0),
 }
 
 

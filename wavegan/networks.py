@@ -142,7 +142,7 @@ class Generator(nnx.Module):
         # One for the projection and for each layer but the last.
         self.norms = nnx.List(BatchNorm(c, running=True) for c in widths if config.batch_norm)
         self.modulations = nnx.List(
-            Modulation(config.num_classes, c) for c in widths if config.num_classes
+            Modulation(config.num_classes, c, rngs=rngs) for c in widths if config.num_classes
         )
         if config.post_filter:
             shape = (config.post_filter, config.channels, config.channels)
@@ -225,13 +225,25 @@ class Discriminator(nnx.Module):
 
         Without a key no phase is shuffled. ``label`` as `Generator` takes it.
         """
+        logits = self.score_waveform(x, label, key)
+        if self.config.spectrogram_critic:
+            logits = logits + self.spectrogram(jnp.asarray(x))
+        return logits
+
+    def score_waveform(
+        self,
+        x: Float[Array | np.ndarray, "n length c"],
+        label: Int[Array | np.ndarray, " n"] | Float[Array | np.ndarray, "n classes"] | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, " n"]:
+        """The logits without those of the spectrogram critic: what is penalised."""
         config = self.config
         if x.shape[1:] != (config.num_samples, config.channels):
             raise ValueError(
                 f"clips must be (n, {config.num_samples}, {config.channels}), found {x.shape}"
             )
         classes = _class_weights(label, config, len(x))
-        clips = x = jnp.asarray(x)
+        x = jnp.asarray(x)
         shuffled = min(SHUFFLED_LAYERS, len(self.layers) - 1)
         phases: Sequence[Array] = ()
         if key is not None and shuffled and config.phase_shuffle:
@@ -249,8 +261,6 @@ class Discriminator(nnx.Module):
         logits = flat @ self._kernel(-1, self.output)[:, 0] + self.output.bias[...]
         if classes is not None:
             logits = logits + jnp.sum((classes @ self.projection[...]) * x.sum(axis=1), axis=1)
-        if config.spectrogram_critic:
-            logits = logits + self.spectrogram(clips)
         return logits
 
     def refresh_norms(self) -> None:

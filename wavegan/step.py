@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from wavegan.augmentation import AUGMENTATIONS, adapted, augment, separation
 from wavegan.devices import CLIP_AXES
-from wavegan.losses import LOSSES
+from wavegan.losses import LOSSES, paired
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.train_config import CADENCE, DATA, TrainConfig
 
@@ -124,7 +124,7 @@ def training_step(
         batch = real[i], None if labels is None else labels[i]
         state, critic_terms = players.critic_step(state, *batch, keys[i + 1])
     # The generator's classes are those of real clips: drawn as often as they come.
-    state, generator_terms = players.generator_step(state, batch[1], keys[0])
+    state, generator_terms = players.generator_step(state, *batch, keys[0])
 
     # The average forgets the first weights quickly: a short run has a usable one, too.
     decay = jnp.minimum(train_config.ema_decay, (1 + step) / (10 + step))
@@ -142,13 +142,12 @@ class Players:
         self.optimizer = _optimizer(train_config)
         self.definitions = tuple(nnx.graphdef(network) for network in networks(config))
         self.parts = train_config.accumulate or 1
-        weight = train_config.penalty_weight
-        weight = self.loss.penalty_weight if weight is None else weight
+        self.penalty, weight = train_config.slope_penalty
         self.penalty_weight = weight * train_config.penalty_every if penalised else 0.0
 
     def critic_step(self, state: State, real: Array, labels: Array | None, key: PRNGKeyArray):
         """One step of the critic on a batch of real clips and as many generated ones."""
-        k_latent, k_real, k_fake, k_between, k_augment = jax.random.split(key, 5)
+        k_latent, *k_clips, k_augment = jax.random.split(key, 5)
         latents = self._latents(k_latent)
         critic = self._refreshed(state["critic"])
         weights, rest = nnx.split_state(critic, nnx.Param, ...)
@@ -160,14 +159,17 @@ class Players:
                 self._augmented(state, x, jax.random.fold_in(k_augment, 2 * part + i))
                 for i, x in enumerate((clips, fake))
             )
+            k_real, k_fake, k_slopes = (self._key(k, part) for k in k_clips)
             score = self._critic(nnx.merge_state(weights, rest), classes)
             on_real, on_fake = score(clips, k_real), score(fake, k_fake)
-            loss = self.loss.critic(on_real, on_fake)
+            loss = self._critic_loss(on_real, on_fake)
             terms = {"critic_gap": on_real.mean() - on_fake.mean()}
             if train_config.augment:
                 terms["separation"] = separation(on_real, on_fake)
-            if self.loss.penalty and self.penalty_weight:
-                terms["penalty"] = self.loss.penalty(score, clips, fake, k_between)
+            if self.penalty and self.penalty_weight:
+                # Of the waveform alone: a spectrogram's slopes are hundreds of times as steep.
+                on_wave = self._critic(nnx.merge_state(weights, rest), classes, waveform=True)
+                terms["penalty"] = self.penalty(on_wave, clips, fake, k_slopes)
                 loss += self.penalty_weight * terms["penalty"]
             return loss, terms
 
@@ -186,8 +188,8 @@ class Players:
         norm = optax.tree.norm(gradients)
         return state, terms | {"critic_loss": value, "critic_gradient_norm": norm}
 
-    def generator_step(self, state: State, labels: Array | None, key: PRNGKeyArray):
-        """One step of the generator."""
+    def generator_step(self, state: State, real: Array, labels: Array | None, key: PRNGKeyArray):
+        """One step of the generator; ``real`` is what pairs hold its clips against."""
         k_latent, k_critic, k_augment = jax.random.split(key, 3)
         latents = self._latents(k_latent)
         weights, rest = nnx.split_state(state["generator"], nnx.Param, ...)
@@ -196,8 +198,14 @@ class Players:
             classes = self._part(labels, part)
             generator = nnx.merge_state(weights, rest)
             clips, averages = self._generate(generator, self._part(latents, part), classes)
-            seen = self._augmented(state, clips, jax.random.fold_in(k_augment, part))
-            loss = self.loss.generator(self._critic(state["critic"], classes)(seen, k_critic))
+            score, k_fake = self._critic(state["critic"], classes), self._key(k_critic, part)
+            k_shown = jax.random.fold_in(k_augment, part)
+            on_fake = score(self._augmented(state, clips, k_shown), k_fake)
+            if self.train_config.relativistic:
+                k_real, k_shown = jax.random.fold_in(k_fake, 1), jax.random.fold_in(k_shown, 1)
+                shown = self._augmented(state, self._part(real, part), k_shown)
+                _, on_fake = paired(score(shown, k_real), on_fake)
+            loss = self.loss.generator(on_fake)
             terms = {
                 "rms_fake": jnp.sqrt(jnp.mean(clips**2)),
                 "spread": jnp.sqrt(jnp.mean(jnp.var(clips, axis=0))),
@@ -215,9 +223,19 @@ class Players:
         clips = generator(latents, labels, training=True)
         return clips, nnx.split_state(nnx.state(generator), nnx.Param, ...)[1]
 
-    def _critic(self, weights: Any, labels: Array | None):
+    def _critic(self, weights: Any, labels: Array | None, *, waveform: bool = False):
         critic = nnx.merge(self.definitions[1], weights)
-        return lambda clips, key: critic(clips, labels, key)
+        score = critic.score_waveform if waveform else critic
+        return lambda clips, key: score(clips, labels, key)
+
+    def _critic_loss(self, on_real: Array, on_fake: Array) -> Array:
+        if not self.train_config.relativistic:
+            return self.loss.critic(on_real, on_fake)
+        return self.loss.critic(*paired(on_real, on_fake)) / 2  # both sides say the same
+
+    def _key(self, key: PRNGKeyArray, part: int | Array) -> PRNGKeyArray:
+        """The key of a part of a batch, which else would be treated as the part before it."""
+        return key if self.parts == 1 else jax.random.fold_in(key, part)
 
     def _refreshed(self, weights: Any) -> Any:
         if not self.config.spectral_norm:
@@ -260,8 +278,17 @@ class Players:
         )
         return jax.tree.map(lambda x: x / self.parts, total)
 
+    def _rate_left(self, step: Array) -> Array:
+        """The share of the learning rate that is left after so many steps."""
+        steps, least = self.train_config.rate_decay_steps, self.train_config.rate_decay_to
+        fallen = (1 - jnp.cos(jnp.pi * jnp.minimum(step / steps, 1))) / 2
+        return 1 - (1 - least) * fallen
+
     def _updated(self, state: State, name: str, weights: Any, rest: Any, gradients: Any) -> State:
         updates, moments = self.optimizer.update(gradients, state[f"{name}_optimizer"], weights)
+        if self.train_config.rate_decay_steps is not None:
+            left = self._rate_left(state["step"])
+            updates = jax.tree.map(lambda update: left * update, updates)
         weights = optax.apply_updates(weights, updates)
         if name == "critic" and (bound := self.loss.clip):
             weights = jax.tree.map(lambda w: jnp.clip(w, -bound, bound), weights)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from features.limits import check_finite
 from wavegan.augmentation import check_augmentations
-from wavegan.losses import LOSSES
+from wavegan.losses import LOSSES, PENALTIES, Penalty
 from wavegan.metrics import METRICS
 
 # What may change in a run that is trained on: nothing here changes its weights.
@@ -27,6 +27,7 @@ MOST_CRITIC_STEPS = 10_000  # a step of more would never end
 CHOICES = {
     "slices": ("anywhere", "grid", "first"),
     "store": ("auto", "device", "host"),
+    "penalty": tuple(PENALTIES),
 }
 
 
@@ -37,12 +38,18 @@ class TrainConfig:
     Attributes
     ----------
     loss : what the players minimise (a name in `wavegan.LOSSES`).
+    relativistic : score each generated clip against a real one (arXiv 1807.00734).
     batch_size : clips in each batch.
     steps : generator steps.
     critic_steps : critic steps, each on a fresh batch, before each generator step.
     seed : of the weights, the latents and the windows.
     learning_rate : of both players; None takes the loss's own.
-    penalty_weight : of the gradient penalty; None takes the loss's own.
+    rate_decay_steps : steps in which the learning rate falls, as half a cosine; None keeps it.
+    rate_decay_to : the share of the learning rate that it falls to, and stays at.
+    penalty : on the critic's slopes: "none", of clips between real and generated ones from 1
+        ("gradient"), of real ones from 0 ("r1"), or of real and generated ones ("r1+r2", arXiv
+        2501.05441); None takes the loss's own.
+    penalty_weight : of the penalty; None takes the usual one.
     penalty_every : steps from one penalty to the next, which weighs as much more.
     ema_decay : of the moving average of the generator's weights.
     augment : done to real and generated clips alike (names in `wavegan.AUGMENTATIONS`).
@@ -72,11 +79,15 @@ class TrainConfig:
     """
 
     loss: str = "wgan-gp"
+    relativistic: bool = False
     batch_size: int = 64
     steps: int = 20_000
     critic_steps: int = 5
     seed: int = 0
     learning_rate: float | None = None
+    rate_decay_steps: int | None = None
+    rate_decay_to: float = 0.0
+    penalty: str | None = None
     penalty_weight: float | None = None
     penalty_every: int = 1
     ema_decay: float = 0.999
@@ -107,10 +118,8 @@ class TrainConfig:
                 f"{LOSSES.unknown(self.loss)}"
             )
         for name, accepted in CHOICES.items():
-            if getattr(self, name) not in accepted:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(accepted)}; found {getattr(self, name)!r}"
-                )
+            if (value := getattr(self, name)) not in (*accepted, getattr(TrainConfig, name)):
+                raise ValueError(f"{name} must be one of {', '.join(accepted)}; found {value!r}")
         check_augmentations(self.augment)
         if self.keep_best in METRICS and METRICS[self.keep_best].less_is_better is None:
             raise ValueError(
@@ -143,11 +152,18 @@ class TrainConfig:
             raise ValueError(f"ema_decay must lie in [0, 1), found {self.ema_decay}")
         if self.penalty_weight is not None and not self.penalty_weight >= 0:
             raise ValueError(f"penalty_weight must not be negative, found {self.penalty_weight}")
-        if self.penalty_weight and LOSSES[self.loss].penalty is None:
+        if self.penalty_weight and self.slope_penalty.of is None:
             raise ValueError(
                 f"loss {self.loss} has no penalty, found penalty_weight={self.penalty_weight}: "
-                "leave it out, or take wgan-gp or logistic-r1"
+                "leave it out, or choose a penalty: gradient, r1 or r1+r2"
             )
+        if self.rate_decay_steps is not None and self.rate_decay_steps < 1:
+            raise ValueError(
+                f"rate_decay_steps must be at least 1, found {self.rate_decay_steps}: None keeps "
+                "the learning rate"
+            )
+        if not 0 <= self.rate_decay_to <= 1:
+            raise ValueError(f"rate_decay_to must lie in [0, 1], found {self.rate_decay_to}")
         if self.augment_probability is not None and not 0 <= self.augment_probability <= 1:
             raise ValueError(
                 f"augment_probability must lie in [0, 1], found {self.augment_probability}"
@@ -162,3 +178,12 @@ class TrainConfig:
                 f"accumulate must divide batch_size ({self.batch_size}) evenly, found {parts}"
             )
         check_finite(self)
+
+    @property
+    def slope_penalty(self) -> Penalty:
+        """The penalty on the critic's slopes, and its weight."""
+        loss = LOSSES[self.loss]
+        found = Penalty(loss.penalty, loss.penalty_weight)
+        if self.penalty is not None and PENALTIES[self.penalty].of is not loss.penalty:
+            found = PENALTIES[self.penalty]
+        return found if self.penalty_weight is None else found._replace(weight=self.penalty_weight)

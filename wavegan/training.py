@@ -126,7 +126,7 @@ def train_together(
     if start == train_config.steps or _enough(runs):
         return [_result(run, state) for run, state in zip(runs, states, strict=True)]
     begun = place(_stacked(states), mesh, "gan")
-    terms: dict[str, Any] = {}
+    terms = _last_penalty(runs) if start else {}
     asked = False
     clock = time.perf_counter()
     for step, state, new in _steps(runs, begun, start, mesh):
@@ -290,6 +290,13 @@ def _common_step(runs: Sequence[TrainingRun]) -> int:
         "checkpoint of one step in common: train them one at a time, or delete the folders "
         "to train again"
     )
+
+
+def _last_penalty(runs: Sequence[TrainingRun]) -> dict[str, Any]:
+    """The penalty that was last logged, which counts until the next penalised step."""
+    name = "gan/penalty"
+    found = [next((r[name] for r in reversed(run.history) if name in r), None) for run in runs]
+    return {} if None in found else {"penalty": np.array(found, np.float32)}
 
 
 def _enough(runs: Sequence[TrainingRun]) -> bool:

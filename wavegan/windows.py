@@ -22,7 +22,6 @@ SLICES = ("anywhere", "grid", "first")
 STORES = ("auto", "device", "host")
 _BLOCK = 2**20  # samples read at a time where all are read
 SHORTEST = 32  # samples of a clip
-DRAWS = 2  # how windows come of a key; by 1, of wavegan 0.2.0, recordings just above a clip won
 _AHEAD = 2  # draws that the host store prepares while one is in use
 
 

@@ -9,7 +9,16 @@ from flax import nnx
 from gan_runs import same, weights
 
 from wavegan import TrainConfig, load, train
-from wavegan.losses import LOSSES, Loss, gradient_penalty, r1_penalty, wasserstein_critic
+from wavegan.losses import (
+    LOSSES,
+    PENALTIES,
+    Loss,
+    gradient_penalty,
+    paired,
+    r1_penalty,
+    r1_r2_penalty,
+    wasserstein_critic,
+)
 from wavegan.run_folder import RunFolder
 
 KEY = jax.random.key(0)
@@ -73,6 +82,52 @@ def test_r1_is_laid_on_real_clips_alone():
     for fake in (clips(2, 5, 3, 2), 100 * real):
         penalty = r1_penalty(lambda x, key: jnp.sum(x**2, axis=(1, 2)), real, fake, KEY)
         assert penalty == pytest.approx(expected, rel=1e-5)
+
+
+def test_r2_is_laid_on_generated_clips_as_well():
+    """Of |x|²: half of 4 |x|² of either side, and no less for a side without slopes."""
+    real, fake = clips(1, 5, 3, 2), clips(2, 5, 3, 2)
+
+    def squares(x, key):
+        return jnp.sum(x**2, axis=(1, 2))
+
+    expected = sum(2 * np.mean(np.sum(np.square(x), axis=(1, 2))) for x in (real, fake))
+    assert r1_r2_penalty(squares, real, fake, KEY) == pytest.approx(expected, rel=1e-5)
+    alone = float(r1_penalty(squares, fake, real, KEY))
+    assert r1_r2_penalty(squares, 0 * real, fake, KEY) == pytest.approx(alone, rel=1e-5)
+
+
+# Pairs
+
+
+def test_a_relativistic_gan_against_its_paper():
+    """Softplus of minus the lead of real over generated clips (arXiv 2501.05441, eq. 2)."""
+    real, fake = (np.asarray(clips(seed, 7), np.float64) for seed in (1, 2))
+    loss, pair = LOSSES["logistic-r1"], paired(jnp.asarray(real), jnp.asarray(fake))
+    assert loss.critic(*pair) / 2 == pytest.approx(np.log1p(np.exp(fake - real)).mean(), rel=1e-5)
+    assert loss.generator(pair[1]) == pytest.approx(np.log1p(np.exp(real - fake)).mean(), rel=1e-5)
+    wasserstein = LOSSES["wgan-gp"]  # whose pairs lead by as much on average
+    alone = wasserstein.critic(jnp.asarray(real), jnp.asarray(fake))
+    assert wasserstein.critic(*pair) / 2 == pytest.approx(float(alone), rel=1e-5)
+
+
+def test_the_penalty_and_its_weight_of_a_training():
+    """The loss's own, or the one asked for with its usual weight, or with the weight given."""
+    found = {
+        (loss, penalty, weight): TrainConfig(
+            loss=loss, penalty=penalty, penalty_weight=weight
+        ).slope_penalty
+        for loss in ("wgan-gp", "dcgan", "logistic-r1")
+        for penalty in (None, "gradient", "r1", "r1+r2")
+        for weight in (None, 3.0)
+        if (loss, penalty, weight) != ("dcgan", None, 3.0)
+    }
+    own = {"wgan-gp": "gradient", "dcgan": "none", "logistic-r1": "r1"}
+    for (loss, penalty, weight), (function, used) in found.items():
+        expected = PENALTIES[penalty or own[loss]]
+        assert function is expected.of
+        assert used == (expected.weight if weight is None else weight)
+    assert TrainConfig(loss="wgan-gp", penalty="none").slope_penalty == (None, 0.0)
 
 
 # Losses, against doubles

@@ -14,7 +14,7 @@ import pytest
 
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.devices import device_mesh, needed_bytes, place
-from wavegan.step import compiled_step, initial_state
+from wavegan.step import Players, compiled_step, initial_state, training_step
 
 MESH = device_mesh(1, 8, jax.devices()[:1])
 
@@ -95,6 +95,68 @@ def test_parts_of_a_batch_add_up(config, train_config):
         )
         for name in ("critic_loss", "critic_gap", "generator_loss", "critic_gradient_norm"):
             assert others[name] == pytest.approx(terms[name], rel=1e-4), name
+
+
+def test_no_part_of_a_batch_repeats_another(config, train_config):
+    """Two parts of equal clips: the second has weights between real and generated, and shifts, of
+    its own. Drawn alike, its gradients would be those of the first, whatever it is."""
+    config = replace(config, phase_shuffle_by="example")
+    settings = replace(train_config, penalty="gradient", accumulate=2)
+    players = Players(config, settings, True, MESH)
+    for key in jax.random.split(jax.random.key(0), 3):
+        first, second = (jax.random.key_data(players._key(key, part)) for part in (0, 1))
+        assert not np.array_equal(first, second)
+    real = clips(config, settings)
+    seen = []
+
+    def spy(critic, real, fake, key):
+        jax.debug.callback(lambda *x: seen.append(x), jax.random.key_data(key))
+        return jnp.sum(critic(real, key)) * 0
+
+    players.penalty, state = spy, initial_state(config, settings, jax.random.key(0))
+    players.critic_step(state, real[0], None, jax.random.key(1))
+    jax.effects_barrier()
+    assert len({tuple(np.asarray(x).tolist()) for (x,) in seen}) == 2
+
+
+@pytest.mark.parametrize("penalty", ["gradient", "r1", "r1+r2"])
+def test_a_penalty_leaves_the_spectrogram_critic_alone(train_config, penalty):
+    """Its slopes are hundreds of times those of the waveform critic, and swamp the loss."""
+    config = WaveGANConfig(num_samples=256, dim=2, latent_dim=4)
+    settings = replace(train_config, loss="logistic-r1", penalty=penalty)
+    real = clips(config, settings)
+    with_spectrogram = replace(config, spectrogram_critic=True)
+    *_, expected = run(config, settings, real)
+    *_, terms = run(with_spectrogram, settings, real)
+    assert terms["critic_gap"] != expected["critic_gap"]
+    assert terms["penalty"] == pytest.approx(expected["penalty"], rel=1e-4)
+
+
+def test_pairs_move_both_players_by_both_sides(config, train_config):
+    """Scores that all clips share cancel; of a plain loss the generator never sees a real clip."""
+    paired = replace(train_config, loss="logistic-r1", penalty="r1+r2", relativistic=True)
+    real = clips(config, paired)
+    _, after, terms = run(config, paired, real)
+    _, other, _ = run(config, paired, 0.5 * real)
+    assert not same(after["generator"], other["generator"])
+    assert terms["critic_loss"] == pytest.approx(np.log(2) + 10 * terms["penalty"], rel=0.05)
+    plain = replace(paired, relativistic=False)
+    _, after, terms = run(config, plain, real)
+    assert terms["critic_loss"] == pytest.approx(2 * np.log(2) + 10 * terms["penalty"], rel=0.05)
+
+
+def test_the_rate_falls_as_half_a_cosine(config, train_config):
+    """Adam's first step is as large as the rate: full at first, half way down after half."""
+    real, moved = clips(config, train_config), {}
+    falling = replace(train_config, rate_decay_steps=8, rate_decay_to=0.1)
+    for done in (0, 4, 8, 100):
+        state = initial_state(config, falling, jax.random.key(0)) | {"step": jnp.asarray(done)}
+        before = jax.device_get(state["critic"])
+        after, _ = training_step(config, falling, True, MESH, state, real, None)
+        changes = jax.tree.map(lambda a, b: np.abs(a - b).max(), after["critic"], before)
+        moved[done] = max(jax.tree.leaves(changes)) / train_config.learning_rate
+    shares = [moved[done] / moved[0] for done in (4, 8, 100)]
+    np.testing.assert_allclose(shares, [0.55, 0.1, 0.1], rtol=1e-2)
 
 
 def test_parts_of_a_batch_need_less_memory():

@@ -14,6 +14,13 @@ from wavegan import (
     [
         ({"loss": "hinge"}, "loss must be one of wgan-gp, wgan, .*; found 'hinge'"),
         ({"loss": "dcgan", "penalty_weight": 1.0}, "loss dcgan has no penalty, found penalty_w"),
+        ({"penalty": "r3"}, "penalty must be one of none, gradient, r1, r1.r2; found 'r3'"),
+        (
+            {"penalty": "none", "penalty_weight": 1.0},
+            "wgan-gp has no penalty, found .*choose a pen",
+        ),
+        ({"rate_decay_steps": 0}, "rate_decay_steps must be at least 1, found 0"),
+        ({"rate_decay_to": 1.5}, r"rate_decay_to must lie in \[0, 1\], found 1.5"),
         ({"penalty_every": 0}, "penalty_every must be at least 1, found 0"),
         ({"augment": ("gain", "echo")}, "echo"),
         ({"augment_probability": 1.5}, r"augment_probability must lie in \[0, 1\], found 1.5"),

@@ -350,6 +350,15 @@ def test_a_silent_generator_does_not_count_as_finished(
 # Options of the loop
 
 
+def test_a_lazy_penalty_is_known_after_resuming(audio, config, train_config, tmp_path):
+    """Also where the first steps after it have none."""
+    lazy, run = replace(train_config, penalty_every=4), tmp_path / "run"
+    whole = train(audio, config, lazy)
+    train(audio, config, replace(lazy, steps=2), run_dir=run)
+    resumed = train(audio, config, lazy, run_dir=run)
+    assert [r["gan/penalty"] for r in resumed.history] == [r["gan/penalty"] for r in whole.history]
+
+
 def test_a_lazy_penalty_stays_in_the_metrics(audio, config, train_config, tmp_path):
     """Laid on at steps 1 and 4 of 6, three times as heavy; a stop between changes nothing."""
     lazy = replace(train_config, penalty_every=3)
