@@ -1,9 +1,10 @@
 """How far samples of two distributions lie apart: statistics of points, each with its error.
 
 Every estimate carries a standard error. Unless said otherwise it is a delete-a-group jackknife:
-a twentieth of the points of every sample is left out in turn (Efron & Tibshirani, An
-Introduction to the Bootstrap, ch. 11). It is itself known to about a sixth, and for points
-drawn independently.
+parts of a sample are left out in turn (Efron & Tibshirani, An Introduction to the Bootstrap,
+ch. 11; of unequal parts Busing, Meijer & van der Leeden, Statistics and Computing 9, 1999). Clips
+of one track are not drawn independently: where ``groups`` tell the tracks of real clips, each is
+in one part with all its clips. Otherwise a part is a twentieth of the points.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
-PARTS = 20  # of the jackknife
+PARTS = 20  # of the jackknife, at most
 LEAST = 4  # points that a sample must have
-CHANCE = 0.01  # share of real clips that count as copies of another recording
+CHANCE = 0.01  # share of real clips that were not heard and yet count as copies
+NEIGHBOURS = 5  # that a real clip's surroundings hold, for the coverage
 _BLOCK = 2**22  # distances held at a time
 
 
@@ -28,9 +30,26 @@ class Estimate(NamedTuple):
     error: float
 
 
+class Distance(NamedTuple):
+    """A distance, its standard error, and the part of that which the generated points have.
+
+    The own error is what tells two generators apart that are held against the same real points.
+    """
+
+    value: float
+    error: float
+    own_error: float
+
+
+Groups = Shaped[Array | np.ndarray, " n"] | None
+
+
 def kernel_distance(
-    train: Float[Array | np.ndarray, "n d"], generated: Float[Array | np.ndarray, "m d"]
-) -> Estimate:
+    train: Float[Array | np.ndarray, "n d"],
+    generated: Float[Array | np.ndarray, "m d"],
+    *,
+    groups: Groups = None,
+) -> Distance:
     """Squared maximum mean discrepancy, unbiased, with the kernel (x·y / d + 1)³.
 
     The kernel inception distance (arXiv 1801.01401) of any embedding, 0 on average where both
@@ -38,7 +57,11 @@ def kernel_distance(
     distances of audio (arXiv 2502.15602), small samples are enough. The kernel knows no scale:
     give features of about zero mean and unit variance.
 
-    The error is too large by up to √2 where both distributions are equal.
+    Where both distributions are equal the error is too large: by up to √2 of independent points.
+
+    Parameters
+    ----------
+    groups : the track of each point of ``train``.
 
     Raises
     ------
@@ -51,19 +74,22 @@ def kernel_distance(
     np.fill_diagonal(kernel, 0)  # no point is compared with itself
 
     def statistic(i: np.ndarray, j: np.ndarray) -> float:
-        n, m = len(i), len(j)
+        n, m = i.sum(), j.sum()
         # One product with the weights of the points gives all three means.
         w = np.zeros((len(points), 2))
-        w[i, 0], w[len(x) + j, 1] = 1, 1
+        w[: len(x), 0], w[len(x) :, 1] = i, j
         sums = w.T @ kernel @ w
         return sums[0, 0] / (n * (n - 1)) + sums[1, 1] / (m * (m - 1)) - 2 * sums[0, 1] / (n * m)
 
-    return _jackknife(statistic, len(x), len(y))
+    return _distance(statistic, len(x), len(y), groups)
 
 
 def frechet_distance(
-    train: Float[Array | np.ndarray, "n d"], generated: Float[Array | np.ndarray, "m d"]
-) -> Estimate:
+    train: Float[Array | np.ndarray, "n d"],
+    generated: Float[Array | np.ndarray, "m d"],
+    *,
+    groups: Groups = None,
+) -> Distance:
     """Squared Fréchet distance of the Gaussians with both samples' moments (arXiv 1706.08500).
 
     |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½), in float64. The last trace is the sum of the
@@ -71,7 +97,8 @@ def frechet_distance(
     fewer points than dimensions are no trouble to it.
 
     Few points make it too large, for unit variances by about d (d + 5) / 4n a sample: compare
-    only values of the same n, m and d. The error doesn't hold this bias.
+    only values of the same n, m and d. The error doesn't hold this bias. ``groups`` are as in
+    `kernel_distance`.
     """
     x, y = _samples(train=train, generated=generated)
 
@@ -85,7 +112,7 @@ def frechet_distance(
         shared = np.linalg.svd(root_x @ root_y.T, compute_uv=False).sum()
         return np.sum((mean_x - mean_y) ** 2) + np.sum(root_x**2) + np.sum(root_y**2) - 2 * shared
 
-    return _jackknife(statistic, len(x), len(y))
+    return _distance(statistic, len(x), len(y), groups)
 
 
 def inception_score(probabilities: Float[Array | np.ndarray, "n k"]) -> Estimate:
@@ -108,7 +135,8 @@ def inception_score(probabilities: Float[Array | np.ndarray, "n k"]) -> Estimate
         mean = p[i].mean(0)
         return math.exp(negentropy[i].mean() - np.sum(mean * np.log(np.where(mean > 0, mean, 1))))
 
-    return _jackknife(statistic, len(p))
+    everything = np.ones(len(p), bool)
+    return Estimate(float(statistic(everything)), _jackknife(statistic, _parts(len(p))))
 
 
 def different_bins(
@@ -117,6 +145,7 @@ def different_bins(
     *,
     bins: int = 20,
     seed: int = 0,
+    groups: Groups = None,
 ) -> Estimate:
     """Share of bins that hold another share of the generated points than of the training ones.
 
@@ -129,6 +158,8 @@ def different_bins(
     ----------
     bins : cells; ten training points or more in each make the test a fair one.
     seed : of k-means.
+    groups : the track of each point of ``train``, whose clips come to a bin together: its share
+        is then as uncertain as the tracks' differences say.
 
     Returns
     -------
@@ -154,7 +185,10 @@ def different_bins(
     share_x = np.bincount(fit.labels_, minlength=bins) / len(x)
     share_y = np.bincount(bins_of_y, minlength=bins) / len(y)
     pooled = (len(x) * share_x + len(y) * share_y) / (len(x) + len(y))
-    z = (share_y - share_x) / np.sqrt(pooled * (1 - pooled) * (1 / len(x) + 1 / len(y)))
+    inflated = [_inflation(fit.labels_ == i, groups) for i in range(bins)]
+    z = (share_y - share_x) / np.sqrt(
+        pooled * (1 - pooled) * (np.array(inflated) / len(x) + 1 / len(y))
+    )
     limit = 1.96
     again = np.array([_normal(-limit - value) + _normal(value - limit) for value in z])
     value = np.mean(np.abs(z) > limit)
@@ -198,25 +232,73 @@ def nearest_distances(
 
 
 def memorised(
-    nearest: Float[Array | np.ndarray, " n"], null: Float[Array | np.ndarray, " m"]
+    generated: Float[Array | np.ndarray, "n d"],
+    half: Float[Array | np.ndarray, "m d"],
+    other: Float[Array | np.ndarray, "k d"],
 ) -> Estimate:
-    """Share of generated clips nearer to a training clip than clips of two recordings come.
+    """Share of generated clips nearer to training clips than ones come that were not heard.
+
+    Each half of the training clips stands for clips that were not heard from the other: nearer
+    to a half than all but a 200th of the other half come counts as a copy of it, so that a
+    hundredth is the share of other sounds of the same tracks.
 
     Parameters
     ----------
-    nearest : of each generated clip, ``nearest_distances(generated, train)``.
-    null : of each training clip, ``nearest_distances(train, groups=tracks)``. Nearer than its
-        first percentile counts as a copy, so 0.01 is the share of other recordings.
-        Replicas in the training set under several names widen what passes as no copy.
+    half, other : training clips that share no sound: the same tracks at other times, or other
+        recordings of the same makers. Of fewer than 200 the nearest clip is the limit. Replicas in
+        both widen what passes as no copy.
 
     Returns
     -------
     With the binomial error, of which (k + 1) / (n + 2) is the share: never 0.
     """
-    (distances,), (null,) = _samples(nearest=nearest), _samples(null=null)
-    count, copies = len(distances), np.sum(distances < np.quantile(null, CHANCE))
-    likely = (copies + 1) / (count + 2)
-    return Estimate(float(copies / count), math.sqrt(likely * (1 - likely) / count))
+    points, half, other = _samples(generated=generated, half=half, other=other)
+    copied = np.zeros(len(points), bool)
+    for heard, unheard in ((half, other), (other, half)):
+        null = np.sort(nearest_distances(unheard, heard))
+        limit = null[max(0, int(CHANCE / 2 * (len(null) + 1)) - 1)]
+        copied |= nearest_distances(points, heard) < limit
+    return _share(copied)
+
+
+def coverage(
+    real: Float[Array | np.ndarray, "n d"],
+    generated: Float[Array | np.ndarray, "m d"],
+    *,
+    groups: Groups = None,
+) -> Estimate:
+    """Share of real clips that have a generated one among their neighbours (arXiv 2002.09797).
+
+    Nearer than the fifth of the other real clips counts. About 1 - 2⁻⁵ where both samples are of
+    one distribution and size, and half of that where one of two modes is missing.
+
+    Parameters
+    ----------
+    groups : the track of each point of ``real``.
+    """
+    x, y = _samples(real=real, generated=generated)
+    order = min(NEIGHBOURS, len(x) - 1)
+    reach = np.sqrt(np.partition(_squares(x, x), order, axis=1)[:, order])  # the 0th is itself
+    covered = nearest_distances(x, y) < reach
+    share, parts = covered.mean(), _parts(len(x), groups)
+    return Estimate(float(share), _jackknife(lambda chosen: covered[chosen].mean(), parts))
+
+
+def agreement(
+    probabilities: Float[Array | np.ndarray, "n k"], labels: Int[Array | np.ndarray, " n"]
+) -> Estimate:
+    """Share of clips that a classifier recognises as the class asked for; its error binomial."""
+    return _share(np.asarray(probabilities).argmax(1) == np.asarray(labels))
+
+
+def _share(found: np.ndarray) -> Estimate:
+    likely = (found.sum() + 1) / (len(found) + 2)
+    return Estimate(float(found.mean()), math.sqrt(likely * (1 - likely) / len(found)))
+
+
+def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Squared distances (n, m)."""
+    return np.maximum(np.sum(x**2, 1)[:, None] + np.sum(y**2, 1)[None] - 2 * x @ y.T, 0)
 
 
 def _samples(*, least: int = LEAST, **samples: Array | np.ndarray) -> list[np.ndarray]:
@@ -234,16 +316,54 @@ def _samples(*, least: int = LEAST, **samples: Array | np.ndarray) -> list[np.nd
     return list(arrays.values())
 
 
-def _jackknife(statistic: Callable[..., float], *sizes: int) -> Estimate:
-    """``statistic`` of the indices of each sample, and its error."""
+def _parts(count: int, groups: Groups = None) -> np.ndarray:
+    """The part of the jackknife that each point is in; those of a group are in the same one."""
+    if (
+        groups is None or len(names := np.unique(np.asarray(groups))) < 2
+    ):  # a lone track has no peer
+        return np.arange(count) % min(PARTS, count)
+    members = np.asarray(groups)
+    if len(members) != count:
+        raise ValueError(f"groups must be one a point ({count}), found {len(members)}")
+    parts, sizes = np.empty(count, int), np.zeros(min(PARTS, len(names)), int)
+    for name in sorted(names, key=lambda name: -np.sum(members == name)):
+        parts[members == name] = smallest = sizes.argmin()
+        sizes[smallest] += np.sum(members == name)
+    return parts
+
+
+def _jackknife(statistic: Callable[[np.ndarray], float], parts: np.ndarray) -> float:
+    """The standard error of ``statistic``, a function of which points are taken."""
     from threadpoolctl import threadpool_limits
 
-    parts = min(PARTS, *sizes)
-    everything = [np.arange(size) for size in sizes]
+    sizes = np.bincount(parts)
+    count, fold = len(sizes), len(parts) / sizes
     with threadpool_limits(1, "blas"):  # on small matrices several threads only wait for another
-        values = [statistic(*(i[i % parts != part] for i in everything)) for part in range(parts)]
-        whole = statistic(*everything)
-    return Estimate(float(whole), math.sqrt((parts - 1) * np.var(values)))
+        without = np.array([statistic(parts != part) for part in range(count)])
+        whole = statistic(np.ones(len(parts), bool))
+    centre = count * whole - np.sum((1 - 1 / fold) * without)
+    pseudo = fold * whole - (fold - 1) * without
+    return math.sqrt(np.mean((pseudo - centre) ** 2 / (fold - 1)))
+
+
+def _distance(
+    statistic: Callable[[np.ndarray, np.ndarray], float], real: int, generated: int, groups: Groups
+) -> Distance:
+    """``statistic`` of which real and generated points are taken, with its errors."""
+    x, y = np.ones(real, bool), np.ones(generated, bool)
+    own = _jackknife(lambda chosen: statistic(x, chosen), _parts(generated))
+    others = _jackknife(lambda chosen: statistic(chosen, y), _parts(real, groups))
+    return Distance(float(statistic(x, y)), math.hypot(own, others), own)
+
+
+def _inflation(inside: np.ndarray, groups: Groups) -> float:
+    """How many times as uncertain a share is because the points of a group come together."""
+    share = inside.mean()
+    if groups is None or not 0 < share < 1:
+        return 1.0
+    independent = math.sqrt(share * (1 - share) / len(inside))
+    found = _jackknife(lambda chosen: inside[chosen].mean(), _parts(len(inside), groups))
+    return max(1.0, (found / independent) ** 2)
 
 
 def _normal(z: float) -> float:

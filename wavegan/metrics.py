@@ -20,7 +20,9 @@ SILENT = 10 ** (-30 / 20)
 FAR = 3.0
 _DISTANCE = "quality/kernel_distance"
 _FLOOR = f"{_DISTANCE}_floor"
-JUDGED = ("quality/inception_score", "quality/different_bins")  # that a classifier measures
+JUDGED = tuple(  # that a classifier measures
+    f"quality/{name}" for name in ("inception_score", "different_bins", "class_agreement")
+)
 
 
 class Metric(NamedTuple):
@@ -68,6 +70,20 @@ _OWN = {
         "Share of the kinds of sound that come too often or too rarely.",
         less_is_better=True,
     ),
+    "quality/class_agreement": Metric(
+        "recognised",
+        "Share of the clips that a classifier takes for the class that was asked for.",
+        less_is_better=False,
+    ),
+    "quality/class_agreement_real": Metric(
+        "recognised, real clips",
+        "The same of real clips, which the classifier was not trained on where others were left.",
+    ),
+    "quality/coverage": Metric(
+        "coverage",
+        "Share of the real clips that have a generated one nearby: less where sounds are missing.",
+        less_is_better=False,
+    ),
     # A generator of noise has the best of those that follow.
     "quality/nearest": Metric(
         "nearest real clip",
@@ -75,11 +91,13 @@ _OWN = {
     ),
     "quality/nearest_train": Metric(
         "nearest, real to real",
-        "The same of a real clip to the nearest of another recording: what copies would undercut.",
+        "The same of seconds of the training tracks that the others do not hold: what copies would "
+        "undercut.",
     ),
     "quality/memorised": Metric(
         "memorised",
-        "Share of generated clips that are nearer to a training clip than real ones are.",
+        "Share of generated clips that are nearer to a training clip than seconds of the same "
+        "tracks that were not heard; 1 % by chance.",
     ),
 }
 
@@ -132,7 +150,8 @@ def standing(rows: Sequence[Row], *, metric: str, patience: int) -> Standing:
     An inspection is better than another where it is so by more than both standard errors
     together (the root of their squares' sum). Training no longer helps once ``patience``
     inspections in a row are not better than the last that was (steps too small to tell apart add
-    up), unless the newest of them is the best of all: that curve still falls.
+    up), unless the newest of them is the best of all: that curve still falls. The errors are those
+    of the generated clips alone where they are known, for the real ones are the same.
 
     The generator is in doubt where it is silent: the clips of the newest or the best row 30 dB or
     more below the real ones; or far from them: the best row's kernel distance, less its error,
@@ -159,6 +178,11 @@ def best_row(rows: Sequence[Row], metric: str) -> Row | None:
     return min(measured, key=lambda row: sign * row[metric], default=None) if sign else None
 
 
+def own_error(row: Row, metric: str) -> float:
+    """The error by which rows of one generator differ, held against the same real clips."""
+    return row.get(f"{metric}_own_error", row.get(f"{metric}_error", 0.0))
+
+
 def _sign(metric: str) -> int:
     less = METRICS[metric].less_is_better if metric in METRICS else True
     return {True: 1, False: -1, None: 0}[less]
@@ -172,7 +196,7 @@ def _enough_since(rows: Sequence[Row], best: Row | None, metric: str, patience: 
     for row in rows:
         if not math.isfinite(row.get(metric, math.nan)):
             continue
-        value, error, newest = sign * row[metric], row.get(f"{metric}_error", 0.0), row
+        value, error, newest = sign * row[metric], own_error(row, metric), row
         if value < last - math.hypot(error, last_error):
             last, last_error, waited = value, error, 0
         else:

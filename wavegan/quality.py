@@ -1,4 +1,4 @@
-"""Metrics of generated sound against the training set, for any data and without a trained network.
+"""Metrics of generated sound against real sound, for any data and without a trained network.
 
 Clips are compared by `embed`, a fixed summary of their log-mel bands. As an inspector of `train`,
 `Quality` measures the generator while it learns; `wavegan.metrics` says what each metric means and
@@ -8,20 +8,23 @@ when more training no longer helps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
 from features.scaling import Standardizer
 from features.spectra import mel_spectrogram
 from wavegan.distances import (
     LEAST,
+    Distance,
     Estimate,
+    agreement,
+    coverage,
     different_bins,
     frechet_distance,
     inception_score,
@@ -39,6 +42,7 @@ FRAME = 0.05  # seconds, about
 FLOOR = 1e-8  # mel power that is added: -80 dB of a full-scale sine
 LEAST_SPREAD = 1.0  # dB that a feature's spread counts at least
 LIBRARY = 2048  # training windows that generated clips are looked up in
+STRETCH = 4  # clips: half the training windows are of every other stretch of so long
 HALVINGS = 8  # of the real windows, for the floor
 _BATCH = 64
 
@@ -76,6 +80,9 @@ def embed(
     return np.concatenate(parts)
 
 
+_SUFFIX = {"value": "", "error": "_error", "own_error": "_own_error"}
+
+
 def _with_channels(audio: Array | np.ndarray) -> Array | np.ndarray:
     return audio[..., None] if audio.ndim == 2 else audio
 
@@ -100,34 +107,44 @@ def _embed(audio: Array, sample_rate: int | float, n_fft: int) -> Array:
 class Quality:
     """An inspector for `train`: how good a generator's clips are, against ``audio``.
 
-    Real windows are drawn and embedded once; a call generates as many clips, always from the
-    same latents, and compares. Features are scaled to unit variance over the real windows, of
-    which 1 dB is the least.
+    Give it recordings that the GAN is not trained on: the best checkpoint by those that it is
+    trained on is the one that knows them best by heart. Real windows are drawn and embedded once;
+    a call generates as many clips, always from the same latents, and compares. Features are
+    scaled to unit variance over the training windows, of which 1 dB is the least.
 
     ==================================  =====================================================
     ``quality/kernel_distance``         `kernel_distance` to the real windows
     ``quality/kernel_distance_floor``   `floor`, beside it
     ``quality/frechet_distance``        `frechet_distance` to them
-    ``quality/nearest``                 median distance of a clip to its nearest real window
-    ``quality/nearest_train``           of a real window to the nearest of another recording
-    ``quality/memorised``               share of copies (`memorised`), by those distances
+    ``quality/coverage``                `coverage` of the real windows
+    ``quality/nearest``                 median distance of a clip to half the training windows
+    ``quality/nearest_train``           of the training windows to the half that lacks them
+    ``quality/memorised``               share of copies of training windows (`memorised`)
     ``quality/inception_score``         with ``classify``
     ``quality/different_bins``          with ``classify``: bins of its log-probabilities
+    ``quality/class_agreement``         with ``classify`` and ``labels`` (`agreement`)
+    ``quality/class_agreement_real``    of the real windows
     of a user's own in `METRICS`        what its ``measure`` says, where it was set before
     ==================================  =====================================================
 
-    All but the medians have a standard error beside them, ``…_error``. With a single recording
-    (or group) nothing is said of ``nearest_train`` and ``memorised``.
+    All but the medians have a standard error beside them, ``…_error``, by which other real
+    recordings would give other values; the distances also ``…_own_error``, without that part.
+    The halves are stretches of four clips, in turn, of each training recording; of one that is no
+    longer than that, the recording is in either half. Where a half would be left with fewer than 4
+    windows nothing is said of ``nearest``, ``nearest_train`` and ``memorised``.
 
     Parameters
     ----------
-    audio : as `train` takes it: recordings (L_i, C) or (L_i,), float in [-1, 1] or int16.
+    audio : recordings to compare with, best held-out ones, as `train` takes them: (L_i, C) or
+        (L_i,), float in [-1, 1] or int16.
     sample_rate : Hz.
     num_samples, channels : of a clip.
+    train : what the GAN is trained on, as ``audio``; None where that is ``audio`` itself.
     groups : the recording (or better the artist) that each of ``audio`` is from; by default
         each is its own.
-    labels : class of each recording. A conditional generator then makes the classes as often
-        as the real windows have them; without, it makes each as often.
+    labels : class of each of ``audio``. A conditional generator then makes the classes as often
+        as the real windows have them; without, it makes each as often. Of one without classes
+        they say what it was trained to make.
     count : real windows and generated clips that are compared.
     seed : of the windows and the latents.
     classify : a classifier's function of clips (n, L, C) to probabilities (n, K).
@@ -152,6 +169,7 @@ class Quality:
         sample_rate: int | float,
         num_samples: int,
         channels: int = 1,
+        train: Recordings | None = None,
         groups: Shaped[Array | np.ndarray, " n"] | Sequence | None = None,
         labels: Shaped[Array | np.ndarray, " n"] | Sequence[int] | None = None,
         count: int = 256,
@@ -165,41 +183,36 @@ class Quality:
                     f"{name} must be one a recording ({len(audio)}), found {len(given)}"
                 )
         self.sample_rate, self.seed, self.classify = sample_rate, seed, classify
-        self._shape = (num_samples, channels)
-        pool = Windows(
-            audio,
-            num_samples=num_samples,
-            channels=channels,
-            labels=np.arange(len(audio)),  # so that each window says whose it is
-            num_classes=len(audio),
-            store="host",
-            **windows,
+        self._shape = shape = (num_samples, channels)
+        own = train is None
+        points, self._real, recording, halves = _drawn(
+            audio, shape, sample_rate, max(count, LIBRARY * own), seed, windows, keep=count
         )
-        parts: list[tuple[np.ndarray, np.ndarray]] = []
-        real: list[np.ndarray] = []
-        for clips, recording in _distinct(pool, max(count, LIBRARY), seed):
-            parts.append((embed(clips, sample_rate=sample_rate), recording))
-            if (classify is not None or _measured()) and len(real) < count:
-                real.extend(clips)
-        library, recording = (np.concatenate(part) for part in zip(*parts, strict=True))
-        self.count = min(count, len(library))
+        self.count = min(count, len(points))
         if self.count < 2 * LEAST:
             raise ValueError(
                 f"{self.count} windows of {num_samples} samples are too few to compare, at least "
                 f"{2 * LEAST} are needed: a larger count, more audio or a smaller num_samples"
             )
+        library = points
+        if train is not None:
+            library, _, _, halves = _drawn(train, shape, sample_rate, LIBRARY, seed, windows)
         scale = Standardizer.fit(library)
         self._scale = Standardizer(scale.mean, np.hypot(scale.std, LEAST_SPREAD))
-        self._library = self._scale.apply(library)
-        groups = recording if groups is None else np.asarray(groups)[recording]
-        several = len(np.unique(groups)) > 1
-        self._null = nearest_distances(self._library, groups=groups) if several else None
-        self._labels = None if labels is None else np.asarray(labels)[recording[: self.count]]
-        self._real = np.stack(real[: self.count]) if real else None
+        library, recording = self._scale.apply(library), recording[: self.count]
+        self._points = self._scale.apply(points[: self.count])
+        self._halves = tuple(library[halves == half] for half in range(2))
+        self._unheard = None
+        if min(map(len, self._halves)) >= LEAST:
+            one, other = self._halves
+            found = nearest_distances(one, other), nearest_distances(other, one)
+            self._unheard = float(np.median(np.concatenate(found)))
+        self._groups = recording if groups is None else np.asarray(groups)[recording]
+        self._labels = None if labels is None else np.asarray(labels)[recording]
         self._classified = None
-        if classify is not None and self._real is not None:
+        if classify is not None:
             self._classified = np.asarray(classify(self._real), np.float64)
-        self.floor = _floor(self._library[: self.count], groups[: self.count], seed)
+        self.floor = _floor(self._points, self._groups, seed)
 
     def __repr__(self) -> str:
         length, channels = self._shape
@@ -210,42 +223,59 @@ class Quality:
 
     def __call__(self, step: int, generator: Generator) -> dict[str, float]:
         """The metrics of ``generator``; ``step`` has no effect on them."""
-        label = self._labels if generator.config.num_classes else None
-        return self.measure(generate(generator, self.count, seed=self.seed, label=label).audio)
+        classes = generator.config.num_classes
+        label = self._labels if classes else None
+        clips = generate(generator, self.count, seed=self.seed, label=label)
+        asked = clips.labels if classes else self._labels
+        return self.measure(clips.audio, labels=asked)
 
-    def measure(self, audio: Float[Array | np.ndarray, "n length *c"]) -> dict[str, float]:
-        """The metrics of generated clips (n, num_samples, C); mono ones may be (n, num_samples)."""
-        audio = _with_channels(audio)
+    def measure(
+        self,
+        audio: Float[Array | np.ndarray, "n length *c"],
+        *,
+        labels: Int[Array | np.ndarray, " n"] | None = None,
+    ) -> dict[str, float]:
+        """The metrics of generated clips (n, num_samples, C); mono ones may be (n, num_samples).
+
+        ``labels`` are the classes asked for, where the clips have any.
+        """
+        audio = np.asarray(_with_channels(audio))
         if audio.shape[1:] != self._shape:
             expected = ", ".join(map(str, self._shape))
             raise ValueError(f"clips must be (n, {expected}), found {audio.shape}")
         generated = self._scale.apply(embed(audio, sample_rate=self.sample_rate))
-        real = self._library[: self.count]
-        nearest = nearest_distances(generated, self._library)
-        estimates = {
-            "kernel_distance": kernel_distance(real, generated),
+        real, groups = self._points, self._groups
+        estimates: dict[str, Estimate | Distance] = {
+            "kernel_distance": kernel_distance(real, generated, groups=groups),
             "kernel_distance_floor": self.floor,
-            "frechet_distance": frechet_distance(real, generated),
+            "frechet_distance": frechet_distance(real, generated, groups=groups),
+            "coverage": coverage(real, generated, groups=groups),
         }
-        medians = {"nearest": nearest}
-        if self._null is not None:
-            estimates["memorised"] = memorised(nearest, self._null)
-            medians["nearest_train"] = self._null
+        metrics = dict[str, float]()
+        if self._unheard is not None:
+            estimates["memorised"] = memorised(generated, *self._halves)
+            nearest = [nearest_distances(generated, half) for half in self._halves]
+            metrics["quality/nearest"] = float(np.median(np.concatenate(nearest)))
+            metrics["quality/nearest_train"] = self._unheard
         if self.classify is not None and self._classified is not None:
-            probabilities = np.asarray(self.classify(np.asarray(audio)), np.float64)
+            probabilities = np.asarray(self.classify(audio), np.float64)
             estimates["inception_score"] = inception_score(probabilities)
             estimates["different_bins"] = different_bins(
                 _log(self._classified),
                 _log(probabilities),
                 bins=max(2, self.count // 16),
                 seed=self.seed,
+                groups=groups,
             )
-        metrics = {f"quality/{name}": float(np.median(x)) for name, x in medians.items()}
-        for name, (value, error) in estimates.items():
-            metrics |= {f"quality/{name}": value, f"quality/{name}_error": error}
-        if self._real is not None:
-            for name, measure in _measured().items():
-                metrics[name] = float(measure(np.asarray(audio), self._real, self.sample_rate))
+            if labels is not None:
+                estimates["class_agreement"] = agreement(probabilities, np.asarray(labels))
+            if self._labels is not None:
+                real_ones = agreement(self._classified, self._labels)
+                estimates["class_agreement_real"] = real_ones
+        for name, estimate in estimates.items():
+            metrics |= {f"quality/{name}{_SUFFIX[k]}": x for k, x in estimate._asdict().items()}
+        for name, measure in _measured().items():
+            metrics[name] = float(measure(audio, self._real, self.sample_rate))
         return metrics
 
 
@@ -254,20 +284,43 @@ def _measured() -> dict[str, Callable[[np.ndarray, np.ndarray, float], float]]:
     return {name: metric.measure for name, metric in METRICS.items() if metric.measure is not None}
 
 
-def _distinct(windows: Windows, count: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of random windows and their recordings; a window that comes again is left out."""
-    key, seen = jax.random.key(seed), set()
-    for start in range(0, count, _BATCH):
-        batch = windows.draw(jax.random.fold_in(key, start), (min(_BATCH, count - start),))
-        clips, recording = np.asarray(batch.clips), np.asarray(batch.labels)
+def _drawn(
+    audio: Recordings,
+    shape: tuple[int, int],
+    sample_rate: int | float,
+    count: int,
+    seed: int,
+    windows: Mapping[str, Any],
+    keep: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of at most ``count`` different windows: embeddings, clips, recordings and halves.
+
+    The clips are those of the first ``keep``. A window that lies in both halves has half -1.
+    """
+    length, channels = shape
+    pool = Windows(audio, num_samples=length, channels=channels, store="host", **windows)
+    key, seen, stretch = jax.random.key(seed), set[tuple[int, int]](), STRETCH * length
+    parts, kept, places = list[np.ndarray](), list[np.ndarray](), list[tuple[int, int]]()
+    for first in range(0, count, _BATCH):
+        part, number = jax.random.fold_in(key, first), min(_BATCH, count - first)
+        drawn = np.asarray(pool.draw(part, (number,)).clips)
+        found = list(zip(*(x.tolist() for x in pool.places(part, number)), strict=True))
         new = []
-        for i, (clip, name) in enumerate(zip(clips, recording.tolist(), strict=True)):
-            mark = (name, hash(clip.tobytes()))
+        for i, (clip, (recording, _)) in enumerate(zip(drawn, found, strict=True)):
+            mark = recording, hash(clip.tobytes())
             if mark not in seen:
                 seen.add(mark)
                 new.append(i)
         if new:
-            yield clips[new], recording[new]
+            clips = drawn[new]
+            places += [found[i] for i in new]
+            parts.append(embed(clips, sample_rate=sample_rate))
+            kept += list(clips[: max(0, keep - len(kept))])
+    whose, start = np.array(places).T
+    half = (start // stretch + whose) % 2
+    inside = start % stretch + np.minimum(length, stretch) <= stretch
+    real = np.stack(kept) if kept else np.empty((0, *shape), np.float32)
+    return np.concatenate(parts), real, whose, np.where(inside, half, -1)
 
 
 def _floor(real: np.ndarray, groups: np.ndarray, seed: int) -> Estimate:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from wavegan.metrics import Row, Standing, standing
+from wavegan.metrics import Row, Standing, own_error, standing
 from wavegan.run_folder import RunFolder
 from wavegan.train_config import TrainConfig
 
@@ -86,7 +86,7 @@ class TrainedRun:
         last = next((row for row in reversed(self.rows) if metric in row), None)
         if last is None or best is None or last is best:
             return None
-        errors = math.hypot(*(row.get(f"{metric}_error", 0.0) for row in (best, last)))
+        errors = math.hypot(*(own_error(row, metric) for row in (best, last)))
         return int(last["gan/step"]) if abs(last[metric] - best[metric]) <= errors else None
 
 

@@ -170,7 +170,7 @@ class Windows:
         """Windows drawn independently, each as likely as ``slices`` says."""
         if self.store == "device":
             return _gathered(*self._on_device, key, shape, self.num_samples, self._padded)
-        recording, start = self._drawn(key, math.prod(shape))
+        recording, start = self.places(key, math.prod(shape))
         clips = np.empty((len(start), self.num_samples, self.channels), self._dtype)
         for clip, i, first in zip(clips, recording.tolist(), start.tolist(), strict=True):
             stop = min(first + self.num_samples, int(self._lengths[i]))
@@ -205,8 +205,8 @@ class Windows:
     def _tickets(self) -> int:
         return int(self._runs.ends[-1])
 
-    def _drawn(self, key: PRNGKeyArray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Recordings and starts, below 2³¹ tickets those that `_gathered` draws."""
+    def places(self, key: PRNGKeyArray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Recordings (count,) and starts (count,), in samples, of the windows that `draw` draws."""
         if self._tickets < 2**31:
             recording, start = _located(self._runs, key, count)
             return np.asarray(recording), np.asarray(start)

@@ -225,7 +225,7 @@ def other_curves(rows: Rows, known: Iterable[Curve]) -> list[Curve]:
         Curve(term, {term: ""}) for term in logged
         if "/" in term and term not in shown
         and term not in ("gan/step", "quality/enough_since")
-        and not (term.endswith("_error") and term.removesuffix("_error") in logged)
+        and ((bare := re.sub("(_own)?_error$", "", term)) == term or bare not in logged)
     ]  # fmt: skip
 
 

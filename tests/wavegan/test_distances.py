@@ -7,7 +7,11 @@ import scipy.spatial
 import scipy.stats
 
 from wavegan.distances import (
+    _jackknife,
+    _parts,
     _samples,
+    agreement,
+    coverage,
     different_bins,
     frechet_distance,
     inception_score,
@@ -42,7 +46,7 @@ def test_kernel_distance_is_the_sum_over_pairs():
 
 def test_kernel_distance_of_two_points():
     """(0·0 + 1)³ + (1·1 + 1)³ - 2 (0·1 + 1)³ = 7, which no draw would change."""
-    assert kernel_distance(np.zeros((5, 1)), np.ones((9, 1))) == (7, 0)
+    assert kernel_distance(np.zeros((5, 1)), np.ones((9, 1))) == pytest.approx((7, 0, 0), abs=1e-12)
 
 
 def test_kernel_distance_is_unbiased():
@@ -59,16 +63,66 @@ def test_kernel_distance_error_covers_the_truth():
     estimates = [
         kernel_distance(normal(s, 200, 1), normal(s + 2**20, 300, 1) + 0.5) for s in range(200)
     ]
-    value, error = np.array(estimates).T
+    value, error, own = np.array(estimates).T
     np.testing.assert_allclose(value.mean(), 3.578125, atol=4 * value.std() / 14)
     assert 0.8 < np.sqrt(np.mean(error**2)) / value.std() < 1.25
     assert np.mean(np.abs(value - 3.578125) < 2 * error) > 0.85
+    fixed = normal(0, 200, 1)  # the same real points: generators differ by their own points alone
+    values = [kernel_distance(fixed, normal(s + 2**20, 300, 1) + 0.5).value for s in range(200)]
+    assert 0.8 < np.sqrt(np.mean(own**2)) / np.std(values) < 1.25
+
+
+def tracks(seed, count, clips, spread):
+    """Points of tracks that differ by ``spread``, and the track of each."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(clips // 2, 2 * clips, count)
+    whose = np.repeat(np.arange(count), sizes)
+    return rng.normal(size=(len(whose), 3)) + spread * rng.normal(size=(count, 3))[whose], whose
+
+
+@pytest.mark.parametrize("distance", [kernel_distance, frechet_distance])
+@pytest.mark.parametrize("count", [12, 40])
+def test_errors_are_those_of_other_tracks(distance, count):
+    """Clips of a track are alike: as if drawn apart they claim half of the true error."""
+    grouped, alone, values = [], [], []
+    for seed in range(120):
+        (x, whose), (y, _) = tracks(seed, count, 20, 1.0), tracks(seed + 2**20, 400, 2, 1.0)
+        found = distance(x, y + 1.0, groups=whose)
+        values.append(found.value)
+        grouped.append(found.error)
+        alone.append(distance(x, y + 1.0).error)
+    assert 0.7 < np.sqrt(np.mean(np.square(grouped))) / np.std(values) < 1.4
+    assert np.sqrt(np.mean(np.square(alone))) / np.std(values) < 0.7
+
+
+def test_the_jackknife_of_a_mean_is_its_error():
+    """By hand: of equal parts the classic one, of tracks the spread of the tracks' means."""
+    x = normal(0, 40)
+    found = _jackknife(lambda chosen: x[chosen].mean(), np.arange(40))
+    assert found == pytest.approx(x.std(ddof=1) / math.sqrt(40), rel=1e-9)
+    names = np.array([f"track {i // 4}" for i in range(40)])
+    found = _jackknife(lambda chosen: x[chosen].mean(), _parts(40, names))
+    means = x.reshape(10, 4).mean(1)
+    assert found == pytest.approx(means.std(ddof=1) / math.sqrt(10), rel=1e-9)
+
+
+def test_parts_are_whole_tracks_of_about_equal_size():
+    rng = np.random.default_rng(0)
+    whose = np.repeat(np.arange(90), rng.integers(1, 30, 90))
+    parts = _parts(len(whose), whose)
+    assert all(len(set(parts[whose == track])) == 1 for track in range(90))
+    sizes = np.bincount(parts)
+    assert len(sizes) == 20
+    assert sizes.max() < 1.1 * sizes.min()
+    np.testing.assert_array_equal(_parts(9, np.zeros(9)), np.arange(9))  # a single track
+    with pytest.raises(ValueError, match=r"groups must be one a point \(9\), found 2"):
+        _parts(9, np.arange(2))
 
 
 def test_kernel_distance_error_is_careful_where_distributions_are_equal():
     """Too wide by up to √2 there, as documented, and not too narrow."""
     estimates = [kernel_distance(normal(s, 60, 8), normal(s + 2**20, 60, 8)) for s in range(200)]
-    value, error = np.array(estimates).T
+    value, error, _ = np.array(estimates).T
     assert 1 < error.mean() / value.std() < 1.6
 
 
@@ -105,10 +159,10 @@ def test_frechet_distance_of_large_samples_is_the_distance_of_the_gaussians():
 def test_frechet_distance_bias_and_error_are_as_documented():
     n, d = 100, 10
     estimates = [frechet_distance(normal(s, n, d), normal(s + 2**20, n, d)) for s in range(60)]
-    value, error = np.array(estimates).T
+    value, error, _ = np.array(estimates).T
     np.testing.assert_allclose(value.mean(), 2 * d * (d + 5) / (4 * n), rtol=0.1)
     moved = [frechet_distance(normal(s, n, d), normal(s + 2**20, n, d) + 1) for s in range(60)]
-    value, error = np.array(moved).T
+    value, error, _ = np.array(moved).T
     assert 0.75 < np.sqrt(np.mean(error**2)) / value.std() < 1.35
 
 
@@ -174,6 +228,16 @@ def test_a_collapsed_generator_differs_in_nearly_every_bin():
     assert different_bins(train, half, bins=20) == different_bins(train, half, bins=20)
 
 
+def test_bins_of_tracks_differ_by_chance_as_seldom():
+    """Tracks that fill bins of their own are no fault of a generator of all of them."""
+    alone, grouped = [], []
+    for seed in range(12):
+        (x, whose), (y, _) = tracks(seed, 30, 20, 2.0), tracks(seed + 2**20, 600, 1, 2.0)
+        alone.append(different_bins(x, y, bins=12).value)
+        grouped.append(different_bins(x, y, bins=12, groups=whose).value)
+    assert np.mean(grouped) < 0.15 < 0.3 < np.mean(alone)
+
+
 # --- neighbours ---
 
 
@@ -198,17 +262,63 @@ def test_a_copy_is_at_no_distance():
 
 def test_copies_are_memorised_and_others_are_not():
     train = normal(0, 1000, 5)
-    null = nearest_distances(train)
+    halves = train[::2], train[1::2]
     fresh, copies = normal(1, 1000, 5), train[:300] + 1e-3 * normal(2, 300, 5)
-    chance = memorised(nearest_distances(fresh, train), null)
-    assert abs(chance.value - 0.01) < 3 * chance.error
-    found = memorised(nearest_distances(np.concatenate([fresh, copies]), train), null)
+    found = memorised(np.concatenate([fresh, copies]), *halves)
     assert abs(found.value - (300 + 10) / 1300) < 3 * found.error
+    chance = [memorised(normal(s, 500, 5), normal(s + 99, 400, 5), normal(s + 199, 400, 5)).value
+              for s in range(40)]  # fmt: skip
+    assert np.mean(chance) == pytest.approx(0.01, abs=0.003)
+
+
+def test_other_sounds_of_the_same_tracks_are_no_copies():
+    """Against clips of other tracks nearly all of them would be."""
+    means = 3 * normal(0, 12, 5)
+    half, other, fresh = (np.repeat(means, 60, 0) + 0.2 * normal(s, 720, 5) for s in (1, 2, 3))
+    assert memorised(fresh, half, other).value < 0.03
+    whose = np.repeat(np.arange(12), 60)
+    null = nearest_distances(half, groups=whose)
+    assert np.mean(nearest_distances(fresh, half) < np.quantile(null, 0.01)) > 0.9
+    assert memorised(half[::7] + 1e-4, half, other).value > 0.95
+
+
+def test_few_clips_accuse_seldom():
+    """Of 20 windows a half the nearest pair is the limit: at most 2 / 21 by chance."""
+    shares = [memorised(normal(s, 50, 3), normal(s + 99, 20, 3), normal(s + 199, 20, 3)).value
+              for s in range(60)]  # fmt: skip
+    assert 0.02 < np.mean(shares) < 2 / 21 + 0.02
 
 
 def test_the_error_of_no_copies_is_not_zero():
-    estimate = memorised(np.ones(98), np.linspace(0, 1, 50))
+    estimate = memorised(9 + normal(0, 98, 2), normal(1, 50, 2), normal(2, 50, 2))
     assert estimate == pytest.approx((0, math.sqrt(0.01 * 0.99 / 98)))
+
+
+# --- coverage and classes ---
+
+
+def test_coverage_of_one_and_of_two_modes():
+    modes = np.repeat([[0.0, 0.0], [50.0, 0.0]], 200, axis=0)
+    real, fresh = modes + normal(0, 400, 2), modes + normal(1, 400, 2)
+    assert coverage(real, fresh).value == pytest.approx(1 - 2**-5, abs=0.03)
+    assert coverage(real, fresh[:200]).value == pytest.approx((1 - 2**-5) / 2, abs=0.05)
+    assert coverage(real, np.repeat(fresh[:1], 400, 0)).value < 0.1
+    one = coverage(real, fresh[:200], groups=np.arange(400) // 40)  # half the tracks are missing
+    assert 0.1 < one.error < 0.2
+    assert coverage(real, fresh[:200]).error < 0.04
+
+
+def test_coverage_is_that_of_the_fifth_neighbour():
+    real, fake = normal(0, 60, 3), normal(1, 20, 3)
+    pairs = np.sort(scipy.spatial.distance.cdist(real, real), 1)[:, 5]
+    expected = np.mean(scipy.spatial.distance.cdist(real, fake).min(1) < pairs)
+    assert coverage(real, fake).value == expected
+
+
+def test_agreement_is_the_share_recognised():
+    probabilities = np.eye(3)[[0, 0, 1, 2, 2, 1]]
+    found = agreement(probabilities, np.array([0, 1, 1, 2, 0, 1]))
+    assert found == pytest.approx((4 / 6, math.sqrt(5 / 8 * 3 / 8 / 6)))
 
 
 # --- input that makes no estimate ---
@@ -247,5 +357,5 @@ def test_neighbours_that_are_none():
         nearest_distances(normal(0, 9, 2), groups=np.zeros(9, int))
     with pytest.raises(ValueError, match="leave y or groups out"):
         nearest_distances(normal(0, 9, 2), normal(0, 9, 2), groups=np.arange(9))
-    with pytest.raises(ValueError, match="null must be at least 4 points"):
-        memorised(np.ones(9), np.ones(3))
+    with pytest.raises(ValueError, match="other must be at least 4 points"):
+        memorised(normal(0, 9, 2), normal(1, 9, 2), normal(2, 3, 2))
