@@ -81,6 +81,8 @@ class CompareConfig:
     augment : what the classical arms do to clips (see `parse_augmentations`): changes of the
         waveform make altered copies, those of features alter the batches. Without it, all of
         the waveform.
+    quality : generated clips by which the checkpoints of a GAN are held against the validation
+        tracks, so that the best one makes the clips; 0 takes the last one.
     at_once : GANs trained in one program; None is all on an accelerator, one on a CPU.
     """
 
@@ -92,10 +94,12 @@ class CompareConfig:
     synthetic_ratio: float = 1.0
     arms: tuple[str, ...] = DEFAULT_ARMS
     augment: str | None = None
+    quality: int = 128
     at_once: int | None = None
 
     def __post_init__(self):
         self.data.refuse_chunks("a comparison")
+        _check_quality(self.quality, self.recipe)
         if self.recipe.silence is not None:
             raise ValueError(
                 f"{self.recipe.name} takes silence out of its tracks, and generated clips, all of "
@@ -215,24 +219,28 @@ class TrainGansConfig:
         self.data.refuse_chunks("a training of GANs")
         check_counts(_MOST_RUNS, seeds=self.seeds)
         check_counts(at_once=self.at_once)
-        if self.quality < 0:
-            raise ValueError(f"--quality must be 0 or more clips, found {self.quality}")
-        clips = self.quality * self.recipe.num_samples * self.recipe.gan.channels
-        check_memory(8 * clips, f"{self.quality:,} clips", "give a smaller --quality")
+        _check_quality(self.quality, self.recipe)
         best = self.recipe.gan_train.keep_best
         if not self.quality and best != TrainConfig.keep_best:
             raise ValueError(f"--gan-keep-best {best} is not measured with --quality 0: give clips")
         if not self.judge and best in JUDGED:
             raise ValueError(f"--gan-keep-best {best} is measured by a judge alone: give --judge")
 
-    @property
-    def inspected(self) -> Recipe:
-        """The recipe with a number of inspections where it says none."""
-        settings = self.recipe.gan_train
-        if settings.inspect_every:
-            return self.recipe
-        every = max(1, settings.steps // INSPECTIONS)
-        return replace(self.recipe, gan_train=replace(settings, inspect_every=every))
+
+def inspected(recipe: Recipe) -> Recipe:
+    """The recipe with a number of inspections of its GANs where it says none."""
+    settings = recipe.gan_train
+    if settings.inspect_every:
+        return recipe
+    every = max(1, settings.steps // INSPECTIONS)
+    return replace(recipe, gan_train=replace(settings, inspect_every=every))
+
+
+def _check_quality(quality: int, recipe: Recipe) -> None:
+    if quality < 0:
+        raise ValueError(f"--quality must be 0 or more clips, found {quality}")
+    clips = quality * recipe.num_samples * recipe.gan.channels
+    check_memory(8 * clips, f"{quality:,} clips", "give a smaller --quality")
 
 
 @dataclass(frozen=True)
@@ -364,22 +372,26 @@ class StudyConfig:
     num_samples : length of a clip.
     gan_dim : width of the networks of every variant.
     batch_size : clips in each batch of every variant.
-    learning_rate : of both players of every variant.
+    learning_rate : of both players of every variant; None is the own of each loss.
+    conditional : GANs that make the classes as asked; otherwise they make any of them.
     pad_end : fill tracks shorter than a clip with zeros.
     count : clips of each run that are measured, and real windows they are compared with.
+    inspections : of each run, evenly over its time, for the curves.
     """
 
     data: DataConfig = DataConfig()
     seconds: float = 60.0
-    seeds: int = 3
+    seeds: int = 5
     variants: tuple[str, ...] = tuple(VARIANTS)
     sample_rate: int = 16000
     num_samples: int = 16384
     gan_dim: int = 8
     batch_size: int = 16
-    learning_rate: float = 4e-4
+    learning_rate: float | None = None
+    conditional: bool = True
     pad_end: bool = False
     count: int = 512
+    inspections: int = 4
 
     def __post_init__(self):
         self.data.refuse_chunks("a study")
@@ -395,15 +407,20 @@ class StudyConfig:
         check_finite(self)
         check_rate(self.sample_rate)
         check_positive(seconds=self.seconds)
-        check_counts(_MOST_RUNS, seeds=self.seeds)
+        check_counts(_MOST_RUNS, seeds=self.seeds, inspections=self.inspections)
+        if self.data.fractions[1] == 0 and "lists" not in SPLITS[self.data.split].needs:
+            raise ValueError(
+                "--fractions leaves the validation side empty, by which the variants are ranked: "
+                "give a middle value above 0"
+            )
         clip = 8 * self.num_samples
         check_memory(self.count * clip, f"{self.count:,} clips", "give a smaller --count")
         for name in self.variants:
-            self.gan(name), self.training(name)  # which check the rest, before any work
+            self.gan(name, 2), self.training(name)  # which check the rest, before any work
 
-    def gan(self, variant: str) -> WaveGANConfig:
-        """The networks of a variant."""
-        changes = VARIANTS[variant].gan
+    def gan(self, variant: str, classes: int) -> WaveGANConfig:
+        """The networks of a variant for data of so many classes."""
+        changes = {"num_classes": classes if self.conditional else 0} | dict(VARIANTS[variant].gan)
         return WaveGANConfig(num_samples=self.num_samples, dim=self.gan_dim, **changes)
 
     def training(self, variant: str) -> TrainConfig:

@@ -227,20 +227,26 @@ SPACES: Mapping[str, Space] = {"cnn_rnn_tempo": cnn_rnn_tempo}
 
 REFERENCE = "reference"
 
-_R1 = {"loss": "logistic-r1", "penalty_every": 16, "critic_steps": 1}
+_LAZY_R1 = {"loss": "logistic-r1", "penalty_every": 16, "critic_steps": 1}
+_BOTH = {"loss": "logistic-r1", "penalty": "r1+r2", "critic_steps": 1}
+_PAIRS = _BOTH | {"relativistic": True}
 _AUGMENT = {"augment": tuple(AUGMENTATIONS)}
 _SPECTROGRAM = {"spectrogram_critic": True}
 
 VARIANTS: dict[str, GanPreset] = {
     REFERENCE: GanPreset("WGAN-GP, 5 critic steps a generator step"),
-    "logistic-r1": GanPreset("logistic loss, R1 every 16th step, 1 critic step", train=_R1),
-    "augment": GanPreset("adaptive augmentation of what the critic sees", train=_AUGMENT),
-    "spectral-norm": GanPreset("spectral norm of the critic", gan={"spectral_norm": True}),
-    "spectrogram-critic": GanPreset("a second critic on spectrograms", gan=_SPECTROGRAM),
-    "logistic-r1+augment": GanPreset("both", train=_R1 | _AUGMENT),
-    "combined": GanPreset(
-        "logistic-r1, augment and spectrogram-critic", gan=_SPECTROGRAM, train=_R1 | _AUGMENT
+    "one-critic-step": GanPreset("WGAN-GP, 1 critic step", train={"critic_steps": 1}),
+    "lazy-r1": GanPreset("logistic loss, R1 every 16th step, 1 critic step", train=_LAZY_R1),
+    "r1+r2": GanPreset("logistic loss, R1 and R2 (10) every step, 1 critic step", train=_BOTH),
+    "pairs": GanPreset("r1+r2 of relativistic pairs", train=_PAIRS),
+    "lazy-pairs": GanPreset("pairs, penalised every 4th step", train=_PAIRS | {"penalty_every": 4}),
+    "pairs+spectrogram": GanPreset(
+        "pairs with a second critic on spectrograms", gan=_SPECTROGRAM, train=_PAIRS
     ),
+    "pairs+augment": GanPreset(
+        "pairs with adaptive augmentation of what the critic sees", train=_PAIRS | _AUGMENT
+    ),
+    "spectral-norm": GanPreset("WGAN-GP, spectral norm of the critic", gan={"spectral_norm": True}),
 }
 
 
@@ -251,7 +257,7 @@ GAN_PRESETS: dict[str, GanPreset] = {
         gan={"dim": 64},
         train={"loss": "wgan-gp", "batch_size": 64, "critic_steps": 5, "steps": 200_000},
     ),
-    # `wavegan train --gan small-data --data DIR`: what did best in `wavegan study` on gtzan-mini
-    # and on fsdd, by the kernel distance to the training clips, for every seed.
-    "small-data": VARIANTS["logistic-r1"],
+    "one-critic-step": VARIANTS["one-critic-step"],
+    # `wavegan train --gan small-data --data DIR`: what did best in `wavegan study`.
+    "small-data": VARIANTS["pairs"],
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
-from statistics import mean
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -168,12 +168,13 @@ def conclusions(runs: Sequence[Record]) -> dict[str, Any]:
 
     Differences of kernel distances, below 0 where better: of each variant's averaged weights to
     the reference's of the same seed, and to the last weights of the same run. Recommended is
-    the variant with the least mean distance to the training windows, if none of its runs failed.
+    the variant with the least median distance to the validation tracks, if none of its runs
+    failed; the test tracks have no say in it.
 
     Parameters
     ----------
     runs : rows with ``variant``, ``seed`` and either ``failed`` or the metrics of ``last`` and
-        ``ema`` weights against ``train`` and ``held_out`` windows.
+        ``ema`` weights against ``valid`` and ``test`` windows.
     """
     variants = list(dict.fromkeys(row["variant"] for row in runs))
 
@@ -182,7 +183,7 @@ def conclusions(runs: Sequence[Record]) -> dict[str, Any]:
         return {str(row["seed"]): row[weights][windows][KERNEL] for row in rows}
 
     found = []
-    for variant, windows in product(variants, ("train", "held_out")):
+    for variant, windows in product(variants, ("valid", "test")):
         others = {"last weights": (variant, "last")}
         if variant != REFERENCE:
             others[REFERENCE] = (REFERENCE, "ema")
@@ -192,15 +193,25 @@ def conclusions(runs: Sequence[Record]) -> dict[str, Any]:
             better = sum(difference < 0 for difference in by_seed.values())
             found.append(
                 {"variant": variant, "minus": minus, "windows": windows, "by_seed": by_seed}
-                | {"better": better, "mean": mean(by_seed.values()) if by_seed else None}
+                | {"better": better, "median": median(by_seed.values()) if by_seed else None}
             )
-    means = {
-        variant: mean(own.values())
+    medians = {
+        variant: median(own.values())
         for variant in variants
-        if len(own := distances(variant, "ema", "train"))
+        if len(own := distances(variant, "ema", "valid"))
         == sum(row["variant"] == variant for row in runs)
     }
-    return {"differences": found, "recommended": min(means, key=means.__getitem__, default=None)}
+    recommended = min(medians, key=medians.__getitem__, default=None)
+    return {"differences": found, "recommended": recommended}
+
+
+def curve(runs: Sequence[Record], variant: str) -> list[tuple[float, float]]:
+    """Share of the time and the median kernel distance to the validation tracks at it."""
+    rows = [row["curve"] for row in finished(runs, variant)]
+    return [
+        (float(median(share for share, _ in points)), float(median(x for _, x in points)))
+        for points in zip(*rows, strict=False)
+    ]
 
 
 def finished(runs: Sequence[Record], variant: str) -> list[Record]:

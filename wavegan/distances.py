@@ -291,6 +291,30 @@ def agreement(
     return _share(np.asarray(probabilities).argmax(1) == np.asarray(labels))
 
 
+def rarest_class(
+    real: Float[Array | np.ndarray, "n k"], generated: Float[Array | np.ndarray, "m k"]
+) -> Estimate:
+    """How often the class comes that is the most neglected, of how often it should.
+
+    Least over the classes of their share of the generated clips over that of the real ones, each
+    as a classifier recognises them: 0 where a class is never made, about 1 where all are as often
+    as they should be. Classes that no real clip is recognised as don't count; the error is that of
+    the share of the generated clips.
+
+    Parameters
+    ----------
+    real, generated : probabilities of the classes.
+    """
+    classes = real.shape[1]
+    wanted, made = (
+        np.bincount(np.asarray(x).argmax(1), minlength=classes) for x in (real, generated)
+    )
+    ratios = made[wanted > 0] / len(generated) / (wanted[wanted > 0] / len(real))
+    rarest = np.flatnonzero(wanted)[ratios.argmin()]
+    share = _share(np.asarray(generated).argmax(1) == rarest)
+    return Estimate(float(ratios.min()), share.error / (wanted[rarest] / len(real)))
+
+
 def _share(found: np.ndarray) -> Estimate:
     likely = (found.sum() + 1) / (len(found) + 2)
     return Estimate(float(found.mean()), math.sqrt(likely * (1 - likely) / len(found)))

@@ -21,7 +21,8 @@ FAR = 3.0
 _DISTANCE = "quality/kernel_distance"
 _FLOOR = f"{_DISTANCE}_floor"
 JUDGED = tuple(  # that a classifier measures
-    f"quality/{name}" for name in ("inception_score", "different_bins", "class_agreement")
+    f"quality/{name}"
+    for name in ("inception_score", "different_bins", "rarest_class", "class_agreement")
 )
 
 
@@ -69,6 +70,11 @@ _OWN = {
         "different bins",
         "Share of the kinds of sound that come too often or too rarely.",
         less_is_better=True,
+    ),
+    "quality/rarest_class": Metric(
+        "rarest class",
+        "How often the most neglected class comes, of how often it should: 0 where it is missing.",
+        less_is_better=False,
     ),
     "quality/class_agreement": Metric(
         "recognised",

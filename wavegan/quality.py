@@ -31,6 +31,7 @@ from wavegan.distances import (
     kernel_distance,
     memorised,
     nearest_distances,
+    rarest_class,
 )
 from wavegan.metrics import METRICS
 from wavegan.networks import Generator
@@ -41,7 +42,7 @@ BANDS = 40
 FRAME = 0.05  # seconds, about
 FLOOR = 1e-8  # mel power that is added: -80 dB of a full-scale sine
 LEAST_SPREAD = 1.0  # dB that a feature's spread counts at least
-LIBRARY = 2048  # training windows that generated clips are looked up in
+LIBRARY = 8  # training windows for each generated clip, which is looked up in them
 STRETCH = 4  # clips: half the training windows are of every other stretch of so long
 HALVINGS = 8  # of the real windows, for the floor
 _BATCH = 64
@@ -122,6 +123,8 @@ class Quality:
     ``quality/memorised``               share of copies of training windows (`memorised`)
     ``quality/inception_score``         with ``classify``
     ``quality/different_bins``          with ``classify``: bins of its log-probabilities
+    ``quality/rarest_class``            with ``classify`` and ``labels`` of several classes
+                                        (`rarest_class`)
     ``quality/class_agreement``         with ``classify`` and ``labels`` (`agreement`)
     ``quality/class_agreement_real``    of the real windows
     of a user's own in `METRICS`        what its ``measure`` says, where it was set before
@@ -186,7 +189,7 @@ class Quality:
         self._shape = shape = (num_samples, channels)
         own = train is None
         points, self._real, recording, halves = _drawn(
-            audio, shape, sample_rate, max(count, LIBRARY * own), seed, windows, keep=count
+            audio, shape, sample_rate, count * (LIBRARY if own else 1), seed, windows, keep=count
         )
         self.count = min(count, len(points))
         if self.count < 2 * LEAST:
@@ -196,7 +199,8 @@ class Quality:
             )
         library = points
         if train is not None:
-            library, _, _, halves = _drawn(train, shape, sample_rate, LIBRARY, seed, windows)
+            size = LIBRARY * count
+            library, _, _, halves = _drawn(train, shape, sample_rate, size, seed, windows)
         scale = Standardizer.fit(library)
         self._scale = Standardizer(scale.mean, np.hypot(scale.std, LEAST_SPREAD))
         library, recording = self._scale.apply(library), recording[: self.count]
@@ -226,7 +230,9 @@ class Quality:
         classes = generator.config.num_classes
         label = self._labels if classes else None
         clips = generate(generator, self.count, seed=self.seed, label=label)
-        asked = clips.labels if classes else self._labels
+        # One without classes is asked for the class that all it was trained on have.
+        alone = self._labels is not None and len(np.unique(self._labels)) == 1
+        asked = clips.labels if classes else self._labels if alone else None
         return self.measure(clips.audio, labels=asked)
 
     def measure(
@@ -267,6 +273,8 @@ class Quality:
                 seed=self.seed,
                 groups=groups,
             )
+            if self._labels is not None and len(np.unique(self._labels)) > 1:
+                estimates["rarest_class"] = rarest_class(self._classified, probabilities)
             if labels is not None:
                 estimates["class_agreement"] = agreement(probabilities, np.asarray(labels))
             if self._labels is not None:

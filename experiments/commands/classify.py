@@ -150,14 +150,17 @@ def _check_gans(
 ) -> None:
     """Make sure that each class has a GAN with fitting clips that saw nothing held out."""
     given = f"--generated {config.generated}"
-    held_out = {str(d) for side in ("valid", "test") for d in clips.digests[rows[side]]}
+    held_out = {
+        side: () if SPLITS[split].leaks else {*map(str, clips.digests[rows[side]])}
+        for side in ("valid", "test")
+    }
     for name in clips.label_names:
         try:
             gan = gan_of(gans, name, seed)
         except ValueError as error:
             raise ValueError(f"{given} has {error}") from None
         try:
-            refuse_leaks(gan, () if SPLITS[split].leaks else held_out)
+            refuse_leaks(gan, **held_out)
         except LeakError as error:
             if config.one_split or seed == 0:
                 raise

@@ -19,14 +19,14 @@ import numpy as np
 
 from classifiers import FitConfig
 from experiments import statistics
-from experiments.config import CompareConfig, as_dict
+from experiments.config import CompareConfig, as_dict, inspected
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.data import Dataset, cut, open_dataset, refuse_searched
 from experiments.stages.examples import ARMS, Material, pairs
-from experiments.stages.gan_training import train_gans, unfinished
+from experiments.stages.gan_training import Watching, train_gans, unfinished
 from experiments.stages.gans import Gan, refuse_leaks, sample_gan
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
@@ -70,6 +70,7 @@ def compare(
     """
     started, progress = time.monotonic(), progress or Progress(quiet=True)
     recipe = replace(config.recipe, per_track=None)  # clips as long as the GAN's, end to end
+    recipe = inspected(recipe) if config.quality else recipe
     rate, channels, data = recipe.sample_rate, recipe.clip_gan.channels, config.data
     dataset = open_dataset(data, sample_rate=rate, channels=channels, progress=progress)
     dataset, clips = cut(dataset, recipe, skip_short=data.skip_short, progress=progress)
@@ -78,10 +79,12 @@ def compare(
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(data)}
     Run(out).refuse_others("compare", fixed)
     settings = _shared(recipe.fit, config.steps, len(rows["train"]))
-    heard, needs_gans = dataset.of(split.train), any(ARMS[arm].needs_gans for arm in config.arms)
+    heard, judged_by = dataset.of(split.train), dataset.of(split.valid)
+    needs_gans = any(ARMS[arm].needs_gans for arm in config.arms)
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
     if needs_gans:
-        gans_left = unfinished(Run(out), heard, dataset.labels, recipe, config.gan_seeds)
+        trained = heard, dataset.labels, recipe, config.gan_seeds, judged_by
+        gans_left = unfinished(Run(out), *trained)
         plan.add_gans(recipe, gans_left, dataset.labels, progress)
     trials = (Trial(data.split, arm, s) for arm in config.arms for s in range(config.seeds))
     fits = sum(not is_done(Run(out), trial, recipe, settings) for trial in trials)
@@ -99,13 +102,15 @@ def compare(
                 dataset.labels,
                 recipe,
                 seeds=config.gan_seeds,
+                judged_by=judged_by,
                 at_once=config.at_once,
                 progress=progress,
                 should_stop=should_stop,
+                watching=Watching(config.quality),
             )
-        held_out = {r.digest for side in (split.valid, split.test) for r in dataset.of(side)}
+        valid, test = ({r.digest for r in dataset.of(s)} for s in (split.valid, split.test))
         for gan in gans:
-            refuse_leaks(gan, held_out)
+            refuse_leaks(gan, valid=valid, test=test)
         waveform, _ = config.augmentations
         features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
         material = Material(
@@ -209,6 +214,7 @@ def _results(
             "seeds": config.gan_seeds,
             "synthetic": sum(material.counts.values()),
             "stages": [gan.folder.name for gan in material.gans],
+            "chosen": [gan.choice for gan in material.gans],
         },
         "arms": shown,
         "differences": differences,

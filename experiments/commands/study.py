@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from experiments.bench import interleaved
 from experiments.config import StudyConfig, as_dict
@@ -23,16 +24,24 @@ from experiments.report.formats import duration
 from experiments.report.study import study_table
 from experiments.report.terminal import Progress
 from experiments.run import Run
-from experiments.scores import conclusions
+from experiments.scores import KERNEL, conclusions
 from experiments.stages.data import open_dataset
+from experiments.stages.judge import judge_inputs, load_judge, train_judge
 from experiments.stages.plan import Plan
 from features import Recording
+from features.splits import SIDES
 from features.storage import Interrupted, write_json, write_text
-from wavegan import TrainConfig, TrainingDiverged, load, train, training_states
+from wavegan import (
+    TrainConfig,
+    TrainingDiverged,
+    WaveGANConfig,
+    load,
+    train,
+    training_states,
+)
 from wavegan.environment import environment
 from wavegan.quality import Quality
 from wavegan.run_folder import RunFolder
-from wavegan.sampling import generate
 from wavegan.step import State
 from wavegan.train_config import DATA
 from wavegan.windows import Windows
@@ -71,13 +80,13 @@ def study(
     if dry_run:
         return plan.as_dict()
     split = dataset.split(config.data)
-    sides = {side: dataset.of(getattr(split, side)) for side in ("train", "test")}
+    sides = {side: dataset.of(getattr(split, side)) for side in SIDES}
     settings = as_dict(config) | {"data": dataset.name}
     free = ("seconds", "seeds", "variants", "count")
     fixed = {name: value for name, value in settings.items() if name not in free}
     fixed |= {"digest": dataset.digest, "split": {**as_dict(config.data), "root": dataset.name}}
     with Run(out).working("study", as_dict(config), fixed) as run:
-        work = _Work(run, dataset.name, sides, config, progress, should_stop)
+        work = _Work(run, dataset.name, dataset.labels, sides, config, progress, should_stop)
         pace = work.calibrated()
         progress.say(", ".join(f"{name} {t:.3g} s" for name, t in pace.items()) + " a step")
         runs = work.runs(pace)
@@ -102,23 +111,41 @@ class _Work:
 
     run: Run
     name: str  # of the data
+    labels: Sequence[str]
     sides: Mapping[str, Sequence[Recording]]
     config: StudyConfig
     progress: Progress
     should_stop: Callable[[], bool] | None
 
     def __post_init__(self):
-        windows = {"train": "train", "held_out": "test"}
+        config, heard = self.config, self.sides["train"]
+        clip = WaveGANConfig(num_samples=config.num_samples), config.sample_rate, False
+
+        def build(folder: Path) -> None:
+            train_judge(heard, self.labels, *clip, folder, self.progress)
+
+        folder = self.run.stage("judge", judge_inputs(heard, *clip), build)
+        judge = load_judge(folder, len(self.labels), config.sample_rate)
         self.yardsticks = {
-            against: Quality(
+            side: Quality(
                 self.sides[side],
-                sample_rate=self.config.sample_rate,
-                num_samples=self.config.num_samples,
-                count=self.config.count,
-                pad_end=self.config.pad_end,
+                sample_rate=config.sample_rate,
+                num_samples=config.num_samples,
+                train=heard,
+                labels=self._classes(side),
+                count=config.count,
+                classify=judge,
+                pad_end=config.pad_end,
             )
-            for against, side in windows.items()
+            for side in ("valid", "test")
         }
+
+    def _classes(self, side: str) -> list[int]:
+        return [self.labels.index(r.track.label) for r in self.sides[side]]
+
+    @property
+    def _targets(self) -> list[int] | None:
+        return self._classes("train") if self.config.conditional else None
 
     def calibrated(self) -> dict[str, float]:
         """Seconds that a step of each variant takes, measured once when the study began."""
@@ -140,13 +167,17 @@ class _Work:
         def build(folder: Path) -> None:
             jobs = dict[str, Callable[[], object]]()
             for name in names:
-                settings = config.gan(name), config.training(name)
-                jobs[name] = partial(job, name, training_states(self.sides["train"], *settings))
+                settings = config.gan(name, len(self.labels)), config.training(name)
+                states = training_states(self.sides["train"], *settings, labels=self._targets)
+                jobs[name] = partial(job, name, states)
             seconds = interleaved(jobs, ROUNDS)
             write_json(folder / "seconds.json", {n: t / timed[n] for n, t in seconds.items()})
 
         inputs = {
-            name: {"wavegan": as_dict(config.gan(name)), "train": as_dict(config.training(name))}
+            name: {
+                "wavegan": as_dict(config.gan(name, len(self.labels))),
+                "train": as_dict(config.training(name)),
+            }
             for name in names
         }
         heard = [r.digest for r in self.sides["train"]]
@@ -162,19 +193,25 @@ class _Work:
         for seed, name in itertools.product(range(config.seeds), config.variants):
             steps = max(1, round(config.seconds / pace[name]))
             task = f"run {len(rows) + 1}/{total}: {name}, seed {seed}"
-            gan = self._trained(name, replace(config.training(name), steps=steps, seed=seed), task)
+            every = max(1, -(-steps // config.inspections))
+            lengths: dict[str, Any] = {"steps": steps, "inspect_every": every}
+            lengths |= {"checkpoint_every": steps, "keep_checkpoints": 1}
+            training = replace(config.training(name), seed=seed, **lengths)
+            gan = self._trained(name, training, task)
             row = {"variant": name, "seed": seed, "steps": steps, "seconds_per_step": pace[name]}
             rows.append(row | self._measured(gan, steps))
         return rows
 
     def _trained(self, name: str, training: TrainConfig, task: str) -> Path:
         """The folder of one GAN of all training tracks; one that diverged has a failed.json."""
-        config, recordings = self.config.gan(name), self.sides["train"]
+        config, recordings = self.config.gan(name, len(self.labels)), self.sides["train"]
+        classes = {"labels": [*self.labels]} if self.config.conditional else {"label": self.name}
         provenance = {
-            "label": self.name,
+            **classes,
             "seed": training.seed,
             "sample_rate": self.config.sample_rate,
             "tracks": {r.track.track_id: r.digest for r in recordings},
+            "judged_by": {r.track.track_id: r.digest for r in self.sides["valid"]},
         }
 
         def on_log(row: Mapping[str, float]) -> None:
@@ -187,10 +224,12 @@ class _Work:
                     recordings,
                     config,
                     training,
+                    labels=self._targets,
                     run_dir=folder,
                     provenance=provenance,
                     on_log=on_log,
                     should_stop=self.should_stop,
+                    inspect=[self.yardsticks["valid"]],
                 )
             except TrainingDiverged as error:
                 write_json(folder / "failed.json", {"failed": str(error)})
@@ -199,7 +238,10 @@ class _Work:
         return self.run.stage(f"gan-{name}-{training.seed}", parts, build)
 
     def _measured(self, gan: Path, steps: int) -> dict[str, Any]:
-        """Metrics of a GAN's clips, by its last and its averaged weights; or why it failed."""
+        """Metrics of a GAN's clips, by its last and its averaged weights; or why it failed.
+
+        Of the end of the training; the ``curve`` is of the averaged weights on the way there.
+        """
         if (gan / "failed.json").exists():
             return {"gan": gan.name, **Run(gan).read_json("failed.json")}
         count = self.config.count
@@ -207,28 +249,38 @@ class _Work:
         def build(folder: Path) -> None:
             found = {}
             for weights in ("last", "ema"):
-                generator = load(gan, ema=weights == "ema")
-                found[weights] = self._metrics(generate(generator, count, seed=0).audio)
+                generator = load(gan, ema=weights == "ema", step=steps)
+                found[weights] = {
+                    side: _named(yard(steps, generator)) for side, yard in self.yardsticks.items()
+                }
             write_json(folder / "metrics.json", found)
 
         folder = self.run.stage(f"quality-{gan.name}", {"gan": gan.name, "count": count}, build)
-        rate = RunFolder(gan).read_metrics()[-1]["gan/steps_per_second"]
-        seconds = steps / rate if rate else None
-        return {"gan": gan.name, "seconds": seconds, **Run(folder).read_json("metrics.json")}
+        rows = RunFolder(gan).read_metrics()
+        rate = rows[-1]["gan/steps_per_second"]
+        distance = f"quality/{KERNEL}"
+        curve = [[r["gan/step"] / steps, r[distance]] for r in rows if distance in r]
+        found = {"gan": gan.name, "seconds": steps / rate if rate else None, "curve": curve}
+        return found | Run(folder).read_json("metrics.json")
 
     def real(self) -> dict[str, dict[str, float]]:
         """The metrics of real windows of the other side, as if they were generated."""
         settings, found = self.config.training(REFERENCE), {}
         data: dict[str, Any] = {name: getattr(settings, name) for name in DATA}
-        for against, side in (("train", "test"), ("held_out", "train")):
-            length = self.config.num_samples
-            windows = Windows(self.sides[side], num_samples=length, channels=1, **data)
-            clips = windows.draw(jax.random.key(1), (self.config.count,)).clips
-            found[against] = self._metrics(clips)[against]
+        for against, side in (("valid", "test"), ("test", "valid")):
+            windows = Windows(
+                self.sides[side],
+                num_samples=self.config.num_samples,
+                channels=1,
+                labels=self._classes(side),
+                num_classes=len(self.labels),
+                **data,
+            )
+            drawn = windows.draw(jax.random.key(1), (self.config.count,))
+            labels = np.asarray(drawn.labels)
+            found[against] = _named(self.yardsticks[against].measure(drawn.clips, labels=labels))
         return found
 
-    def _metrics(self, clips: Any) -> dict[str, dict[str, float]]:
-        return {
-            against: {name.removeprefix("quality/"): x for name, x in yard.measure(clips).items()}
-            for against, yard in self.yardsticks.items()
-        }
+
+def _named(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name.removeprefix("quality/"): value for name, value in metrics.items()}

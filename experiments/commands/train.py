@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from experiments.config import TrainGansConfig, as_dict
+from experiments.config import TrainGansConfig, as_dict, inspected
 from experiments.report.terminal import Progress
 from experiments.report.train import render_training
 from experiments.run import Run
@@ -37,7 +37,7 @@ def train(
     Of a distributed run every process makes the same call, and the first one writes. Parameters
     and errors are those of `experiments.compare`; the page shows what there is when it stops.
     """
-    progress, recipe = progress or Progress(quiet=True), config.inspected
+    progress, recipe = progress or Progress(quiet=True), inspected(config.recipe)
     dataset = open_dataset(
         config.data,
         sample_rate=recipe.sample_rate,
@@ -45,11 +45,12 @@ def train(
         channels=recipe.gan.channels,
         progress=progress,
     )
-    heard = dataset.of(dataset.split(config.data).train)
+    split = dataset.split(config.data)
+    heard, judged_by = dataset.of(split.train), dataset.of(split.valid)
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     Run(out).refuse_others("train", fixed)
     plan = Plan(len(dataset.recordings))
-    gans_left = unfinished(Run(out), heard, dataset.labels, recipe, config.seeds)
+    gans_left = unfinished(Run(out), heard, dataset.labels, recipe, config.seeds, judged_by)
     plan.add_gans(recipe, gans_left, dataset.labels, progress)
     if dry_run:
         return plan.as_dict()
@@ -63,6 +64,7 @@ def train(
                 dataset.labels,
                 recipe,
                 seeds=config.seeds,
+                judged_by=judged_by,
                 at_once=config.at_once,
                 progress=progress,
                 should_stop=should_stop,

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from experiments.recipes import REFERENCE
 from experiments.report.kit import render
-from experiments.scores import KERNEL, Record, finished
+from experiments.scores import KERNEL, Record, curve, finished
 
 _METRICS = {
-    "kernel distance": ("ema", "train", KERNEL),
-    "by the last weights": ("last", "train", KERNEL),
-    "Fréchet distance": ("ema", "train", "frechet_distance"),
-    "nearest": ("ema", "train", "nearest"),
-    "copies": ("ema", "train", "memorised"),
-    "kernel, held out": ("ema", "held_out", KERNEL),
-    "Fréchet, held out": ("ema", "held_out", "frechet_distance"),
+    "kernel distance": ("ema", "test", KERNEL),
+    "by the last weights": ("last", "test", KERNEL),
+    "of validation tracks": ("ema", "valid", KERNEL),
+    "Fréchet distance": ("ema", "test", "frechet_distance"),
+    "coverage": ("ema", "test", "coverage"),
+    "rarest class": ("ema", "test", "rarest_class"),
+    "recognised": ("ema", "test", "class_agreement"),
+    "copies": ("ema", "test", "memorised"),
 }
 _DIFFERENCES = {
-    "to the reference": (REFERENCE, "train"),
-    "to the reference, held out": (REFERENCE, "held_out"),
-    "averaged to last weights": ("last weights", "train"),
-    "averaged to last, held out": ("last weights", "held_out"),
+    "to the reference": (REFERENCE, "test"),
+    "of validation tracks": (REFERENCE, "valid"),
+    "averaged to last weights": ("last weights", "test"),
 }
 
 
 def study_table(results: Record) -> str:
     """The results of a study as Markdown: metrics, paired differences, and their caption."""
-    errors = [row["ema"]["train"][f"{KERNEL}_error"] for row in results["runs"] if "ema" in row]
+    errors = [row["ema"]["test"][f"{KERNEL}_error"] for row in results["runs"] if "ema" in row]
+    curves = {name: curve(results["runs"], name) for name in results["variants"]}
+    longest: list[tuple[float, float]] = max(curves.values(), key=len, default=[])
     real = results["real"]
     return render(
         "study.md",
@@ -38,6 +40,11 @@ def study_table(results: Record) -> str:
         metric_rows=list(_metrics(results)),
         real_cells=[
             _spread([real[a].get(m)]) if w == "ema" else "" for w, a, m in _METRICS.values()
+        ],
+        curve_heads=[f"{share:.0%}" for share, _ in longest],
+        curve_rows=[
+            {"name": name, "cells": [f"{x:.3g}" for _, x in points]}
+            for name, points in curves.items()
         ],
         difference_heads=list(_DIFFERENCES),
         difference_rows=list(_differences(results)),
@@ -53,6 +60,7 @@ def _metrics(results: Record) -> Iterator[dict[str, Any]]:
         yield {
             "name": variant,
             "steps": runs[0]["steps"],
+            "pace": f"{1000 * runs[0]['seconds_per_step']:.3g}",
             "runs": len(runs),
             "lost": len(runs) - len(rows),
             "cells": [_spread([row[w][a].get(m) for row in rows]) for w, a, m in _METRICS.values()],
@@ -76,7 +84,7 @@ def _spread(values: Iterable[float | None], sign: str = "") -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "-"
-    middle = f"{mean(known):{sign}.3g}"
+    middle = f"{median(known):{sign}.3g}"
     if len(known) == 1:
         return middle
     return f"{middle} ({min(known):{sign}.3g} to {max(known):{sign}.3g})"

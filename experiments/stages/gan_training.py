@@ -61,6 +61,7 @@ def train_gans(
     *,
     seeds: int,
     progress: Progress,
+    judged_by: Sequence[Recording] = (),
     should_stop: Callable[[], bool] | None = None,
     at_once: int | None = None,
     watching: Watching = Watching(quality=0),
@@ -71,6 +72,8 @@ def train_gans(
     ----------
     recordings : of the training tracks alone.
     labels : the classes, in order.
+    judged_by : of the validation tracks, by which the best checkpoint is chosen. For a class that
+        has none, its training tracks are taken, and it is said so.
     at_once : GANs trained in one program; None is all on an accelerator or several devices,
         and one after another on a CPU.
 
@@ -80,13 +83,19 @@ def train_gans(
         As `wavegan.train`, naming the class; what is finished stays.
     """
     judge = _judge(run, recordings, labels, recipe, progress) if watching.judge else None
-    gans = _gan_stages(run, recordings, labels, recipe, seeds)
+    gans = _gan_stages(run, recordings, labels, recipe, seeds, judged_by)
     for folder in (gan.stage.folder for gan in gans if gan.stage.finished):
         check(folder)
     if at_once is None:
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
         at_once = len(gans) if idle else 1
     waiting = [gan for gan in gans if not gan.stage.finished]
+    unjudged = dict.fromkeys(gan.name for gan in waiting if not gan.judged_by)
+    if watching.quality and unjudged:
+        progress.say(
+            f"no validation tracks of {', '.join(unjudged)}: checkpoints are judged by training "
+            "tracks, which favours a GAN that knows them by heart"
+        )
     first(partial(_take_up, run, waiting))
     for start in range(0, len(waiting), at_once):
         team = waiting[start : start + at_once]
@@ -98,12 +107,16 @@ def train_gans(
 
 
 def unfinished(
-    run: Run, recordings: Sequence[Recording], labels: Sequence[str], recipe: Recipe, seeds: int
+    run: Run,
+    recordings: Sequence[Recording],
+    labels: Sequence[str],
+    recipe: Recipe,
+    seeds: int,
+    judged_by: Sequence[Recording] = (),
 ) -> int:
     """How many GANs `train_gans` would train."""
-    return sum(
-        not gan.stage.finished for gan in _gan_stages(run, recordings, labels, recipe, seeds)
-    )
+    gans = _gan_stages(run, recordings, labels, recipe, seeds, judged_by)
+    return sum(not gan.stage.finished for gan in gans)
 
 
 def _judge(
@@ -127,7 +140,9 @@ class _GanStage:
     """One GAN to train, and the stage that holds it."""
 
     recordings: Sequence[Recording]
+    judged_by: Sequence[Recording]
     labels: Sequence[str]
+    classes: Sequence[str]
     config: WaveGANConfig
     settings: TrainConfig
     provenance: Mapping[str, Any]
@@ -138,7 +153,7 @@ class _GanStage:
         return self.labels[0] if len(self.labels) == 1 else "of all classes"
 
     @property
-    def classes(self) -> list[int] | None:
+    def targets(self) -> list[int] | None:
         """The class of each recording, for a conditional GAN."""
         if len(self.labels) == 1:
             return None
@@ -146,12 +161,19 @@ class _GanStage:
 
 
 def _gan_stages(
-    run: Run, recordings: Sequence[Recording], classes: Sequence[str], recipe: Recipe, seeds: int
+    run: Run,
+    recordings: Sequence[Recording],
+    classes: Sequence[str],
+    recipe: Recipe,
+    seeds: int,
+    judged_by: Sequence[Recording],
 ) -> list[_GanStage]:
     """The GANs of all seeds: one of each class, or one of all."""
     found = []
     for seed, labels in product(range(seeds), [classes] if recipe.conditional else zip(classes)):
-        heard = [r for r in recordings if r.track.label in labels]
+        heard, judges = (
+            [r for r in side if r.track.label in labels] for side in (recordings, judged_by)
+        )
         settings = replace(recipe.gan_train, seed=gan_seed(seed, classes.index(labels[0])))
         config = gan_config(recipe, len(labels))
         provenance = {
@@ -159,12 +181,13 @@ def _gan_stages(
             "seed": seed,
             "sample_rate": recipe.sample_rate,
             "tracks": {r.track.track_id: r.digest for r in heard},
+            **({"judged_by": {r.track.track_id: r.digest for r in judges}} if judges else {}),
         }
         # How often it is logged and saved has no part in what a GAN is.
         fixed = _without(as_dict(settings), {*CADENCE} - {"steps"})
         parts = {"wavegan": as_dict(config), "train": fixed, "provenance": provenance}
         stage = Stage(run, f"gan-{provenance.get('label', 'all')}-{seed}", parts)
-        found.append(_GanStage(heard, labels, config, settings, provenance, stage))
+        found.append(_GanStage(heard, judges, labels, classes, config, settings, provenance, stage))
     return found
 
 
@@ -227,7 +250,7 @@ def _train(
         Job(
             gan.recordings,
             seed=gan.settings.seed,
-            labels=gan.classes,
+            labels=gan.targets,
             run_dir=gan.stage.part,
             provenance=gan.provenance,
             on_log=partial(on_log, i),
@@ -260,18 +283,20 @@ def _inspectors(gan: _GanStage, watching: Watching, judge: Judge | None):
         return ()
     sample_rate: int = gan.provenance["sample_rate"]
     settings: dict[str, Any] = {name: getattr(gan.settings, name) for name in DATA}
+    held_out = gan.judged_by or gan.recordings
     quality = Quality(
-        gan.recordings,
+        held_out,
         sample_rate=sample_rate,
         num_samples=gan.config.num_samples,
         channels=gan.config.channels,
-        labels=gan.classes,
+        train=gan.recordings if gan.judged_by else None,
+        labels=[gan.classes.index(r.track.label) for r in held_out],
         count=watching.quality,
         classify=judge,
         **settings,
     )
     real = [r.samples for r in gan.recordings[:REAL_PREVIEWS]]
-    if gan.classes is not None:  # of each class one
+    if gan.targets is not None:  # of each class one
         firsts = {r.track.label: r for r in reversed(gan.recordings)}
         real = [firsts[label].samples for label in gan.labels]
     previews = Previews(gan.stage.part / "previews", sample_rate=sample_rate, real=real)

@@ -24,6 +24,7 @@ from wavegan.export import read_exported
 from wavegan.run_folder import RunFolder
 from wavegan.sample_files import writing_rows
 from wavegan.sampling import generate_batches
+from wavegan.trained_run import read_run
 
 GAN_LIST = "gans.json"  # in a run folder: the stages of its GANs
 
@@ -36,7 +37,7 @@ class Gan:
     ----------
     folder : the run folder, or exported file, that `wavegan.load` reads.
     provenance : its label (the labels of a conditional GAN), seed, sample rate, and the hash
-        of each training track.
+        of each training track, and of each that its checkpoints were judged by.
     """
 
     folder: Path
@@ -66,6 +67,11 @@ class Gan:
             return file_digest(self.folder)
         text = json.dumps([self.folder.name, dict(self.provenance)], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def choice(self) -> int | None:
+        """The checkpoint whose clips are used: the best, else the newest; None of a file."""
+        return None if self.folder.is_file() else read_run(self.folder).choice
 
     def curves(self) -> list[dict[str, float]]:
         """The logged metrics, oldest first."""
@@ -145,7 +151,8 @@ def _known(file: Path, said: Mapping[str, Any], num_classes: int, name: str) -> 
             f"{file}: a GAN of {num_classes or 1} classes has a label for each and a whole number "
             f"as its seed, found {labels!r:.200} and {seed!r:.50}: train or export it again"
         )
-    if not all(isinstance(text, str) for pair in found["tracks"].items() for text in pair):
+    named = (pair for tracks in ("tracks", "judged_by") for pair in found.get(tracks, {}).items())
+    if not all(isinstance(text, str) for pair in named for text in pair):
         raise TypeError("tracks are names and hashes")
     if (rate := found.get("sample_rate")) is not None and (wrong := wrong_rate(rate)):
         raise TypeError(f"sample_rate {wrong}")
@@ -167,7 +174,7 @@ def sample_gan(run: Run, gan: Gan, count: int, label: str | None = None) -> np.n
     seed = gan.seed if index is None else gan_seed(gan.seed, index)
 
     def build(folder: Path) -> None:
-        generator, _ = gan.generator()
+        generator, _ = gan.generator(gan.choice)
         config = generator.config
         shape = (count, config.num_samples, config.channels)
         with (
@@ -179,7 +186,7 @@ def sample_gan(run: Run, gan: Gan, count: int, label: str | None = None) -> np.n
                 latents.write(batch.latents.astype("<f4").tobytes())
         write_json(folder / "manifest.json", {"provenance": dict(gan.provenance)})
 
-    inputs = {"gan": gan.key, "count": count, "seed": seed}
+    inputs = {"gan": gan.key, "step": gan.choice, "count": count, "seed": seed}
     inputs |= {"label": name} if gan.conditional else {}
     folder = run.stage(f"samples-{name}-{gan.seed}", inputs, build)
     return np.load(folder / "audio.npy", mmap_mode="r")
@@ -200,19 +207,28 @@ def gan_of(gans: Sequence[Gan], label: str, seed: int) -> Gan:
     return fitting[seed % len(fitting)]
 
 
-def refuse_leaks(gan: Gan, held_out: Collection[str]) -> None:
-    """Make sure that a GAN saw none of the tracks with the hashes ``held_out``.
+def refuse_leaks(gan: Gan, *, valid: Collection[str], test: Collection[str]) -> None:
+    """Make sure that a GAN heard none of the tracks of the sides, given by their hashes.
+
+    Its checkpoint may have been chosen by validation tracks, but by no test tracks.
 
     Raises
     ------
     LeakError
         Naming the tracks.
     """
+    held_out = {*valid, *test}
     seen = [name for name, digest in gan.provenance["tracks"].items() if digest in held_out]
     if seen:
         raise LeakError(
             f"the GAN of {gan.label} in {gan.folder} was trained on tracks of the validation or "
             f"test side: {', '.join(seen)}; train it on this split's training tracks"
+        )
+    judges = gan.provenance.get("judged_by", {}).items()
+    if chosen := [name for name, digest in judges if digest in test]:
+        raise LeakError(
+            f"the checkpoint of the GAN of {gan.label} in {gan.folder} was chosen by tracks of the "
+            f"test side: {', '.join(chosen)}; train it with this split's validation tracks"
         )
 
 

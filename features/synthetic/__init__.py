@@ -125,6 +125,28 @@ def record(mix: np.ndarray, style: Style, sample_rate: int, rng: Generator) -> n
     return mix * min(10 ** (rng.uniform(-27, -13) / 20), 0.95 / np.abs(mix).max())
 
 
+TONES = {"low": 300.0, "high": 1200.0}  # Hz
+
+
+def render_tones(
+    root: str | Path, *, tracks_per_tone: int = 20, seconds: float = 4.0, sample_rate: int = 8000
+) -> Path:
+    """Write a toy of two classes, each a tone, as ``root/{low,high}/*.wav``; return ``root``.
+
+    Two modes as plain as can be, of which a generator that makes either alone has lost one. The
+    tracks of a tone differ in loudness alone.
+    """
+    root, time = Path(root), np.arange(round(seconds * sample_rate)) / sample_rate
+    for i, (name, frequency) in enumerate(TONES.items()):
+        loud = Generator(PCG64(SeedSequence([i]))).uniform(0.3, 0.7, tracks_per_tone)
+        for track, level in enumerate(loud):
+            wave = level * np.sin(2 * np.pi * frequency * time)
+            file = root / name / f"{name}.{track:05d}.wav"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            save_audio(file, wave[:, None].astype(np.float32), sample_rate)
+    return root
+
+
 def render_dataset(
     root: str | Path,
     *,

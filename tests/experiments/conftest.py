@@ -73,4 +73,5 @@ def small_recipe() -> Recipe:
 
 @pytest.fixture(scope="session")
 def small_config(music, small_recipe) -> CompareConfig:
-    return CompareConfig(small_recipe, DataConfig(str(music), fractions=FRACTIONS), seeds=2)
+    data = DataConfig(str(music), fractions=FRACTIONS)
+    return CompareConfig(small_recipe, data, seeds=2, quality=16)

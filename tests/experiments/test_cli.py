@@ -48,7 +48,7 @@ def test_train_writes_a_run_folder(trained):
 def test_a_run_is_repeated_from_its_configuration(trained, music):
     asked = parsed(["train", "--data", str(music), *SMALL]).config()
     again = parsed(["train", "--config", str(trained / "config.json")]).config()
-    assert again == replace(asked, recipe=asked.inspected)
+    assert again == replace(asked, recipe=inspected(asked.recipe))
     assert main(["train", "--config", str(trained / "config.json"), "--out", str(trained)]) == 0
 
 

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from features.audio import load_audio
 from features.dataset import scan_tracks
-from features.synthetic import GENRES, MANIFEST, render_dataset, synthesize
+from features.synthetic import GENRES, MANIFEST, TONES, render_dataset, render_tones, synthesize
 from features.synthetic.genres import MODES, STYLES, Piece, Style, compose
 from features.synthetic.instruments import DRUMS, VOICES, Player, strike
 
@@ -362,3 +363,20 @@ def test_bad_settings_leave_no_folder(tmp_path, bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         render_dataset(tmp_path / "set", **SMALL | bad)
     assert not (tmp_path / "set").exists()
+
+
+# The toy
+
+
+def test_tones_are_two_classes_of_one_frequency_each(tmp_path):
+    tracks = scan_tracks(render_tones(tmp_path / "tones", tracks_per_tone=3, seconds=0.5))
+    assert [track.label for track in tracks] == ["high"] * 3 + ["low"] * 3
+    levels = set()
+    for track in tracks:
+        audio, rate = load_audio(track.path)
+        power = np.abs(np.fft.rfft(audio[:, 0])) ** 2
+        frequency = power.argmax() * rate / len(audio)
+        assert frequency == TONES[track.label]
+        assert power.max() > 0.99 * power.sum()
+        levels.add(round(float(np.abs(audio).max()), 3))
+    assert len(levels) == 6

@@ -18,6 +18,7 @@ from wavegan.distances import (
     kernel_distance,
     memorised,
     nearest_distances,
+    rarest_class,
 )
 
 
@@ -319,6 +320,17 @@ def test_agreement_is_the_share_recognised():
     probabilities = np.eye(3)[[0, 0, 1, 2, 2, 1]]
     found = agreement(probabilities, np.array([0, 1, 1, 2, 0, 1]))
     assert found == pytest.approx((4 / 6, math.sqrt(5 / 8 * 3 / 8 / 6)))
+
+
+def test_the_rarest_class_is_the_one_that_comes_least_for_its_share():
+    """Of 40, 40 and 20 real clips; half as many of the second as there should be, or none."""
+    real = np.eye(4)[np.repeat([0, 1, 2], [40, 40, 20])]
+    fake = np.eye(4)[np.repeat([0, 1, 2, 3], [50, 20, 20, 10])]
+    found = rarest_class(real, fake)
+    assert found.value == pytest.approx(0.2 / 0.4)
+    assert found.error == pytest.approx(math.sqrt(21 / 102 * 81 / 102 / 100) / 0.4)
+    assert rarest_class(real, fake[fake[:, 1] == 0]).value == 0
+    assert rarest_class(real, real).value == 1
 
 
 # --- input that makes no estimate ---

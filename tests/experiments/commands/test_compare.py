@@ -145,11 +145,40 @@ def test_training_never_sees_a_test_track(finished, small_config, music, tmp_pat
 def test_a_gan_that_saw_a_held_out_track_is_an_error(finished):
     out, results = finished
     gan = find_gans(out)[0]
-    test = {results["split"]["hashes"][name] for name in results["split"]["test"]}
-    refuse_leaks(gan, test)
+    hashes = results["split"]["hashes"]
+    valid, test = ({hashes[name] for name in results["split"][s]} for s in ("valid", "test"))
+    refuse_leaks(gan, valid=valid, test=test)
     track, digest = next(iter(gan.provenance["tracks"].items()))
-    with pytest.raises(LeakError, match=track):
-        refuse_leaks(gan, {digest})
+    for side in ("valid", "test"):
+        with pytest.raises(LeakError, match=track):
+            refuse_leaks(gan, **{"valid": valid, "test": test, side: {digest}})
+
+
+def test_a_gan_that_was_chosen_by_a_test_track_is_an_error(finished):
+    """Its checkpoint is the best by validation tracks, which another split may test on."""
+    out, results = finished
+    gan = find_gans(out)[0]
+    judges = gan.provenance["judged_by"]
+    assert set(judges) == {n for n in results["split"]["valid"] if n.startswith("drone")}
+    with pytest.raises(LeakError, match=f"was chosen by tracks of the test side: {min(judges)}"):
+        refuse_leaks(gan, valid=(), test={*judges.values()})
+
+
+def test_the_clips_are_those_of_the_best_checkpoint(finished):
+    """By the validation tracks, not the last one."""
+    out, results = finished
+    gans = find_gans(out)
+    assert results["gan"]["chosen"] == [gan.choice for gan in gans]
+    chosen = {gan.choice for gan in gans}
+    assert chosen <= {1, 2, 3}
+    for gan in gans:
+        rows = [row for row in gan.curves() if "quality/kernel_distance" in row]
+        best = min(rows, key=lambda row: row["quality/kernel_distance"])
+        assert gan.choice == best["gan/step"]
+        sampled = json.loads(
+            next((out / "stages").glob(f"samples-{gan.label}-0-*/stage.json")).read_text()
+        )
+        assert sampled["inputs"]["step"] == gan.choice
 
 
 def test_a_tampered_gan_stops_the_comparison(finished, small_config, tmp_path):

@@ -13,15 +13,16 @@ from experiments.commands.study import study
 from experiments.config import DataConfig, StudyConfig
 from experiments.recipes import REFERENCE, VARIANTS, GanPreset
 from experiments.report.study import study_table
-from experiments.scores import conclusions
+from experiments.scores import conclusions, curve
 from experiments.stages.data import open_dataset
+from experiments.stages.judge import load_judge
 from features import save_audio
 from features.storage import Interrupted
 from wavegan import Quality, load
 from wavegan.sampling import generate
 
 FRACTIONS = (0.4, 0.2, 0.4)
-NAMES = (REFERENCE, "logistic-r1", "broken")
+NAMES = (REFERENCE, "lazy-r1", "broken")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,8 +47,8 @@ def config(music) -> StudyConfig:
         num_samples=256,
         gan_dim=1,
         batch_size=4,
-        learning_rate=1e-3,
         count=64,
+        inspections=2,
     )
 
 
@@ -80,11 +81,16 @@ def test_every_variant_gets_as_many_steps_as_fit_into_the_seconds(config, done):
 def test_no_gan_has_seen_a_track_of_another_side(config, done):
     dataset = open_dataset(config.data, sample_rate=4000)
     split = dataset.split(config.data)
-    training = {r.track.track_id: r.digest for r in dataset.of(split.train)}
+    training, valid = (
+        {r.track.track_id: r.digest for r in dataset.of(side)}
+        for side in (split.train, split.valid)
+    )
     gans = list(done[0].glob("stages/gan-*/config.json"))
     assert len(gans) == 6
     for file in gans:
-        assert json.loads(file.read_text())["provenance"]["tracks"] == training
+        provenance = json.loads(file.read_text())["provenance"]
+        assert provenance["tracks"] == training
+        assert provenance["judged_by"] == valid
     others = {
         r.track.track_id for side in ("valid", "test") for r in dataset.of(getattr(split, side))
     }
@@ -113,24 +119,26 @@ def test_the_table_has_the_numbers_of_the_results(done):
         for name in NAMES[:2]
     }
     kernel = {
-        (name, weights): np.array([r[weights]["train"]["kernel_distance"] for r in found])
+        (name, weights): np.array([r[weights]["test"]["kernel_distance"] for r in found])
         for name in NAMES[:2]
         for weights in ("ema", "last")
         for found in [rows(results, name)]
     }
 
     def shown(values, sign=""):
-        return f"{values.mean():{sign}.3g} ({values.min():{sign}.3g} to {values.max():{sign}.3g})"
+        middle, low, high = np.median(values), values.min(), values.max()
+        return f"{middle:{sign}.3g} ({low:{sign}.3g} to {high:{sign}.3g})"
 
     for name in NAMES[:2]:
-        metrics, differences = cells[name]
+        metrics, differences, points = cells[name]
         assert metrics[0] == str(rows(results, name)[0]["steps"])
-        assert metrics[1] == shown(kernel[name, "ema"])
-        assert metrics[2] == shown(kernel[name, "last"])
+        assert metrics[2] == shown(kernel[name, "ema"])
+        assert metrics[3] == shown(kernel[name, "last"])
+        assert points == [f"{x:.3g}" for _, x in curve(results["runs"], name)]
         effect = kernel[name, "ema"] - kernel[name, "last"]
         assert differences[2] == f"{shown(effect, '+')}; better in {(effect < 0).sum()} of 2"
-    effect = kernel["logistic-r1", "ema"] - kernel[REFERENCE, "ema"]
-    shown_effect = cells["logistic-r1"][1][0]
+    effect = kernel["lazy-r1", "ema"] - kernel[REFERENCE, "ema"]
+    shown_effect = cells["lazy-r1"][1][0]
     assert shown_effect == f"{shown(effect, '+')}; better in {(effect < 0).sum()} of 2"
 
 
@@ -138,18 +146,41 @@ def test_the_metrics_are_those_of_either_weights_against_either_side(config, don
     out, results = done
     dataset = open_dataset(config.data, sample_rate=4000)
     split = dataset.split(config.data)
-    row = rows(results, "logistic-r1")[1]
-    for against, side in {"train": "train", "held_out": "test"}.items():
+    row = rows(results, "lazy-r1")[1]
+    judge = load_judge(next(out.glob("stages/judge-*")), 3, 4000)
+    for side in ("valid", "test"):
+        recordings = dataset.of(getattr(split, side))
         quality = Quality(
-            dataset.of(getattr(split, side)), sample_rate=4000, num_samples=256, count=64
+            recordings,
+            sample_rate=4000,
+            num_samples=256,
+            train=dataset.of(split.train),
+            labels=[dataset.labels.index(r.track.label) for r in recordings],
+            count=64,
+            classify=judge,
         )
-        assert results["floor"][against]["value"] == quality.floor.value
+        assert results["floor"][side]["value"] == quality.floor.value
         for weights in ("last", "ema"):
             generator = load(out / "stages" / row["gan"], ema=weights == "ema")
-            clips = generate(generator, 64, seed=0).audio
-            expected = {name.split("/")[1]: x for name, x in quality.measure(clips).items()}
-            assert row[weights][against] == expected
+            asked = quality._labels  # of the real windows, and so of the clips
+            clips = generate(generator, 64, seed=0, label=asked).audio
+            found = quality.measure(clips, labels=asked)
+            assert row[weights][side] == {name.split("/")[1]: x for name, x in found.items()}
+            assert {"coverage", "rarest_class", "class_agreement", "memorised"} <= set(
+                row[weights][side]
+            )
     assert row["last"] != row["ema"]
+
+
+def test_the_curve_is_of_the_validation_tracks_on_the_way(done):
+    """Of the averaged weights, the last of it at the end."""
+    out, results = done
+    for row in rows(results, "lazy-r1"):
+        shares, distances = zip(*row["curve"], strict=True)
+        assert shares[-1] == 1
+        assert list(shares) == sorted(shares)
+        assert len(shares) == min(2, row["steps"])
+        assert distances[-1] == pytest.approx(row["ema"]["valid"]["kernel_distance"])
 
 
 def test_the_same_call_trains_nothing_again(config, done):
@@ -163,7 +194,7 @@ def test_the_same_call_trains_nothing_again(config, done):
 def test_what_is_missing_is_trained_with_the_step_counts_there_were(config, done, tmp_path):
     out, results = done
     shutil.copytree(out, tmp_path / "run")
-    gone = rows(results, "logistic-r1")[1]["gan"]
+    gone = rows(results, "lazy-r1")[1]["gan"]
     for stage in (tmp_path / "run" / "stages").glob(f"*{gone}*"):
         shutil.rmtree(stage)
     asked = count(1)
@@ -184,12 +215,12 @@ def test_the_command_resumes_and_writes_the_rows(music, done, tmp_path, capsys):
     out, results = done
     options = f"study --data {music} --out {out} --fractions 0.4,0.2,0.4 --seconds 0.1 --seeds 2"
     options += f" --variants {','.join(NAMES)} --sample-rate 4000 --num-samples 256 --gan-dim 1"
-    options += " --batch-size 4 --learning-rate 1e-3 --count 64"
+    options += " --batch-size 4 --count 64 --inspections 2"
     assert main([*options.split(), "--json", str(tmp_path / "rows.json")]) == 0
     assert json.loads((tmp_path / "rows.json").read_text())["runs"] == results["runs"]
     assert study_table(results) in capsys.readouterr().out
-    assert main([*options.replace("1e-3", "2e-3").split()]) == 2
-    assert "learning_rate is 0.001 there and 0.002 here" in capsys.readouterr().err
+    assert main([*options.split(), "--learning-rate", "2e-3"]) == 2
+    assert "learning_rate is None there and 0.002 here" in capsys.readouterr().err
 
 
 def test_short_tracks_are_filled_up_when_asked_for(config, tmp_path):
@@ -209,12 +240,12 @@ def test_short_tracks_are_filled_up_when_asked_for(config, tmp_path):
     with pytest.raises(ValueError, match="shorter than a clip"):
         study(short, tmp_path / "run")
     results = study(replace(short, pad_end=True), tmp_path / "run")
-    assert results["tracks"] == {"train": 4, "test": 4}
-    assert results["runs"][0]["ema"]["train"]["kernel_distance"] > 0
+    assert results["tracks"] == {"train": 4, "valid": 2, "test": 4}
+    assert results["runs"][0]["ema"]["test"]["kernel_distance"] > 0
 
 
 def row(variant, seed, ema, last=0.0):
-    one = {name: {"kernel_distance": x} for name, x in {"train": ema, "held_out": -ema}.items()}
+    one = {name: {"kernel_distance": x} for name, x in {"valid": ema, "test": -ema}.items()}
     two = {name: {"kernel_distance": last} for name in one}
     return {"variant": variant, "seed": seed, "ema": one, "last": two}
 
@@ -226,15 +257,15 @@ def test_differences_are_paired_by_seed_and_a_failed_variant_is_not_recommended(
     found = conclusions(runs)
     assert found["recommended"] == "b"  # 4.75; the reference 5, and "a" failed once
     by = {(d["variant"], d["minus"], d["windows"]): d for d in found["differences"]}
-    assert by["a", REFERENCE, "train"]["by_seed"] == {"0": -3.0}
-    assert by["b", REFERENCE, "train"]["by_seed"] == {"0": -1.0, "2": 0.5}
-    assert (by["b", REFERENCE, "train"]["better"], by["b", REFERENCE, "train"]["mean"]) == (
+    assert by["a", REFERENCE, "valid"]["by_seed"] == {"0": -3.0}
+    assert by["b", REFERENCE, "valid"]["by_seed"] == {"0": -1.0, "2": 0.5}
+    assert (by["b", REFERENCE, "valid"]["better"], by["b", REFERENCE, "valid"]["median"]) == (
         1,
         -0.25,
     )
-    assert by["b", REFERENCE, "held_out"]["by_seed"] == {"0": 1.0, "2": -0.5}
-    assert by["b", "last weights", "train"]["by_seed"] == {"0": -2.0, "2": 1.5}
-    assert (REFERENCE, REFERENCE, "train") not in by
+    assert by["b", REFERENCE, "test"]["by_seed"] == {"0": 1.0, "2": -0.5}
+    assert by["b", "last weights", "valid"]["by_seed"] == {"0": -2.0, "2": 1.5}
+    assert (REFERENCE, REFERENCE, "valid") not in by
     assert conclusions([failed])["recommended"] is None
 
 
@@ -242,12 +273,16 @@ def test_differences_are_paired_by_seed_and_a_failed_variant_is_not_recommended(
     ("changes", "message"),
     [
         ({"variants": (REFERENCE, "r1")}, "--variants r1: there is none"),
-        ({"variants": ("augment",)}, "reference among them"),
+        ({"variants": ("pairs",)}, "reference among them"),
         ({"variants": (REFERENCE, REFERENCE)}, "different names"),
         ({"seconds": 0.0}, "seconds must be positive, found 0.0"),
         ({"seeds": 0}, "seeds must lie in 1 … 10,000, found 0"),
         ({"num_samples": 1000}, "the nearest are 512 and 1024"),
-        ({"variants": (REFERENCE, "combined"), "num_samples": 128}, "spectrogram_critic needs"),
+        (
+            {"variants": (REFERENCE, "pairs+spectrogram"), "num_samples": 128},
+            "spectrogram_critic needs",
+        ),
+        ({"data": DataConfig(fractions=(0.9, 0.0, 0.1))}, "validation side empty, by which"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_any_work(changes, message):
