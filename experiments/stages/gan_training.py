@@ -30,6 +30,7 @@ from wavegan import (
     WaveGANConfig,
     train_together,
 )
+from wavegan.distances import LEAST
 from wavegan.distributed import first
 from wavegan.run_folder import RunFolder
 from wavegan.train_config import CADENCE, DATA, TrainConfig
@@ -73,7 +74,7 @@ def train_gans(
     recordings : of the training tracks alone.
     labels : the classes, in order.
     judged_by : of the validation tracks, by which the best checkpoint is chosen. For a class that
-        has none, its training tracks are taken, and it is said so.
+        has too few, its training tracks are taken, and it is said so.
     at_once : GANs trained in one program; None is all on an accelerator or several devices,
         and one after another on a CPU.
 
@@ -93,8 +94,8 @@ def train_gans(
     unjudged = dict.fromkeys(gan.name for gan in waiting if not gan.judged_by)
     if watching.quality and unjudged:
         progress.say(
-            f"no validation tracks of {', '.join(unjudged)}: checkpoints are judged by training "
-            "tracks, which favours a GAN that knows them by heart"
+            f"too few validation tracks of {', '.join(unjudged)}: checkpoints are judged by "
+            "training tracks, which favours a GAN that knows them by heart"
         )
     first(partial(_take_up, run, waiting))
     for start in range(0, len(waiting), at_once):
@@ -174,6 +175,7 @@ def _gan_stages(
         heard, judges = (
             [r for r in side if r.track.label in labels] for side in (recordings, judged_by)
         )
+        judges = judges if _enough(judges, recipe.num_samples) else []
         settings = replace(recipe.gan_train, seed=gan_seed(seed, classes.index(labels[0])))
         config = gan_config(recipe, len(labels))
         provenance = {
@@ -189,6 +191,11 @@ def _gan_stages(
         stage = Stage(run, f"gan-{provenance.get('label', 'all')}-{seed}", parts)
         found.append(_GanStage(heard, judges, labels, classes, config, settings, provenance, stage))
     return found
+
+
+def _enough(recordings: Sequence[Recording], num_samples: int) -> bool:
+    """Whether they have windows enough to compare a GAN's clips with."""
+    return sum(max(1, r.num_samples - num_samples + 1) for r in recordings) >= 2 * LEAST
 
 
 def _take_up(run: Run, gans: Sequence[_GanStage]) -> None:

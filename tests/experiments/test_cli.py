@@ -11,6 +11,7 @@ import pytest
 import soundfile as sf
 
 from experiments.cli import main, parsed
+from experiments.config import inspected
 from features import load_audio
 from wavegan import load
 

@@ -145,7 +145,7 @@ def test_windows_of_the_training_set_are_memorised(quality, recordings):
 
 
 def music(seed, seconds):
-    """Recordings of some notes each, which come again all the time but never at one rate of beat."""
+    """Recordings of some notes each, which come again all the time, beating at any rate."""
     rng = np.random.default_rng(seed)
     t, sounds = np.arange(int(seconds * RATE)) / RATE, []
     for _ in range(8):
@@ -207,7 +207,6 @@ def test_the_metrics_are_those_of_the_statistics():
     for name, distance in {"kernel": kernel_distance, "frechet": frechet_distance}.items():
         value = distance(real, generated).value
         np.testing.assert_allclose(metrics[f"quality/{name}_distance"], value, rtol=1e-3)
-    pairs = cdist(real, real) + np.diag(np.full(20, np.inf))
     even, odd = real[::2], real[1::2]  # each recording is in one half
     null = [cdist(a, b).min(1) for a, b in ((even, odd), (odd, even))]
     expected = np.median(np.concatenate(null))
