@@ -105,6 +105,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     from features.silence import SILENCES
     from features.splits import SPLITS
     from wavegan import networks, train_config
+    from wavegan.export import DTYPES as EXPORTED
 
     choices: dict[str, Any] = {
         "recipe": (*RECIPES, "all") if several else RECIPES,
@@ -121,6 +122,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
         "fit-class-weights": ("balanced",),
         "step": ("best",),
         "format": ("wav", "flac"),
+        "dtype": EXPORTED,
         "what": ("gan", "features", "classifiers"),
     }
     # a user's own losses and the like among them
@@ -215,7 +217,9 @@ def _export(call: Call) -> None:
     from experiments import export
 
     run, file = call.values["run"], call.values["file"]
-    gan, step = export(run, file, step=call.values.get("step"), label=call.values.get("genre"))
+    given: dict[str, Any] = {"label": call.values.get("genre")}
+    given |= {name: call.values[name] for name in ("step", "dtype") if name in call.values}
+    gan, step = export(run, file, **given)
     size = file.stat().st_size / 1e6
     print(f"the generator of {gan.label} at step {step} in {file} ({size:.1f} MB)")
 
@@ -328,6 +332,7 @@ COMMANDS: dict[str, Command] = {
             Option("step", int | str | None,
                    'of which checkpoint, or "best"; none is the newest'),
             Option("genre", str | None, "which GAN, where the run has several"),
+            Option("dtype", str, "of the weights: bfloat16 halves the file", "float32"),
         ),
     ),
     "study": Command(

@@ -113,12 +113,21 @@ def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Wri
 
 
 def export(
-    run: str | Path, file: str | Path, *, step: int | str | None = None, label: str | None = None
+    run: str | Path,
+    file: str | Path,
+    *,
+    step: int | str | None = None,
+    label: str | None = None,
+    dtype: str = "float32",
 ) -> tuple[Gan, int | None]:
-    """Write one generator of a run as one ``.safetensors`` file; return its GAN and step."""
+    """Write one generator of a run as one ``.safetensors`` file; return its GAN and step.
+
+    ``dtype`` is `wavegan.export`'s.
+    """
     gan = _one_gan(Path(run), label)
     generator, found = gan.generator(step)
-    export_generator(generator, file, metadata={**gan.provenance, "step": found, "ema": True})
+    about = {**gan.provenance, "step": found, "ema": True}
+    export_generator(generator, file, metadata=about, dtype=dtype)
     return gan, found
 
 

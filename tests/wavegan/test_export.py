@@ -72,6 +72,26 @@ def test_the_same_audio_bit_for_bit(config, tmp_path):
     assert [f.name for f in path.parent.iterdir()] == [path.name]
 
 
+def test_half_the_bytes_sound_almost_alike(tmp_path):
+    """bfloat16 rounds each weight by at most 2⁻⁸ of it; what is read is float32 again."""
+    network = trained(FULL)
+    for dtype in ("float32", "bfloat16"):
+        export(network, tmp_path / f"{dtype}.safetensors", dtype=dtype)
+    sizes = [(tmp_path / f"{d}.safetensors").stat().st_size for d in ("float32", "bfloat16")]
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(nnx.state(network)))
+    assert sizes[0] - sizes[1] == pytest.approx(weights / 2, abs=100)
+    again, _ = read_exported(tmp_path / "bfloat16.safetensors")
+    for found, exact in zip(
+        *(jax.tree.leaves(nnx.state(n)) for n in (again, network)), strict=True
+    ):
+        assert found.dtype == exact.dtype
+        np.testing.assert_allclose(found, exact, rtol=2**-8)
+    clips = [generate(n, 8, seed=1).audio for n in (again, network)]
+    assert np.std(clips[0] - clips[1]) < 0.03 * np.std(clips[1])
+    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16; found 'int8'"):
+        export(network, tmp_path / "int8.safetensors", dtype="int8")
+
+
 def test_the_file_reads_without_this_package(tmp_path):
     network = trained(FULL)
     export(network, tmp_path / "full.safetensors")
