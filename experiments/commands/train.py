@@ -13,6 +13,7 @@ from experiments.config import TrainGansConfig, as_dict
 from experiments.report.terminal import Progress
 from experiments.report.train import render_training
 from experiments.run import Run
+from experiments.stages.ancestors import ancestors_in
 from experiments.stages.data import open_dataset
 from experiments.stages.gan_training import Watching, train_gans, unfinished
 from experiments.stages.gans import Gan
@@ -45,12 +46,16 @@ def train(
         channels=recipe.gan.channels,
         progress=progress,
     )
-    heard = dataset.of(dataset.split(config.data).train)
+    split = dataset.split(config.data)
+    heard, ancestry = dataset.of(split.train), None
+    if config.init is not None:
+        held_out = {r.digest for side in (split.valid, split.test) for r in dataset.of(side)}
+        ancestry = ancestors_in(config.init, held_out)
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     Run(out).refuse_others("train", fixed)
     plan = Plan(len(dataset.recordings))
-    gans_left = unfinished(Run(out), heard, dataset.labels, recipe, config.seeds)
-    plan.add_gans(recipe, gans_left, dataset.labels, progress)
+    for turn, left in unfinished(Run(out), heard, dataset.labels, recipe, config.seeds, ancestry):
+        plan.add_gans(turn, left, dataset.labels, progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
@@ -67,6 +72,7 @@ def train(
                 progress=progress,
                 should_stop=should_stop,
                 watching=Watching(config.quality, config.judge, config.tensorboard),
+                ancestry=ancestry,
             )
         except (Interrupted, TrainingDiverged):
             if jax.process_index() == 0:

@@ -35,8 +35,8 @@ class Gan:
     Attributes
     ----------
     folder : the run folder, or exported file, that `wavegan.load` reads.
-    provenance : its label (the labels of a conditional GAN), seed, sample rate, and the hash
-        of each training track.
+    provenance : its label (the labels of a conditional GAN), seed, sample rate, the hash of each
+        training track, and the same of its ``ancestors``, which it started from.
     """
 
     folder: Path
@@ -58,6 +58,18 @@ class Gan:
     @property
     def seed(self) -> int:
         return self.provenance["seed"]
+
+    @property
+    def heard(self) -> dict[str, str]:
+        """The tracks that it or an ancestor was trained on: the name of each, by its hash."""
+        told = [*self.provenance.get("ancestors", ()), self.provenance]
+        return {digest: name for one in told for name, digest in one.get("tracks", {}).items()}
+
+    @property
+    def unknown(self) -> list[str]:
+        """The ancestors of which nobody knows what they were trained on."""
+        ancestors = self.provenance.get("ancestors", ())
+        return [one["name"] for one in ancestors if not one.get("tracks")]
 
     @cached_property
     def key(self) -> str:
@@ -145,7 +157,11 @@ def _known(file: Path, said: Mapping[str, Any], num_classes: int, name: str) -> 
             f"{file}: a GAN of {num_classes or 1} classes has a label for each and a whole number "
             f"as its seed, found {labels!r:.200} and {seed!r:.50}: train or export it again"
         )
-    if not all(isinstance(text, str) for pair in found["tracks"].items() for text in pair):
+    ancestors = found.get("ancestors", [])
+    if not isinstance(ancestors, list) or not all(type(one["name"]) is str for one in ancestors):
+        raise TypeError("ancestors are what each one's provenance was, with its name")
+    tracks = [pair for one in (found, *ancestors) for pair in one.get("tracks", {}).items()]
+    if not all(isinstance(text, str) for pair in tracks for text in pair):
         raise TypeError("tracks are names and hashes")
     if (rate := found.get("sample_rate")) is not None and (wrong := wrong_rate(rate)):
         raise TypeError(f"sample_rate {wrong}")
@@ -201,18 +217,31 @@ def gan_of(gans: Sequence[Gan], label: str, seed: int) -> Gan:
 
 
 def refuse_leaks(gan: Gan, held_out: Collection[str]) -> None:
-    """Make sure that a GAN saw none of the tracks with the hashes ``held_out``.
+    """Make sure that a GAN and its ancestors saw none of the tracks with the hashes ``held_out``.
 
     Raises
     ------
     LeakError
-        Naming the tracks.
+        Naming the tracks, or the ancestors of which nobody knows what they saw.
     """
-    seen = [name for name, digest in gan.provenance["tracks"].items() if digest in held_out]
-    if seen:
+    refuse_heard(gan, held_out, "train it on this split's training tracks")
+    if held_out and gan.unknown:
+        raise LeakError(
+            f"the GAN of {gan.label} in {gan.folder} started from {', '.join(gan.unknown)}, and "
+            "nothing says whether that was trained on tracks of the validation or test side: train "
+            "it from scratch, or from a run or export that says what it heard"
+        )
+
+
+def refuse_heard(gan: Gan, held_out: Collection[str], advice: str) -> None:
+    """Raise LeakError, naming them, where it is known that a GAN or its ancestors saw such tracks.
+
+    ``advice`` is what to do.
+    """
+    if seen := [name for digest, name in gan.heard.items() if digest in held_out]:
         raise LeakError(
             f"the GAN of {gan.label} in {gan.folder} was trained on tracks of the validation or "
-            f"test side: {', '.join(seen)}; train it on this split's training tracks"
+            f"test side: {', '.join(seen)}; {advice}"
         )
 
 
