@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from features.storage import understanding
 from wavegan.export import read_exported
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.reference import load_reference
@@ -108,7 +109,8 @@ def lineage(name: str, digest: str, provenance: Mapping[str, Any] | None) -> lis
     An ancestor without ``tracks`` is one of which nobody knows what it was trained on.
     """
     own = dict(provenance or {})
-    earlier = own.pop("ancestors", [])
+    with understanding(f"the provenance of {name}", "export or train it again"):
+        earlier = [{**one} for one in own.pop("ancestors", [])]
     return [{**own, "name": name, "digest": digest}, *earlier]
 
 

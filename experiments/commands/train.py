@@ -49,6 +49,8 @@ def train(
     split = dataset.split(config.data)
     heard, ancestry = dataset.of(split.train), None
     if config.init is not None:
+        if config.init.resolve() == Path(out).resolve():  # the next call would start from these
+            raise ValueError(f"--init {config.init} is --out, too: choose another run folder")
         held_out = {r.digest for side in (split.valid, split.test) for r in dataset.of(side)}
         ancestry = ancestors_in(config.init, held_out)
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}

@@ -184,6 +184,11 @@ def test_an_ancestor_that_is_not_there(config, tmp_path):
             train(replace(config, init=tmp_path / name), tmp_path / "run")
 
 
+def test_a_run_does_not_start_from_itself(config, one_each):
+    with pytest.raises(ValueError, match=r"--init .* is --out, too: choose another run folder"):
+        train(replace(config, init=one_each), one_each)
+
+
 # What an ancestor heard
 
 

@@ -254,3 +254,12 @@ def test_an_ancestor_of_unknown_origin(audio, config, train_config, other, tmp_p
     (ancestor,) = RunFolder(run).read_config()["provenance"]["ancestors"]
     assert ancestor["name"] == "a generator given in Python"
     assert "tracks" not in ancestor
+
+
+@pytest.mark.parametrize("ancestors", [7, [7], "x"])
+def test_a_lineage_that_is_none(audio, config, train_config, other, tmp_path, ancestors):
+    file, run = tmp_path / "other.safetensors", tmp_path / "run"
+    export(other[0], file, metadata={"ancestors": ancestors})
+    with pytest.raises(ValueError, match=r"the provenance of other\.safetensors is damaged"):
+        train(audio, config, train_config, run_dir=run, init=file)
+    assert not run.exists()
