@@ -220,7 +220,7 @@ def layered(*layers: Values) -> dict[str, Any]:
     for layer in layers:
         settings: dict[str, Any] = {}
         if (name := layer.get("gan")) is not None:
-            settings = {**GAN_PRESETS[name].gan, **GAN_PRESETS[name].train}
+            settings = GAN_PRESETS[name].settings
         new = {f"gan-{field.replace('_', '-')}": value for field, value in settings.items()}
         new |= layer
         for one, other in (("fit-steps", "fit-epochs"), ("fit-epochs", "fit-steps")):

@@ -90,6 +90,7 @@ _METAVARS = {
     "DIR": ("data", "split-lists"),
     "FILE": ("files", "artist-index", "sizes", "latents", "json"),
     "RUN": ("run", "generated"),
+    "RUN|FILE": ("init",),
     "HOST:PORT": ("coordinator",),
     "TRAIN,VALID,TEST": ("fractions",),
 }
@@ -141,6 +142,7 @@ CLIP = Part("recipe", ("recipe",), only=("sample_rate", "num_samples", "silence"
 FIT = Part("training of the classifier", ("recipe", "fit"), prefix="fit-")
 GAN = (
     Part("GANs", ("recipe",), only=("conditional",)),
+    Part("GANs", ("recipe",), only=("shared_steps",), prefix="gan-"),
     Part("GANs", ("recipe", "gan"), without=("num_samples", "num_classes"), prefix="gan-"),
     Part("GANs", ("recipe", "gan_train"), without=("seed",), prefix="gan-"),
 )

@@ -205,6 +205,8 @@ class TrainGansConfig:
     judge : also measure them by a classifier of the training tracks: inception score,
         different bins.
     tensorboard : write TensorBoard's event files, too.
+    init : what the GANs start from: a run (each class from its GAN of that class, or from that
+        class of one for all), an exported generator, or the reference's variables (.npz).
     """
 
     recipe: Recipe
@@ -214,6 +216,7 @@ class TrainGansConfig:
     quality: int = 256
     judge: bool = False
     tensorboard: bool = False
+    init: Path | None = None
 
     def __post_init__(self):
         self.data.refuse_chunks("a training of GANs")
@@ -449,5 +452,7 @@ def as_dict(config: Any) -> dict[str, Any]:
             value = {"type": type(value).__name__, **as_dict(value)}
         elif isinstance(value, tuple):
             value = list(value)
+        elif isinstance(value, Path):
+            value = str(value)
         out[field.name] = value
     return out

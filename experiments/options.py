@@ -358,7 +358,7 @@ class Parser(argparse.ArgumentParser):
             option = getattr(action.type, "__self__", None)
             if isinstance(option, Option) and option.choices:
                 action.choices = list(option.choices)
-            elif action.metavar in ("DIR", "FILE", "RUN"):
+            elif action.metavar in ("DIR", "FILE", "RUN", "RUN|FILE"):
                 action.complete = shtab.FILE
         return shtab.complete(self, shell)
 

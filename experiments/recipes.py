@@ -51,6 +51,8 @@ class Recipe:
     takes : how long one training takes, and on what.
     gan, gan_train : the GAN of a comparison; its ``num_samples`` follows the recipe's.
     conditional : one GAN for all classes instead of one a class.
+    shared_steps : steps of one GAN for all classes, from which that of each class then starts; 0
+        trains each from scratch.
     search : what `recorded_search` reads, where a search found the sizes: tracks that it saw
         are no test tracks.
     """
@@ -74,6 +76,7 @@ class Recipe:
     gan: WaveGANConfig = WaveGANConfig()
     gan_train: TrainConfig = TrainConfig()
     conditional: bool = False
+    shared_steps: int = 0
     search: str | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +87,24 @@ class Recipe:
                 f"num_samples must be at least {window}, a window of the features of {self.name}, "
                 f"found {self.num_samples}"
             )
+        if self.shared_steps < 0:
+            raise ValueError(f"shared_steps must be 0 or more, found {self.shared_steps}")
+        if self.shared_steps and self.conditional:
+            raise ValueError(
+                f"shared_steps ({self.shared_steps}) is for a GAN a class, and this is one for all "
+                "(conditional): leave one of them out"
+            )
+
+    @property
+    def shared(self) -> Recipe | None:
+        """Of the one GAN for all classes that the others start from; inspected as often as they."""
+        if not self.shared_steps:
+            return None
+        settings = self.gan_train
+        every = settings.inspect_every * self.shared_steps // settings.steps
+        every = max(1, every) if settings.inspect_every else 0
+        settings = replace(settings, steps=self.shared_steps, inspect_every=every)
+        return replace(self, conditional=True, shared_steps=0, gan_train=settings)
 
     @property
     def clip_gan(self) -> WaveGANConfig:
@@ -151,11 +172,19 @@ class GanPreset:
     ----------
     about : a line on what it is.
     gan, train : settings of `WaveGANConfig` and `TrainConfig` that it changes.
+    shared_steps : of one GAN for all classes, which the others start from; 0 is without.
     """
 
     about: str
     gan: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
+    shared_steps: int = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that it changes, by the names of the options without their ``gan-``."""
+        shared = {"shared_steps": self.shared_steps} if self.shared_steps else {}
+        return {**self.gan, **self.train, **shared}
 
 
 def _own() -> dict[str, Recipe]:
@@ -260,4 +289,11 @@ GAN_PRESETS: dict[str, GanPreset] = {
     "one-critic-step": VARIANTS["one-critic-step"],
     # `wavegan train --gan small-data --data DIR`: what did best in `wavegan study`.
     "small-data": VARIANTS["pairs"],
+    # `wavegan train --gan all-then-one --data DIR`: for ten classes as many steps in all as
+    # `--gan small-data --gan-steps 4000`, ten from scratch. Which is better is not measured yet.
+    "all-then-one": GanPreset(
+        "small-data by one GAN for all classes, then each class from it",
+        train=_PAIRS | {"steps": 2000},
+        shared_steps=20_000,
+    ),
 }

@@ -1,6 +1,7 @@
 """WaveGAN in JAX: networks, training, generation. Source: arXiv 1802.04208."""
 
 from wavegan.augmentation import AUGMENTATIONS
+from wavegan.classes import of_class
 from wavegan.devices import OutOfDeviceMemory
 from wavegan.export import export, read_exported
 from wavegan.losses import LOSSES, Loss
@@ -54,6 +55,7 @@ __all__ = [
     "interpolate",
     "load",
     "load_reference",
+    "of_class",
     "read_exported",
     "read_run",
     "seconds_per_step",

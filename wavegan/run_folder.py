@@ -240,6 +240,10 @@ class RunFolder:
         with _checkpointer() as checkpointer:
             return step, checkpointer.restore(self._checkpoint(step), blank)
 
+    def digest(self, step: int) -> str:
+        """The hash of the checkpoint of ``step`` that was written beside it."""
+        return str(self._recorded(step).get("digest"))
+
     def is_whole(self, step: int) -> bool:
         """Whether the checkpoint of ``step`` is what its digest says was written."""
         folder = self._checkpoint(step)

@@ -35,11 +35,22 @@ def networks(config: WaveGANConfig) -> tuple[Generator, Discriminator]:
     )
 
 
-def initial_state(config: WaveGANConfig, train_config: TrainConfig, key: PRNGKeyArray) -> State:
-    """Everything that a step changes in one GAN, as a tree of arrays."""
+def initial_state(
+    config: WaveGANConfig,
+    train_config: TrainConfig,
+    key: PRNGKeyArray,
+    fill: Callable[[Generator, Discriminator], None] | None = None,
+) -> State:
+    """Everything that a step changes in one GAN, as a tree of arrays.
+
+    ``fill`` may change the networks that were drawn, before their average begins.
+    """
     k_generator, k_critic = jax.random.split(key)
-    generator = nnx.state(Generator(config, rngs=nnx.Rngs(k_generator)))
-    critic = nnx.state(Discriminator(config, rngs=nnx.Rngs(k_critic)))
+    drawn = Generator(config, rngs=nnx.Rngs(k_generator))
+    drawn_critic = Discriminator(config, rngs=nnx.Rngs(k_critic))
+    if fill is not None:
+        fill(drawn, drawn_critic)
+    generator, critic = nnx.state(drawn), nnx.state(drawn_critic)
     optimizer = _optimizer(train_config)
     state = {
         "generator": generator,

@@ -21,7 +21,8 @@ from wavegan.devices import CLIP_AXES, advance, fitted, place, whole_mesh
 from wavegan.distributed import agreed, fetched, first
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.run_folder import CheckpointError, RunFolder
-from wavegan.step import State, Terms, compiled_step, initial_state, networks
+from wavegan.start import Init, read_state
+from wavegan.step import State, Terms, compiled_step, networks
 from wavegan.train_config import TrainConfig
 from wavegan.training_run import Inspector, Job, TrainingRun, with_weights
 from wavegan.windows import Recordings
@@ -66,6 +67,7 @@ def train(
     on_log: Callable[[dict[str, float]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     inspect: Sequence[Inspector] = (),
+    init: Init | None = None,
 ) -> TrainResult:
     """Train a WaveGAN on windows of ``audio``; the same call resumes ``run_dir``.
 
@@ -87,18 +89,25 @@ def train(
         (of several processes any may ask, which counts at the next log).
     inspect : functions ``(step, averaged generator) -> metrics``, called every
         ``inspect_every`` steps and at the end; their metrics join the history.
+    init : weights to start from instead of drawn ones: a generator, a generator and its critic,
+        a run folder (its averaged generator and its critic, of the best checkpoint or else the
+        newest), a file of `export`, or a ``.npz`` of the reference's variables. Layers that do
+        not fit start as drawn and are named in a warning; optimisers start anew. What it was
+        trained on joins the provenance, as ``ancestors``; one that is given there stands.
 
     Raises
     ------
     ValueError
-        For audio or labels that do not fit, or a ``run_dir`` of another configuration.
+        For audio or labels that do not fit, a ``run_dir`` of another configuration or of other
+        weights to start from, or an ``init`` of which no layer fits.
     TrainingDiverged
         Where a loss is not finite or the generator is silent or collapsed; the last good
         checkpoint stays.
     OutOfDeviceMemory
         Where the step does not fit, with what it needs and what makes it smaller.
     """
-    job = Job(audio, train_config.seed, labels, run_dir, provenance or {}, on_log, tuple(inspect))
+    about = provenance or {}
+    job = Job(audio, train_config.seed, labels, run_dir, about, on_log, tuple(inspect), init)
     return train_together([job], config, train_config, should_stop=should_stop)[0]
 
 
@@ -251,22 +260,7 @@ def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -
         if step is not None:
             raise ValueError(f"{path} holds one generator, found step={step}: leave it out")
         return read_exported(path)[0]
-    folder = RunFolder(path)
-    stored = folder.read_config()
-    try:
-        config = WaveGANConfig(**stored["wavegan"])
-        train_config = TrainConfig(
-            **stored["train"] | {"augment": tuple(stored["train"].get("augment", ()))}
-        )
-    except ValueError as error:  # a loss of the user's own, for one
-        raise ValueError(f"{folder.path / 'config.json'}: {error}") from None
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder.path / 'config.json'} describes no GAN that this version knows ({error}): "
-            "is it the run folder of something else, or of a later version?"
-        ) from None
-    template = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
-    _, state = folder.restore(template, step=step)
+    config, state = read_state(RunFolder(path), step)
     return with_weights(config, state["ema" if ema else "generator"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from features.storage import understanding
 from wavegan.distributed import first
 from wavegan.metrics import Standing, standing
 from wavegan.networks import Generator, WaveGANConfig
 from wavegan.run_folder import RunFolder, as_dict
+from wavegan.start import Init, Start, read_start
 from wavegan.step import State, initial_state, networks
 from wavegan.train_config import CADENCE, TrainConfig
 from wavegan.watch import TrainingDiverged, Watch, refuse_broken
@@ -41,6 +43,7 @@ class Job:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     on_log: Callable[[dict[str, float]], None] | None = None
     inspect: Sequence[Inspector] = ()
+    init: Init | None = None
 
 
 class TrainingRun:
@@ -80,7 +83,8 @@ class TrainingRun:
     def begin(self, step: int) -> State:
         """The state after ``step`` steps: a checkpoint's, or the start."""
         key = jax.random.key(self.job.seed)
-        state = initial_state(self.config, self.train_config, key)
+        fill = self.start.fill if self.job.init is not None and not step else None
+        state = initial_state(self.config, self.train_config, key, fill)
         if self.folder and step:
             _, state = self.folder.restore(state, step=step)
         if self.folder:
@@ -89,6 +93,14 @@ class TrainingRun:
             if step:  # nor may it have come to this
                 self.prune(step)
         return state
+
+    @cached_property
+    def start(self) -> Start:
+        """What the training starts from, where not from drawn weights; it fits some layers."""
+        assert self.job.init is not None
+        start = read_start(self.job.init, self.config)
+        start.check(self.config)
+        return start
 
     def keys(self, start: int) -> Iterator[jax.Array]:
         """The key of each step's clips."""
@@ -195,6 +207,7 @@ class TrainingRun:
             "audio": self.windows.digest(),
             "draws": DRAWS,
             "provenance": self.job.provenance,
+            **self._origin(),
         }
         # A folder of an earlier version lacks the options that came later.
         defaults: dict[str, Any] = {
@@ -203,6 +216,27 @@ class TrainingRun:
         }
         defaults |= {"audio": parts["audio"], "draws": 1}
         folder.write_config(parts, tuple(f"train.{name}" for name in CADENCE), defaults)
+
+    def _origin(self) -> dict[str, Any]:
+        """What the folder says of ``init``, and the provenance with its ancestors.
+
+        Where the folder says it of the same weights already, it stays, wherever they lie now; a
+        path is not even read again once there are checkpoints.
+        """
+        init, folder = self.job.init, self.folder
+        if init is None or folder is None:
+            return {}
+        path = str(Path(init).absolute()) if isinstance(init, str | Path) else None
+        there = folder.read_config() if (folder.path / "config.json").exists() else {}
+        with understanding(folder.path / "config.json", "restore it from a copy"):
+            told = there.get("init", {})
+            resumed = path is not None and path == told.get("from") and bool(folder.steps())
+            if resumed or told.get("digest") == self.start.digest:
+                ancestors = there["provenance"]["ancestors"]
+            else:
+                told = {"from": path or self.start.name, "digest": self.start.digest}
+                ancestors = self.start.ancestors
+        return {"init": told, "provenance": {"ancestors": ancestors, **self.job.provenance}}
 
 
 def with_weights(config: WaveGANConfig, weights: Any) -> Generator:

@@ -84,8 +84,8 @@ def compare(
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
     if needs_gans:
         trained = heard, dataset.labels, recipe, config.gan_seeds, judged_by
-        gans_left = unfinished(Run(out), *trained)
-        plan.add_gans(recipe, gans_left, dataset.labels, progress)
+        for turn, left in unfinished(Run(out), *trained):
+            plan.add_gans(turn, left, dataset.labels, progress)
     trials = (Trial(data.split, arm, s) for arm in config.arms for s in range(config.seeds))
     fits = sum(not is_done(Run(out), trial, recipe, settings) for trial in trials)
     steps = fits * (settings.steps or 0)

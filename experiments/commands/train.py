@@ -13,6 +13,7 @@ from experiments.config import TrainGansConfig, as_dict, inspected
 from experiments.report.terminal import Progress
 from experiments.report.train import render_training
 from experiments.run import Run
+from experiments.stages.ancestors import ancestors_in
 from experiments.stages.data import open_dataset
 from experiments.stages.gan_training import Watching, train_gans, unfinished
 from experiments.stages.gans import Gan
@@ -46,12 +47,18 @@ def train(
         progress=progress,
     )
     split = dataset.split(config.data)
-    heard, judged_by = dataset.of(split.train), dataset.of(split.valid)
+    heard, judged_by, ancestry = dataset.of(split.train), dataset.of(split.valid), None
+    if config.init is not None:
+        if config.init.resolve() == Path(out).resolve():  # the next call would start from these
+            raise ValueError(f"--init {config.init} is --out, too: choose another run folder")
+        held_out = {r.digest for side in (split.valid, split.test) for r in dataset.of(side)}
+        ancestry = ancestors_in(config.init, held_out)
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     Run(out).refuse_others("train", fixed)
     plan = Plan(len(dataset.recordings))
-    gans_left = unfinished(Run(out), heard, dataset.labels, recipe, config.seeds, judged_by)
-    plan.add_gans(recipe, gans_left, dataset.labels, progress)
+    trained = heard, dataset.labels, recipe, config.seeds, judged_by
+    for turn, left in unfinished(Run(out), *trained, ancestry):
+        plan.add_gans(turn, left, dataset.labels, progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
@@ -69,6 +76,7 @@ def train(
                 progress=progress,
                 should_stop=should_stop,
                 watching=Watching(config.quality, config.judge, config.tensorboard),
+                ancestry=ancestry,
             )
         except (Interrupted, TrainingDiverged):
             if jax.process_index() == 0:

@@ -33,8 +33,8 @@ def render_training(training: Training) -> str:
         training=training,
         gans=[_gan(gan) for gan in gans],
         finished=all(run.finished for run in runs),
-        # Several seeds of a class hear the same tracks.
-        tracks=sum({gan.gan.labels: len(gan.gan.provenance["tracks"]) for gan in gans}.values()),
+        # Several seeds of a class hear the same tracks, and so do all that have one ancestor.
+        tracks=len({heard for gan in gans for heard in gan.gan.heard.items()}),
         steps=[run.step for run in runs],
         rate=float(np.median(rates)) if (rates := [run.rate for run in runs if run.rate]) else None,
         seconds=sum(run.seconds for run in runs),
@@ -60,7 +60,7 @@ def _gan(trained: Trained) -> dict[str, Any]:
     step = f"{trained.source} --step {run.choice}"
     return {
         "trained": trained,
-        "tracks": list(gan.provenance["tracks"]),
+        "tracks": list(gan.heard.values()),
         "rows": _clips(trained, trained.heard) if trained.heard else [],
         "best": _at_step(run.standing.best, run.kept_by),
         "metrics": [(_metric(term), *_values(run, term)) for term in terms],

@@ -16,11 +16,12 @@ from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run, Stage
+from experiments.stages.ancestors import Ancestor, Ancestry
 from experiments.stages.gans import GAN_LIST, Gan, find_gans, gan_config, gan_seed
 from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
 from experiments.stages.plan import remember_gan_step
 from features import Recording
-from features.checksums import SEAL, check
+from features.checksums import SEAL, check, key_of
 from wavegan import (
     Job,
     Previews,
@@ -33,8 +34,10 @@ from wavegan import (
 from wavegan.distances import LEAST
 from wavegan.distributed import first
 from wavegan.run_folder import RunFolder
+from wavegan.start import lineage
 from wavegan.train_config import CADENCE, DATA, TrainConfig
 
+LEAST_CLIPS = 2  # of audio of each class
 REAL_PREVIEWS = 8  # recordings to hear beside a GAN's previews
 
 
@@ -66,6 +69,7 @@ def train_gans(
     should_stop: Callable[[], bool] | None = None,
     at_once: int | None = None,
     watching: Watching = Watching(quality=0),
+    ancestry: Ancestry | None = None,
 ) -> list[Gan]:
     """GANs for each seed, a class each or all classes one; finished ones are kept.
 
@@ -77,33 +81,40 @@ def train_gans(
         has too few, its training tracks are taken, and it is said so.
     at_once : GANs trained in one program; None is all on an accelerator or several devices,
         and one after another on a CPU.
+    ancestry : what they start from, where not from scratch.
 
     Raises
     ------
+    ValueError
+        As `unfinished`.
     TrainingDiverged, TrainingInterrupted
         As `wavegan.train`, naming the class; what is finished stays.
     """
     judge = _judge(run, recordings, labels, recipe, progress) if watching.judge else None
-    gans = _gan_stages(run, recordings, labels, recipe, seeds, judged_by)
-    for folder in (gan.stage.folder for gan in gans if gan.stage.finished):
+    turns = [
+        gans for _, gans in _turns(run, recordings, labels, recipe, seeds, judged_by, ancestry)
+    ]
+    every = [gan for gans in turns for gan in gans]
+    for folder in (gan.stage.folder for gan in every if gan.stage.finished):
         check(folder)
-    if at_once is None:
-        idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
-        at_once = len(gans) if idle else 1
-    waiting = [gan for gan in gans if not gan.stage.finished]
-    unjudged = dict.fromkeys(gan.name for gan in waiting if not gan.judged_by)
+    unjudged = dict.fromkeys(g.name for g in every if not (g.stage.finished or g.judged_by))
     if watching.quality and unjudged:
         progress.say(
             f"too few validation tracks of {', '.join(unjudged)}: checkpoints are judged by "
             "training tracks, which favours a GAN that knows them by heart"
         )
-    first(partial(_take_up, run, waiting))
-    for start in range(0, len(waiting), at_once):
-        team = waiting[start : start + at_once]
-        done = sum(gan.stage.finished for gan in gans)
-        tasks = [f"GAN {done + i}/{len(gans)} {gan.name}" for i, gan in enumerate(team, 1)]
-        _train(run, team, recipe, tasks, progress, should_stop, watching, judge)
-    first(lambda: run.write_json(GAN_LIST, [gan.stage.folder.name for gan in gans]))
+    if at_once is None:
+        idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
+        at_once = len(every) if idle else 1
+    for gans in turns:
+        waiting = [gan for gan in gans if not gan.stage.finished]
+        first(partial(_take_up, run, waiting))
+        for start in range(0, len(waiting), at_once):
+            team = waiting[start : start + at_once]
+            done = sum(gan.stage.finished for gan in every)
+            tasks = [f"GAN {done + i}/{len(every)} {gan.name}" for i, gan in enumerate(team, 1)]
+            _train(run, team, tasks, progress, should_stop, watching, judge)
+    first(lambda: run.write_json(GAN_LIST, [gan.stage.folder.name for gan in turns[-1]]))
     return find_gans(run.path)
 
 
@@ -114,10 +125,17 @@ def unfinished(
     recipe: Recipe,
     seeds: int,
     judged_by: Sequence[Recording] = (),
-) -> int:
-    """How many GANs `train_gans` would train."""
-    gans = _gan_stages(run, recordings, labels, recipe, seeds, judged_by)
-    return sum(not gan.stage.finished for gan in gans)
+    ancestry: Ancestry | None = None,
+) -> list[tuple[Recipe, int]]:
+    """How many GANs `train_gans` would train, by the recipe of each turn.
+
+    Raises
+    ------
+    ValueError
+        Where a class has too little audio, or what ``ancestry`` raises.
+    """
+    turns = _turns(run, recordings, labels, recipe, seeds, judged_by, ancestry)
+    return [(turn, sum(not gan.stage.finished for gan in gans)) for turn, gans in turns]
 
 
 def _judge(
@@ -148,6 +166,7 @@ class _GanStage:
     settings: TrainConfig
     provenance: Mapping[str, Any]
     stage: Stage
+    ancestor: Ancestor | None = None
 
     @property
     def name(self) -> str:
@@ -160,6 +179,53 @@ class _GanStage:
             return None
         return [self.labels.index(r.track.label) for r in self.recordings]
 
+    @property
+    def as_ancestor(self) -> Ancestor:
+        """What those start from that are trained in the next turn."""
+        folder, labels = self.stage.folder, self.labels if len(self.labels) > 1 else ()
+        key = key_of(self.stage.content["inputs"])  # its weights need not be there yet
+        return Ancestor(folder, tuple(labels), lineage(folder.name, key, self.provenance))
+
+
+def _turns(
+    run: Run,
+    recordings: Sequence[Recording],
+    classes: Sequence[str],
+    recipe: Recipe,
+    seeds: int,
+    judged_by: Sequence[Recording],
+    ancestry: Ancestry | None,
+) -> list[tuple[Recipe, list[_GanStage]]]:
+    """The GANs of all seeds, and before them those for all classes that they start from."""
+    _refuse_little(recordings, classes, recipe)
+    stages = partial(_gan_stages, run, recordings, classes, seeds=seeds, judged_by=judged_by)
+    if recipe.shared is None:
+        return [(recipe, stages(recipe=recipe, ancestry=ancestry))]
+    shared = stages(recipe=recipe.shared, ancestry=ancestry)
+
+    def from_shared(labels: Sequence[str], seed: int) -> Ancestor:
+        return shared[seed].as_ancestor
+
+    gans = stages(recipe=recipe, ancestry=from_shared)
+    done = all(gan.stage.finished for gan in gans)
+    return [(recipe, gans)] if done else [(recipe.shared, shared), (recipe, gans)]
+
+
+def _refuse_little(recordings: Sequence[Recording], classes: Sequence[str], recipe: Recipe) -> None:
+    """Raise ValueError, naming them, where classes have less audio than `LEAST_CLIPS`."""
+    needed = LEAST_CLIPS * recipe.num_samples
+    total = dict.fromkeys(classes, 0)
+    for recording in recordings:
+        total[recording.track.label] += recording.num_samples
+    if little := {name: count for name, count in total.items() if count < needed}:
+        rate = recipe.sample_rate
+        said = ", ".join(f"{name} ({count / rate:.2f} s)" for name, count in little.items())
+        raise ValueError(
+            f"the training side has too little audio of {said} for a GAN: at least {LEAST_CLIPS} "
+            f"clips of {recipe.clip_seconds:.2f} s are needed, {needed / rate:.2f} s; give longer "
+            "or more tracks, a larger first value of --fractions, or a smaller --num-samples"
+        )
+
 
 def _gan_stages(
     run: Run,
@@ -168,6 +234,7 @@ def _gan_stages(
     recipe: Recipe,
     seeds: int,
     judged_by: Sequence[Recording],
+    ancestry: Ancestry | None,
 ) -> list[_GanStage]:
     """The GANs of all seeds: one of each class, or one of all."""
     found = []
@@ -185,11 +252,16 @@ def _gan_stages(
             "tracks": {r.track.track_id: r.digest for r in heard},
             **({"judged_by": {r.track.track_id: r.digest for r in judges}} if judges else {}),
         }
+        ancestor = ancestry(labels, seed) if ancestry else None
+        if ancestor:
+            provenance["ancestors"] = list(ancestor.lineage)
         # How often it is logged and saved has no part in what a GAN is.
         fixed = _without(as_dict(settings), {*CADENCE} - {"steps"})
         parts = {"wavegan": as_dict(config), "train": fixed, "provenance": provenance}
         stage = Stage(run, f"gan-{provenance.get('label', 'all')}-{seed}", parts)
-        found.append(_GanStage(heard, judges, labels, classes, config, settings, provenance, stage))
+        found.append(
+            _GanStage(heard, judges, labels, classes, config, settings, provenance, stage, ancestor)
+        )
     return found
 
 
@@ -230,7 +302,6 @@ def _without(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, A
 def _train(
     run: Run,
     team: Sequence[_GanStage],
-    recipe: Recipe,
     tasks: Sequence[str],
     progress: Progress,
     should_stop: Callable[[], bool] | None,
@@ -238,7 +309,7 @@ def _train(
     judge: Judge | None,
 ) -> None:
     """Train some GANs in one program, and finish the stages of those that come to their end."""
-    config, steps = team[0].config, recipe.gan_train.steps
+    config, settings, steps = team[0].config, team[0].settings, team[0].settings.steps
     boards = [
         TensorBoard(gan.stage.part / "tensorboard", previews=gan.stage.part / "previews")
         for gan in team
@@ -262,6 +333,7 @@ def _train(
             provenance=gan.provenance,
             on_log=partial(on_log, i),
             inspect=_inspectors(gan, watching, judge),
+            init=gan.ancestor.networks(config, gan.labels) if gan.ancestor else None,
         )
         for i, gan in enumerate(team)
     ]
@@ -269,11 +341,11 @@ def _train(
     done = max(RunFolder(team[0].stage.part).steps(), default=0)
     progress.compiling(tasks[0], done, steps)
     try:
-        trained = train_together(jobs, config, recipe.gan_train, should_stop=should_stop)
+        trained = train_together(jobs, config, settings, should_stop=should_stop)
         ended = team
         rate = trained[0].history[-1]["gan/steps_per_second"]
         if rate and len(team) == 1 and jax.process_index() == 0:
-            remember_gan_step(config, recipe.gan_train, 1 / rate)
+            remember_gan_step(config, settings, 1 / rate)
     except TrainingDiverged as error:
         ended = [gan for gan in team if RunFolder(gan.stage.part).steps()[-1:] == [steps]]
         names = ", ".join(gan.name for gan in team if gan not in ended)

@@ -36,8 +36,9 @@ class Gan:
     Attributes
     ----------
     folder : the run folder, or exported file, that `wavegan.load` reads.
-    provenance : its label (the labels of a conditional GAN), seed, sample rate, and the hash
-        of each training track, and of each that its checkpoints were judged by.
+    provenance : its label (the labels of a conditional GAN), seed, sample rate, the hash of each
+        training track, of each that its checkpoints were judged by, and the same of its
+        ``ancestors``, which it started from.
     """
 
     folder: Path
@@ -59,6 +60,26 @@ class Gan:
     @property
     def seed(self) -> int:
         return self.provenance["seed"]
+
+    @property
+    def heard(self) -> dict[str, str]:
+        """The tracks that it or an ancestor was trained on: the name of each, by its hash."""
+        return self._told("tracks")
+
+    @property
+    def judges(self) -> dict[str, str]:
+        """The same of the tracks that its checkpoints, or an ancestor's, were chosen by."""
+        return self._told("judged_by")
+
+    def _told(self, part: str) -> dict[str, str]:
+        told = [*self.provenance.get("ancestors", ()), self.provenance]
+        return {digest: name for one in told for name, digest in one.get(part, {}).items()}
+
+    @property
+    def unknown(self) -> list[str]:
+        """The ancestors of which nobody knows what they were trained on."""
+        ancestors = self.provenance.get("ancestors", ())
+        return [one["name"] for one in ancestors if not one.get("tracks")]
 
     @cached_property
     def key(self) -> str:
@@ -151,8 +172,13 @@ def _known(file: Path, said: Mapping[str, Any], num_classes: int, name: str) -> 
             f"{file}: a GAN of {num_classes or 1} classes has a label for each and a whole number "
             f"as its seed, found {labels!r:.200} and {seed!r:.50}: train or export it again"
         )
-    named = (pair for tracks in ("tracks", "judged_by") for pair in found.get(tracks, {}).items())
-    if not all(isinstance(text, str) for pair in named for text in pair):
+    ancestors = found.get("ancestors", [])
+    if not isinstance(ancestors, list) or not all(type(one["name"]) is str for one in ancestors):
+        raise TypeError("ancestors are what each one's provenance was, with its name")
+    named = [one.get(part, {}) for one in (found, *ancestors) for part in ("tracks", "judged_by")]
+    if not all(
+        isinstance(text, str) for tracks in named for pair in tracks.items() for text in pair
+    ):
         raise TypeError("tracks are names and hashes")
     if (rate := found.get("sample_rate")) is not None and (wrong := wrong_rate(rate)):
         raise TypeError(f"sample_rate {wrong}")
@@ -208,27 +234,39 @@ def gan_of(gans: Sequence[Gan], label: str, seed: int) -> Gan:
 
 
 def refuse_leaks(gan: Gan, *, valid: Collection[str], test: Collection[str]) -> None:
-    """Make sure that a GAN heard none of the tracks of the sides, given by their hashes.
+    """Make sure that a GAN and its ancestors heard no tracks of the sides, given by their hashes.
 
     Its checkpoint may have been chosen by validation tracks, but by no test tracks.
 
     Raises
     ------
     LeakError
-        Naming the tracks.
+        Naming the tracks, or the ancestors of which nobody knows what they saw.
     """
     held_out = {*valid, *test}
-    seen = [name for name, digest in gan.provenance["tracks"].items() if digest in held_out]
-    if seen:
+    refuse_heard(gan, held_out, "train it on this split's training tracks")
+    if held_out and gan.unknown:
         raise LeakError(
-            f"the GAN of {gan.label} in {gan.folder} was trained on tracks of the validation or "
-            f"test side: {', '.join(seen)}; train it on this split's training tracks"
+            f"the GAN of {gan.label} in {gan.folder} started from {', '.join(gan.unknown)}, and "
+            "nothing says whether that was trained on tracks of the validation or test side: train "
+            "it from scratch, or from a run or export that says what it heard"
         )
-    judges = gan.provenance.get("judged_by", {}).items()
-    if chosen := [name for name, digest in judges if digest in test]:
+    if chosen := [name for digest, name in gan.judges.items() if digest in test]:
         raise LeakError(
             f"the checkpoint of the GAN of {gan.label} in {gan.folder} was chosen by tracks of the "
             f"test side: {', '.join(chosen)}; train it with this split's validation tracks"
+        )
+
+
+def refuse_heard(gan: Gan, held_out: Collection[str], advice: str) -> None:
+    """Raise LeakError, naming them, where it is known that a GAN or its ancestors saw such tracks.
+
+    ``advice`` is what to do.
+    """
+    if seen := [name for digest, name in gan.heard.items() if digest in held_out]:
+        raise LeakError(
+            f"the GAN of {gan.label} in {gan.folder} was trained on tracks of the validation or "
+            f"test side: {', '.join(seen)}; {advice}"
         )
 
 
