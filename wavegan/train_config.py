@@ -179,6 +179,12 @@ class TrainConfig:
             )
         check_finite(self)
 
+    def next_pause(self, step: int) -> int:
+        """The next step after ``step`` at which something is logged, inspected or saved."""
+        often = self.log_every, self.checkpoint_every, self.inspect_every
+        first = 1 if step == 0 else self.steps
+        return min(first, self.steps, *((step // n + 1) * n for n in often if n))
+
     @property
     def slope_penalty(self) -> Penalty:
         """The penalty on the critic's slopes, and its weight."""

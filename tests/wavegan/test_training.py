@@ -23,6 +23,7 @@ from wavegan import (
     WaveGANConfig,
     load,
     seconds_per_step,
+    step,
     train,
     training,
     training_states,
@@ -129,6 +130,65 @@ def test_the_moving_average(finished_run, state_of, audio, config, train_config,
             average,
             state["ema"],
         )
+
+
+# On an accelerator: several steps a call, which draw their clips themselves
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many steps each call was."""
+    counts, advance = [], training.advance
+
+    def counted(program, state, given, **options):
+        counts.append(int(given[1]) if isinstance(given[1], np.int32) else 1)
+        return advance(program, state, given, **options)
+
+    monkeypatch.setattr(training, "advance", counted)
+    return counts
+
+
+def test_several_steps_a_call_are_those_of_one_a_call(
+    as_on_a_gpu, calls, audio, config, train_config, tmp_path, monkeypatch
+):
+    """Logs, checkpoints and inspections at their steps, penalties before those without."""
+    seen = []
+    lazy = replace(train_config, critic_steps=2, penalty_every=5, log_every=4, checkpoint_every=3)
+    lazy = replace(lazy, steps=13, inspect_every=11)
+    options = {"run_dir": tmp_path, "inspect": [lambda step, _: seen.append(step) or {}]}
+    result = train(audio, config, lazy, **options)
+    assert calls == [1, 2, 1, 1, 1, 2, 1, 1, 1, 1, 1]
+    assert steps_logged(tmp_path) == [1, 4, 8, 11, 12, 13]
+    assert RunFolder(tmp_path).steps() == [3, 6, 9, 12, 13]
+    assert seen == [11, 13]
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    step._compiled.cache_clear()
+    calls.clear()
+    expected = train(audio, config, lazy)
+    assert calls == [1] * 13
+    for row, other in zip(result.history, expected.history, strict=True):
+        for name in row.keys() - {"gan/steps_per_second"}:
+            assert row[name] == pytest.approx(other[name], rel=2e-3, abs=2e-4), name
+
+
+def test_a_stop_between_calls_changes_nothing(
+    as_on_a_gpu, calls, audio, config, train_config, tmp_path
+):
+    """Asked at the latest after ten steps; the resumed run has the bits of one that was whole."""
+    settings = replace(train_config, steps=30, log_every=100, checkpoint_every=100)
+    whole = train(audio, config, settings)
+    assert calls == [1, 10, 10, 9]
+    times = itertools.count(1)
+    with pytest.raises(TrainingInterrupted, match="stopped at step 11 of 30"):
+        train(audio, config, settings, run_dir=tmp_path, should_stop=lambda: next(times) == 2)
+    assert same(weights(train(audio, config, settings, run_dir=tmp_path)), weights(whole))
+
+
+def test_what_lies_on_the_host_comes_a_step_at_a_time(
+    as_on_a_gpu, calls, audio, config, train_config
+):
+    train(audio, config, replace(train_config, steps=3, log_every=3, store="host"))
+    assert calls == [1, 1, 1]
 
 
 # Resuming
