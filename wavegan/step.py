@@ -192,7 +192,8 @@ def training_step(
         state, terms = jax.lax.scan(lambda s, b: players.critic_step(s, *b), state, batches)
         batch, critic_terms = jax.tree.map(lambda x: x[-1], (batches, terms))
     # The generator's classes are those of real clips: drawn as often as they come.
-    state, generator_terms = players.generator_step(state, *batch[:2], keys[0])
+    clips, classes, _ = batch
+    state, generator_terms = players.generator_step(state, clips, classes, keys[0])
 
     # The average forgets the first weights quickly: a short run has a usable one, too.
     decay = jnp.minimum(train_config.ema_decay, (1 + step) / (10 + step))

@@ -26,8 +26,10 @@ from wavegan.step import State, Terms, compiled_draw, compiled_step, initial_sta
 from wavegan.train_config import TrainConfig
 from wavegan.training_run import Inspector, Job, TrainingRun, with_weights
 from wavegan.windows import Recordings, Source, together
+from wavegan.writer import Writer
 
 AT_ONCE = 10  # steps that an accelerator is given at a time, at most
+QUICK = 2**22  # bytes of states whose checkpoints are waited for: they take a tenth of a second
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,17 @@ def train_together(
     ------
     As `train`; TrainingDiverged comes after the other GANs are finished.
     """
+    with Writer() as writer:
+        return _trained(jobs, config, train_config, should_stop, writer)
+
+
+def _trained(
+    jobs: Sequence[Job],
+    config: WaveGANConfig,
+    train_config: TrainConfig,
+    should_stop: Callable[[], bool] | None,
+    writer: Writer,
+) -> list[TrainResult]:
     mesh = whole_mesh(len(jobs), train_config.batch_size)
     runs = [TrainingRun(job, config, train_config) for job in jobs]
     start = first(lambda: _common_step(runs))
@@ -133,7 +146,8 @@ def train_together(
     terms = _last_penalty(runs) if start else {}
     asked = False
     clock = time.perf_counter()
-    timed = None
+    saved, minutes = clock, train_config.checkpoint_minutes
+    timed: int | None = None
     for step, state, new in _steps(runs, begun, start, mesh, train_config.next_pause):
         terms |= new  # a penalty stays until the next one
         if timed is None:  # all is compiled
@@ -154,17 +168,23 @@ def train_together(
         stopping = (logging or jax.process_count() == 1) and agreed(asked)
         done = logging and _enough(runs)
         best = logging and any(run.best_step == step for run in runs)
-        if last or stopping or done or best or step % train_config.checkpoint_every == 0:
-            whole = fetched(state)
-            for i, run in enumerate(runs):
-                run.save(step, _part_of(whole, i))
-            if not any(run.doubtful for run in runs):
-                for run in runs:  # all are saved now: there is always a step in common
-                    run.prune(step)
+        due = step % train_config.checkpoint_every == 0
+        if minutes is not None and (logging or jax.process_count() == 1):
+            due = first(partial(_older, saved, minutes)) or due
+        if last or stopping or done or best or due:
+            whole, saved = fetched(state), time.perf_counter()
+            writes = [run.saving(step, _copy_of(whole, i)) for i, run in enumerate(runs)]
+            if not any(run.doubtful for run in runs):  # all are saved then: a step in common stays
+                writes += [partial(run.prune, step) for run in runs]
+            writer.start(writes)
+            if sum(leaf.nbytes for leaf in jax.tree.leaves(whole)) < QUICK:
+                writer.finish()
         if all(run.failed for run in runs) or done:
             break
         if stopping and not last:
+            writer.finish()
             raise TrainingInterrupted(f"stopped at step {step} of {train_config.steps}")
+    writer.finish()
     for run in runs:
         if run.failed:
             raise run.failed
@@ -372,3 +392,12 @@ def _stacked(trees: Sequence[Any]) -> Any:
 
 def _part_of(tree: Any, i: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+def _copy_of(tree: Any, i: int) -> Any:
+    """As `_part_of`, in memory of its own: on a CPU else that of a step that is to come."""
+    return jax.tree.map(lambda leaf: np.array(leaf[i]), tree)
+
+
+def _older(moment: float, minutes: float) -> bool:
+    return time.perf_counter() - moment >= 60 * minutes

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gan_runs import lowered
 
-from wavegan import TrainConfig, WaveGANConfig, step
+from wavegan import TrainConfig, WaveGANConfig
 from wavegan.devices import device_mesh, needed_bytes, place
 from wavegan.step import Players, compiled_step, initial_state, training_step
 
@@ -291,17 +292,6 @@ FULL = WaveGANConfig(
 )
 
 
-def lowered(config, train_config, gans):
-    """The step of so many GANs as text, lowered for a GPU."""
-    one = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
-    state = jax.tree.map(lambda x: jax.ShapeDtypeStruct((gans, *x.shape), x.dtype), one)
-    batch = gans, train_config.critic_steps, train_config.batch_size
-    real = jax.ShapeDtypeStruct((*batch, config.num_samples, config.channels), jnp.float32)
-    labels = jax.ShapeDtypeStruct(batch, jnp.int32) if config.num_classes else None
-    program = step._program(config, train_config, MESH, True)
-    return program.trace(state, real, labels).lower(lowering_platforms=("cuda",)).as_text()
-
-
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 @pytest.mark.parametrize(
     "change",
@@ -358,7 +348,7 @@ def test_critic_steps_are_one_loop_on_a_gpu(config, train_config, monkeypatch):
 def test_half_precision_is_near(config, train_config):
     """bfloat16 keeps 8 bits, an error of 0.4 % a number; weights stay float32."""
     *_, expected = run(config, train_config, clips(config, train_config))
-    half = replace(config, conv_dtype="bfloat16")
+    half = replace(config, precision="bfloat16")
     _, after, terms = run(half, train_config, clips(config, train_config))
     assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves(after))
     for name in ("critic_loss", "penalty", "critic_gradient_norm"):
@@ -371,7 +361,7 @@ def test_half_precision_is_near(config, train_config):
 DEVICES = """
 import json, sys
 import jax, jax.numpy as jnp, numpy as np
-from wavegan import TrainConfig, WaveGANConfig, step
+from wavegan import TrainConfig, WaveGANConfig
 from wavegan.devices import CLIP_AXES, device_mesh, place
 from wavegan.step import compiled_step, initial_state
 
