@@ -124,7 +124,8 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
         "step": ("best",),
         "format": ("wav", "flac"),
         "dtype": EXPORTED,
-        "what": ("gan", "features", "classifiers"),
+        "what": ("gan", "features", "classifiers", "gpu"),
+        "size": ("toy", "full"),
     }
     # a user's own losses and the like among them
     gan: dict[str, Any] = networks.CHOICES | train_config.CHOICES
@@ -295,8 +296,11 @@ def _doctor(call: Call) -> int:
 def _bench(call: Call) -> None:
     from experiments.bench import run_benchmark
 
-    given = {"repeats": 5, "json": None, **call.values}
-    run_benchmark(given["what"], repeats=given["repeats"], json_file=given["json"])
+    given = {"repeats": 5, "json": None, "size": None, **call.values}
+    if given["size"] is not None and given["what"] != "gpu":
+        raise OptionError(f"--size is of `wavegan bench gpu`: {given['what']} has its own sizes")
+    options = {"repeats": given["repeats"], "json_file": given["json"], "size": given["size"]}
+    run_benchmark(given["what"], **options)
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -368,6 +372,7 @@ COMMANDS: dict[str, Command] = {
         "speed against peers, side by side in one run", _bench, more=(
             Option("what", str, "what is measured", MISSING, positional=True),
             JSON, Option("repeats", int, "of each timing", 5),
+            Option("size", str | None, "of `bench gpu`; none is full where there is a GPU"),
         ),
     ),
 }  # fmt: skip

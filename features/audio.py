@@ -1,4 +1,8 @@
-"""Audio files in and out, block by block, with every fault named."""
+"""Audio files in and out, block by block, with every fault named.
+
+The libraries that read and resample are imported where they are used: what computes on arrays
+alone runs without them.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,9 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import soundfile as sf
-import soxr
 from jaxtyping import Array, Float32, Int32, Num
 
 from features._truncation import truncated, truncation
@@ -141,8 +144,10 @@ def stream_audio(
         yield from _blocks(file, path, rate, channels, 0.0, None, ranges=ranges)
 
 
-def audio_info(path: str | Path) -> sf._SoundFileInfo:
+def audio_info(path: str | Path) -> Any:
     """What an audio file's header says, as `soundfile.info`: of any name, in any encoding."""
+    import soundfile as sf
+
     return sf.info(os.fsencode(path))
 
 
@@ -173,6 +178,8 @@ def save_audio(
     OSError
         The file system refuses, a full disk for one.
     """
+    import soundfile as sf
+
     path = Path(path)
     check_rate(sample_rate, f"{path}: its sample rate")
     kind = WRITABLE.get(path.suffix.lower())
@@ -203,6 +210,8 @@ def save_audio(
 
 def described(path: str | Path) -> tuple[str, int, int] | None:
     """Encoding, sample rate in Hz and channels of a file; None where libsndfile cannot say."""
+    import soundfile as sf
+
     try:
         found = audio_info(path)
     except (sf.SoundFileError, TypeError):
@@ -245,7 +254,9 @@ def _checked(path: Path, audio: np.ndarray, subtype: str) -> np.ndarray:
     return audio[:, None] if audio.ndim == 1 else audio
 
 
-def _open(path: Path) -> sf.SoundFile:
+def _open(path: Path) -> Any:
+    import soundfile as sf
+
     if not path.is_file():
         raise AudioError(path, "no such file", "check the path")
     if path.stat().st_size == 0:
@@ -320,11 +331,13 @@ def _loaded_otherwise(
         ranges.append(np.stack([audio.min(0), audio.max(0)]))
     if sample_rate in (None, rate):
         return audio, int(rate)
+    import soxr
+
     return soxr.resample(audio, rate, sample_rate, quality="HQ"), int(sample_rate)
 
 
 def _blocks(
-    file: sf.SoundFile,
+    file: Any,
     path: Path,
     sample_rate: int,
     channels: int,
@@ -336,6 +349,9 @@ def _blocks(
     """The part asked for; the peak of each block of a float file is added to ``peaks``, and to
     ``ranges`` what `stream_audio` says.
     """
+    import soundfile as sf
+    import soxr
+
     start, stop = _range(file, path, offset, duration)
     if file.channels not in (1, channels) and channels != 1:
         raise AudioError(path, f"{file.channels} channels, asked for {channels}", "use channels=1")
@@ -374,9 +390,7 @@ def _blocks(
         yield resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True)
 
 
-def _range(
-    file: sf.SoundFile, path: Path, offset: float, duration: float | None
-) -> tuple[int, int]:
+def _range(file: Any, path: Path, offset: float, duration: float | None) -> tuple[int, int]:
     """First and last frame of a part given in seconds."""
     if not (math.isfinite(offset) and offset >= 0):
         raise ValueError(f"offset={offset}: give seconds from the start, 0 or more")

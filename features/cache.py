@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import soundfile as sf
 from jaxtyping import Int16
 
 from features.array_files import read_npy
@@ -311,6 +310,8 @@ def _full(
     error: OSError, folder: Path, tracks: list[Track], sample_rate: int, channels: int
 ) -> OSError:
     """The error of a full disk with what its reader needs to act on it."""
+    import soundfile as sf
+
     seconds = 0.0
     for track in tracks:
         with suppress(sf.SoundFileError, TypeError):

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from html import escape
 
 import numpy as np
-import soundfile as sf
 
 from features.audio import to_pcm
 from features.spectra import log_mel
@@ -96,6 +95,8 @@ def spectrogram_colours() -> list[str]:
 
 def sound_file(audio: np.ndarray, sample_rate: int, kind: str) -> bytes:
     """Audio (L, C) in [-1, 1] as a file of 16 bits: "WAV", or "FLAC"."""
+    import soundfile as sf
+
     file = io.BytesIO()
     samples = to_pcm(np.asarray(audio)).astype(np.int16)
     sf.write(file, samples, sample_rate, format=kind, subtype="PCM_16")

@@ -3,8 +3,12 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+from wavegan import step
+from wavegan.devices import device_mesh
 
 METRICS = {
     f"gan/{name}"
@@ -40,3 +44,15 @@ def weights(result):
 def steps_logged(run):
     lines = (run / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line)["gan/step"] for line in lines]
+
+
+def lowered(config, train_config, gans=1):
+    """The step of so many GANs as text, lowered for a GPU."""
+    one = jax.eval_shape(lambda: step.initial_state(config, train_config, jax.random.key(0)))
+    state = jax.tree.map(lambda x: jax.ShapeDtypeStruct((gans, *x.shape), x.dtype), one)
+    batch = gans, train_config.critic_steps, train_config.batch_size
+    real = jax.ShapeDtypeStruct((*batch, config.num_samples, config.channels), jnp.float32)
+    labels = jax.ShapeDtypeStruct(batch, jnp.int32) if config.num_classes else None
+    mesh = device_mesh(1, train_config.batch_size, jax.devices()[:1])
+    traced = step._program(config, train_config, mesh, True).trace(state, real, labels)
+    return traced.lower(lowering_platforms=("cuda",)).as_text()

@@ -8,10 +8,17 @@ direct strided and dilated forms lose their time. Kernels keep their usual shape
 
 On a CPU layers whose kernel is large or whose blocks are thin are one matrix product instead,
 with the samples that each output reads gathered beforehand, the kernel as it is.
+
+Mapped over kernels a convolution becomes a grouped one, which no backend is good at. Within
+`mapped_kernels` all are products of gathered blocks, which become batched products.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 
 import jax
@@ -21,6 +28,19 @@ from jax import lax
 from jaxtyping import Array, Float
 
 _LAYOUT = ("NWC", "WIO", "NWC")
+_MAPPED = ContextVar("mapped kernels", default=False)
+_LONG = 16  # blocks of a filter that is worked in larger ones
+_ALIGNED = 8  # channels that a GPU's matrix units take at a time, in half precision
+
+
+@contextmanager
+def mapped_kernels() -> Iterator[None]:
+    """While a function is traced that is mapped over kernels: its convolutions are products."""
+    token = _MAPPED.set(True)
+    try:
+        yield
+    finally:
+        _MAPPED.reset(token)
 
 
 def same_padding(kernel_size: int, stride: int) -> tuple[int, int]:
@@ -41,9 +61,11 @@ def strided_conv(
         patches = _patches(x, taps=len(kernel), stride=stride)
         y = patches @ kernel.reshape(-1, kernel.shape[2])
         return y.reshape(n, length // stride, kernel.shape[2])
+    if _MAPPED.get() and len(kernel) > _LONG * stride:
+        return _long_conv(x, kernel, stride=stride)
     blocks, before, after = _block_kernel(kernel, stride)
     x = x.reshape(n, length // stride, stride * channels)
-    return lax.conv_general_dilated(x, blocks, (1,), [(before, after)], dimension_numbers=_LAYOUT)
+    return _over_blocks(x, blocks, before, after)
 
 
 def transposed_conv(
@@ -58,7 +80,7 @@ def transposed_conv(
         return jax.linear_transpose(gather, like)(patches)[0]
     blocks, before, after = _block_kernel(kernel, stride)
     adjoint = jnp.flip(blocks, 0).swapaxes(1, 2)
-    y = lax.conv_general_dilated(x, adjoint, (1,), [(after, before)], dimension_numbers=_LAYOUT)
+    y = _over_blocks(x, adjoint, after, before)
     return y.reshape(n, num_blocks * stride, kernel.shape[1])
 
 
@@ -77,9 +99,65 @@ def nearest_conv(
     read = step - step.min() == np.arange(np.ptp(step) + 1)[:, None, None]
     blocks = jnp.einsum("bpt,tio->bipo", read.astype(kernel.dtype), kernel)
     blocks = blocks.reshape(len(read), c_in, stride * c_out)
-    padding = [(-int(step.min()), int(step.max()))]
-    y = lax.conv_general_dilated(x, blocks, (1,), padding, dimension_numbers=_LAYOUT)
+    y = _over_blocks(x, blocks, -int(step.min()), int(step.max()))
     return y.reshape(n, num_blocks * stride, c_out)
+
+
+def _over_blocks(
+    x: Float[Array, "n blocks c_in"],
+    kernel: Float[Array, "block_taps c_in c_out"],
+    before: int,
+    after: int,
+) -> Float[Array, "n blocks c_out"]:
+    """The convolution of stride 1, so many blocks of zeros before and after."""
+    if _MAPPED.get():
+        return _gathered_product(x, kernel, before)
+    c_out = kernel.shape[2]
+    if x.dtype == jnp.bfloat16 and jax.default_backend() != "cpu":
+        thin, few = (-c % _ALIGNED for c in kernel.shape[1:])
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, thin)))
+        kernel = jnp.pad(kernel, ((0, 0), (0, thin), (0, few)))
+    padding = [(before, after)]
+    y = lax.conv_general_dilated(x, kernel, (1,), padding, dimension_numbers=_LAYOUT)
+    return y[..., :c_out]
+
+
+@partial(jax.checkpoint, static_argnums=2)  # gathered anew for gradients: it is x many times
+def _gathered_product(x: Array, kernel: Array, before: int) -> Array:
+    block_taps, blocks = len(kernel), x.shape[1]
+    # As float32, since gradients of what is gathered add up.
+    sides = ((0, 0), (before, block_taps - 1 - before), (0, 0))
+    padded = jnp.pad(x.astype(jnp.float32), sides)
+    shifted = [padded[:, t : t + blocks] for t in range(block_taps)]
+    gathered = jnp.concatenate(shifted, axis=2).astype(x.dtype)
+    return gathered @ kernel.reshape(-1, kernel.shape[2])
+
+
+def _long_conv(x: Array, kernel: Array, *, stride: int) -> Array:
+    """`strided_conv` in larger blocks, of several outputs each: fewer copies are gathered."""
+    outputs = math.gcd(x.shape[1] // stride, 64)
+    taps, c_in, c_out = kernel.shape
+    left, _ = same_padding(taps, stride)
+    # An output's taps lie ``stride`` further than those of the one before it, in one long kernel.
+    reach = taps + (outputs - 1) * stride
+    each = [
+        jnp.pad(kernel, ((p * stride, reach - taps - p * stride), (0, 0), (0, 0)))
+        for p in range(outputs)
+    ]
+    wide = jnp.stack(each, axis=2).reshape(reach, c_in, outputs * c_out)
+    size = outputs * stride
+    front = -left % size
+    block_taps = -(-(reach + front) // size)
+    wide = jnp.pad(wide, ((front, block_taps * size - reach - front), (0, 0), (0, 0)))
+    n, length, _ = x.shape
+    before = (left + front) // size
+    y = _over_blocks(
+        x.reshape(n, length // size, size * c_in),
+        wide.reshape(block_taps, size * c_in, outputs * c_out),
+        before,
+        block_taps - 1 - before,
+    )
+    return y.reshape(n, length // stride, c_out)
 
 
 def _as_product(rows: int, kernel: Array, stride: int) -> bool:
@@ -90,7 +168,7 @@ def _as_product(rows: int, kernel: Array, stride: int) -> bool:
     long filters, whose patches would fill the memory.
     """
     taps, thin, wide = kernel.shape
-    if jax.default_backend() != "cpu" or taps > 16 * stride:
+    if jax.default_backend() != "cpu" or taps > _LONG * stride or _MAPPED.get():
         return False
     return rows <= 2 * wide or stride * thin < 8
 

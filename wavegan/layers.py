@@ -153,9 +153,30 @@ def shift_phase(
             start, [partial(_shifted, by=i - radius) for i in range(2 * radius + 1)], x
         )
     padded = jnp.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="reflect")
-    if start.ndim == 0:
-        return lax.dynamic_slice_in_dim(padded, start, x.shape[1], axis=1)
-    return jax.vmap(lambda clip, s: lax.dynamic_slice_in_dim(clip, s, x.shape[1]))(padded, start)
+    return _cut(padded, jnp.broadcast_to(start, len(x)), 2 * radius)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _cut(x: Array, start: Array, room: int) -> Array:
+    """Of each clip all but ``room`` steps, from its ``start`` on.
+
+    Its gradient is such a cut, too, of what is padded with zeros. That of a mapped slice would
+    be a scatter-add, which a GPU does in any order.
+    """
+    length = x.shape[1] - room
+    return jax.vmap(lambda clip, s: lax.dynamic_slice_in_dim(clip, s, length))(x, start)
+
+
+def _cut_forward(x: Array, start: Array, room: int) -> tuple[Array, Array]:
+    return _cut(x, start, room), start
+
+
+def _cut_back(room: int, start: Array, slopes: Array) -> tuple[Array, None]:
+    padded = jnp.pad(slopes, ((0, 0), (room, room), (0, 0)))
+    return _cut(padded, room - start, room), None
+
+
+_cut.defvjp(_cut_forward, _cut_back)
 
 
 def _shifted(x: Array, *, by: int) -> Array:

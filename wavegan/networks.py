@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass, fields
+from functools import wraps
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +30,9 @@ SHUFFLED_LAYERS = 4  # the reference shuffles phases after layers 0 to 3, at eve
 CHOICES = {
     "upsample": ("zeros", "nn"),
     "phase_shuffle_by": ("batch", "example"),
-    "conv_dtype": ("float32", "bfloat16"),
+    "precision": ("float32", "tf32", "bfloat16"),
 }
+CONV_DTYPES = ("float32", "bfloat16")  # of `conv_dtype`, which `precision` was until 0.3
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,11 @@ class WaveGANConfig:
     spectral_norm : spectral normalisation of the discriminator's kernels (arXiv 1802.05957).
     spectrogram_critic : a second critic on spectrograms of three resolutions, whose logit
         is added.
-    conv_dtype : "float32", or "bfloat16" for what the convolutions multiply; everything
-        else stays float32.
+    precision : of what the networks multiply, on a device that has it: "float32"; "tf32",
+        10 bits of each float32 number, on NVIDIA GPUs from Ampere on (a CPU has none, and takes
+        float32); "bfloat16", 7 bits of what convolutions multiply, on any device. Sums, losses,
+        penalties, optimizers and averages are float32 in all of them.
+    conv_dtype : an earlier name, only to be given: "float32" or "bfloat16".
 
     Raises
     ------
@@ -79,9 +84,16 @@ class WaveGANConfig:
     phase_shuffle_by: str = "batch"
     spectral_norm: bool = False
     spectrogram_critic: bool = False
-    conv_dtype: str = "float32"
+    precision: str = "float32"
+    conv_dtype: InitVar[str | None] = None
 
-    def __post_init__(self):
+    def __post_init__(self, conv_dtype: str | None):
+        if conv_dtype is not None:
+            if conv_dtype not in CONV_DTYPES:
+                raise ValueError(
+                    f"conv_dtype must be one of {', '.join(CONV_DTYPES)}; found {conv_dtype!r}"
+                )
+            object.__setattr__(self, "precision", conv_dtype)
         for name, least in {"channels": 1, "dim": 1, "latent_dim": 1, "post_filter": 0}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, found {getattr(self, name)}")
@@ -125,6 +137,18 @@ class WaveGANConfig:
         return tuple(self.dim * 2**i for i in range(len(self.strides)))
 
 
+def _at_its_precision(method: Callable) -> Callable:
+    """A network's method that multiplies as its configuration says, and so its gradients."""
+
+    @wraps(method)
+    def multiplying(self, *args, **options):
+        tf32 = self.config.precision == "tf32"
+        with jax.default_matmul_precision("tensorfloat32" if tf32 else "highest"):
+            return method(self, *args, **options)
+
+    return multiplying
+
+
 class Generator(nnx.Module):
     """Latents to audio: a dense projection, then upsampling convolutions."""
 
@@ -151,6 +175,7 @@ class Generator(nnx.Module):
     def __repr__(self) -> str:
         return _summary(self)
 
+    @_at_its_precision
     def __call__(
         self,
         z: Float[Array | np.ndarray, "n latent"],
@@ -215,6 +240,7 @@ class Discriminator(nnx.Module):
     def __repr__(self) -> str:
         return _summary(self)
 
+    @_at_its_precision
     def __call__(
         self,
         x: Float[Array | np.ndarray, "n length c"],
@@ -230,6 +256,7 @@ class Discriminator(nnx.Module):
             logits = logits + self.spectrogram(jnp.asarray(x))
         return logits
 
+    @_at_its_precision
     def score_waveform(
         self,
         x: Float[Array | np.ndarray, "n length c"],
@@ -263,6 +290,7 @@ class Discriminator(nnx.Module):
             logits = logits + jnp.sum((classes @ self.projection[...]) * x.sum(axis=1), axis=1)
         return logits
 
+    @_at_its_precision
     def refresh_norms(self) -> None:
         """Sharpen the estimates of the kernels' spectral norms: once a critic step."""
         kernels = [*(layer.kernel for layer in self.layers), self.output.kernel]
@@ -287,8 +315,8 @@ def _summary(network: Generator | Discriminator) -> str:
 
 
 def _convolved(convolution, x: Array, kernel: Array, stride: int, config: WaveGANConfig) -> Array:
-    """A convolution in the configuration's type; float32 comes out."""
-    dtype = config.conv_dtype
+    """A convolution at the configuration's precision; float32 comes out."""
+    dtype = jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
     return convolution(x.astype(dtype), kernel.astype(dtype), stride=stride).astype(jnp.float32)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 from jaxtyping import Float, Float32, Num
 
 from features.audio import save_audio
@@ -129,6 +128,8 @@ def read_previews(
     labels : the class of each generated clip, None for an unconditional generator.
     sample_rate : Hz.
     """
+    import soundfile as sf
+
     folder = Path(folder)
     description = _read_json(folder)
     name = "real" if step is None else f"step-{step:08d}"

@@ -7,6 +7,7 @@ GANs lie on the mesh's axis "gan", the clips of a batch on its axis "data".
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -19,10 +20,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from wavegan.augmentation import AUGMENTATIONS, adapted, augment, separation
+from wavegan.convolution import mapped_kernels
 from wavegan.devices import CLIP_AXES
 from wavegan.losses import LOSSES, paired
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.train_config import CADENCE, DATA, TrainConfig
+from wavegan.windows import Batch, Source, gathered
 
 State = dict[str, Any]
 Terms = dict[str, Array]
@@ -73,47 +76,107 @@ def compiled_step(
     *,
     gans: int = 1,
     penalised: bool = True,
+    source: Source | None = None,
 ) -> jax.stages.Compiled:
     """The compiled step ``(state, clips, labels) -> (state, terms)``; the state is donated.
 
-    Runs that differ in seed, data and cadence alone share one.
+    Runs that differ in seed, data and cadence alone share one. With a ``source`` of windows (or
+    its shapes) it is ``(state, source, count) -> (state, terms)``: ``count`` steps in a loop,
+    which draw their clips themselves, and the terms of the last.
     """
     default = TrainConfig()
     others = {name: getattr(default, name) for name in (*CADENCE, *DATA, "seed")}
     # A user may register another function under a name: that is another program.
     entries = LOSSES[train_config.loss], *(AUGMENTATIONS[name] for name in train_config.augment)
-    return _compiled(config, replace(train_config, **others), mesh, gans, penalised, entries)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), source)
+    train_config = replace(train_config, **others)
+    return _compiled(config, train_config, mesh, gans, penalised, entries, shapes)
 
 
 @lru_cache(maxsize=16)
-def _compiled(config, train_config, mesh, gans, penalised, entries):
+def _compiled(config, train_config, mesh, gans, penalised, entries, source):
     one = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct((gans, *x.shape), x.dtype), one)
+    program = _program(config, train_config, mesh, penalised, source is not None)
+    if source is not None:
+        return program.lower(state, source, jax.ShapeDtypeStruct((), jnp.int32)).compile()
     batch = gans, train_config.critic_steps, train_config.batch_size
     clips = jax.ShapeDtypeStruct((*batch, config.num_samples, config.channels), jnp.float32)
     labels = jax.ShapeDtypeStruct(batch, jnp.int32) if config.num_classes else None
-    return _program(config, train_config, mesh, penalised).lower(state, clips, labels).compile()
+    return program.lower(state, clips, labels).compile()
 
 
-def _program(config, train_config, mesh, penalised):
+def _program(config, train_config, mesh, penalised, drawing=False):
     one = partial(training_step, config, train_config, penalised, mesh)
+    shape = train_config.critic_steps, train_config.batch_size
+    draw = partial(next_batch, config, shape, mesh)
 
     def team(state, real, labels):
-        if len(real) == 1:  # not mapped: a mapped convolution is a grouped one, slow on a CPU
-            alone = jax.tree.map(lambda x: x[0], (state, real, labels))
-            return jax.tree.map(lambda x: x[None], one(*alone))
-        return jax.vmap(one)(state, real, labels)
+        with mapped_kernels() if len(real) > 1 else nullcontext():
+            return _each(one, state, real, labels)
 
+    def steps(state, source, count):
+        def step(_, carry):
+            state = carry[0]
+            return team(state, *_each(draw, source, state["key"], state["step"] + 1))
+
+        terms = jax.eval_shape(step, 0, (state, None))[1]
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), terms)
+        return jax.lax.fori_loop(0, count, step, (state, nothing))
+
+    function, per_gan = (steps, 2) if drawing else (team, 3)
+    specs = (PartitionSpec("gan"),) * per_gan + (PartitionSpec(),) * (3 - per_gan)
     if mesh.shape["gan"] > 1:  # each device has GANs of its own: nothing to say to each other
-        spec = PartitionSpec("gan")
-        team = jax.shard_map(
-            team, mesh=mesh, in_specs=spec, out_specs=spec, axis_names={"gan"}, check_vma=False
+        function = jax.shard_map(
+            function,
+            mesh=mesh,
+            in_specs=specs,
+            out_specs=PartitionSpec("gan"),
+            axis_names={"gan"},
+            check_vma=False,
         )
+    if not drawing:
+        specs = specs[0], *[PartitionSpec(*CLIP_AXES)] * 2
     whole = NamedSharding(mesh, PartitionSpec("gan"))
+    given = tuple(NamedSharding(mesh, spec) for spec in specs)
+    return jax.jit(function, donate_argnums=0, in_shardings=given, out_shardings=(whole, whole))
+
+
+@lru_cache(maxsize=16)
+def compiled_draw(
+    config: WaveGANConfig, critic_steps: int, batch_size: int, mesh: Mesh
+) -> Callable[..., Batch]:
+    """``(source, keys, step) -> batch`` of each GAN, where the step's program draws none."""
+    draw = partial(next_batch, config, (critic_steps, batch_size), mesh)
     clips = NamedSharding(mesh, PartitionSpec(*CLIP_AXES))
-    return jax.jit(
-        team, donate_argnums=0, in_shardings=(whole, clips, clips), out_shardings=(whole, whole)
-    )
+
+    def every(source, keys, step):
+        return _each(lambda source, key: draw(source, key, step), source, keys)
+
+    return jax.jit(every, out_shardings=clips)
+
+
+def next_batch(
+    config: WaveGANConfig,
+    shape: tuple[int, int],
+    mesh: Mesh,
+    source: Source,
+    key: Array,
+    step: Int[Array, ""],
+) -> Batch:
+    """The clips of a step, those of the key that `TrainingRun.keys` has; ``key`` is its data."""
+    key = jax.random.fold_in(jax.random.wrap_key_data(key), 2 * step)
+    batch = gathered(source, key, shape, config.num_samples)
+    spread = NamedSharding(mesh, PartitionSpec(None, "data"))
+    return jax.lax.with_sharding_constraint(batch, spread)
+
+
+def _each(function: Callable, *trees: Any) -> Any:
+    """``function`` of each GAN's part of arrays; of a single one not mapped."""
+    if len(jax.tree.leaves(trees)[0]) > 1:
+        return jax.vmap(function)(*trees)
+    alone = function(*jax.tree.map(lambda x: x[0], trees))
+    return jax.tree.map(lambda x: x[None], alone)
 
 
 def training_step(
@@ -130,12 +193,18 @@ def training_step(
     key = jax.random.fold_in(jax.random.wrap_key_data(state["key"]), 2 * step + 1)
     keys = jax.random.split(key, train_config.critic_steps + 1)
     players = Players(config, train_config, penalised, mesh)
-    # Unrolled: a loop in the compiled program runs its convolutions on one core of a CPU.
-    for i in range(train_config.critic_steps):
-        batch = real[i], None if labels is None else labels[i]
-        state, critic_terms = players.critic_step(state, *batch, keys[i + 1])
+    batches = real, labels, keys[1:]
+    if jax.default_backend() == "cpu":
+        # Unrolled: a loop in the compiled program runs its convolutions on one core of a CPU.
+        for i in range(train_config.critic_steps):
+            batch = jax.tree.map(lambda x, i=i: x[i], batches)
+            state, critic_terms = players.critic_step(state, *batch)
+    else:  # compiled once for all of them
+        state, terms = jax.lax.scan(lambda s, b: players.critic_step(s, *b), state, batches)
+        batch, critic_terms = jax.tree.map(lambda x: x[-1], (batches, terms))
     # The generator's classes are those of real clips: drawn as often as they come.
-    state, generator_terms = players.generator_step(state, *batch, keys[0])
+    clips, classes, _ = batch
+    state, generator_terms = players.generator_step(state, clips, classes, keys[0])
 
     # The average forgets the first weights quickly: a short run has a usable one, too.
     decay = jnp.minimum(train_config.ema_decay, (1 + step) / (10 + step))

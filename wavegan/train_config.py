@@ -14,6 +14,7 @@ CADENCE = (
     "steps",
     "log_every",
     "checkpoint_every",
+    "checkpoint_minutes",
     "keep_checkpoints",
     "keep_hours",
     "inspect_every",
@@ -67,6 +68,8 @@ class TrainConfig:
     store : where recordings lie: on the "device", on the "host", or "auto".
     log_every : steps between two lines of the log.
     checkpoint_every : steps between two checkpoints.
+    checkpoint_minutes : beside those, a checkpoint where the last one is so many minutes old; None
+        goes by steps alone.
     keep_checkpoints : how many of the newest stay.
     keep_hours : beside them, one checkpoint of every so many hours stays; None keeps none.
     inspect_every : steps between two inspections; 0 inspects at the end only.
@@ -104,6 +107,7 @@ class TrainConfig:
     store: str = "auto"
     log_every: int = 10
     checkpoint_every: int = 200
+    checkpoint_minutes: float | None = None
     keep_checkpoints: int = 2
     keep_hours: float | None = None
     inspect_every: int = 0
@@ -145,7 +149,7 @@ class TrainConfig:
             )
         if self.inspect_every < 0:
             raise ValueError(f"inspect_every must not be negative, found {self.inspect_every}")
-        for name in ("learning_rate", "keep_hours"):
+        for name in ("learning_rate", "checkpoint_minutes", "keep_hours"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
         if not 0 <= self.ema_decay < 1:
@@ -178,6 +182,12 @@ class TrainConfig:
                 f"accumulate must divide batch_size ({self.batch_size}) evenly, found {parts}"
             )
         check_finite(self)
+
+    def next_pause(self, step: int) -> int:
+        """The next step after ``step`` at which something is logged, inspected or saved."""
+        often = self.log_every, self.checkpoint_every, self.inspect_every
+        first = 1 if step == 0 else self.steps
+        return min(first, self.steps, *((step // n + 1) * n for n in often if n))
 
     @property
     def slope_penalty(self) -> Penalty:

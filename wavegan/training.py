@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from wavegan.distributed import agreed, fetched, first
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.run_folder import CheckpointError, RunFolder
 from wavegan.start import Init, read_state
-from wavegan.step import State, Terms, compiled_step, networks
+from wavegan.step import State, Terms, compiled_draw, compiled_step, networks
 from wavegan.train_config import TrainConfig
 from wavegan.training_run import Inspector, Job, TrainingRun, with_weights
-from wavegan.windows import Recordings
+from wavegan.windows import Recordings, Source, together
+from wavegan.writer import Writer
+
+AT_ONCE = 10  # steps that an accelerator is given at a time, at most
+QUICK = 2**22  # bytes of states whose checkpoints are waited for: they take a tenth of a second
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,9 @@ def train(
     run_dir : folder for the configuration, metrics and checkpoints; None keeps nothing.
     provenance : what ``audio`` is (track ids and hashes), kept in ``run_dir`` as it is.
     on_log : called with the metrics every ``log_every`` steps.
-    should_stop : asked after each step; True saves the state and raises TrainingInterrupted
-        (of several processes any may ask, which counts at the next log).
+    should_stop : asked after each step, on an accelerator after some; True saves the state and
+        raises TrainingInterrupted (of several processes any may ask, which counts at the next
+        log).
     inspect : functions ``(step, averaged generator) -> metrics``, called every
         ``inspect_every`` steps and at the end; their metrics join the history.
     init : weights to start from instead of drawn ones: a generator, a generator and its critic,
@@ -128,6 +134,17 @@ def train_together(
     ------
     As `train`; TrainingDiverged comes after the other GANs are finished.
     """
+    with Writer() as writer:
+        return _trained(jobs, config, train_config, should_stop, writer)
+
+
+def _trained(
+    jobs: Sequence[Job],
+    config: WaveGANConfig,
+    train_config: TrainConfig,
+    should_stop: Callable[[], bool] | None,
+    writer: Writer,
+) -> list[TrainResult]:
     mesh = whole_mesh(len(jobs), train_config.batch_size)
     runs = [TrainingRun(job, config, train_config) for job in jobs]
     start = first(lambda: _common_step(runs))
@@ -138,10 +155,12 @@ def train_together(
     terms = _last_penalty(runs) if start else {}
     asked = False
     clock = time.perf_counter()
-    for step, state, new in _steps(runs, begun, start, mesh):
+    saved, minutes = clock, train_config.checkpoint_minutes
+    timed: int | None = None
+    for step, state, new in _steps(runs, begun, start, mesh, train_config.next_pause):
         terms |= new  # a penalty stays until the next one
-        if step == start + 1:
-            clock = time.perf_counter()
+        if timed is None:  # all is compiled
+            timed, clock = step, time.perf_counter()
         last = step == train_config.steps
         inspecting = last or (train_config.inspect_every and step % train_config.inspect_every == 0)
         logging = inspecting or step % train_config.log_every == 0 or step == 1
@@ -149,7 +168,7 @@ def train_together(
             values = fetched(terms)
             ema = fetched(state["ema"]) if inspecting else None
             now = time.perf_counter()
-            rate = (step - start - 1) / (now - clock)
+            rate = (step - timed) / (now - clock)
             for i, run in enumerate(runs):
                 run.log(step, _part_of(values, i), _part_of(ema, i), rate, last=last)
             clock += time.perf_counter() - now  # inspecting is no training
@@ -158,17 +177,23 @@ def train_together(
         stopping = (logging or jax.process_count() == 1) and agreed(asked)
         done = logging and _enough(runs)
         best = logging and any(run.best_step == step for run in runs)
-        if last or stopping or done or best or step % train_config.checkpoint_every == 0:
-            whole = fetched(state)
-            for i, run in enumerate(runs):
-                run.save(step, _part_of(whole, i))
-            if not any(run.doubtful for run in runs):
-                for run in runs:  # all are saved now: there is always a step in common
-                    run.prune(step)
+        due = step % train_config.checkpoint_every == 0
+        if minutes is not None and (logging or jax.process_count() == 1):
+            due = first(partial(_older, saved, minutes)) or due
+        if last or stopping or done or best or due:
+            whole, saved = fetched(state), time.perf_counter()
+            writes = [run.saving(step, _copy_of(whole, i)) for i, run in enumerate(runs)]
+            if not any(run.doubtful for run in runs):  # all are saved then: a step in common stays
+                writes += [partial(run.prune, step) for run in runs]
+            writer.start(writes)
+            if sum(leaf.nbytes for leaf in jax.tree.leaves(whole)) < QUICK:
+                writer.finish()
         if all(run.failed for run in runs) or done:
             break
         if stopping and not last:
+            writer.finish()
             raise TrainingInterrupted(f"stopped at step {step} of {train_config.steps}")
+    writer.finish()
     for run in runs:
         if run.failed:
             raise run.failed
@@ -196,7 +221,7 @@ def training_states(
     run = TrainingRun(Job(audio, train_config.seed, labels), config, endless)
     mesh = whole_mesh(1, train_config.batch_size)
     begun = place(_stacked([run.begin(0)]), mesh, "gan")
-    return (state for _, state, _ in _steps([run], begun, 0, mesh))
+    return (state for _, state, _ in _steps([run], begun, 0, mesh, lambda step: step + 1))
 
 
 def seconds_per_step(
@@ -299,24 +324,60 @@ def _enough(runs: Sequence[TrainingRun]) -> bool:
 
 
 def _steps(
-    runs: Sequence[TrainingRun], state: State, start: int, mesh: Mesh
+    runs: Sequence[TrainingRun],
+    state: State,
+    start: int,
+    mesh: Mesh,
+    pause: Callable[[int], int],
 ) -> Iterator[tuple[int, State, Terms]]:
-    """Each step after ``start``, the state after it and its terms; ``state`` is donated."""
-    config, gans = runs[0].config, len(runs)
-    train_config = fitted(
-        runs[0].train_config, lambda given: compiled_step(config, given, mesh, gans=gans)
-    )
+    """Steps after ``start``, the state after each and its terms; ``state`` is donated.
+
+    On a CPU each step; elsewhere, where the recordings lie on the device, some of them, among
+    them each that ``pause`` says is the next one that matters after another.
+    """
+    config, steps = runs[0].config, runs[0].train_config.steps
+    every = runs[0].train_config.penalty_every
+    source = None
+    if all(run.windows.store == "device" for run in runs):
+        source = place(together([run.windows.source for run in runs]), mesh, "gan")
+    drawing = None if jax.default_backend() == "cpu" else source
+    compiled = partial(compiled_step, config, mesh=mesh, gans=len(runs), source=drawing)
+    train_config = fitted(runs[0].train_config, compiled)
     programs = {
-        penalised: compiled_step(config, train_config, mesh, gans=gans, penalised=penalised)
-        for penalised in ({True, False} if train_config.penalty_every > 1 else {True})
+        penalised: compiled(train_config, penalised=penalised)
+        for penalised in ({True, False} if every > 1 else {True})
     }
-    shape = (train_config.critic_steps, train_config.batch_size)
-    streams = [run.windows.stream(run.keys(start), shape) for run in runs]
-    for step, batches in enumerate(zip(*streams, strict=True), start + 1):
-        batch = place(_stacked([(b.clips, b.labels) for b in batches]), mesh, *CLIP_AXES)
-        program = programs[(step - 1) % train_config.penalty_every == 0]
-        state, terms = advance(program, state, batch, wait=step == start + 1)
+    batches = _batches(runs, source, start, mesh)
+    step = start
+    while step < steps:
+        penalised, count = step % every == 0, 1
+        if drawing is None:
+            given: tuple = next(batches)
+        else:
+            alike = steps if every == 1 else 1 if penalised else every - step % every
+            count = min(pause(step), steps, step + alike, step + AT_ONCE) - step
+            given = drawing, np.int32(count)
+        state, terms = advance(programs[penalised], state, given, wait=step == start)
+        step += count
         yield step, state, terms
+
+
+def _batches(
+    runs: Sequence[TrainingRun], source: Source | None, start: int, mesh: Mesh
+) -> Iterator[tuple]:
+    """The clips and labels of each step after ``start``, on the devices."""
+    config, train_config = runs[0].config, runs[0].train_config
+    if source is None:
+        shape = (train_config.critic_steps, train_config.batch_size)
+        streams = [run.windows.stream(run.keys(start), shape) for run in runs]
+        for batches in zip(*streams, strict=True):
+            yield place(_stacked([(b.clips, b.labels) for b in batches]), mesh, *CLIP_AXES)
+        return
+    draw = compiled_draw(config, train_config.critic_steps, train_config.batch_size, mesh)
+    keys = [np.asarray(jax.random.key_data(jax.random.key(run.job.seed))) for run in runs]
+    placed = place(np.stack(keys), mesh, "gan")
+    for step in range(start + 1, train_config.steps + 1):
+        yield draw(source, placed, np.int32(step))
 
 
 def _stacked(trees: Sequence[Any]) -> Any:
@@ -325,3 +386,12 @@ def _stacked(trees: Sequence[Any]) -> Any:
 
 def _part_of(tree: Any, i: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+def _copy_of(tree: Any, i: int) -> Any:
+    """As `_part_of`, in memory of its own: on a CPU else that of a step that is to come."""
+    return jax.tree.map(lambda leaf: np.array(leaf[i]), tree)
+
+
+def _older(moment: float, minutes: float) -> bool:
+    return time.perf_counter() - moment >= 60 * minutes

@@ -24,6 +24,7 @@ from wavegan.step import State, initial_state, networks
 from wavegan.train_config import CADENCE, TrainConfig
 from wavegan.watch import TrainingDiverged, Watch, refuse_broken
 from wavegan.windows import Recordings, Windows
+from wavegan.writer import Write
 
 # How a training draws and what it penalises: by 1, of wavegan 0.2, recordings just above a clip won
 # the windows; by 2, of 0.3, penalties lay on the spectrogram critic, too.
@@ -89,9 +90,9 @@ class TrainingRun:
             _, state = self.folder.restore(state, step=step)
         if self.folder:
             self.history = first(partial(self.folder.rewind_metrics, step))
-            first(self._mark_best)
+            first(partial(self._mark_best, self._standing(self.history).best))
             if step:  # nor may it have come to this
-                self.prune(step)
+                first(partial(self.prune, step))
         return state
 
     @cached_property
@@ -143,32 +144,36 @@ class TrainingRun:
             self.job.on_log(metrics)
         return metrics
 
-    def save(self, step: int, state: State) -> None:
-        """Write a checkpoint, unless the GAN is broken or in doubt."""
-        if self.failed:
-            return
-        try:
-            refuse_broken(state, step)
-        except TrainingDiverged as error:
-            self.failed = error
-            return
-        if self.folder and not self.doubtful:
-            first(partial(self.folder.save, step, state))
-            first(self._mark_best)
+    def saving(self, step: int, state: State) -> Write:
+        """What writes a checkpoint of ``state``, in numpy arrays: nothing of a GAN in doubt."""
+        if not self.failed:
+            try:
+                refuse_broken(state, step)
+            except TrainingDiverged as error:
+                self.failed = error
+        if self.failed or self.doubtful or not self.folder:
+            return lambda: None
+        folder, best = self.folder, self._standing(self.history).best  # it trains on meanwhile
+
+        def write() -> None:
+            folder.save(step, state)
+            self._mark_best(best)
+
+        return write
 
     def prune(self, step: int) -> None:
-        """Drop the checkpoints that `save` has made needless."""
+        """Drop the checkpoints that a newer one has made needless."""
         if self.folder and not self.failed:
             keep, hours = self.train_config.keep_checkpoints, self.train_config.keep_hours
-            first(partial(self.folder.prune, step, keep=keep, hours=hours))
+            self.folder.prune(step, keep=keep, hours=hours)
 
-    def _mark_best(self) -> None:
+    def _mark_best(self, best: Mapping[str, float] | None) -> None:
         """Say in the folder which checkpoint is the best.
 
         Also on resuming, for a kill may have come between the checkpoint and this.
         """
-        name, best = self.train_config.keep_best, self._standing(self.history).best
         if best and self.folder and best["gan/step"] in self.folder.steps():
+            name = self.train_config.keep_best
             self.folder.mark_best(int(best["gan/step"]), name, best[name])
 
     @property

@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -54,6 +54,17 @@ class _Runs(NamedTuple):
     first: Any
     counts: Any
     stride: Any
+
+
+class Source(NamedTuple):
+    """Recordings one after another on a tape, and where windows lie in them: arrays alone."""
+
+    tape: Any  # (samples, C), int16 or float32
+    runs: _Runs
+    begins: Any  # of each recording on the tape
+    lengths: Any
+    divisors: Any
+    labels: Any | None
 
 
 class Windows:
@@ -144,8 +155,6 @@ class Windows:
             )
         self.nbytes = int(self._lengths.sum()) * channels * self._dtype.itemsize
         self.store = self._chosen(store)
-        if self.store == "device":
-            self._on_device = self._put()
 
     @property
     def description(self) -> str:
@@ -169,7 +178,7 @@ class Windows:
     def draw(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> Batch:
         """Windows drawn independently, each as likely as ``slices`` says."""
         if self.store == "device":
-            return _gathered(*self._on_device, key, shape, self.num_samples, self._padded)
+            return _gathered(self._on_device, key, shape, self.num_samples)
         recording, start = self.places(key, math.prod(shape))
         clips = np.empty((len(start), self.num_samples, self.channels), self._dtype)
         for clip, i, first in zip(clips, recording.tolist(), start.tolist(), strict=True):
@@ -285,7 +294,9 @@ class Windows:
             return "host" if large or 4 * self.nbytes > device_memory() else "device"
         return store
 
-    def _put(self) -> tuple[Any, ...]:
+    @property
+    def source(self) -> Source:
+        """All recordings, in numpy arrays, as `gathered` takes them from the device."""
         room = self.num_samples if self._padded else 0
         tape = np.zeros((int(self._lengths.sum()) + room, self.channels), self._dtype)
         ends = np.cumsum(self._lengths)
@@ -293,11 +304,34 @@ class Windows:
             for block in self._blocks(i):
                 tape[start : start + len(block)] = block
                 start += len(block)
-        index = partial(jnp.asarray, dtype=jnp.int32)
+        index = partial(np.asarray, dtype=np.int32)
         runs = _Runs(*map(index, self._runs))
-        labels = None if self._labels is None else jnp.asarray(self._labels)
         places = index(ends - self._lengths), index(self._lengths)
-        return jnp.asarray(tape), runs, places, jnp.asarray(self._divisors), labels
+        return Source(tape, runs, *places, self._divisors, self._labels)
+
+    @cached_property
+    def _on_device(self) -> Source:
+        return jax.tree.map(jnp.asarray, self.source)
+
+
+def together(sources: Sequence[Source]) -> Source:
+    """Sources of several GANs, one above the other; no draw reaches what fills up shorter ones."""
+
+    def stacked(*leaves: np.ndarray) -> np.ndarray:
+        if len(leaves) == 1:
+            return leaves[0][None]
+        longest = max(leaf.shape[0] if leaf.ndim else 0 for leaf in leaves)
+        return np.stack([_filled_up(leaf, longest) for leaf in leaves])
+
+    return jax.tree.map(stacked, *sources)
+
+
+def _filled_up(values: np.ndarray, length: int) -> np.ndarray:
+    """The last value repeated up to a length; a single value as it is."""
+    if not values.ndim:
+        return values
+    sides = [(0, length - len(values)), *[(0, 0)] * (values.ndim - 1)]
+    return np.pad(values, sides, mode="edge")
 
 
 def _runs(
@@ -337,17 +371,18 @@ def _located(runs: _Runs, key: PRNGKeyArray, count: int) -> tuple[Array, Array]:
     return runs.recording[run], runs.first[run] + runs.stride * start
 
 
-@partial(jax.jit, static_argnums=(6, 7, 8))
-def _gathered(tape, runs, places, divisors, labels, key, shape, num_samples, padded):
-    recording, start = _located(runs, key, math.prod(shape))
-    begins, lengths = places
-    cut = jax.vmap(lambda s: jax.lax.dynamic_slice_in_dim(tape, s, num_samples))
-    clips = cut(begins[recording] + start)
-    if padded:
-        left = (lengths[recording] - start)[:, None, None]
-        clips = jnp.where(jnp.arange(num_samples)[None, :, None] < left, clips, 0)
-    chosen = None if labels is None else labels[recording]
-    return _shaped(clips, divisors[recording], chosen, shape)
+def gathered(source: Source, key: PRNGKeyArray, shape: tuple[int, ...], num_samples: int) -> Batch:
+    """What `Windows.draw` gives, to be called in a compiled program."""
+    recording, start = _located(source.runs, key, math.prod(shape))
+    cut = jax.vmap(lambda s: jax.lax.dynamic_slice_in_dim(source.tape, s, num_samples))
+    clips = cut(source.begins[recording] + start)
+    left = (source.lengths[recording] - start)[:, None, None]  # of a padded recording
+    clips = jnp.where(jnp.arange(num_samples)[None, :, None] < left, clips, 0)
+    labels = None if source.labels is None else source.labels[recording]
+    return _shaped(clips, source.divisors[recording], labels, shape)
+
+
+_gathered = jax.jit(gathered, static_argnums=(2, 3))
 
 
 @partial(jax.jit, static_argnums=3)

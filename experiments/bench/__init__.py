@@ -1,7 +1,7 @@
 """Speed against what users would pick instead, side by side in one run.
 
 A row is ``case``, ``peer``, ``ours_seconds``, ``peer_seconds``, ``ratio`` (peer over ours) and
-``hardware``.
+``hardware``; more where a benchmark says so.
 """
 
 from __future__ import annotations
@@ -19,22 +19,49 @@ Row = dict[str, Any]
 _PAUSE = 0.05  # seconds: a library's threads go on spinning for some after its last call
 
 
-def run_benchmark(what: str, *, repeats: int, json_file: Path | None) -> list[Row]:
-    """Run a benchmark ("gan", "features", "classifiers"), print its table, write its rows."""
-    from wavegan.environment import environment
+def run_benchmark(
+    what: str, *, repeats: int, json_file: Path | None, size: str | None = None
+) -> list[Row]:
+    """Run a benchmark ("gan", "features", "classifiers", "gpu"), print and write its rows.
 
-    hardware = environment()["hardware"]
+    Rows are written as they come, so that those of a run that is cut short are there.
+
+    Parameters
+    ----------
+    repeats : timings of each case.
+    json_file : where the rows go, too.
+    size : of "gpu", one of its `SIZES`; None is "full" where there is a GPU.
+    """
+    from wavegan.devices import hardware
+
+    machine = hardware()
+    print(machine)
     module = importlib.import_module(f"experiments.bench.{what}")
-    rows = module.cases(repeats=repeats, hardware=hardware)
-    print(hardware)
-    for found in rows:
-        print(
+    options = {"size": size} if what == "gpu" else {}
+    rows: list[Row] = []
+    for found in module.cases(repeats=repeats, hardware=machine, **options):
+        rows.append(found)
+        told = (
             f"{found['case']:<55}  ours {found['ours_seconds']:8.4f} s  "
             f"{found['peer']} {found['peer_seconds']:8.4f} s  ratio {found['ratio']:.2f}"
         )
-    if json_file is not None:
-        write_json(json_file, rows)
+        print(told + _more(found), flush=True)
+        if json_file is not None:
+            write_json(json_file, rows)
     return rows
+
+
+def _more(found: Row) -> str:
+    """What a row has beside times, in a few words."""
+    parts = []
+    if "error" in found:
+        within = "within" if found["holds"] else "NOT WITHIN"
+        parts.append(f"error {found['error']:.1e} {within} {found['tolerance']:.0e}")
+    if "share_of_matmul" in found:
+        parts.append(f"{found['share_of_matmul']:.0%} of the matrix rate")
+    if "needed_bytes" in found:
+        parts.append(f"{found['needed_bytes'] / 1e9:.2f} GB")
+    return "".join(f"  {part}" for part in parts)
 
 
 def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:

@@ -75,7 +75,7 @@ class TorchGAN:
     config, batch_size : sizes.
     audio : recordings (tracks, samples, channels), float32.
     compiled : whether gradients and generator run through `torch.compile`.
-    bfloat16 : whether convolutions and products run in it (autocast).
+    precision : of what is multiplied: "float32", "tf32" or "bfloat16" (autocast).
     """
 
     def __init__(
@@ -85,13 +85,14 @@ class TorchGAN:
         audio: np.ndarray,
         *,
         compiled: bool = False,
-        bfloat16: bool = False,
+        precision: str = "float32",
     ) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        rounded = precision != "float32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = rounded
         torch.backends.cudnn.benchmark = True
         self.config, self.batch_size, self.compiled = config, batch_size, compiled
-        self.bfloat16 = bfloat16
+        self.bfloat16 = precision == "bfloat16"
         self.generator = TorchGenerator(config).to(self.device).requires_grad_(False)
         self.critic = TorchCritic(config).to(self.device).requires_grad_(False)
         self.optimizers: dict[nn.Module, torch.optim.Optimizer] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -45,7 +45,7 @@ CASES = {
 
 
 def cases(
-    *, repeats: int = 5, hardware: str = "", names: Sequence[str] = tuple(CASES)
+    *, repeats: int = 5, hardware: str = "", table: Mapping[str, Case] | None = None
 ) -> list[Row]:
     """Time the published networks at the published sizes, ours and peers' in turn.
 
@@ -53,7 +53,7 @@ def cases(
     ----------
     repeats : steps or epochs timed of each, after one that is not.
     hardware : description of the machine, copied into each row.
-    names : of :data:`CASES`.
+    table : the networks and their cases; None are all of `CASES`.
 
     Returns
     -------
@@ -63,8 +63,7 @@ def cases(
         a GPU PyTorch's net2 is compiled, and its net5 is cuDNN's LSTM.
     """
     rows: list[Row] = []
-    for name in names:
-        case = CASES[name]
+    for name, case in (CASES if table is None else table).items():
         generator = np.random.default_rng(0)
         x = generator.normal(size=(case.examples, *case.shape)).astype(np.float32)
         y = generator.integers(0, NUM_CLASSES, case.examples).astype(np.int32)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from wavegan import TrainConfig, WaveGANConfig, train
+from wavegan import step as step_module
 from wavegan.run_folder import RunFolder
 from wavegan.step import initial_state
 
@@ -34,6 +35,15 @@ def train_config() -> TrainConfig:
         checkpoint_every=2,
         keep_checkpoints=10,
     )
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """What is traced within the test is what a GPU gets."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    step_module._compiled.cache_clear()
+    yield
+    step_module._compiled.cache_clear()
 
 
 @pytest.fixture(scope="session")

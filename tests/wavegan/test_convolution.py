@@ -1,5 +1,6 @@
 """The convolutions, polyphase or as products, against the direct forms that they replace."""
 
+from functools import partial
 from unittest import mock
 
 import jax
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 from jax import lax
 
 from wavegan import convolution
-from wavegan.convolution import nearest_conv, same_padding, strided_conv, transposed_conv
+from wavegan.convolution import (
+    mapped_kernels,
+    nearest_conv,
+    same_padding,
+    strided_conv,
+    transposed_conv,
+)
 
 both_forms = pytest.mark.parametrize("product", [False, True], ids=["polyphase", "product"])
 
@@ -207,3 +214,72 @@ def test_nearest_conv_is_repeating_then_convolving(taps, stride):
     )
     found = nearest_conv(x, kernel, stride=stride)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+# Kernels of several GANs
+
+
+@pytest.mark.parametrize(
+    ("convolve", "taps", "stride", "c_in"),
+    [
+        (strided_conv, 25, 4, 1),
+        (strided_conv, 25, 2, 3),
+        (strided_conv, 5, 1, 3),
+        (strided_conv, 77, 1, 2),
+        (strided_conv, 77, 4, 2),
+        (strided_conv, 512, 1, 1),
+        (transposed_conv, 25, 4, 3),
+        (transposed_conv, 25, 2, 3),
+        (nearest_conv, 25, 4, 3),
+    ],
+)
+def test_mapped_over_kernels_it_is_products_that_equal_each_alone(convolve, taps, stride, c_in):
+    """Of slopes of slopes, too, as a gradient penalty takes them."""
+    c_out = 4
+    x = normal(0, 3, 2, 192, c_in)
+    shape = (taps, c_out, c_in) if convolve is transposed_conv else (taps, c_in, c_out)
+    kernels = 0.1 * normal(1, 3, *shape)
+
+    def norm(kernel, x):
+        slopes = jax.grad(lambda x: jnp.sum(jnp.tanh(convolve(x, kernel, stride=stride))))(x)
+        return jnp.sum(slopes**2)
+
+    def every(kernels, x):
+        with mapped_kernels():
+            return jax.vmap(jax.value_and_grad(norm, argnums=(0, 1)))(kernels, x)
+
+    text = jax.jit(every).trace(kernels, x).lower(lowering_platforms=("cuda",)).as_text()
+    assert "stablehlo.convolution" not in text
+    assert "batching_dims = [0]" in text
+    found = jax.jit(every)(kernels, x)
+    alone = jax.jit(jax.value_and_grad(norm, argnums=(0, 1)))
+    for i in range(3):
+        jax.tree.map(
+            lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=2e-4, atol=2e-5),
+            found,
+            alone(kernels[i], x[i]),
+        )
+
+
+def test_what_is_gathered_is_not_kept_for_gradients():
+    """It is each input seven times."""
+    x, kernel = normal(0, 4, 512, 8), normal(1, 7, 8, 8)
+    _, back = jax.vjp(lambda x, k: convolution._gathered_product(x, k, 3), x, kernel)
+    kept = sum(leaf.nbytes for leaf in jax.tree.leaves(back))
+    assert kept <= x.nbytes + kernel.nbytes
+
+
+def test_thin_layers_are_filled_up_in_half_precision_on_a_gpu(as_on_a_gpu):
+    """To eight channels, four of a mono clip's blocks and three of its outputs; values stay."""
+    x, kernel = normal(0, 2, 64, 1), 0.1 * normal(1, 25, 1, 3)
+    both = partial(strided_conv, stride=4)
+    half = [a.astype(jnp.bfloat16) for a in (x, kernel)]
+
+    def lowered(*arguments):
+        traced = jax.jit(both).trace(*arguments)
+        return traced.lower(lowering_platforms=("cuda",)).as_text()
+
+    assert "tensor<7x8x8xbf16>" in lowered(*half)
+    assert "tensor<7x4x3xf32>" in lowered(x, kernel)
+    expected = both(*(a.astype(jnp.float32) for a in half))
+    np.testing.assert_allclose(both(*half).astype(jnp.float32), expected, rtol=1e-2, atol=1e-2)

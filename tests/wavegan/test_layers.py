@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from wavegan.layers import BatchNorm, Modulation, SpectralNorm, phase_shuffle
+from wavegan.layers import BatchNorm, Modulation, SpectralNorm, phase_shuffle, shift_phase
 
 
 def clips(seed, *shape):
@@ -118,3 +118,34 @@ def test_a_shift_for_each_example():
 def test_radius_zero_moves_nothing(by):
     x = clips(0, 3, 16, 2)
     np.testing.assert_array_equal(phase_shuffle(x, jax.random.key(0), 0, by=by), x)
+
+
+@pytest.mark.parametrize("mapped", [False, True], ids=["one GAN", "three"])
+@pytest.mark.parametrize("by", ["batch", "example"])
+def test_shifts_on_a_gpu_add_up_in_no_chance_order(by, mapped, as_on_a_gpu):
+    """No scatter in any gradient, of which each slope has one place: equal, whatever the order."""
+    x, weights = clips(0, 3, 4, 16, 2), clips(1, 3, 4, 16, 2)
+    starts = jnp.asarray(np.random.default_rng(2).integers(0, 7, (3, 4)))
+    starts = starts[:, 0] if by == "batch" else starts
+
+    def slopes(x, start, weights):
+        loss = lambda x: jnp.sum(weights * jnp.sin(shift_phase(x, start, 3)))  # noqa: E731
+        return jax.grad(lambda x: jnp.sum(jax.grad(loss)(x) ** 2))(x)
+
+    def expected(x, start, weights):
+        def shifted(x):
+            every = jnp.stack([_padded(x)[:, s : s + 16] for s in range(7)])
+            return every[start] if by == "batch" else every[start, jnp.arange(4)]
+
+        loss = lambda x: jnp.sum(weights * jnp.sin(shifted(x)))  # noqa: E731
+        return jax.grad(lambda x: jnp.sum(jax.grad(loss)(x) ** 2))(x)
+
+    def _padded(x):
+        return jnp.pad(x, ((0, 0), (3, 3), (0, 0)), mode="reflect")
+
+    every = jax.vmap(slopes) if mapped else lambda *a: slopes(*(x[0] for x in a))[None]
+    text = jax.jit(every).trace(x, starts, weights).lower(lowering_platforms=("cuda",)).as_text()
+    assert "scatter" not in text
+    found = jax.jit(every)(x, starts, weights)
+    for i, one in enumerate(found):
+        np.testing.assert_allclose(one, expected(x[i], starts[i], weights[i]), rtol=1e-4, atol=1e-5)

@@ -1,12 +1,16 @@
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from gan_runs import lowered
 
-from wavegan import Discriminator, Generator, WaveGANConfig
+from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
+from wavegan.convolution import mapped_kernels, strided_conv
 
 
 def abstract(network, config):
@@ -146,7 +150,7 @@ def test_numpy_arrays_go_in(critic, clips):
         {"phase_shuffle_by": "example"},
         {"spectral_norm": True},
         {"spectrogram_critic": True},
-        {"conv_dtype": "bfloat16"},
+        {"precision": "bfloat16"},
         {"batch_norm": True, "upsample": "nn", "post_filter": 9, "num_classes": 3, "channels": 2},
     ],
     ids=str,
@@ -270,6 +274,7 @@ def test_labels_that_are_no_classes(conditional, label, message):
         ({"post_filter": -1}, r"post_filter must be at least 0, found -1"),
         ({"upsample": "linear"}, r"upsample must be one of zeros, nn; found 'linear'"),
         ({"phase_shuffle_by": "clip"}, r"phase_shuffle_by must be one of batch, example"),
+        ({"precision": "float16"}, r"precision must be one of float32, tf32, bfloat16"),
         ({"conv_dtype": "float16"}, r"conv_dtype must be one of float32, bfloat16"),
         (
             {"num_samples": 128, "spectrogram_critic": True},
@@ -291,3 +296,55 @@ def test_input_of_another_shape_or_with_a_label(critic, clips):
     for call in (lambda y: generator(jnp.zeros((2, 100)), y), lambda y: critic(clips[:2], y)):
         with pytest.raises(ValueError, match="takes no label"):
             call(jnp.zeros(2, jnp.int32))
+
+
+# Precision
+
+
+def test_the_earlier_name_of_a_precision_is_read():
+    """In scripts, and in the configuration of a run, which says both or neither."""
+    half = WaveGANConfig(precision="bfloat16")
+    assert WaveGANConfig(conv_dtype="bfloat16") == replace(WaveGANConfig(), conv_dtype="bfloat16")
+    assert WaveGANConfig(conv_dtype="bfloat16") == half
+    assert WaveGANConfig(conv_dtype="float32") == WaveGANConfig()
+    assert replace(half, dim=3).precision == "bfloat16"
+    assert replace(WaveGANConfig(conv_dtype="bfloat16"), precision="tf32").precision == "tf32"
+    assert "conv_dtype" not in asdict(half)
+
+
+@pytest.mark.parametrize(
+    ("precision", "of_float32"), [("float32", "HIGHEST"), ("tf32", "HIGH"), ("bfloat16", "HIGHEST")]
+)
+def test_what_a_gpu_multiplies_how(precision, of_float32, as_on_a_gpu):
+    """Each product of a step, its gradients' of any order included; nothing is left to a default.
+
+    In bfloat16 all convolutions are, and nothing else: the dense layers stay float32.
+    """
+    config = WaveGANConfig(num_samples=256, dim=2, latent_dim=4, num_classes=2, spectral_norm=True)
+    text = lowered(replace(config, precision=precision), TrainConfig(batch_size=2, critic_steps=2))
+    products = [
+        line
+        for line in text.splitlines()
+        if re.search(r"stablehlo\.(dot_general|convolution)", line)
+    ]
+    assert len(products) > 40
+    half = [line for line in products if "bf16" in line]
+    convolutions = [line for line in products if "convolution" in line]
+    assert half == (convolutions if precision == "bfloat16" else [])
+    for line in set(products) - set(half):
+        found = re.findall(r"DEFAULT|HIGHEST|HIGH", line)
+        assert found == [of_float32] * 2, line
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_half_precision_adds_up_in_float32(mapped):
+    """1600 ones: in bfloat16, which has no 257, their sum would stay 256."""
+    x, kernel = (jnp.ones(shape, jnp.bfloat16) for shape in ((32, 32, 64), (25, 64, 2)))
+    y, back = jax.vjp(partial(strided_conv, stride=1), x, kernel)
+    if mapped:
+        with mapped_kernels():
+            y, back = jax.vjp(partial(strided_conv, stride=1), x, kernel)
+    assert y[0, 16, 0] == 1600
+    slopes = back(jnp.ones_like(y))
+    assert slopes[0][0, 16, 0] == 50
+    assert slopes[1][12, 0, 0] == 1024

@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gan_runs import lowered
 
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.devices import device_mesh, needed_bytes, place
@@ -284,10 +287,68 @@ def test_gans_in_one_program_are_as_alone(config, train_config):
             assert terms[name][seed] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
+FULL = WaveGANConfig(
+    num_samples=256, dim=2, latent_dim=4, num_classes=3, batch_norm=True, phase_shuffle_by="example"
+)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"upsample": "nn", "post_filter": 65},
+        {"spectrogram_critic": True, "spectral_norm": True, "phase_shuffle_by": "batch"},
+    ],
+    ids=str,
+)
+def test_several_gans_are_products_and_no_convolutions(train_config, change, backend, monkeypatch):
+    """A convolution mapped over kernels is a grouped one, and its gradient's window thousands."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    settings = replace(train_config, augment=("shift", "gain"))
+    text = lowered(replace(FULL, **change), settings, gans=10)
+    assert "stablehlo.convolution" not in text
+    assert text.count("batching_dims = [0]") > 20
+    if backend == "gpu":
+        assert "scatter" not in text
+    alone = lowered(replace(FULL, **change), settings, gans=1)
+    assert "stablehlo.convolution" in alone
+    assert "_group_count = 1" in alone
+    assert not re.search(r"_group_count = ([2-9]|1\d)", alone)
+
+
+def test_critic_steps_are_one_loop_on_a_gpu(config, train_config, monkeypatch):
+    """Compiled once, however many they are; to rounding the unrolled steps of a CPU."""
+    settings = replace(train_config, critic_steps=3, augment=("gain",))
+    config = replace(config, num_classes=2)
+    real = clips(config, settings)
+    labels = jnp.asarray(np.random.default_rng(0).integers(0, 2, real.shape[:2]), jnp.int32)
+    state, steps = initial_state(config, settings, jax.random.key(0)), {}
+    for backend in ("cpu", "gpu"):
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        traced = [
+            jax.jit(partial(training_step, config, given, True, MESH)).trace(state, *batch)
+            for given, batch in (
+                (settings, (real, labels)),
+                (replace(settings, critic_steps=2), (real[:2], labels[:2])),
+            )
+        ]
+        more, fewer = (len(str(one.jaxpr)) for one in traced)
+        assert (more < 1.1 * fewer) == (backend == "gpu")
+        steps[backend] = jax.device_get(traced[0].lower().compile()(state, real, labels))
+    (after, terms), (expected, others) = steps["gpu"], steps["cpu"]
+    assert terms.keys() == others.keys()
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5),
+        (after, terms),
+        (expected, others),
+    )
+
+
 def test_half_precision_is_near(config, train_config):
     """bfloat16 keeps 8 bits, an error of 0.4 % a number; weights stay float32."""
     *_, expected = run(config, train_config, clips(config, train_config))
-    half = replace(config, conv_dtype="bfloat16")
+    half = replace(config, precision="bfloat16")
     _, after, terms = run(half, train_config, clips(config, train_config))
     assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves(after))
     for name in ("critic_loss", "penalty", "critic_gradient_norm"):

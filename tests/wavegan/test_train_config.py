@@ -38,6 +38,7 @@ from wavegan import (
         ({"critic_steps": -1}, "critic_steps must be at least 1, found -1"),
         ({"log_every": 0}, "log_every must be at least 1, found 0"),
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, found 0"),
+        ({"checkpoint_minutes": 0.0}, "checkpoint_minutes must be positive, found 0"),
         ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1, found 0"),
         ({"learning_rate": 0.0}, "learning_rate must be positive, found 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive, found nan"),

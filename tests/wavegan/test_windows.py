@@ -5,6 +5,7 @@ import sys
 import threading
 import tracemalloc
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from features.audio import load_audio, save_audio
 from features.cache import Recording
 from features.dataset import Track
-from wavegan.windows import Windows
+from wavegan.windows import Windows, gathered, together
 
 KEY = jax.random.key(0)
 STORES = ("device", "host")
@@ -174,6 +175,30 @@ def test_the_stores_agree_bit_for_bit(kind, options):
         one, other = (w.draw(jax.random.key(seed), (2, 30)) for w in (device, host))
         np.testing.assert_array_equal(one.clips, other.clips)
         np.testing.assert_array_equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize("options", [{}, {"slices": "grid", "pad_end": True}], ids=str)
+def test_sources_of_several_gans_draw_as_each_alone(options):
+    """Bit for bit, in one program over sets of other sizes and types."""
+    sets = [Windows(x, **options, **given) for x, given in several_sets()]
+    source = together([windows.source for windows in sets])
+    keys = jax.random.split(KEY, len(sets))
+    draw = jax.jit(jax.vmap(partial(gathered, shape=(2, 5), num_samples=8)))
+    batch = draw(source, keys)
+    for i, (windows, key) in enumerate(zip(sets, keys, strict=True)):
+        alone = windows.draw(key, (2, 5))
+        np.testing.assert_array_equal(batch.clips[i], alone.clips)
+        np.testing.assert_array_equal(batch.labels[i], alone.labels)
+
+
+def several_sets():
+    rng = np.random.default_rng(0)
+    given = {"num_samples": 8, "channels": 1, "num_classes": 3}
+    for lengths, dtype in (([50, 9, 31], np.int16), ([20], np.int16), ([8, 90], np.float32)):
+        audio = [rng.uniform(-1, 1, (n, 1)) for n in lengths]
+        if dtype == np.int16:
+            audio = [(32767 * x).astype(np.int16) for x in audio]
+        yield audio, {**given, "labels": list(range(len(lengths)))}
 
 
 @pytest.mark.parametrize("store", STORES)

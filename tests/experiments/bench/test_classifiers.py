@@ -36,10 +36,10 @@ def test_keras_peers_have_the_networks_weights(name):
     assert found == ours(name, shape)
 
 
-def test_rows_of_a_small_case(monkeypatch):
+def test_rows_of_a_small_case():
     pytest.importorskip("torch")
-    monkeypatch.setattr(bench, "CASES", {"net5": bench.Case((3, 4), 2, 4, ("PyTorch",))})
-    (row,) = bench.cases(repeats=1, hardware="here", names=("net5",))
+    table = {"net5": bench.Case((3, 4), 2, 4, ("PyTorch",))}
+    (row,) = bench.cases(repeats=1, hardware="here", table=table)
     assert row["case"] == "net5 training epoch, 4 of 3x4 in batches of 2"
     assert row["peer"] == "PyTorch"
     assert row["hardware"] == "here"
@@ -51,5 +51,5 @@ def test_a_missing_peer_is_said(monkeypatch, capsys):
         raise ImportError("No module named 'keras'")
 
     monkeypatch.setattr(peers, "keras_epoch", missing)
-    assert bench.cases(repeats=1, names=("cnn2",)) == []
+    assert bench.cases(repeats=1, table={"cnn2": bench.CASES["cnn2"]}) == []
     assert "cnn2: no rows of Keras" in capsys.readouterr().out

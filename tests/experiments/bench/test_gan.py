@@ -68,10 +68,17 @@ def test_phase_shuffle_of_the_peer_is_one_thing_with_numbers_and_tensors():
 
 def test_rows(monkeypatch):
     sizes = gan.Sizes(CONFIG, 2, ("float32",), clips=4, clips_at_once=2, matrix=64)
-    monkeypatch.setattr(gan, "_torch_gans", lambda *a, **k: {})  # without PyTorch
+    monkeypatch.setattr(gan, "torch_gans", lambda *a, **k: {})  # without PyTorch
     rows = gan._training(CONFIG, sizes, 1)
     assert {row["peer"] for row in rows} == {"direct strided and dilated convolutions"}
     for row in rows:
         assert row["ratio"] == row["peer_seconds"] / row["ours_seconds"]
         share = row["gflop"] / row["ours_seconds"] / row["matmul_gflops"]
         assert row["share_of_matmul"] == pytest.approx(share)
+
+
+def test_the_loop_is_held_against_its_step():
+    (row,) = gan.loop_rows(CONFIG, 2, repeats=1, steps=20)
+    assert row["case"] == "a step of train, dim 2, 64 samples, batch 2"
+    assert row["loop_share"] == pytest.approx(1 - row["ratio"])
+    assert 0 < row["ours_seconds"] < 1
