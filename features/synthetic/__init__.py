@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from jaxtyping import Float32
 from numpy.random import PCG64, Generator, SeedSequence
 
@@ -256,6 +255,8 @@ def _is_rendered(path: Path, root: Path, settings: dict[str, Any]) -> bool:
 
 
 def _is_whole(path: Path, num_samples: int, sample_rate: int) -> bool:
+    import soundfile
+
     try:
         info = soundfile.info(path)
     except soundfile.LibsndfileError:
