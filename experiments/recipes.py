@@ -259,6 +259,7 @@ REFERENCE = "reference"
 _LAZY_R1 = {"loss": "logistic-r1", "penalty_every": 16, "critic_steps": 1}
 _BOTH = {"loss": "logistic-r1", "penalty": "r1+r2", "critic_steps": 1}
 _PAIRS = _BOTH | {"relativistic": True}
+_FAST = {"learning_rate": 1e-3}
 _AUGMENT = {"augment": tuple(AUGMENTATIONS)}
 _SPECTROGRAM = {"spectrogram_critic": True}
 
@@ -271,6 +272,10 @@ VARIANTS: dict[str, GanPreset] = {
     "lazy-pairs": GanPreset("pairs, penalised every 4th step", train=_PAIRS | {"penalty_every": 4}),
     "pairs+spectrogram": GanPreset(
         "pairs with a second critic on spectrograms", gan=_SPECTROGRAM, train=_PAIRS
+    ),
+    "fast-lazy-r1": GanPreset("lazy-r1 at a rate of 1e-3", train=_LAZY_R1 | _FAST),
+    "fast-spectrogram": GanPreset(
+        "pairs+spectrogram at a rate of 1e-3", gan=_SPECTROGRAM, train=_PAIRS | _FAST
     ),
     "pairs+augment": GanPreset(
         "pairs with adaptive augmentation of what the critic sees", train=_PAIRS | _AUGMENT
@@ -288,11 +293,12 @@ GAN_PRESETS: dict[str, GanPreset] = {
     ),
     "one-critic-step": VARIANTS["one-critic-step"],
     # `wavegan train --gan small-data --data DIR`: what did best in `wavegan study`.
-    "small-data": VARIANTS["pairs"],
+    "small-data": VARIANTS["pairs+spectrogram"],
     # `wavegan train --gan all-then-one --data DIR`: for ten classes as many steps in all as
     # `--gan small-data --gan-steps 4000`, ten from scratch. Which is better is not measured yet.
     "all-then-one": GanPreset(
         "small-data by one GAN for all classes, then each class from it",
+        gan=_SPECTROGRAM,
         train=_PAIRS | {"steps": 2000},
         shared_steps=20_000,
     ),

@@ -291,6 +291,41 @@ def agreement(
     return _share(np.asarray(probabilities).argmax(1) == np.asarray(labels))
 
 
+def variety(
+    real: Float[Array | np.ndarray, "n d"],
+    generated: Float[Array | np.ndarray, "m d"],
+    real_labels: Int[Array | np.ndarray, " n"] | None = None,
+    labels: Int[Array | np.ndarray, " m"] | None = None,
+    *,
+    groups: Groups = None,
+) -> Distance:
+    """How far generated clips lie from each other, of how far real ones do.
+
+    The ratio of the root mean squared distances from the mean: 0 where all clips are alike, 1 where
+    they differ as the real ones do.
+
+    Parameters
+    ----------
+    real_labels, labels : where both are given, distances are from the mean of a clip's own class.
+    groups : the track of each point of ``real``.
+    """
+    x, y = _samples(real=real, generated=generated)
+    if real_labels is not None and labels is not None:
+        x, y = _without_means(x, real_labels), _without_means(y, labels)
+
+    def spread(points: np.ndarray) -> float:
+        return float(np.sqrt(points.var(axis=0).sum()))
+
+    return _distance(lambda i, j: spread(y[j]) / spread(x[i]), len(x), len(y), groups)
+
+
+def _without_means(points: np.ndarray, labels: Array | np.ndarray) -> np.ndarray:
+    found = points.copy()
+    for label in np.unique(np.asarray(labels)):
+        found[np.asarray(labels) == label] -= points[np.asarray(labels) == label].mean(0)[None]
+    return found
+
+
 def rarest_class(
     real: Float[Array | np.ndarray, "n k"], generated: Float[Array | np.ndarray, "m k"]
 ) -> Estimate:

@@ -71,6 +71,10 @@ _OWN = {
         "Share of the kinds of sound that come too often or too rarely.",
         less_is_better=True,
     ),
+    "quality/variety": Metric(
+        "variety",
+        "How far clips lie from each other, of how far real ones do: 0 where all are alike.",
+    ),
     "quality/rarest_class": Metric(
         "rarest class",
         "How often the most neglected class comes, of how often it should: 0 where it is missing.",

@@ -32,6 +32,7 @@ from wavegan.distances import (
     memorised,
     nearest_distances,
     rarest_class,
+    variety,
 )
 from wavegan.metrics import METRICS
 from wavegan.networks import Generator
@@ -118,6 +119,7 @@ class Quality:
     ``quality/kernel_distance_floor``   `floor`, beside it
     ``quality/frechet_distance``        `frechet_distance` to them
     ``quality/coverage``                `coverage` of the real windows
+    ``quality/variety``                 `variety` against the real windows, in each class
     ``quality/nearest``                 median distance of a clip to half the training windows
     ``quality/nearest_train``           of the training windows to the half that lacks them
     ``quality/memorised``               share of copies of training windows (`memorised`)
@@ -256,6 +258,7 @@ class Quality:
             "kernel_distance_floor": self.floor,
             "frechet_distance": frechet_distance(real, generated, groups=groups),
             "coverage": coverage(real, generated, groups=groups),
+            "variety": variety(real, generated, self._labels, labels, groups=groups),
         }
         metrics = dict[str, float]()
         if self._unheard is not None:

@@ -197,7 +197,7 @@ def test_other_files_that_can_not_be_used(tmp_path):
         "classify --recipe cnn_rnn_tempo --fit-steps 9 --fit-class-weights 1,2 --silence frames",
         "classify --recipe demo --split chunk,track --fit-class-weights balanced",
         "search --trials 3 --fit-epochs 2",
-        "study --variants reference,combined --out here",
+        "study --variants reference,pairs --out here",
         "generate run --step best --latents a.npy --count 3",
     ],
 )
@@ -234,7 +234,7 @@ def test_a_run_that_no_options_make_is_refused(tmp_path):
 def test_layers_of_a_gan_preset():
     call = parsed(["train", "--gan", "small-data", "--gan-critic-steps", "4"])
     train = call.config().recipe.gan_train
-    assert (train.loss, train.critic_steps, train.penalty_every) == ("logistic-r1", 4, 16)
+    assert (train.loss, train.critic_steps, train.penalty) == ("logistic-r1", 4, "r1+r2")
 
 
 def test_a_preset_that_is_typed_wins_over_a_file(tmp_path):

@@ -19,6 +19,7 @@ from wavegan.distances import (
     memorised,
     nearest_distances,
     rarest_class,
+    variety,
 )
 
 
@@ -314,6 +315,18 @@ def test_coverage_is_that_of_the_fifth_neighbour():
     pairs = np.sort(scipy.spatial.distance.cdist(real, real), 1)[:, 5]
     expected = np.mean(scipy.spatial.distance.cdist(real, fake).min(1) < pairs)
     assert coverage(real, fake).value == expected
+
+
+def test_variety_of_alike_and_of_like_real():
+    real = 3 * normal(0, 400, 4)
+    assert variety(real, 3 * normal(1, 400, 4)).value == pytest.approx(1, abs=0.05)
+    assert variety(real, 1.5 * normal(1, 400, 4) + 9).value == pytest.approx(0.5, abs=0.03)
+    assert variety(real, np.ones((9, 4))) == (0, 0, 0)
+    classes = np.arange(400) % 2
+    apart = 50.0 * classes[:, None]  # all of the spread is between two classes of one clip each
+    found = variety(real + apart, np.zeros((400, 4)) + apart, classes, classes)
+    assert found.value == pytest.approx(0, abs=1e-9)
+    assert variety(real + apart, real + apart, classes, classes).value == pytest.approx(1)
 
 
 def test_agreement_is_the_share_recognised():

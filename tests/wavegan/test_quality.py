@@ -124,6 +124,7 @@ def test_sounds_of_the_kind_are_near_and_others_far(quality):
             *("frechet_distance_error", "memorised", "memorised_error", "nearest"),
             *("kernel_distance_own_error", "frechet_distance_own_error"),
             *("nearest_train", "coverage", "coverage_error"),
+            *("variety", "variety_error", "variety_own_error"),
         )
     }
     assert all(type(value) is float for value in alike.values())
