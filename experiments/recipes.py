@@ -284,22 +284,41 @@ VARIANTS: dict[str, GanPreset] = {
 }
 
 
+# A preset is all of a way of training: nothing of the recipe's own is left in it.
+_GAN = {"spectral_norm": False, "spectrogram_critic": False}
+_TRAIN = {
+    "loss": "wgan-gp", "relativistic": False, "learning_rate": None, "rate_decay_steps": None,
+    "penalty": None, "penalty_weight": None, "penalty_every": 1, "critic_steps": 5, "augment": (),
+}  # fmt: skip
+
+
+def _preset(
+    variant: GanPreset, about: str = "", *, shared_steps: int = 0, **changes: Any
+) -> GanPreset:
+    """A variant as a preset, with other sizes of the training."""
+    gan, train = _GAN | dict(variant.gan), _TRAIN | dict(variant.train) | changes
+    return replace(
+        variant, about=about or variant.about, gan=gan, train=train, shared_steps=shared_steps
+    )
+
+
+_SMALL_DATA = VARIANTS["pairs+spectrogram"]
+
 GAN_PRESETS: dict[str, GanPreset] = {
     # `wavegan train --gan reference --data DIR`: 200k steps took its authors 4 days on a P100.
-    "reference": GanPreset(
-        "as its authors trained it",
-        gan={"dim": 64},
-        train={"loss": "wgan-gp", "batch_size": 64, "critic_steps": 5, "steps": 200_000},
+    "reference": replace(
+        _preset(VARIANTS[REFERENCE], "as its authors trained it", batch_size=64, steps=200_000),
+        gan={**_GAN, "dim": 64},
     ),
-    "one-critic-step": VARIANTS["one-critic-step"],
-    # `wavegan train --gan small-data --data DIR`: what did best in `wavegan study`.
-    "small-data": VARIANTS["pairs+spectrogram"],
+    "one-critic-step": _preset(VARIANTS["one-critic-step"]),
+    # `wavegan train --gan small-data --data DIR`: what did best in `wavegan study` on gtzan-mini.
+    "small-data": _preset(_SMALL_DATA),
     # `wavegan train --gan all-then-one --data DIR`: for ten classes as many steps in all as
     # `--gan small-data --gan-steps 4000`, ten from scratch. Which is better is not measured yet.
-    "all-then-one": GanPreset(
+    "all-then-one": _preset(
+        _SMALL_DATA,
         "small-data by one GAN for all classes, then each class from it",
-        gan=_SPECTROGRAM,
-        train=_PAIRS | {"steps": 2000},
         shared_steps=20_000,
+        steps=2000,
     ),
 }

@@ -474,3 +474,16 @@ def test_options_of_a_dataclass():
 def test_amounts_out_of_bounds_are_refused_before_work(arguments, said, monkeypatch):
     monkeypatch.setattr("features.limits.free_memory", lambda: 64e9)
     assert said in refused(*arguments.split())
+
+
+def test_a_preset_leaves_nothing_of_the_recipes_own_way():
+    """The demo's GAN has pairs and a spectrogram critic; the reference's has neither."""
+    demo, reference = (
+        parsed(["train", *given]).config().recipe for given in ([], ["--gan", "reference"])
+    )
+    assert demo.gan_train.relativistic
+    assert demo.gan.spectrogram_critic
+    assert reference.gan == replace(WaveGANConfig(), num_samples=reference.gan.num_samples)
+    plain, train = TrainConfig(), reference.gan_train
+    for name in ("loss", "relativistic", "penalty", "learning_rate", "critic_steps", "batch_size"):
+        assert getattr(train, name) == getattr(plain, name), name
