@@ -18,7 +18,7 @@ from experiments.config import as_dict
 from experiments.options import OptionError, Part, changed, joined
 from experiments.report import printed
 from features.storage import write_json
-from wavegan import LOSSES
+from wavegan import LOSSES, TrainConfig, WaveGANConfig
 
 
 def helped(capsys, *arguments: str) -> str:
