@@ -68,7 +68,14 @@ GAN_CURVES = (  # train.html says how to read each
     Curve("Augmentation probability", {"gan/augment_probability": ""}, limits=(0.0, 1.0)),
     Curve("Steps a second", {"gan/steps_per_second": ""}),
 )
-SHORT = GAN_CURVES[:3]  # what a comparison shows of its GANs
+# What a comparison shows of its GANs
+SHORT = (
+    Curve(
+        "Kernel distance",
+        {"quality/kernel_distance": "clips", "quality/kernel_distance_floor": "real clips"},
+    ),
+    *GAN_CURVES[:3],
+)
 
 
 @dataclass(frozen=True)

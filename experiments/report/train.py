@@ -61,6 +61,7 @@ def _gan(trained: Trained) -> dict[str, Any]:
     return {
         "trained": trained,
         "tracks": list(gan.heard.values()),
+        "judges": list(gan.provenance.get("judged_by", {})),
         "rows": _clips(trained, trained.heard) if trained.heard else [],
         "best": _at_step(run.standing.best, run.kept_by),
         "metrics": [(_metric(term), *_values(run, term)) for term in terms],

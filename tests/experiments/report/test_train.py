@@ -340,3 +340,18 @@ def test_ten_gans_of_noise_stay_below_12_mb(tmp_path):
         shutil.copytree(first, run / f"stages/gan-{i}-0/previews")
     assert json.loads((run / "gans.json").read_text())[9] == "gan-10-0"
     assert len(page_of(run)) < 12e6
+
+
+@pytest.mark.parametrize(
+    ("judges", "said"),
+    [
+        ({"v1": "h1", "v2": "h2"}, "Against 2 validation tracks, which the GAN did not hear"),
+        ({}, "Against what the GAN was trained on, which favours one that knows it by heart"),
+    ],
+)
+def test_the_page_says_by_what_a_gan_is_judged(tmp_path, judges, said):
+    about = {"label": "a"} | ({"judged_by": judges} if judges else {})
+    gan = write_gan(tmp_path / "gan", rows(distances=[2.0, 1.0]), provenance=about)
+    text = Page(render_training(read_training(gan))).text
+    assert said in " ".join(text.split())
+    assert ("judged by" in text) == bool(judges)
