@@ -372,7 +372,7 @@ COMMANDS: dict[str, Command] = {
         "speed against peers, side by side in one run", _bench, more=(
             Option("what", str, "what is measured", MISSING, positional=True),
             JSON, Option("repeats", int, "of each timing", 5),
-            Option("size", str | None, "of `bench gpu`; none is full where there is a GPU"),
+            Option("size", str | None, "of the gpu benchmark; none is full where there is a GPU"),
         ),
     ),
 }  # fmt: skip
