@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from experiments import train
+from experiments import compare, train
 from experiments.cli import main, parsed
 from experiments.commands.generate import export
 from experiments.config import DataConfig, TrainGansConfig
@@ -334,14 +334,24 @@ def test_the_preset(music):
     assert parsed(["compare", *command[1:]]).config().recipe.shared_steps == preset.shared_steps
 
 
+def test_a_comparison_of_all_then_one(small_config, tmp_path):
+    """Its clips are those of the classes' GANs, all of which heard the training tracks alone."""
+    recipe = replace(small_config.recipe, shared_steps=4)
+    arms = ("real", "real+synthetic")
+    compared = replace(small_config, recipe=recipe, seeds=1, arms=arms)
+    results = compare(compared, tmp_path / "run")
+    gans = find_gans(tmp_path / "run")
+    assert results["gan"]["stages"] == [gan.folder.name for gan in gans]
+    assert [gan.label for gan in gans] == ["drone", "march", "techno"]
+    assert {*gans[0].heard.values()} == {*results["split"]["train"]}
+    assert len(results["arms"]["real+synthetic"]["runs"]) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--gan-shared-steps", "-1"], "--gan-shared-steps must be 0 or more, found -1"),
-        (
-            ["--gan-shared-steps", "5", "--conditional"],
-            "--gan-shared-steps (5) is for a GAN a class",
-        ),
+        (["-1"], "--gan-shared-steps must be 0 or more, found -1"),
+        (["5", "--conditional"], "--gan-shared-steps (5) is for a GAN a class"),
     ],
 )
 def test_shared_steps_that_can_not_be(capsys, options, said):
