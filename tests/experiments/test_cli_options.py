@@ -38,8 +38,9 @@ def refused(*arguments: str) -> str:
 def test_help_says_what_the_recipe_has(capsys):
     said = helped(capsys, "compare", "--recipe", "demo")
     assert re.search(r"--gan-dim N width[^-]*\(default: 8\)", said)
-    assert re.search(r"--gan-steps N generator steps \(default: 120\)", said)
-    assert re.search(r"--gan-loss NAME [^-]*" + ", ".join(LOSSES) + r" \(default: wgan-gp\)", said)
+    assert re.search(r"--gan-steps N generator steps \(default: 100\)", said)
+    losses = ", ".join(LOSSES)
+    assert re.search(rf"--gan-loss NAME [^-]*{losses} \(default: logistic-r1\)", said)
     said = helped(capsys, "classify", "--recipe=cnn2")
     assert re.search(r"--fit-epochs N [^(]*\(default: 40\)", said)
     assert "(default: 0.8,0.0,0.2)" in said

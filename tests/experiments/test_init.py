@@ -12,7 +12,7 @@ from flax import nnx
 from experiments import compare, train
 from experiments.cli import main, parsed
 from experiments.commands.generate import export
-from experiments.config import DataConfig, TrainGansConfig
+from experiments.config import DataConfig, TrainGansConfig, inspected
 from experiments.recipes import GAN_PRESETS
 from experiments.run import Run
 from experiments.stages import ancestors, gan_training
@@ -143,9 +143,9 @@ def test_from_the_reference(config, starts, tmp_path):
     gans = train(replace(config, init=file), tmp_path / "run")
     assert all(equal(start[1], networks[1]) for start in starts.values())
     assert gans[0].unknown == ["reference.npz"]
-    refuse_leaks(gans[0], ())
+    refuse_leaks(gans[0], valid=(), test=())
     with pytest.raises(LeakError, match=r"started from reference\.npz, and nothing says .*scratch"):
-        refuse_leaks(gans[0], {"0f"})
+        refuse_leaks(gans[0], valid={"0f"}, test=())
 
 
 def test_an_export_of_unknown_origin(config, tmp_path):
@@ -220,7 +220,7 @@ def test_heard_are_own_and_ancestors_tracks(config, one_each, tmp_path):
     assert techno.unknown == []
     track, name = next(iter(drone.heard.items()))
     with pytest.raises(LeakError, match=name):
-        refuse_leaks(techno, {track})
+        refuse_leaks(techno, valid=(), test={track})
     ((again,), path) = find_gans(tmp_path / "march.safetensors"), tmp_path / "march.safetensors"
     assert again.heard == find_gans(second)[1].heard
     with pytest.raises(LeakError, match=name):
@@ -310,9 +310,9 @@ def test_a_plan_of_all_then_one(shared, all_then_one, tmp_path):
 
 def test_the_shared_gan_is_inspected_as_often(shared):
     recipe = replace(shared.recipe, gan_train=replace(shared.recipe.gan_train, steps=20))
-    config = replace(shared, recipe=replace(recipe, shared_steps=100))
-    assert config.inspected.gan_train.inspect_every == 2
-    assert config.inspected.shared.gan_train.inspect_every == 10
+    found = inspected(replace(recipe, shared_steps=100))
+    assert found.gan_train.inspect_every == 2
+    assert found.shared.gan_train.inspect_every == 10
 
 
 def test_the_shared_gan_starts_from_init(shared, for_all, starts, tmp_path):
@@ -380,7 +380,7 @@ def test_classes_with_almost_no_audio(config, render, tmp_path, capsys):
 def test_the_command_line(music, for_all, tmp_path, capsys):
     """`wavegan train --init RUN`, and what is wrong named with the option and the track."""
     small = ["--num-samples", "1024", "--sample-rate", "4000", "--gan-dim", "2", "--quality", "0"]
-    small += ["--gan-steps", "2", "--gan-batch-size", "2", "--gan-critic-steps", "1"]
+    small += ["--gan", "one-critic-step", "--gan-steps", "2", "--gan-batch-size", "2"]
     command = ["train", "--data", str(music), "--fractions", "0.4,0.2,0.4", *small]
     out = ["--out", str(tmp_path / "run")]
     assert main([*command, "--init", str(for_all), *out]) == 0
