@@ -141,7 +141,7 @@ def test_windows_of_the_training_set_are_memorised(quality, recordings):
     copies = quality.measure(windows_of(recordings, 5))  # at any offset
     fresh = quality.measure(windows_of(tones(1, 40, 4000), 5))
     assert copies["quality/memorised"] > 0.8
-    assert copies["quality/nearest"] < 0.7 * fresh["quality/nearest"]
+    assert copies["quality/nearest"] < 0.8 * fresh["quality/nearest"]  # one half lacks it
     assert copies["quality/nearest_train"] == fresh["quality/nearest_train"]
 
 
@@ -258,8 +258,9 @@ def test_a_conditional_generator_makes_the_classes_of_the_real_windows(recording
     chosen = quality._labels
     assert 0.1 < chosen.mean() < 0.3
     expected = generate(generator, 200, seed=0, label=chosen).audio
-    assert quality(0, generator) == quality.measure(expected)
-    assert quality(0, generator) != quality.measure(generate(generator, 200, seed=0).audio)
+    assert quality(0, generator) == quality.measure(expected, labels=chosen)
+    others = generate(generator, 200, seed=0)
+    assert quality(0, generator) != quality.measure(others.audio, labels=others.labels)
 
 
 def brighter(clips):
