@@ -51,8 +51,8 @@ def train(
     if config.init is not None:
         if config.init.resolve() == Path(out).resolve():  # the next call would start from these
             raise ValueError(f"--init {config.init} is --out, too: choose another run folder")
-        held_out = {r.digest for side in (split.valid, split.test) for r in dataset.of(side)}
-        ancestry = ancestors_in(config.init, held_out)
+        valid, test = ({r.digest for r in dataset.of(s)} for s in (split.valid, split.test))
+        ancestry = ancestors_in(config.init, valid=valid, test=test)
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     Run(out).refuse_others("train", fixed)
     plan = Plan(len(dataset.recordings))

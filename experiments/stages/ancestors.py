@@ -55,21 +55,22 @@ class Ancestor:
 Ancestry = Callable[[Sequence[str], int], Ancestor]  # of the GAN of some labels and a seed
 
 
-def ancestors_in(init: Path, held_out: Collection[str]) -> Ancestry:
+def ancestors_in(init: Path, *, valid: Collection[str], test: Collection[str]) -> Ancestry:
     """What GANs start from whose ``--init`` is a run, or a file.
 
     One GAN without classes is the ancestor of all; else each has one of its own labels.
 
     Parameters
     ----------
-    held_out : hashes of tracks that no ancestor may have seen.
+    valid, test : hashes of the tracks that no ancestor may have heard, nor been chosen by those
+        of the test side.
 
     Raises
     ------
     ValueError, OSError
         There is no GAN; when it is called, none of these labels, with those that there are.
     LeakError
-        When it is called: the ancestor saw a track that is held out.
+        When it is called: the ancestor heard a track that is held out, or was chosen by it.
     """
     if init.suffix == _REFERENCE:
         reference = Ancestor(init, (), lineage(init.name, file_digest(init), None))
@@ -80,9 +81,10 @@ def ancestors_in(init: Path, held_out: Collection[str]) -> Ancestry:
         gan = _fitting(init, gans, labels, seed)
         refuse_heard(
             gan,
-            held_out,
-            f"as --init {init} it would bring what it heard of them with it: start from GANs of "
-            "this split's training tracks, or from scratch",
+            valid=valid,
+            test=test,
+            advice=f"as --init {init} it would bring what it heard of them with it: start from "
+            "GANs of this split's training tracks, or from scratch",
         )
         return _ancestor(gan)
 

@@ -243,30 +243,27 @@ def refuse_leaks(gan: Gan, *, valid: Collection[str], test: Collection[str]) -> 
     LeakError
         Naming the tracks, or the ancestors of which nobody knows what they saw.
     """
-    held_out = {*valid, *test}
-    refuse_heard(gan, held_out, "train it on this split's training tracks")
-    if held_out and gan.unknown:
+    refuse_heard(gan, valid=valid, test=test, advice="train it on this split's training tracks")
+    if gan.unknown and (valid or test):
         raise LeakError(
             f"the GAN of {gan.label} in {gan.folder} started from {', '.join(gan.unknown)}, and "
             "nothing says whether that was trained on tracks of the validation or test side: train "
             "it from scratch, or from a run or export that says what it heard"
         )
-    if chosen := [name for digest, name in gan.judges.items() if digest in test]:
-        raise LeakError(
-            f"the checkpoint of the GAN of {gan.label} in {gan.folder} was chosen by tracks of the "
-            f"test side: {', '.join(chosen)}; train it with this split's validation tracks"
-        )
 
 
-def refuse_heard(gan: Gan, held_out: Collection[str], advice: str) -> None:
-    """Raise LeakError, naming them, where it is known that a GAN or its ancestors saw such tracks.
-
-    ``advice`` is what to do.
-    """
+def refuse_heard(gan: Gan, *, valid: Collection[str], test: Collection[str], advice: str) -> None:
+    """As `refuse_leaks`, but for ancestors of which nobody knows; ``advice`` is what to do."""
+    held_out = {*valid, *test}
     if seen := [name for digest, name in gan.heard.items() if digest in held_out]:
         raise LeakError(
             f"the GAN of {gan.label} in {gan.folder} was trained on tracks of the validation or "
             f"test side: {', '.join(seen)}; {advice}"
+        )
+    if chosen := [name for digest, name in gan.judges.items() if digest in test]:
+        raise LeakError(
+            f"the checkpoint of the GAN of {gan.label} in {gan.folder} was chosen by tracks of the "
+            f"test side: {', '.join(chosen)}; {advice}"
         )
 
 

@@ -224,7 +224,11 @@ def test_heard_are_own_and_ancestors_tracks(config, one_each, tmp_path):
     ((again,), path) = find_gans(tmp_path / "march.safetensors"), tmp_path / "march.safetensors"
     assert again.heard == find_gans(second)[1].heard
     with pytest.raises(LeakError, match=name):
-        ancestors_in(path, {track})(["techno"], 0)
+        ancestors_in(path, valid={track}, test=())(["techno"], 0)
+    judge, name = next(iter(again.judges.items()))
+    ancestors_in(path, valid={judge}, test=())(["techno"], 0)
+    with pytest.raises(LeakError, match=f"chosen by tracks of the test side: .*{name}"):
+        ancestors_in(path, valid=(), test={judge})(["techno"], 0)
 
 
 @pytest.mark.parametrize(
