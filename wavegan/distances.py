@@ -10,7 +10,7 @@ in one part with all its clips. Otherwise a part is a twentieth of the points.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -232,32 +232,30 @@ def nearest_distances(
 
 
 def memorised(
-    generated: Float[Array | np.ndarray, "n d"],
-    half: Float[Array | np.ndarray, "m d"],
-    other: Float[Array | np.ndarray, "k d"],
+    nearest: Sequence[Float[Array | np.ndarray, " n"]],
+    unheard: Sequence[Float[Array | np.ndarray, " _"]],
 ) -> Estimate:
     """Share of generated clips nearer to training clips than ones come that were not heard.
 
     Each half of the training clips stands for clips that were not heard from the other: nearer
     to a half than all but a 200th of the other half come counts as a copy of it, so that a
-    hundredth is the share of other sounds of the same tracks.
+    hundredth is the share of other sounds of the same tracks. The halves share no sound: the same
+    tracks at other times, or other recordings of the same makers.
 
     Parameters
     ----------
-    half, other : training clips that share no sound: the same tracks at other times, or other
-        recordings of the same makers. Of fewer than 200 the nearest clip is the limit. Replicas in
-        both widen what passes as no copy.
+    nearest : of each generated clip, `nearest_distances` to the one half and to the other.
+    unheard : of each clip of the other half, to the one, and the reverse. Of fewer than 200 the
+        nearest is the limit. Replicas in both halves widen what passes as no copy.
 
     Returns
     -------
     With the binomial error, of which (k + 1) / (n + 2) is the share: never 0.
     """
-    points, half, other = _samples(generated=generated, half=half, other=other)
-    copied = np.zeros(len(points), bool)
-    for heard, unheard in ((half, other), (other, half)):
-        null = np.sort(nearest_distances(unheard, heard))
-        limit = null[max(0, int(CHANCE / 2 * (len(null) + 1)) - 1)]
-        copied |= nearest_distances(points, heard) < limit
+    copied = np.zeros(len(nearest[0]), bool)
+    for near, null in zip(nearest, unheard, strict=True):
+        (near,), (null,) = _samples(nearest=near), _samples(unheard=null)
+        copied |= near < np.sort(null)[max(0, int(CHANCE / 2 * (len(null) + 1)) - 1)]
     return _share(copied)
 
 

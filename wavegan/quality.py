@@ -208,11 +208,10 @@ class Quality:
         library, recording = self._scale.apply(library), recording[: self.count]
         self._points = self._scale.apply(points[: self.count])
         self._halves = tuple(library[halves == half] for half in range(2))
-        self._unheard = None
-        if min(map(len, self._halves)) >= LEAST:
-            one, other = self._halves
-            found = nearest_distances(one, other), nearest_distances(other, one)
-            self._unheard = float(np.median(np.concatenate(found)))
+        one, other = self._halves
+        self._unheard: list[np.ndarray] = []
+        if min(len(one), len(other)) >= LEAST:
+            self._unheard = [nearest_distances(other, one), nearest_distances(one, other)]
         self._groups = recording if groups is None else np.asarray(groups)[recording]
         self._labels = None if labels is None else np.asarray(labels)[recording]
         self._classified = None
@@ -261,11 +260,11 @@ class Quality:
             "variety": variety(real, generated, self._labels, labels, groups=groups),
         }
         metrics = dict[str, float]()
-        if self._unheard is not None:
-            estimates["memorised"] = memorised(generated, *self._halves)
+        if self._unheard:
             nearest = [nearest_distances(generated, half) for half in self._halves]
+            estimates["memorised"] = memorised(nearest, self._unheard)
             metrics["quality/nearest"] = float(np.median(np.concatenate(nearest)))
-            metrics["quality/nearest_train"] = self._unheard
+            metrics["quality/nearest_train"] = float(np.median(np.concatenate(self._unheard)))
         if self.classify is not None and self._classified is not None:
             probabilities = np.asarray(self.classify(audio), np.float64)
             estimates["inception_score"] = inception_score(probabilities)

@@ -26,7 +26,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.data import Dataset, cut, open_dataset, refuse_searched
 from experiments.stages.examples import ARMS, Material, pairs
-from experiments.stages.gan_training import Watching, train_gans, unfinished
+from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
 from experiments.stages.gans import Gan, refuse_leaks, sample_gan
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
@@ -80,11 +80,11 @@ def compare(
     Run(out).refuse_others("compare", fixed)
     settings = _shared(recipe.fit, config.steps, len(rows["train"]))
     heard, judged_by = dataset.of(split.train), dataset.of(split.valid)
+    training = GanTraining(heard, dataset.labels, recipe, config.gan_seeds, judged_by)
     needs_gans = any(ARMS[arm].needs_gans for arm in config.arms)
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
     if needs_gans:
-        trained = heard, dataset.labels, recipe, config.gan_seeds, judged_by
-        for turn, left in unfinished(Run(out), *trained):
+        for turn, left in unfinished(Run(out), training):
             plan.add_gans(turn, left, dataset.labels, progress)
     trials = (Trial(data.split, arm, s) for arm in config.arms for s in range(config.seeds))
     fits = sum(not is_done(Run(out), trial, recipe, settings) for trial in trials)
@@ -98,11 +98,7 @@ def compare(
         if needs_gans:
             gans = train_gans(
                 run,
-                heard,
-                dataset.labels,
-                recipe,
-                seeds=config.gan_seeds,
-                judged_by=judged_by,
+                training,
                 at_once=config.at_once,
                 progress=progress,
                 should_stop=should_stop,

@@ -15,7 +15,7 @@ from experiments.report.train import render_training
 from experiments.run import Run
 from experiments.stages.ancestors import ancestors_in
 from experiments.stages.data import open_dataset
-from experiments.stages.gan_training import Watching, train_gans, unfinished
+from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
 from experiments.stages.gans import Gan
 from experiments.stages.plan import Plan
 from experiments.stages.trained import read_training
@@ -56,8 +56,8 @@ def train(
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     Run(out).refuse_others("train", fixed)
     plan = Plan(len(dataset.recordings))
-    trained = heard, dataset.labels, recipe, config.seeds, judged_by
-    for turn, left in unfinished(Run(out), *trained, ancestry):
+    training = GanTraining(heard, dataset.labels, recipe, config.seeds, judged_by, ancestry)
+    for turn, left in unfinished(Run(out), training):
         plan.add_gans(turn, left, dataset.labels, progress)
     if dry_run:
         return plan.as_dict()
@@ -67,16 +67,11 @@ def train(
         try:
             gans = train_gans(
                 run,
-                heard,
-                dataset.labels,
-                recipe,
-                seeds=config.seeds,
-                judged_by=judged_by,
+                training,
                 at_once=config.at_once,
                 progress=progress,
                 should_stop=should_stop,
                 watching=Watching(config.quality, config.judge, config.tensorboard),
-                ancestry=ancestry,
             )
         except (Interrupted, TrainingDiverged):
             if jax.process_index() == 0:

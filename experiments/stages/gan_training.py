@@ -57,31 +57,44 @@ class Watching:
     tensorboard: bool = False
 
 
-def train_gans(
-    run: Run,
-    recordings: Sequence[Recording],
-    labels: Sequence[str],
-    recipe: Recipe,
-    *,
-    seeds: int,
-    progress: Progress,
-    judged_by: Sequence[Recording] = (),
-    should_stop: Callable[[], bool] | None = None,
-    at_once: int | None = None,
-    watching: Watching = Watching(quality=0),
-    ancestry: Ancestry | None = None,
-) -> list[Gan]:
-    """GANs for each seed, a class each or all classes one; finished ones are kept.
+@dataclass(frozen=True)
+class GanTraining:
+    """The GANs to train: for each seed a class each, or all classes one.
 
-    Parameters
+    Attributes
     ----------
     recordings : of the training tracks alone.
     labels : the classes, in order.
+    recipe : clip, GAN and its training.
+    seeds : GANs a class.
     judged_by : of the validation tracks, by which the best checkpoint is chosen. For a class that
         has too few, its training tracks are taken, and it is said so.
+    ancestry : what they start from, where not from scratch.
+    """
+
+    recordings: Sequence[Recording]
+    labels: Sequence[str]
+    recipe: Recipe
+    seeds: int = 1
+    judged_by: Sequence[Recording] = ()
+    ancestry: Ancestry | None = None
+
+
+def train_gans(
+    run: Run,
+    training: GanTraining,
+    *,
+    progress: Progress,
+    should_stop: Callable[[], bool] | None = None,
+    at_once: int | None = None,
+    watching: Watching = Watching(quality=0),
+) -> list[Gan]:
+    """The GANs of ``training``; finished ones are kept.
+
+    Parameters
+    ----------
     at_once : GANs trained in one program; None is all on an accelerator or several devices,
         and one after another on a CPU.
-    ancestry : what they start from, where not from scratch.
 
     Raises
     ------
@@ -90,10 +103,8 @@ def train_gans(
     TrainingDiverged, TrainingInterrupted
         As `wavegan.train`, naming the class; what is finished stays.
     """
-    judge = _judge(run, recordings, labels, recipe, progress) if watching.judge else None
-    turns = [
-        gans for _, gans in _turns(run, recordings, labels, recipe, seeds, judged_by, ancestry)
-    ]
+    judge = _judge(run, training, progress) if watching.judge else None
+    turns = [gans for _, gans in _turns(run, training)]
     every = [gan for gans in turns for gan in gans]
     for folder in (gan.stage.folder for gan in every if gan.stage.finished):
         check(folder)
@@ -118,33 +129,20 @@ def train_gans(
     return find_gans(run.path)
 
 
-def unfinished(
-    run: Run,
-    recordings: Sequence[Recording],
-    labels: Sequence[str],
-    recipe: Recipe,
-    seeds: int,
-    judged_by: Sequence[Recording] = (),
-    ancestry: Ancestry | None = None,
-) -> list[tuple[Recipe, int]]:
+def unfinished(run: Run, training: GanTraining) -> list[tuple[Recipe, int]]:
     """How many GANs `train_gans` would train, by the recipe of each turn.
 
     Raises
     ------
     ValueError
-        Where a class has too little audio, or what ``ancestry`` raises.
+        Where a class has too little audio, or what the ancestry raises.
     """
-    turns = _turns(run, recordings, labels, recipe, seeds, judged_by, ancestry)
+    turns = _turns(run, training)
     return [(turn, sum(not gan.stage.finished for gan in gans)) for turn, gans in turns]
 
 
-def _judge(
-    run: Run,
-    recordings: Sequence[Recording],
-    labels: Sequence[str],
-    recipe: Recipe,
-    progress: Progress,
-) -> Judge:
+def _judge(run: Run, training: GanTraining, progress: Progress) -> Judge:
+    recordings, labels, recipe = training.recordings, training.labels, training.recipe
     clip = recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
 
     def build(folder: Path) -> None:
@@ -187,35 +185,27 @@ class _GanStage:
         return Ancestor(folder, tuple(labels), lineage(folder.name, key, self.provenance))
 
 
-def _turns(
-    run: Run,
-    recordings: Sequence[Recording],
-    classes: Sequence[str],
-    recipe: Recipe,
-    seeds: int,
-    judged_by: Sequence[Recording],
-    ancestry: Ancestry | None,
-) -> list[tuple[Recipe, list[_GanStage]]]:
+def _turns(run: Run, training: GanTraining) -> list[tuple[Recipe, list[_GanStage]]]:
     """The GANs of all seeds, and before them those for all classes that they start from."""
-    _refuse_little(recordings, classes, recipe)
-    stages = partial(_gan_stages, run, recordings, classes, seeds=seeds, judged_by=judged_by)
+    _refuse_little(training)
+    recipe = training.recipe
     if recipe.shared is None:
-        return [(recipe, stages(recipe=recipe, ancestry=ancestry))]
-    shared = stages(recipe=recipe.shared, ancestry=ancestry)
+        return [(recipe, _gan_stages(run, training))]
+    shared = _gan_stages(run, replace(training, recipe=recipe.shared))
 
     def from_shared(labels: Sequence[str], seed: int) -> Ancestor:
         return shared[seed].as_ancestor
 
-    gans = stages(recipe=recipe, ancestry=from_shared)
+    gans = _gan_stages(run, replace(training, ancestry=from_shared))
     done = all(gan.stage.finished for gan in gans)
     return [(recipe, gans)] if done else [(recipe.shared, shared), (recipe, gans)]
 
 
-def _refuse_little(recordings: Sequence[Recording], classes: Sequence[str], recipe: Recipe) -> None:
+def _refuse_little(training: GanTraining) -> None:
     """Raise ValueError, naming them, where classes have less audio than `LEAST_CLIPS`."""
+    recipe, total = training.recipe, dict.fromkeys(training.labels, 0)
     needed = LEAST_CLIPS * recipe.num_samples
-    total = dict.fromkeys(classes, 0)
-    for recording in recordings:
+    for recording in training.recordings:
         total[recording.track.label] += recording.num_samples
     if little := {name: count for name, count in total.items() if count < needed}:
         rate = recipe.sample_rate
@@ -227,20 +217,14 @@ def _refuse_little(recordings: Sequence[Recording], classes: Sequence[str], reci
         )
 
 
-def _gan_stages(
-    run: Run,
-    recordings: Sequence[Recording],
-    classes: Sequence[str],
-    recipe: Recipe,
-    seeds: int,
-    judged_by: Sequence[Recording],
-    ancestry: Ancestry | None,
-) -> list[_GanStage]:
+def _gan_stages(run: Run, training: GanTraining) -> list[_GanStage]:
     """The GANs of all seeds: one of each class, or one of all."""
-    found = []
-    for seed, labels in product(range(seeds), [classes] if recipe.conditional else zip(classes)):
+    recipe, classes, found = training.recipe, training.labels, []
+    each = [classes] if recipe.conditional else zip(classes)
+    for seed, labels in product(range(training.seeds), each):
         heard, judges = (
-            [r for r in side if r.track.label in labels] for side in (recordings, judged_by)
+            [r for r in side if r.track.label in labels]
+            for side in (training.recordings, training.judged_by)
         )
         judges = judges if _enough(judges, recipe.num_samples) else []
         settings = replace(recipe.gan_train, seed=gan_seed(seed, classes.index(labels[0])))
@@ -252,7 +236,7 @@ def _gan_stages(
             "tracks": {r.track.track_id: r.digest for r in heard},
             **({"judged_by": {r.track.track_id: r.digest for r in judges}} if judges else {}),
         }
-        ancestor = ancestry(labels, seed) if ancestry else None
+        ancestor = training.ancestry(labels, seed) if training.ancestry else None
         if ancestor:
             provenance["ancestors"] = list(ancestor.lineage)
         # How often it is logged and saved has no part in what a GAN is.

@@ -262,13 +262,19 @@ def test_a_copy_is_at_no_distance():
     np.testing.assert_array_equal(nearest_distances(x, groups=np.arange(50) % 2) > 0, True)
 
 
+def copies(generated, half, other):
+    """`memorised` of points."""
+    nearest = [nearest_distances(generated, points) for points in (half, other)]
+    return memorised(nearest, [nearest_distances(other, half), nearest_distances(half, other)])
+
+
 def test_copies_are_memorised_and_others_are_not():
     train = normal(0, 1000, 5)
     halves = train[::2], train[1::2]
-    fresh, copies = normal(1, 1000, 5), train[:300] + 1e-3 * normal(2, 300, 5)
-    found = memorised(np.concatenate([fresh, copies]), *halves)
+    fresh, near = normal(1, 1000, 5), train[:300] + 1e-3 * normal(2, 300, 5)
+    found = copies(np.concatenate([fresh, near]), *halves)
     assert abs(found.value - (300 + 10) / 1300) < 3 * found.error
-    chance = [memorised(normal(s, 500, 5), normal(s + 99, 400, 5), normal(s + 199, 400, 5)).value
+    chance = [copies(normal(s, 500, 5), normal(s + 99, 400, 5), normal(s + 199, 400, 5)).value
               for s in range(40)]  # fmt: skip
     assert np.mean(chance) == pytest.approx(0.01, abs=0.003)
 
@@ -277,22 +283,22 @@ def test_other_sounds_of_the_same_tracks_are_no_copies():
     """Against clips of other tracks nearly all of them would be."""
     means = 3 * normal(0, 12, 5)
     half, other, fresh = (np.repeat(means, 60, 0) + 0.2 * normal(s, 720, 5) for s in (1, 2, 3))
-    assert memorised(fresh, half, other).value < 0.03
+    assert copies(fresh, half, other).value < 0.03
     whose = np.repeat(np.arange(12), 60)
     null = nearest_distances(half, groups=whose)
     assert np.mean(nearest_distances(fresh, half) < np.quantile(null, 0.01)) > 0.9
-    assert memorised(half[::7] + 1e-4, half, other).value > 0.95
+    assert copies(half[::7] + 1e-4, half, other).value > 0.95
 
 
 def test_few_clips_accuse_seldom():
     """Of 20 windows a half the nearest pair is the limit: at most 2 / 21 by chance."""
-    shares = [memorised(normal(s, 50, 3), normal(s + 99, 20, 3), normal(s + 199, 20, 3)).value
+    shares = [copies(normal(s, 50, 3), normal(s + 99, 20, 3), normal(s + 199, 20, 3)).value
               for s in range(60)]  # fmt: skip
     assert 0.02 < np.mean(shares) < 2 / 21 + 0.02
 
 
 def test_the_error_of_no_copies_is_not_zero():
-    estimate = memorised(9 + normal(0, 98, 2), normal(1, 50, 2), normal(2, 50, 2))
+    estimate = copies(9 + normal(0, 98, 2), normal(1, 50, 2), normal(2, 50, 2))
     assert estimate == pytest.approx((0, math.sqrt(0.01 * 0.99 / 98)))
 
 
@@ -382,5 +388,5 @@ def test_neighbours_that_are_none():
         nearest_distances(normal(0, 9, 2), groups=np.zeros(9, int))
     with pytest.raises(ValueError, match="leave y or groups out"):
         nearest_distances(normal(0, 9, 2), normal(0, 9, 2), groups=np.arange(9))
-    with pytest.raises(ValueError, match="other must be at least 4 points"):
-        memorised(normal(0, 9, 2), normal(1, 9, 2), normal(2, 3, 2))
+    with pytest.raises(ValueError, match="unheard must be at least 4 points"):
+        memorised([np.ones(9)], [np.ones(3)])

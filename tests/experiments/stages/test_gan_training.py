@@ -9,7 +9,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages import judge
 from experiments.stages.data import open_dataset
-from experiments.stages.gan_training import Watching, train_gans
+from experiments.stages.gan_training import GanTraining, Watching, train_gans
 from wavegan import generate, load
 
 
@@ -22,7 +22,9 @@ def heard(small_config):
 
 def trained(heard, recipe, out, **options):
     with Run(out).working("train", {}, {}) as run:
-        return train_gans(run, *heard, recipe, seeds=1, progress=Progress(quiet=True), **options)
+        return train_gans(
+            run, GanTraining(*heard, recipe), progress=Progress(quiet=True), **options
+        )
 
 
 @pytest.fixture(scope="module")
