@@ -266,6 +266,7 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
     said, values = f"--config {file}", {}
     try:
         text = file.read_text(encoding="utf-8")
+        _refuse_depth(text)
         if file.suffix != ".toml" and any(isinstance(t, yaml.AliasToken) for t in yaml.scan(text)):
             raise ValueError("it has an alias (*name), of which a few make millions: write it out")
         found = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
@@ -291,6 +292,18 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
         except (argparse.ArgumentTypeError, RecursionError) as error:
             raise OptionError(f"{said}: --{name} {error}") from None
     return values
+
+
+_DEEP = 100
+
+
+def _refuse_depth(text: str) -> None:
+    """YAML's reader needs the square of the depth of brackets in steps: minutes of 100,000."""
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEEP:
+            raise ValueError(f"more than {_DEEP} brackets lie within another")
 
 
 def written(config: Any, options: Iterable[Option]) -> str:

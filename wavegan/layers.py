@@ -125,7 +125,7 @@ def phase_shuffle(
 
     ``by`` "batch": one draw for all, as the reference; "example": one for each.
     """
-    return shift_phase(x, _draw_phase(key, radius, None if by == "batch" else len(x)), radius)
+    return shift_phase(x, _draw_phase(key, radius, () if by == "batch" else (len(x),)), radius)
 
 
 def draw_phases(
@@ -135,12 +135,12 @@ def draw_phases(
 
     All of them at once: each draw of its own would be hundreds of instructions to compile.
     """
-    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(layers))
-    return jax.vmap(lambda key: _draw_phase(key, radius, count))(keys)
+    return _draw_phase(key, radius, (layers,) if count is None else (layers, count))
 
 
-def _draw_phase(key: PRNGKeyArray, radius: int, count: int | None) -> Int[Array, "*n"]:
-    return jax.random.randint(key, () if count is None else (count,), 0, 2 * radius + 1)
+def _draw_phase(key: PRNGKeyArray, radius: int, shape: tuple[int, ...]) -> Int[Array, "*shape"]:
+    # Of 2**32 numbers as many to each phase but for one in a billion: no second draw for that.
+    return (jax.random.bits(key, shape) % (2 * radius + 1)).astype(jnp.int32)
 
 
 def shift_phase(

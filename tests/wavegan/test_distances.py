@@ -83,7 +83,7 @@ def tracks(seed, count, clips, spread):
 
 
 @pytest.mark.parametrize("distance", [kernel_distance, frechet_distance])
-@pytest.mark.parametrize("count", [12, 40])
+@pytest.mark.parametrize("count", [12, pytest.param(40, marks=pytest.mark.slow)])
 def test_errors_are_those_of_other_tracks(distance, count):
     """Clips of a track are alike: as if drawn apart they claim half of the true error."""
     grouped, alone, values = [], [], []
