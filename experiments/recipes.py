@@ -277,6 +277,11 @@ VARIANTS: dict[str, GanPreset] = {
     "fast-spectrogram": GanPreset(
         "pairs+spectrogram at a rate of 1e-3", gan=_SPECTROGRAM, train=_PAIRS | _FAST
     ),
+    "penalised-spectrogram": GanPreset(
+        "pairs+spectrogram, the spectrogram critic penalised by its own slopes",
+        gan=_SPECTROGRAM,
+        train=_PAIRS | {"spectrogram_penalty": 1.0},
+    ),
     "pairs+augment": GanPreset(
         "pairs with adaptive augmentation of what the critic sees", train=_PAIRS | _AUGMENT
     ),
@@ -288,7 +293,8 @@ VARIANTS: dict[str, GanPreset] = {
 _GAN = {"spectral_norm": False, "spectrogram_critic": False}
 _TRAIN = {
     "loss": "wgan-gp", "relativistic": False, "learning_rate": None, "rate_decay_steps": None,
-    "penalty": None, "penalty_weight": None, "penalty_every": 1, "critic_steps": 5, "augment": (),
+    "penalty": None, "penalty_weight": None, "penalty_every": 1, "spectrogram_penalty": 0.0,
+    "critic_steps": 5, "augment": (),
 }  # fmt: skip
 
 

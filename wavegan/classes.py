@@ -77,3 +77,8 @@ def _fold_projection(critic: Discriminator, label: int) -> None:
     kernel = critic.output.kernel
     kernel[...] = kernel[...] + jnp.tile(critic.projection[label], FIRST_LENGTH)[:, None]
     del critic.projection
+    if critic.config.spectrogram_critic:
+        spectrogram = critic.spectrogram
+        for output, projection in zip(spectrogram.outputs, spectrogram.projections, strict=True):
+            output.kernel[...] = output.kernel[...] + projection[label][:, None]
+        spectrogram.projections = nnx.List([])

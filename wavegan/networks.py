@@ -234,7 +234,7 @@ class Discriminator(nnx.Module):
             self.projection = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape))
         if config.spectrogram_critic:
             self.spectrogram = SpectrogramCritic(
-                config.num_samples, config.channels, config.dim, rngs=rngs
+                config.num_samples, config.channels, config.dim, config.num_classes, rngs=rngs
             )
 
     def __repr__(self) -> str:
@@ -253,8 +253,20 @@ class Discriminator(nnx.Module):
         """
         logits = self.score_waveform(x, label, key)
         if self.config.spectrogram_critic:
-            logits = logits + self.spectrogram(jnp.asarray(x))
+            classes = _class_weights(label, self.config, len(x))
+            logits = logits + self.spectrogram(jnp.asarray(x), classes)
         return logits
+
+    @_at_its_precision
+    def score_spectrogram(
+        self,
+        resolution: int,
+        spectrogram: Float[Array, "n frames bins"],
+        label: Int[Array | np.ndarray, " n"] | Float[Array | np.ndarray, "n classes"] | None = None,
+    ) -> Float[Array, " n"]:
+        """The spectrogram critic's logits by one resolution of `log_spectrogram`."""
+        classes = _class_weights(label, self.config, len(spectrogram))
+        return self.spectrogram.score(resolution, spectrogram, classes)
 
     @_at_its_precision
     def score_waveform(

@@ -27,9 +27,12 @@ class SpectrogramCritic(nnx.Module):
     num_samples, channels : of a clip; ``num_samples`` of at least 256, twice the shortest
         window.
     dim : its layers are four times as wide.
+    num_classes : whose projections are added to the logits (arXiv 1802.05637); 0 is none.
     """
 
-    def __init__(self, num_samples: int, channels: int, dim: int, *, rngs: nnx.Rngs):
+    def __init__(
+        self, num_samples: int, channels: int, dim: int, num_classes: int = 0, *, rngs: nnx.Rngs
+    ):
         self.windows = tuple(n for n in RESOLUTIONS if 2 * n <= num_samples)
         width = 4 * dim
         self.towers = nnx.List(
@@ -40,17 +43,41 @@ class SpectrogramCritic(nnx.Module):
             for n_fft in self.windows
         )
         self.outputs = nnx.List(Dense(width, 1, rngs=rngs) for _ in self.windows)
+        drawn = nnx.initializers.glorot_uniform()
+        self.projections = nnx.List(
+            nnx.Param(drawn(rngs.params(), (num_classes, width)))
+            for _ in self.windows
+            if num_classes
+        )
 
-    def __call__(self, x: Float[Array, "n length c"]) -> Float[Array, " n"]:
-        """The sum over resolutions of the logits (n,) of clips x (n, length, c)."""
+    def __call__(
+        self, x: Float[Array, "n length c"], classes: Float[Array, "n classes"] | None = None
+    ) -> Float[Array, " n"]:
+        """The sum over resolutions of the logits (n,) of clips x (n, length, c).
+
+        ``classes`` are each clip's weights of the classes, where there are some.
+        """
         total = jnp.zeros(len(x))
-        for n_fft, tower, output in zip(self.windows, self.towers, self.outputs, strict=True):
-            y = log_spectrogram(x, n_fft)
-            for layer, stride in zip(tower, STRIDES, strict=True):
-                y = strided_conv(y, layer.kernel[...], stride=stride) + layer.bias[None, None]
-                y = jax.nn.leaky_relu(y, 0.2)
-            total += output(y.mean(axis=1))[:, 0]
+        for i, n_fft in enumerate(self.windows):
+            total += self.score(i, log_spectrogram(x, n_fft), classes)
         return total
+
+    def score(
+        self,
+        resolution: int,
+        spectrogram: Float[Array, "n frames bins"],
+        classes: Float[Array, "n classes"] | None = None,
+    ) -> Float[Array, " n"]:
+        """The logits (n,) by the log spectrograms of one resolution."""
+        y = spectrogram
+        for layer, stride in zip(self.towers[resolution], STRIDES, strict=True):
+            y = strided_conv(y, layer.kernel[...], stride=stride) + layer.bias[None, None]
+            y = jax.nn.leaky_relu(y, 0.2)
+        mean = y.mean(axis=1)
+        logits = self.outputs[resolution](mean)[:, 0]
+        if classes is not None:
+            logits += jnp.sum((classes @ self.projections[resolution][...]) * mean, axis=1)
+        return logits
 
 
 def log_spectrogram(x: Float[Array, "n length c"], n_fft: int) -> Float[Array, "n frames bins"]:

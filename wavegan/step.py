@@ -24,6 +24,7 @@ from wavegan.convolution import mapped_kernels
 from wavegan.devices import CLIP_AXES
 from wavegan.losses import LOSSES, paired
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
+from wavegan.spectrogram_critic import log_spectrogram
 from wavegan.train_config import CADENCE, DATA, TrainConfig
 from wavegan.windows import Batch, Source, gathered
 
@@ -224,6 +225,8 @@ class Players:
         self.parts = train_config.accumulate or 1
         self.penalty, weight = train_config.slope_penalty
         self.penalty_weight = weight * train_config.penalty_every if penalised else 0.0
+        share = train_config.spectrogram_penalty if config.spectrogram_critic else 0.0
+        self.spectrogram_weight = share * self.penalty_weight
 
     def critic_step(self, state: State, real: Array, labels: Array | None, key: PRNGKeyArray):
         """One step of the critic on a batch of real clips and as many generated ones."""
@@ -251,6 +254,12 @@ class Players:
                 on_wave = self._critic(nnx.merge_state(weights, rest), classes, waveform=True)
                 terms["penalty"] = self.penalty(on_wave, clips, fake, k_slopes)
                 loss += self.penalty_weight * terms["penalty"]
+                if self.spectrogram_weight:
+                    critic = nnx.merge(self.definitions[1], nnx.merge_state(weights, rest))
+                    terms["spectrogram_penalty"] = self._spectrogram_penalty(
+                        critic, clips, fake, classes, k_slopes
+                    )
+                    loss += self.spectrogram_weight * terms["spectrogram_penalty"]
             return loss, terms
 
         train_config = self.train_config
@@ -307,6 +316,15 @@ class Players:
         critic = nnx.merge(self.definitions[1], weights)
         score = critic.score_waveform if waveform else critic
         return lambda clips, key: score(clips, labels, key)
+
+    def _spectrogram_penalty(self, critic, clips, fake, classes, key):
+        """The sum over resolutions, each a critic of its own, by its log spectrograms' slopes."""
+        total = jnp.zeros(())
+        for i, n_fft in enumerate(critic.spectrogram.windows):
+            score = lambda seen, _, i=i: critic.score_spectrogram(i, seen, classes)  # noqa: E731
+            seen = (log_spectrogram(x, n_fft) for x in (clips, fake))
+            total += self.penalty(score, *seen, jax.random.fold_in(key, i))
+        return total
 
     def _critic_loss(self, on_real: Array, on_fake: Array) -> Array:
         if not self.train_config.relativistic:

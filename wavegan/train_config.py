@@ -52,6 +52,8 @@ class TrainConfig:
         2501.05441); None takes the loss's own.
     penalty_weight : of the penalty; None takes the usual one.
     penalty_every : steps from one penalty to the next, which weighs as much more.
+    spectrogram_penalty : the share of its weight at which the penalty is also on a spectrogram
+        critic, there by the slopes of its log spectrograms; 0 leaves it free.
     ema_decay : of the moving average of the generator's weights.
     augment : done to real and generated clips alike (names in `wavegan.AUGMENTATIONS`).
     augment_probability : of each augmentation; None adapts it to how well the critic separates
@@ -93,6 +95,7 @@ class TrainConfig:
     penalty: str | None = None
     penalty_weight: float | None = None
     penalty_every: int = 1
+    spectrogram_penalty: float = 0.0
     ema_decay: float = 0.999
     augment: tuple[str, ...] = ()
     augment_probability: float | None = None
@@ -154,6 +157,10 @@ class TrainConfig:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), found {self.ema_decay}")
+        if self.spectrogram_penalty < 0:
+            raise ValueError(
+                f"spectrogram_penalty must not be negative, found {self.spectrogram_penalty}"
+            )
         if self.penalty_weight is not None and not self.penalty_weight >= 0:
             raise ValueError(f"penalty_weight must not be negative, found {self.penalty_weight}")
         if self.penalty_weight and self.slope_penalty.of is None:

@@ -312,10 +312,16 @@ def _common_step(runs: Sequence[TrainingRun]) -> int:
 
 
 def _last_penalty(runs: Sequence[TrainingRun]) -> dict[str, Any]:
-    """The penalty that was last logged, which counts until the next penalised step."""
-    name = "gan/penalty"
-    found = [next((r[name] for r in reversed(run.history) if name in r), None) for run in runs]
-    return {} if None in found else {"penalty": np.array(found, np.float32)}
+    """The penalties that were last logged, which count until the next penalised step."""
+    last = {}
+    for name in ("penalty", "spectrogram_penalty"):
+        logged = [
+            next((r[f"gan/{name}"] for r in reversed(run.history) if f"gan/{name}" in r), None)
+            for run in runs
+        ]
+        if None not in logged:
+            last[name] = np.array(logged, np.float32)
+    return last
 
 
 def _enough(runs: Sequence[TrainingRun]) -> bool:

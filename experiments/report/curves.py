@@ -57,7 +57,7 @@ class Curve:
 
 GAN_CURVES = (  # train.html says how to read each
     Curve("Critic's gap", {"gan/critic_gap": ""}),
-    Curve("Penalty", {"gan/penalty": ""}),
+    Curve("Penalty", {"gan/penalty": "waveform", "gan/spectrogram_penalty": "spectrograms"}),
     Curve("Loudness (rms)", {"gan/rms_real": "real clips", "gan/rms_fake": "generated clips"}),
     Curve(
         "Gradient norms",

@@ -26,7 +26,7 @@ from classifiers import FitConfig, fit_folder
 from experiments.cli import main
 from experiments.recipes import RECIPES
 from experiments.report.curves import Panel
-from features.checksums import SEAL, problems_below
+from features.checksums import HASHES, SEAL, problems_below
 from features.extractors import Mfcc
 from features.storage import is_leftover, remove_leftovers, replacing, write_text
 from wavegan import TrainConfig, WaveGANConfig
@@ -138,6 +138,8 @@ def _content(path: Path) -> Any:
         sealed = json.loads(path.read_text())
         files = {re.sub(r"(checkpoints/\d+)/.*", r"\1", name) for name in sealed["files"]}
         return sealed | {"files": files}
+    if path.name == HASHES:  # of what is measured there, too; checked by `problems_below`
+        return json.loads(path.read_text()) | {"environment.json": "measured"}
     if path.suffix == ".json":
         found = _unmeasured(json.loads(path.read_text()))
         if path.parent.name == "checkpoints":

@@ -13,11 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from gan_runs import lowered
 
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.devices import device_mesh, needed_bytes, place
-from wavegan.step import Players, compiled_step, initial_state, training_step
+from wavegan.spectrogram_critic import log_spectrogram
+from wavegan.step import Players, compiled_step, initial_state, networks, training_step
 
 MESH = device_mesh(1, 8, jax.devices()[:1])
 
@@ -148,6 +150,31 @@ def test_a_penalty_leaves_the_spectrogram_critic_alone(train_config, penalty):
     expected, found = terms(config), terms(replace(config, spectrogram_critic=True))
     assert found["critic_gap"] != expected["critic_gap"]
     assert found["penalty"] == pytest.approx(expected["penalty"], rel=1e-4)
+
+
+def test_a_spectrogram_critic_is_penalised_by_its_own_slopes(train_config):
+    """Each resolution as a critic of log spectrograms, of the class asked for; by hand."""
+    config = WaveGANConfig(
+        num_samples=256, dim=2, latent_dim=4, num_classes=3, spectrogram_critic=True
+    )
+    settings = replace(train_config, loss="logistic-r1", spectrogram_penalty=0.5)
+    real, state = clips(config, settings)[0], initial_state(config, settings, jax.random.key(0))
+    labels = jnp.arange(len(real)) % 3
+
+    def terms(settings):
+        step = jax.jit(Players(config, settings, True, MESH).critic_step)
+        return jax.device_get(step(state, real, labels, jax.random.key(1))[1])
+
+    found, free = terms(settings), terms(replace(settings, spectrogram_penalty=0.0))
+    critic = nnx.merge(nnx.graphdef(networks(config)[1]), state["critic"])
+    seen = log_spectrogram(real, 128)
+    slopes = jax.grad(lambda x: critic.score_spectrogram(0, x, labels).sum())(seen)
+    expected = float(np.sum(np.square(slopes)) / len(real) / 2)
+    assert found["spectrogram_penalty"] == pytest.approx(expected, rel=1e-3)
+    assert found["penalty"] == free["penalty"]
+    assert "spectrogram_penalty" not in free
+    weighed = free["critic_loss"] + 0.5 * found["spectrogram_penalty"]
+    assert found["critic_loss"] == pytest.approx(weighed, rel=1e-4)
 
 
 def test_pairs_move_both_players_by_both_sides(config, train_config):
