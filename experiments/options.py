@@ -255,6 +255,9 @@ def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -
     return renewed(config, ()) if given else config
 
 
+_BRACKETS = 1000  # one within another cost YAML's reader their square: minutes of 100,000
+
+
 def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, Any]:
     """The values of options, by their names, in a YAML or TOML file or a run's ``config.json``.
 
@@ -266,7 +269,8 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
     said, values = f"--config {file}", {}
     try:
         text = file.read_text(encoding="utf-8")
-        _refuse_depth(text)
+        if (brackets := sum(map(text.count, "[{"))) > _BRACKETS:
+            raise ValueError(f"it has {brackets} opening brackets, more than {_BRACKETS}")
         if file.suffix != ".toml" and any(isinstance(t, yaml.AliasToken) for t in yaml.scan(text)):
             raise ValueError("it has an alias (*name), of which a few make millions: write it out")
         found = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
@@ -292,18 +296,6 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
         except (argparse.ArgumentTypeError, RecursionError) as error:
             raise OptionError(f"{said}: --{name} {error}") from None
     return values
-
-
-_DEEP = 100
-
-
-def _refuse_depth(text: str) -> None:
-    """YAML's reader needs the square of the depth of brackets in steps: minutes of 100,000."""
-    depth = 0
-    for bracket in re.findall(r"[\[\]{}]", text):
-        depth += 1 if bracket in "[{" else -1
-        if depth > _DEEP:
-            raise ValueError(f"more than {_DEEP} brackets lie within another")
 
 
 def written(config: Any, options: Iterable[Option]) -> str:

@@ -264,7 +264,14 @@ class Discriminator(nnx.Module):
         spectrogram: Float[Array, "n frames bins"],
         label: Int[Array | np.ndarray, " n"] | Float[Array | np.ndarray, "n classes"] | None = None,
     ) -> Float[Array, " n"]:
-        """The spectrogram critic's logits by one resolution of `log_spectrogram`."""
+        """The part of the logits (n,) that the spectrogram critic gives at one resolution.
+
+        Parameters
+        ----------
+        resolution : place of the window in the critic's ``windows``, from 0.
+        spectrogram : of the clips, as `log_spectrogram` makes it of that window.
+        label : as `Generator` takes it.
+        """
         classes = _class_weights(label, self.config, len(spectrogram))
         return self.spectrogram.score(resolution, spectrogram, classes)
 

@@ -321,9 +321,12 @@ class Players:
         """The sum over resolutions, each a critic of its own, by its log spectrograms' slopes."""
         total = jnp.zeros(())
         for i, n_fft in enumerate(critic.spectrogram.windows):
-            score = lambda seen, _, i=i: critic.score_spectrogram(i, seen, classes)  # noqa: E731
-            seen = (log_spectrogram(x, n_fft) for x in (clips, fake))
-            total += self.penalty(score, *seen, jax.random.fold_in(key, i))
+
+            def score(spectrogram, _, i=i):
+                return critic.score_spectrogram(i, spectrogram, classes)
+
+            real, generated = (log_spectrogram(x, n_fft) for x in (clips, fake))
+            total += self.penalty(score, real, generated, jax.random.fold_in(key, i))
         return total
 
     def _critic_loss(self, on_real: Array, on_fake: Array) -> Array:

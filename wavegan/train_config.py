@@ -157,9 +157,15 @@ class TrainConfig:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), found {self.ema_decay}")
-        if self.spectrogram_penalty < 0:
+        if not self.spectrogram_penalty >= 0:
             raise ValueError(
                 f"spectrogram_penalty must not be negative, found {self.spectrogram_penalty}"
+            )
+        if self.spectrogram_penalty and self.slope_penalty.of is None:
+            raise ValueError(
+                f"loss {self.loss} has no penalty, found spectrogram_penalty="
+                f"{self.spectrogram_penalty}: leave it out, or choose a penalty: gradient, r1 or "
+                "r1+r2"
             )
         if self.penalty_weight is not None and not self.penalty_weight >= 0:
             raise ValueError(f"penalty_weight must not be negative, found {self.penalty_weight}")

@@ -51,6 +51,11 @@ class TrainingRun:
     """One GAN in training, as the host sees it: its data, folder, metrics and best step."""
 
     def __init__(self, job: Job, config: WaveGANConfig, train_config: TrainConfig):
+        if train_config.spectrogram_penalty and not config.spectrogram_critic:
+            raise ValueError(
+                f"spectrogram_penalty={train_config.spectrogram_penalty} needs a spectrogram "
+                "critic, found spectrogram_critic=False: set it, or leave the penalty out"
+            )
         self.job, self.config = job, config
         self.train_config = train_config = replace(train_config, seed=job.seed)
         self.windows = Windows(

@@ -167,7 +167,8 @@ def test_files_of_options_and_what_is_typed(tmp_path):
         ("", "write each as a line `name: value`"),
         ("seeds: [3\n", "mine.yaml: while parsing"),
         ("a: &a [1]\nseeds: *a\n", "mine.yaml: it has an alias"),
-        ("[" * 100_000, "mine.yaml: more than 100 brackets lie within another"),
+        ("[" * 100_000, "mine.yaml: it has 100000 opening brackets, more than 1000"),
+        ('["]", ' * 2000, "mine.yaml: it has 2000 opening brackets, more than 1000"),
         ("dry-run: true\n", "there is no option dry-run"),
     ],
 )
