@@ -144,6 +144,6 @@ def test_one_checkpoint_of_so_many_hours_stays(audio, config, train_config, tmp_
 def test_a_penalty_on_a_critic_that_is_not_there(audio, config, train_config, tmp_path):
     """Refused before a folder is made."""
     penalised = replace(train_config, spectrogram_penalty=1.0)
-    with pytest.raises(ValueError, match="spectrogram_penalty=1.0 needs a spectrogram critic"):
+    with pytest.raises(ValueError, match=r"spectrogram_penalty=1\.0 needs a spectrogram critic"):
         train(audio, config, penalised, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
