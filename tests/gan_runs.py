@@ -27,6 +27,27 @@ METRICS = {
     )
 }
 
+# A training of what its arguments say, killed when it has logged the step that is the last of them.
+CHILD = """
+import json, os, signal, sys, time
+import numpy as np
+from wavegan import TrainConfig, WaveGANConfig, train
+
+audio, config, train_config, run_dir, last = sys.argv[1:]
+def on_log(metrics):
+    time.sleep(0.02)
+    if metrics["gan/step"] == int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+train(
+    np.load(audio),
+    WaveGANConfig(**json.loads(config)),
+    TrainConfig(**json.loads(train_config) | {"augment": ()}),
+    run_dir=run_dir,
+    on_log=on_log,
+)
+"""
+
 
 def same(one, other) -> bool:
     """Whether two trees hold the same numbers, bit for bit."""
