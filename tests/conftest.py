@@ -22,7 +22,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # Nearly all the time of these tests goes into compiling programs that then run for milliseconds:
 # LLVM optimises little here, and loops are emitted the shorter way. What XLA computes is as users
 # have it, and all of it is in the slow tests.
-_FLAGS = ["--xla_backend_optimization_level=0"]
+_FLAGS = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
 if version("jaxlib").startswith("0.10."):  # newer ones know no such flag, and end at it
     _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 if "slow" not in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ:

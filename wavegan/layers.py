@@ -147,23 +147,20 @@ def shift_phase(
     x: Float[Array, "n length c"], start: Int[Array, "*n"], radius: int
 ) -> Float[Array, "n length c"]:
     """``x`` from step ``start - radius`` on, all clips alike or each its own, edges reflected."""
-    if start.ndim == 0 and jax.default_backend() == "cpu":
-        # Shifts known in advance: a CPU pads, and adds up gradients of slices, in memory.
-        return lax.switch(
-            start, [partial(_shifted, by=i - radius) for i in range(2 * radius + 1)], x
-        )
     padded = jnp.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="reflect")
-    return _cut(padded, jnp.broadcast_to(start, len(x)), 2 * radius)
+    return _cut(padded, start, 2 * radius)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _cut(x: Array, start: Array, room: int) -> Array:
-    """Of each clip all but ``room`` steps, from its ``start`` on.
+    """Of each clip all but ``room`` steps, from ``start`` on, or from its own.
 
     Its gradient is such a cut, too, of what is padded with zeros. That of a mapped slice would
     be a scatter-add, which a GPU does in any order.
     """
     length = x.shape[1] - room
+    if start.ndim == 0:
+        return lax.dynamic_slice_in_dim(x, start, length, axis=1)
     return jax.vmap(lambda clip, s: lax.dynamic_slice_in_dim(clip, s, length))(x, start)
 
 
@@ -177,12 +174,3 @@ def _cut_back(room: int, start: Array, slopes: Array) -> tuple[Array, None]:
 
 
 _cut.defvjp(_cut_forward, _cut_back)
-
-
-def _shifted(x: Array, *, by: int) -> Array:
-    """``x`` (n, length, c) from step ``by`` on, which may be negative, reflecting at the edges."""
-    length = x.shape[1]
-    if by >= 0:
-        edge = x[:, length - 1 - by : length - 1]
-        return jnp.concatenate([x[:, by:], jnp.flip(edge, 1)], axis=1)
-    return jnp.concatenate([jnp.flip(x[:, 1 : 1 - by], 1), x[:, : length + by]], axis=1)

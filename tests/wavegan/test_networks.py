@@ -126,8 +126,7 @@ def test_it_follows_layers_0_to_3_only(num_samples, shuffled):
     jaxpr = jax.make_jaxpr(lambda w, x, key: nnx.merge(graphdef, w)(x, key=key))(
         weights, jax.ShapeDtypeStruct((2, num_samples, 1), jnp.float32), jax.random.key(0)
     )
-    # A switch over shifts on a CPU, a slice at the drawn place elsewhere.
-    cuts = [e for e in jaxpr.eqns if e.primitive.name in ("cond", "dynamic_slice")]
+    cuts = [e for e in jaxpr.eqns if "dynamic_slice" in str(e)]  # at the drawn place
     assert [e.outvars[0].aval.shape[1] for e in cuts] == shuffled
 
 
