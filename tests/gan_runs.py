@@ -75,5 +75,6 @@ def lowered(config, train_config, gans=1):
     real = jax.ShapeDtypeStruct((*batch, config.num_samples, config.channels), jnp.float32)
     labels = jax.ShapeDtypeStruct(batch, jnp.int32) if config.num_classes else None
     mesh = device_mesh(1, train_config.batch_size, jax.devices()[:1])
-    traced = step._program(config, train_config, mesh, True).trace(state, real, labels)
+    program = step._program(config, train_config, mesh, True, step.training_step)
+    traced = program.trace(state, real, labels)
     return traced.lower(lowering_platforms=("cuda",)).as_text()

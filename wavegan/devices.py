@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -25,6 +25,14 @@ CLIP_AXES = ("gan", None, "data")  # of clips (gans, critic_steps, n, length, c)
 
 class OutOfDeviceMemory(RuntimeError):
     """The training step does not fit on the device."""
+
+
+@runtime_checkable
+class Program(Protocol):
+    """A compiled step."""
+
+    def __call__(self, *arguments: Any) -> Any: ...
+    def memory_analysis(self) -> Any: ...
 
 
 def device_mesh(gans: int, batch_size: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -88,9 +96,9 @@ def device_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
 
 
-def needed_bytes(program: jax.stages.Compiled) -> int:
+def needed_bytes(program: Program) -> int:
     """Memory that a compiled step takes on each device, its arguments included."""
-    sizes: Any = program.memory_analysis()
+    sizes = program.memory_analysis()
     return (
         sizes.argument_size_in_bytes
         + sizes.output_size_in_bytes
@@ -99,9 +107,7 @@ def needed_bytes(program: jax.stages.Compiled) -> int:
     )
 
 
-def fitted(
-    train_config: TrainConfig, compiled: Callable[[TrainConfig], jax.stages.Compiled]
-) -> TrainConfig:
+def fitted(train_config: TrainConfig, compiled: Callable[[TrainConfig], Program]) -> TrainConfig:
     """The configuration with as few parts of a batch as fit on the device, if it leaves that open.
 
     Where more than one are needed, a warning says so. ``compiled`` gives the step of a
@@ -129,7 +135,7 @@ def fitted(
 
 
 def advance(
-    program: jax.stages.Compiled, state: Any, batch: tuple, *, wait: bool
+    program: Program, state: Any, batch: tuple, *, wait: bool
 ) -> tuple[Any, dict[str, Any]]:
     """A step; ``wait`` for its end, for memory may run out after it has begun."""
     try:

@@ -1,4 +1,4 @@
-"""The one compiled step of training: all critic steps, the generator step, the average.
+"""The compiled step of training: all critic steps, the generator step, the average.
 
 Arrays have a leading axis of GANs: several are trained in one program, each as if alone. The
 GANs lie on the mesh's axis "gan", the clips of a batch on its axis "data".
@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from wavegan.augmentation import AUGMENTATIONS, adapted, augment, separation
 from wavegan.convolution import mapped_kernels
-from wavegan.devices import CLIP_AXES
+from wavegan.devices import CLIP_AXES, Program, needed_bytes
 from wavegan.losses import LOSSES, paired
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.spectrogram_critic import log_spectrogram
@@ -78,10 +79,12 @@ def compiled_step(
     gans: int = 1,
     penalised: bool = True,
     source: Source | None = None,
-) -> jax.stages.Compiled:
+) -> Program:
     """The compiled step ``(state, clips, labels) -> (state, terms)``; the state is donated.
 
-    Runs that differ in seed, data and cadence alone share one. With a ``source`` of windows (or
+    Runs that differ in seed, data and cadence alone share one. Several critic steps are a program
+    of their own on a CPU, where a loop in a program has one core for its convolutions, and all of
+    them in one take several times as long to compile. With a ``source`` of windows (or
     its shapes) it is ``(state, source, count) -> (state, terms)``: ``count`` steps in a loop,
     which draw their clips themselves, and the terms of the last.
     """
@@ -98,23 +101,52 @@ def compiled_step(
 def _compiled(config, train_config, mesh, gans, penalised, entries, source):
     one = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct((gans, *x.shape), x.dtype), one)
-    program = _program(config, train_config, mesh, penalised, source is not None)
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    program = partial(_program, config, train_config, mesh, penalised)
     if source is not None:
-        return program.lower(state, source, jax.ShapeDtypeStruct((), jnp.int32)).compile()
+        return program(training_step, drawing=True).lower(state, source, count).compile()
     batch = gans, train_config.critic_steps, train_config.batch_size
     clips = jax.ShapeDtypeStruct((*batch, config.num_samples, config.channels), jnp.float32)
     labels = jax.ShapeDtypeStruct(batch, jnp.int32) if config.num_classes else None
-    return program.lower(state, clips, labels).compile()
+    if train_config.critic_steps == 1 or jax.default_backend() != "cpu":
+        return program(training_step).lower(state, clips, labels).compile()
+    return Turns(
+        program(_critic_turn, more=1).lower(state, clips, labels, count).compile(),
+        program(_last_turn).lower(state, clips, labels).compile(),
+        train_config.critic_steps,
+    )
 
 
-def _program(config, train_config, mesh, penalised, drawing=False):
-    one = partial(training_step, config, train_config, penalised, mesh)
+@dataclass(frozen=True)
+class Turns:
+    """A step as two programs: one for each of the ``critic_steps``, one for what follows them."""
+
+    critic: jax.stages.Compiled
+    last: jax.stages.Compiled
+    critic_steps: int
+
+    def __call__(self, state: State, clips: Array, labels: Array | None) -> tuple[State, Terms]:
+        """As the step of one program."""
+        terms: Terms = {}
+        for i in range(self.critic_steps):
+            state, terms = self.critic(state, clips, labels, np.int32(i))
+        state, more = self.last(state, clips, labels)
+        return state, terms | more
+
+    def memory_analysis(self) -> Any:
+        """That of the larger program: they run one after the other."""
+        return max(self.critic, self.last, key=needed_bytes).memory_analysis()
+
+
+def _program(config, train_config, mesh, penalised, turn, *, drawing=False, more=0):
+    """``turn`` of all GANs, with ``more`` arguments that are alike for all."""
+    one = partial(turn, config, train_config, penalised, mesh)
     shape = train_config.critic_steps, train_config.batch_size
     draw = partial(next_batch, config, shape, mesh)
 
-    def team(state, real, labels):
+    def team(state, real, labels, *alike):
         with mapped_kernels() if len(real) > 1 else nullcontext():
-            return _each(one, state, real, labels)
+            return _each(lambda *own: one(*own, *alike), state, real, labels)
 
     def steps(state, source, count):
         def step(_, carry):
@@ -126,7 +158,7 @@ def _program(config, train_config, mesh, penalised, drawing=False):
         return jax.lax.fori_loop(0, count, step, (state, nothing))
 
     function, per_gan = (steps, 2) if drawing else (team, 3)
-    specs = (PartitionSpec("gan"),) * per_gan + (PartitionSpec(),) * (3 - per_gan)
+    specs = (PartitionSpec("gan"),) * per_gan + (PartitionSpec(),) * (3 + more - per_gan)
     if mesh.shape["gan"] > 1:  # each device has GANs of its own: nothing to say to each other
         function = jax.shard_map(
             function,
@@ -137,7 +169,7 @@ def _program(config, train_config, mesh, penalised, drawing=False):
             check_vma=False,
         )
     if not drawing:
-        specs = specs[0], *[PartitionSpec(*CLIP_AXES)] * 2
+        specs = specs[0], *[PartitionSpec(*CLIP_AXES)] * 2, *specs[3:]
     whole = NamedSharding(mesh, PartitionSpec("gan"))
     given = tuple(NamedSharding(mesh, spec) for spec in specs)
     return jax.jit(function, donate_argnums=0, in_shardings=given, out_shardings=(whole, whole))
@@ -190,27 +222,36 @@ def training_step(
     labels: Int[Array, "critic_steps n"] | None,
 ) -> tuple[State, Terms]:
     """The step of one GAN, not yet compiled."""
-    step = state["step"] + 1
-    key = jax.random.fold_in(jax.random.wrap_key_data(state["key"]), 2 * step + 1)
-    keys = jax.random.split(key, train_config.critic_steps + 1)
-    players = Players(config, train_config, penalised, mesh)
-    batches = real, labels, keys[1:]
-    if jax.default_backend() == "cpu":
-        # Unrolled: a loop in the compiled program runs its convolutions on one core of a CPU.
-        for i in range(train_config.critic_steps):
-            batch = jax.tree.map(lambda x, i=i: x[i], batches)
-            state, critic_terms = players.critic_step(state, *batch)
+    turn = partial(_critic_turn, config, train_config, penalised, mesh)
+    if train_config.critic_steps == 1:
+        state, critic_terms = turn(state, real, labels, 0)
     else:  # compiled once for all of them
-        state, terms = jax.lax.scan(lambda s, b: players.critic_step(s, *b), state, batches)
-        batch, critic_terms = jax.tree.map(lambda x: x[-1], (batches, terms))
+        turns = jnp.arange(train_config.critic_steps)
+        state, terms = jax.lax.scan(lambda s, i: turn(s, real, labels, i), state, turns)
+        critic_terms = jax.tree.map(lambda x: x[-1], terms)
+    state, terms = _last_turn(config, train_config, penalised, mesh, state, real, labels)
+    return state, critic_terms | terms
+
+
+def _critic_turn(config, train_config, penalised, mesh, state, real, labels, i):
+    """Critic step ``i`` of a step of one GAN."""
+    players = Players(config, train_config, penalised, mesh)
+    batch = jax.tree.map(lambda x: x[i], (real, labels, players.keys(state)[1:]))
+    return players.critic_step(state, *batch)
+
+
+def _last_turn(config, train_config, penalised, mesh, state, real, labels):
+    """The generator's step of one GAN and the average."""
+    players = Players(config, train_config, penalised, mesh)
     # The generator's classes are those of real clips: drawn as often as they come.
-    clips, classes, _ = batch
-    state, generator_terms = players.generator_step(state, clips, classes, keys[0])
+    clips, classes = jax.tree.map(lambda x: x[-1], (real, labels))
+    state, terms = players.generator_step(state, clips, classes, players.keys(state)[0])
 
     # The average forgets the first weights quickly: a short run has a usable one, too.
+    step = state["step"] + 1
     decay = jnp.minimum(train_config.ema_decay, (1 + step) / (10 + step))
     ema = jax.tree.map(lambda e, w: decay * e + (1 - decay) * w, state["ema"], state["generator"])
-    terms = critic_terms | generator_terms | {"rms_real": jnp.sqrt(jnp.mean(real**2))}
+    terms |= {"rms_real": jnp.sqrt(jnp.mean(real**2))}
     return {**state, "step": step, "ema": ema}, terms
 
 
@@ -227,6 +268,12 @@ class Players:
         self.penalty_weight = weight * train_config.penalty_every if penalised else 0.0
         share = train_config.spectrogram_penalty if config.spectrogram_critic else 0.0
         self.spectrogram_weight = share * self.penalty_weight
+
+    def keys(self, state: State) -> Key[Array, " turns"]:
+        """Those of the state's next step: the generator's, then that of each critic step."""
+        key = jax.random.wrap_key_data(state["key"])
+        key = jax.random.fold_in(key, 2 * (state["step"] + 1) + 1)
+        return jax.random.split(key, self.train_config.critic_steps + 1)
 
     def critic_step(self, state: State, real: Array, labels: Array | None, key: PRNGKeyArray):
         """One step of the critic on a batch of real clips and as many generated ones."""

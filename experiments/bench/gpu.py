@@ -24,7 +24,7 @@ from experiments.bench import Row, classifiers, gan, interleaved, row, run_bench
 from experiments.bench.classifiers import Case
 from features.spectra import log_mel, mfcc
 from wavegan import step
-from wavegan.devices import device_mesh, needed_bytes, place
+from wavegan.devices import Program, device_mesh, needed_bytes, place
 from wavegan.networks import CHOICES, WaveGANConfig
 from wavegan.train_config import TrainConfig
 
@@ -281,7 +281,7 @@ def _features(sizes: Sizes, repeats: int) -> Iterator[Row]:
         yield found | {"error": error, "tolerance": 1e-4, "holds": error <= 1e-4}
 
 
-def _memory(program: jax.stages.Compiled) -> dict[str, int]:
+def _memory(program: Program) -> dict[str, int]:
     peak = gan.device_peak()
     return {"needed_bytes": needed_bytes(program)} | ({} if peak is None else {"peak_bytes": peak})
 
