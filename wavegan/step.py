@@ -82,11 +82,11 @@ def compiled_step(
 ) -> Program:
     """The compiled step ``(state, clips, labels) -> (state, terms)``; the state is donated.
 
-    Runs that differ in seed, data and cadence alone share one. Several critic steps are a program
-    of their own on a CPU, where a loop in a program has one core for its convolutions, and all of
-    them in one take several times as long to compile. With a ``source`` of windows (or
-    its shapes) it is ``(state, source, count) -> (state, terms)``: ``count`` steps in a loop,
-    which draw their clips themselves, and the terms of the last.
+    Runs that differ in seed, data and cadence alone share one. On a CPU the players' turns are a
+    program each: critic steps are compiled once, for a loop in a program has one core for its
+    convolutions, and the two run a quarter faster than all in one, in less memory. With a
+    ``source`` of windows (or its shapes) it is ``(state, source, count) -> (state, terms)``:
+    ``count`` steps in a loop, which draw their clips themselves, and the terms of the last.
     """
     default = TrainConfig()
     others = {name: getattr(default, name) for name in (*CADENCE, *DATA, "seed")}
@@ -108,7 +108,7 @@ def _compiled(config, train_config, mesh, gans, penalised, entries, source):
     batch = gans, train_config.critic_steps, train_config.batch_size
     clips = jax.ShapeDtypeStruct((*batch, config.num_samples, config.channels), jnp.float32)
     labels = jax.ShapeDtypeStruct(batch, jnp.int32) if config.num_classes else None
-    if train_config.critic_steps == 1 or jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu":
         return program(training_step).lower(state, clips, labels).compile()
     return Turns(
         program(_critic_turn, more=1).lower(state, clips, labels, count).compile(),
