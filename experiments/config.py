@@ -252,7 +252,7 @@ class GenerateConfig:
 
     Attributes
     ----------
-    run : run folder of GANs, or an exported generator.
+    run : run folder of GANs, an exported generator, or the name of one in the package: digits.
     step : of which checkpoint, or "best"; None is the newest.
     label : only this class.
     count : clips of each class; None is 16, or as many as there are latents.
@@ -287,7 +287,7 @@ class InterpolateConfig:
 
     Attributes
     ----------
-    run : run folder of GANs, or an exported generator.
+    run : run folder of GANs, an exported generator, or the name of one in the package: digits.
     step : of which checkpoint, or "best"; None is the newest.
     label : class of the first sound; None is the only one.
     to_label : class of the last sound, of a conditional GAN; None is the same.

@@ -65,6 +65,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
         "for m in (wavegan, features, classifiers, experiments): print(m.__file__)\n"
         "page = 'report/templates/base.html'\n"
         "print((pathlib.Path(experiments.__file__).parent / page).exists())\n"
+        "print(wavegan.load('digits').config.num_classes)\n"
     )
     env = {"PYTHONPATH": str(site), "PATH": ""}
     done = subprocess.run(
@@ -80,6 +81,6 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
         doctor, env=env, cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert "hardware" in found.stdout
-    *files, template = done.stdout.split()
+    *files, template, classes = done.stdout.split()
     assert all(file.startswith(str(site)) for file in files)
-    assert template == "True"
+    assert (template, classes) == ("True", "10")

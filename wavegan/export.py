@@ -18,6 +18,7 @@ from features.storage import MISREAD, parsed_json
 from wavegan.networks import Generator, WaveGANConfig
 
 VERSION = 1  # of the format; another one is refused
+_MODELS = Path(__file__).parent / "models"  # generators of the package, each with its card
 DTYPES = ("float32", "bfloat16")
 _KEY = "wavegan"  # of the header's metadata: a JSON object of version, config and metadata
 
@@ -71,8 +72,25 @@ def export(
     write_safetensors(path, arrays, _KEY, text)
 
 
+def models() -> list[str]:
+    """The names of the generators that come with the package."""
+    return sorted(file.stem for file in _MODELS.glob("*.safetensors"))
+
+
+def located(path: str | Path) -> Path:
+    """``path``, or the file of a generator of the package, where it is the name of one.
+
+    A run folder of that name in the working folder goes first.
+    """
+    path = Path(path)
+    own = str(path) in models() and not (path / "config.json").exists()
+    return _MODELS / f"{path}.safetensors" if own else path
+
+
 def read_exported(path: str | Path) -> tuple[Generator, dict[str, Any]]:
     """The generator that `export` wrote to ``path``, and the metadata given there.
+
+    The name of one that comes with the package, ``"digits"``, will do.
 
     Raises
     ------
@@ -82,7 +100,7 @@ def read_exported(path: str | Path) -> tuple[Generator, dict[str, Any]]:
         The file is something else, cut short, changed, of another version, or its variables are not
         those of its configuration: which one, what was found and what is needed.
     """
-    path = Path(path)
+    path = located(path)
     arrays, header = read_safetensors(path, "export the generator again", _KEY)
     config, metadata = _described(path, header)
     generator = nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0)))

@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 
 from features.storage import understanding
-from wavegan.export import read_exported
+from wavegan.export import located, read_exported
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.reference import load_reference
 from wavegan.run_folder import RunFolder
@@ -120,8 +120,9 @@ def read_start(init: Init, config: WaveGANConfig) -> Start:
     Parameters
     ----------
     init : a generator, a generator and its critic, a run folder (the averaged generator and the
-        critic of its best checkpoint, or else its newest), a ``.safetensors`` file of `export`,
-        or a ``.npz`` file of the reference's variables, as `load_reference` takes them.
+        critic of its best checkpoint, or else its newest), a ``.safetensors`` file of `export` (or
+        the name of one of the package), or a ``.npz`` file of the reference's variables, as
+        `load_reference` takes them.
     config : of the networks that are trained.
 
     Raises
@@ -133,7 +134,7 @@ def read_start(init: Init, config: WaveGANConfig) -> Start:
         return Start("a generator given in Python", init)
     if isinstance(init, tuple):
         return Start("networks given in Python", *init)
-    path = Path(init)
+    path = located(init)
     if path.suffix == ".safetensors":
         generator, metadata = read_exported(path)
         return Start(path.name, generator, provenance=metadata)

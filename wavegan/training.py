@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 from features.storage import Interrupted
 from wavegan.devices import CLIP_AXES, advance, fitted, place, whole_mesh
 from wavegan.distributed import agreed, fetched, first
+from wavegan.export import located, read_exported
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.run_folder import CheckpointError, RunFolder
 from wavegan.start import Init, read_state
@@ -268,7 +269,8 @@ def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -
 
     Parameters
     ----------
-    path : a folder that `train` wrote, or a ``.safetensors`` file.
+    path : a folder that `train` wrote, a ``.safetensors`` file, or "digits", which comes with the
+        package (``wavegan/models``).
     ema : the moving average of the weights (usually better), not the last ones.
     step : of this checkpoint, or "best"; None is the newest whole one.
 
@@ -279,9 +281,8 @@ def load(path: str | Path, *, ema: bool = True, step: int | str | None = None) -
     CheckpointError
         Where no checkpoint (or none of ``step``) is whole.
     """
-    if Path(path).suffix == ".safetensors":
-        from wavegan.export import read_exported
-
+    path = located(path)
+    if path.suffix == ".safetensors":
         if step is not None:
             raise ValueError(f"{path} holds one generator, found step={step}: leave it out")
         return read_exported(path)[0]

@@ -20,7 +20,7 @@ from features.limits import wrong_rate
 from features.soundness import file_digest
 from features.storage import plain_name, understanding, write_json
 from wavegan import Generator, WaveGANConfig, load
-from wavegan.export import read_exported
+from wavegan.export import located, models, read_exported
 from wavegan.run_folder import RunFolder
 from wavegan.sample_files import writing_rows
 from wavegan.sampling import generate_batches
@@ -123,19 +123,23 @@ class Gan:
 
 
 def find_gans(path: Path) -> list[Gan]:
-    """The GANs that a run last trained, or the one whose folder or exported file ``path`` is.
+    """The GANs that a run last trained, or the one whose folder, exported file or name it is.
 
     Raises
     ------
     ValueError
         Where there is none, saying what was found.
     """
+    path = located(path)
     if path.is_file():
         generator, metadata = read_exported(path)
         with understanding(path, "export it again"):
             return [Gan(path, _known(path, metadata, generator.config.num_classes, path.stem))]
     if not path.is_dir():
-        raise ValueError(f"RUN {path}: no such folder")
+        raise ValueError(
+            f"RUN {path}: no such folder, and of the package's own models there is "
+            f"{', '.join(models())}"
+        )
     if (file := path / GAN_LIST).exists():
         names = Run(path).read_json(GAN_LIST, list)
         with understanding(file, "restore it from a copy"):

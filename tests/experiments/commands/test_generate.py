@@ -121,6 +121,18 @@ def test_a_conditional_generator_by_genre(genres, conditional, tmp_path, capsys)
     )
 
 
+def test_a_generator_of_the_package(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # what it wrote does not stand in its way
+        run("generate", "digits", "--genre", "7", "--count", "2", "--truncation", "0.7")
+    files = sorted(Path("digits/generated/7").glob("*.wav"))
+    assert [sf.info(file).samplerate for file in files] == [8000, 8000]
+    run("export", "digits", "again.safetensors", "--dtype", "bfloat16")
+    assert read_exported("again.safetensors")[1] == read_exported("digits")[1]
+    said = fails(capsys, "generate", "digit")
+    assert "RUN digit: no such folder, and of the package's own models there is digits" in said
+
+
 def test_an_interrupted_command_goes_on(plain, tmp_path):
     def write(folder: Path, **options):
         return write_samples(
