@@ -19,7 +19,7 @@ SILENT = 10 ** (-30 / 20)
 # reach, what is played at half the loudness up to 4 times, a genre's own clips within.
 FAR = 3.0
 _DISTANCE = "quality/kernel_distance"
-_FLOOR = f"{_DISTANCE}_floor"
+_FLOOR, _HEARD = f"{_DISTANCE}_floor", f"{_DISTANCE}_train"
 JUDGED = tuple(  # that a classifier measures
     f"quality/{name}"
     for name in ("inception_score", "different_bins", "rarest_class", "class_agreement")
@@ -55,6 +55,10 @@ _OWN = {
     _FLOOR: Metric(
         "kernel distance, real to real",
         "Of real clips from those of other recordings: as near as other sounds of this kind come.",
+    ),
+    "quality/kernel_distance_train": Metric(
+        "kernel distance of what was heard",
+        "The same of windows that the generator was trained on: copies of them all would have it.",
     ),
     "quality/frechet_distance": Metric(
         "Fréchet distance",
@@ -165,8 +169,9 @@ def standing(rows: Sequence[Row], *, metric: str, patience: int) -> Standing:
 
     The generator is in doubt where it is silent: the clips of the newest or the best row 30 dB or
     more below the real ones; or far from them: the best row's kernel distance, less its error,
-    over three times what real clips have from one another (the mean and twice the spread of the
-    floor that `Quality` logs).
+    over three times what real clips have from one another: the mean and twice the spread of the
+    floor that `Quality` logs, or the distance of what it was trained on and twice its error, which
+    is more where no track of the speakers or artists that it is held against was heard.
 
     Parameters
     ----------
@@ -230,7 +235,8 @@ def _doubt(rows: Sequence[Row], best: Row | None) -> str:
     if best is None or not {_DISTANCE, _FLOOR} <= best.keys():
         return ""
     distance, error = best[_DISTANCE], best.get(f"{_DISTANCE}_error", 0.0)
-    reach = max(0.0, best[_FLOOR] + 2 * best.get(f"{_FLOOR}_error", 0.0))
+    known = (name for name in (_FLOOR, _HEARD) if name in best)
+    reach = max(0.0, *(best[name] + 2 * best.get(f"{name}_error", 0.0) for name in known))
     if distance - error > FAR * reach:
         return (
             f"its clips are far from real ones even at step {best['gan/step']:,.0f}, its best: "

@@ -99,6 +99,10 @@ def test_a_plateau_far_from_the_floor_is_not_trained():
         rows([9, 1.7, 2, 2, 2], 0.3, floor=(0.3, 0.1)),  # within its error
         rows([9, 1.4, 2, 2, 2], 0.0, floor=(0.3, 0.1)),
         rows([9, 1.7, 2, 2, 2], 0.1),  # an older run, which did not log the floor
+        [  # what was heard is as far
+            row | {f"{DISTANCE}_train": 0.5, f"{DISTANCE}_train_error": 0.1}
+            for row in rows([9, 1.7, 2, 2, 2], 0.0, floor=(0.3, 0.1))
+        ],
     ):
         assert stands(near).trained
 

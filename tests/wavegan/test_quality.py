@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from features import load_audio, scan_tracks
 from wavegan import Generator, WaveGANConfig, generate
 from wavegan.distances import frechet_distance, kernel_distance
-from wavegan.metrics import METRICS, Metric
+from wavegan.metrics import METRICS, Metric, standing
 from wavegan.quality import Quality, embed
 
 RATE = 8000
@@ -313,7 +313,7 @@ def test_a_classifier_tells_variety(recordings):
     for metrics in (many, one):
         bare = {name.removesuffix("_error").removesuffix("_own") for name in metrics}
         asked = {"class_agreement", "class_agreement_real", "rarest_class"}  # of no classes here
-        asked = {f"quality/{name}" for name in asked}
+        asked = {f"quality/{name}" for name in (*asked, "kernel_distance_train")}  # nor of a train
         assert bare == {name for name in METRICS if name.startswith("quality/")} - asked
         medians = {"quality/nearest", "quality/nearest_train"}
         assert {f"{name}_error" for name in bare - medians} <= set(metrics)
@@ -336,6 +336,20 @@ def test_the_floor_is_between_recordings():
     apart = Quality(audio, **options).floor
     mixed = Quality(audio, **options, groups=np.zeros(6, int)).floor
     assert apart.value > 10 * abs(mixed.value)
+
+
+def test_an_ideal_generator_is_not_accused_where_the_held_out_sound_otherwise():
+    """Of a speaker who is twice as loud, say: to sound as what was heard is all one can do."""
+    heard, others = noise(0, 40, 4000, 1), noise(1, 40, 4000, 1, gain=0.2)
+    quality = Quality(others, sample_rate=RATE, num_samples=1024, count=100, train=heard)
+    doubts = []
+    for clips in (noise(2, 100, 1024, 1), noise(2, 100, 1024, 1, gain=0.01)):
+        row = quality.measure(clips) | {"gan/step": 1.0}
+        assert row["quality/kernel_distance_train"] == quality.heard.value
+        doubts.append(standing([row], metric="quality/kernel_distance", patience=1).doubt)
+    assert quality.heard.value > 3 * (quality.floor.value + 2 * quality.floor.error)
+    assert doubts[0] == ""
+    assert "far from real ones" in doubts[1]
 
 
 @pytest.mark.parametrize(
