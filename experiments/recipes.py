@@ -321,7 +321,7 @@ GAN_PRESETS: dict[str, GanPreset] = {
         gan={**_GAN, "dim": 64},
     ),
     "one-critic-step": _preset(VARIANTS["one-critic-step"]),
-    # `wavegan train --gan small-data --data DIR`: what did best in `wavegan study` on both sets.
+    # `wavegan train --gan small-data --data DIR`: why these, wavegan/README.md says in section 4.
     "small-data": _preset(_SMALL_DATA),
     # `wavegan train --gan all-then-one --data DIR`: for ten classes as many steps in all as
     # `--gan small-data --gan-steps 4000`, ten from scratch. Which is better is not measured yet.

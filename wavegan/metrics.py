@@ -19,7 +19,7 @@ SILENT = 10 ** (-30 / 20)
 # reach, what is played at half the loudness up to 4 times, a genre's own clips within.
 FAR = 3.0
 _DISTANCE = "quality/kernel_distance"
-_FLOOR, _HEARD = f"{_DISTANCE}_floor", f"{_DISTANCE}_train"
+_FLOOR, _TRAIN = f"{_DISTANCE}_floor", f"{_DISTANCE}_train"
 JUDGED = tuple(  # that a classifier measures
     f"quality/{name}"
     for name in ("inception_score", "different_bins", "rarest_class", "class_agreement")
@@ -235,7 +235,7 @@ def _doubt(rows: Sequence[Row], best: Row | None) -> str:
     if best is None or not {_DISTANCE, _FLOOR} <= best.keys():
         return ""
     distance, error = best[_DISTANCE], best.get(f"{_DISTANCE}_error", 0.0)
-    known = (name for name in (_FLOOR, _HEARD) if name in best)
+    known = (name for name in (_FLOOR, _TRAIN) if name in best)
     reach = max(0.0, *(best[name] + 2 * best.get(f"{name}_error", 0.0) for name in known))
     if distance - error > FAR * reach:
         return (

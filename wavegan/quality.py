@@ -117,7 +117,7 @@ class Quality:
     ==================================  =====================================================
     ``quality/kernel_distance``         `kernel_distance` to the real windows
     ``quality/kernel_distance_floor``   `floor`, beside it
-    ``quality/kernel_distance_train``   `heard`, beside it, where ``train`` is given
+    ``quality/kernel_distance_train``   `train_distance`, beside it, where ``train`` is given
     ``quality/frechet_distance``        `frechet_distance` to them
     ``quality/coverage``                `coverage` of the real windows
     ``quality/variety``                 `variety` against the real windows, in each class
@@ -160,8 +160,8 @@ class Quality:
     ----------
     floor : kernel distance of real windows from those of other recordings, the mean and the
         spread over 8 ways to halve them: as near as other sounds of this kind come.
-    heard : kernel distance of the real windows from as many of ``train``, what a generator of just
-        these would have; None where none are given.
+    train_distance : kernel distance of the real windows from as many of ``train``, what a
+        generator of just these would have; None where none are given.
 
     Raises
     ------
@@ -221,10 +221,10 @@ class Quality:
         if classify is not None:
             self._classified = np.asarray(classify(self._real), np.float64)
         self.floor = _floor(self._points, self._groups, seed)
-        self.heard: Distance | None = None
+        self.train_distance: Distance | None = None
         if train is not None:
-            heard = library[np.random.default_rng(seed).permutation(len(library))[: self.count]]
-            self.heard = kernel_distance(self._points, heard, groups=self._groups)
+            some = library[np.random.default_rng(seed).permutation(len(library))[: self.count]]
+            self.train_distance = kernel_distance(self._points, some, groups=self._groups)
 
     def __repr__(self) -> str:
         length, channels = self._shape
@@ -266,8 +266,8 @@ class Quality:
             "coverage": coverage(real, generated, groups=groups),
             "variety": variety(real, generated, self._labels, labels, groups=groups),
         }
-        if self.heard is not None:
-            estimates["kernel_distance_train"] = self.heard
+        if self.train_distance is not None:
+            estimates["kernel_distance_train"] = self.train_distance
         metrics = dict[str, float]()
         if self._unheard:
             nearest = [nearest_distances(generated, half) for half in self._halves]

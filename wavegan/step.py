@@ -126,7 +126,7 @@ class Turns:
     critic_steps: int
 
     def __call__(self, state: State, clips: Array, labels: Array | None) -> tuple[State, Terms]:
-        """As the step of one program."""
+        """As the step of one program: clips (gans, critic_steps, n, length, c)."""
         terms: Terms = {}
         for i in range(self.critic_steps):
             state, terms = self.critic(state, clips, labels, np.int32(i))
@@ -234,14 +234,14 @@ def training_step(
 
 
 def _critic_turn(config, train_config, penalised, mesh, state, real, labels, i):
-    """Critic step ``i`` of a step of one GAN."""
+    """Critic step ``i`` of a step of one GAN; arrays as `training_step` takes them."""
     players = Players(config, train_config, penalised, mesh)
     batch = jax.tree.map(lambda x: x[i], (real, labels, players.keys(state)[1:]))
     return players.critic_step(state, *batch)
 
 
 def _last_turn(config, train_config, penalised, mesh, state, real, labels):
-    """The generator's step of one GAN and the average."""
+    """The generator's step of one GAN and the average; arrays as `training_step` takes them."""
     players = Players(config, train_config, penalised, mesh)
     # The generator's classes are those of real clips: drawn as often as they come.
     clips, classes = jax.tree.map(lambda x: x[-1], (real, labels))

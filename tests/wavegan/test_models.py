@@ -1,8 +1,8 @@
 """The generators that come with the package."""
 
 import json
+from pathlib import Path
 
-import jax
 import librosa
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_it_makes_sounds(digits):
     assert sounds.audio.shape == (40, 8192, 1)
     loudness = np.sqrt(np.mean(sounds.audio**2, axis=(1, 2)))
     assert np.median(loudness) > 0.03
-    jax.tree.map(np.testing.assert_array_equal, sounds.labels, np.arange(40) % 10)
+    np.testing.assert_array_equal(sounds.labels, np.arange(40) % 10)
 
 
 def test_a_run_of_that_name_goes_first(tmp_path, monkeypatch):
@@ -52,8 +52,7 @@ def test_a_run_of_that_name_goes_first(tmp_path, monkeypatch):
     (tmp_path / "digits" / "generated").mkdir(parents=True)  # what `wavegan generate` writes
     assert located("digits").suffix == ".safetensors"
     (tmp_path / "digits" / "config.json").write_text(json.dumps({}))
-    assert located("digits") == located(tmp_path / "digits").relative_to(tmp_path)
-    assert str(located("./none")) == "none"
+    assert located("digits") == Path("digits")
 
 
 @pytest.mark.slow
