@@ -20,7 +20,7 @@ from classifiers._windows import count_windows
 from classifiers.chain import Layer, Shape, along_last, expect_axes, expect_positive
 from classifiers.convolution import convolve
 from classifiers.pooling import max_pool, per_axis
-from classifiers.weights import constant, glorot_uniform
+from features.initial_weights import constant, glorot_uniform
 
 
 class Dense(Layer):

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from classifiers._recurrence import lstm_recurrence
 from classifiers.chain import Layer, Shape, expect_axes, expect_positive
-from classifiers.weights import glorot_uniform, orthogonal
+from features.initial_weights import glorot_uniform, orthogonal
 
 
 class LSTM(Layer):

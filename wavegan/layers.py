@@ -10,16 +10,17 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from features.initial_weights import constant, glorot_uniform, normal
+
 SPREAD = 0.5  # of a class's scales around 1, at first
-_glorot = nnx.initializers.glorot_uniform()
 
 
 class Dense(nnx.Module):
     """A dense layer (n, inputs) → (n, outputs): Glorot uniform and zero."""
 
     def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(_glorot(rngs.params(), (inputs, outputs)))
-        self.bias = nnx.Param(jnp.zeros(outputs))
+        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (inputs, outputs)))
+        self.bias = nnx.Param(constant(outputs))
 
     def __call__(self, x: Float[Array, "n inputs"]) -> Float[Array, "n outputs"]:
         return x @ self.kernel[...] + self.bias[None]
@@ -29,8 +30,8 @@ class Convolution(nnx.Module):
     """Kernel and bias of a convolution (Glorot uniform and zero); the network applies them."""
 
     def __init__(self, shape: tuple[int, int, int], *, bias: int, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(_glorot(rngs.params(), shape))
-        self.bias = nnx.Param(jnp.zeros(bias))
+        self.kernel = nnx.Param(glorot_uniform(rngs.params(), shape))
+        self.bias = nnx.Param(constant(bias))
 
 
 class BatchNorm(nnx.Module):
@@ -46,12 +47,12 @@ class BatchNorm(nnx.Module):
     momentum, epsilon = 0.99, 1e-3
 
     def __init__(self, channels: int, *, running: bool):
-        self.scale = nnx.Param(jnp.ones(channels))
-        self.shift = nnx.Param(jnp.zeros(channels))
+        self.scale = nnx.Param(constant(channels, 1.0))
+        self.shift = nnx.Param(constant(channels))
         self.running = running
         if running:
-            self.mean = nnx.BatchStat(jnp.zeros(channels))
-            self.variance = nnx.BatchStat(jnp.ones(channels))
+            self.mean = nnx.BatchStat(constant(channels))
+            self.variance = nnx.BatchStat(constant(channels, 1.0))
 
     def __call__(
         self, x: Float[Array, "n length c"], *, training: bool = True
@@ -76,9 +77,9 @@ class Modulation(nnx.Module):
     """
 
     def __init__(self, num_classes: int, channels: int, *, rngs: nnx.Rngs):
-        apart = SPREAD * jax.random.normal(rngs.params(), (num_classes, channels))
+        apart = normal(rngs.params(), (num_classes, channels), SPREAD)
         self.scale = nnx.Param(apart)
-        self.shift = nnx.Param(jnp.zeros((num_classes, channels)))
+        self.shift = nnx.Param(constant((num_classes, channels)))
 
     def __call__(
         self, x: Float[Array, "n length c"], classes: Float[Array, "n classes"]
@@ -96,7 +97,7 @@ class SpectralNorm(nnx.Module):
     """Divides a kernel by its largest singular value (Miyato et al., arXiv 1802.05957)."""
 
     def __init__(self, outputs: int, *, rngs: nnx.Rngs):
-        self.direction = Direction(_unit(jax.random.normal(rngs.params(), (outputs,))))
+        self.direction = Direction(_unit(normal(rngs.params(), (outputs,))))
 
     def __call__(self, kernel: Float[Array, "*inputs outputs"]) -> Float[Array, "*inputs outputs"]:
         """The kernel, its last axis the outputs, over the estimate of its norm."""

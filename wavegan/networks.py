@@ -13,6 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from features.initial_weights import glorot_uniform
 from wavegan.convolution import nearest_conv, strided_conv, transposed_conv
 from wavegan.layers import (
     BatchNorm,
@@ -170,7 +171,7 @@ class Generator(nnx.Module):
         )
         if config.post_filter:
             shape = (config.post_filter, config.channels, config.channels)
-            self.post_filter = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape))
+            self.post_filter = nnx.Param(glorot_uniform(rngs.params(), shape))
 
     def __repr__(self) -> str:
         return _summary(self)
@@ -231,7 +232,7 @@ class Discriminator(nnx.Module):
         )
         if config.num_classes:
             shape = (config.num_classes, widths[-1])
-            self.projection = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), shape))
+            self.projection = nnx.Param(glorot_uniform(rngs.params(), shape))
         if config.spectrogram_critic:
             self.spectrogram = SpectrogramCritic(
                 config.num_samples, config.channels, config.dim, config.num_classes, rngs=rngs

@@ -8,6 +8,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from features.initial_weights import glorot_uniform
 from wavegan.convolution import strided_conv
 from wavegan.layers import Convolution, Dense
 
@@ -43,9 +44,8 @@ class SpectrogramCritic(nnx.Module):
             for n_fft in self.windows
         )
         self.outputs = nnx.List(Dense(width, 1, rngs=rngs) for _ in self.windows)
-        drawn = nnx.initializers.glorot_uniform()
         self.projections = nnx.List(
-            nnx.Param(drawn(rngs.params(), (num_classes, width)))
+            nnx.Param(glorot_uniform(rngs.params(), (num_classes, width)))
             for _ in self.windows
             if num_classes
         )

@@ -21,7 +21,7 @@ from wavegan.export import located, read_exported
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.reference import load_reference
 from wavegan.run_folder import RunFolder
-from wavegan.step import State, initial_state, networks
+from wavegan.step import State, definitions, initial_state, networks
 from wavegan.train_config import TrainConfig
 
 Network = Generator | Discriminator
@@ -151,9 +151,8 @@ def read_networks(
 ) -> tuple[Generator, Discriminator]:
     """The averaged generator and the critic of a checkpoint; parameters and errors of `load`."""
     config, state = read_state(folder, step)
-    definitions = map(nnx.graphdef, networks(config))
     state = jax.tree.map(jnp.asarray, (state["ema"], state["critic"]))
-    generator, critic = map(nnx.merge, definitions, state)
+    generator, critic = map(nnx.merge, definitions(config), state)
     return generator, critic
 
 

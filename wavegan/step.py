@@ -40,6 +40,13 @@ def networks(config: WaveGANConfig) -> tuple[Generator, Discriminator]:
     )
 
 
+@lru_cache(maxsize=64)
+def definitions(config: WaveGANConfig) -> tuple[nnx.GraphDef, nnx.GraphDef]:
+    """What the networks are apart from their weights, for `nnx.merge`."""
+    generator, critic = networks(config)
+    return nnx.graphdef(generator), nnx.graphdef(critic)
+
+
 def initial_state(
     config: WaveGANConfig,
     train_config: TrainConfig,
@@ -60,11 +67,11 @@ def initial_state(
     state = {
         "generator": generator,
         "critic": critic,
-        "ema": jax.tree.map(jnp.copy, generator),
+        "ema": jax.device_put(generator, may_alias=False),
         "generator_optimizer": optimizer.init(_parameters(generator)),
         "critic_optimizer": optimizer.init(_parameters(critic)),
         "step": jnp.zeros((), jnp.int32),
-        "key": jnp.copy(jax.random.key_data(key)),
+        "key": jax.device_put(jax.random.key_data(key), may_alias=False),
     }
     if train_config.augment:
         state["augment_probability"] = jnp.asarray(train_config.augment_probability or 0.0)
@@ -262,7 +269,7 @@ class Players:
         self.config, self.train_config, self.mesh = config, train_config, mesh
         self.loss = LOSSES[train_config.loss]
         self.optimizer = _optimizer(train_config)
-        self.definitions = tuple(nnx.graphdef(network) for network in networks(config))
+        self.definitions = definitions(config)
         self.parts = train_config.accumulate or 1
         self.penalty, weight = train_config.slope_penalty
         self.penalty_weight = weight * train_config.penalty_every if penalised else 0.0

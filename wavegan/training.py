@@ -24,7 +24,7 @@ from wavegan.export import located, read_exported
 from wavegan.networks import Discriminator, Generator, WaveGANConfig
 from wavegan.run_folder import CheckpointError, RunFolder
 from wavegan.start import Init, read_state
-from wavegan.step import State, Terms, compiled_draw, compiled_step, networks
+from wavegan.step import State, Terms, compiled_draw, compiled_step, definitions
 from wavegan.train_config import TrainConfig
 from wavegan.training_run import Inspector, Job, TrainingRun, with_weights
 from wavegan.windows import Recordings, Source, together
@@ -254,11 +254,11 @@ def seconds_per_step(
 
 def _result(run: TrainingRun, state: State) -> TrainResult:
     state = jax.tree.map(jnp.asarray, state)
-    generator, critic = networks(run.config)
+    generator, critic = definitions(run.config)
     return TrainResult(
-        nnx.merge(nnx.graphdef(generator), state["generator"]),
-        nnx.merge(nnx.graphdef(generator), state["ema"]),
-        nnx.merge(nnx.graphdef(critic), state["critic"]),
+        nnx.merge(generator, state["generator"]),
+        nnx.merge(generator, state["ema"]),
+        nnx.merge(critic, state["critic"]),
         run.history,
         run.best_step,
     )

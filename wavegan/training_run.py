@@ -20,7 +20,7 @@ from wavegan.metrics import Standing, standing
 from wavegan.networks import Generator, WaveGANConfig
 from wavegan.run_folder import RunFolder, as_dict
 from wavegan.start import Init, Start, read_start
-from wavegan.step import State, initial_state, networks
+from wavegan.step import State, definitions, initial_state
 from wavegan.train_config import CADENCE, TrainConfig
 from wavegan.watch import TrainingDiverged, Watch, refuse_broken
 from wavegan.windows import Recordings, Windows
@@ -251,5 +251,4 @@ class TrainingRun:
 
 def with_weights(config: WaveGANConfig, weights: Any) -> Generator:
     """A generator with ``weights``, which may be numpy arrays."""
-    generator, _ = networks(config)
-    return nnx.merge(nnx.graphdef(generator), jax.tree.map(jnp.asarray, weights))
+    return nnx.merge(definitions(config)[0], jax.tree.map(jnp.asarray, weights))

@@ -182,7 +182,7 @@ def _one_step(config: WaveGANConfig, batch_size: int, device: jax.Device) -> tup
     program = step.compiled_step(config, settings, mesh)
     placed = place(jax.tree.map(lambda x: x[None], state), mesh, "gan")
     real = place(clips.astype(np.float32), mesh, "gan")
-    generator = nnx.merge(nnx.graphdef(step.networks(config)[0]), state["generator"])
+    generator = nnx.merge(step.definitions(config)[0], state["generator"])
     with jax.default_device(device):
         made = jax.jit(lambda generator, z: generator(z))(
             *jax.device_put((generator, latents.astype(np.float32)), device)

@@ -73,6 +73,17 @@ def test_initial_weights_are_glorot_uniform_and_zero():
         assert not np.any(layer.bias[...])
 
 
+@pytest.mark.parametrize("network", [Generator, Discriminator])
+def test_no_program_is_compiled_for_the_shapes_of_a_network(network, caplog):
+    more = {"num_classes": 3, "spectrogram_critic": True, "batch_norm": True}
+    network(WaveGANConfig(num_samples=256, dim=2, **more), rngs=nnx.Rngs(0))
+    with jax.log_compiles():
+        network(WaveGANConfig(num_samples=1024, dim=3, **more), rngs=nnx.Rngs(0))
+        assert not caplog.messages
+        jax.jit(lambda x: x + 1)(1.0)
+    assert "ompil" in caplog.text  # it would have been seen
+
+
 def test_the_generator_stays_within_one():
     generator = Generator(WaveGANConfig(num_samples=64, dim=2, channels=2), rngs=nnx.Rngs(0))
     audio = np.asarray(generator(100 * jnp.ones((2, 100))))

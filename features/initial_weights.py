@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from classifiers.chain import Shape
+Shape = tuple[int, ...]
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _AT_A_TIME = 1 << 16  # values: what lies between the operations stays in the processor's cache
@@ -37,6 +37,13 @@ def glorot_uniform(key: PRNGKeyArray, shape: Shape) -> Float[Array, "..."]:
     return jax.device_put(_uniform(key, math.prod(shape), np.float32(-1), limit).reshape(shape))
 
 
+def normal(key: PRNGKeyArray, shape: Shape, scale: float = 1.0) -> Float[Array, "..."]:
+    """Normal around 0, with the standard deviation ``scale``."""
+    if not _on_host(key):
+        return scale * jax.random.normal(key, shape)
+    return jax.device_put(np.float32(scale) * _normal(key, math.prod(shape)).reshape(shape))
+
+
 def orthogonal(key: PRNGKeyArray, shape: tuple[int, int]) -> Float[Array, "rows columns"]:
     """Orthonormal rows, of which there are fewer than columns, uniformly distributed."""
     rows, columns = shape
@@ -44,9 +51,8 @@ def orthogonal(key: PRNGKeyArray, shape: tuple[int, int]) -> Float[Array, "rows 
         return nnx.initializers.orthogonal()(key, shape)
     import scipy.linalg  # its LAPACK is what JAX calls on a CPU
 
-    above = np.nextafter(np.float32(-1), np.float32(0))
-    uniform = _uniform(key, rows * columns, above, np.float32(1))
-    q, r = scipy.linalg.qr(_normal(uniform).reshape(columns, rows), mode="economic")
+    drawn = _normal(key, rows * columns).reshape(columns, rows)
+    q, r = scipy.linalg.qr(drawn, mode="economic")
     return jax.device_put(np.ascontiguousarray((q * np.sign(np.diag(r))).T))
 
 
@@ -109,9 +115,10 @@ def _threefry(words: np.ndarray, start: int, count: int) -> np.ndarray:
 _erf_inv: Callable[[np.ndarray], Array] = jax.jit(jax.lax.erf_inv)
 
 
-def _normal(uniform: np.ndarray) -> np.ndarray:
-    """Standard normal values made of uniform ones of (-1, 1)."""
-    blocks = np.zeros(-(-len(uniform) // _AT_A_TIME) * _AT_A_TIME, np.float32)
-    blocks[: len(uniform)] = uniform
+def _normal(key: PRNGKeyArray, count: int) -> np.ndarray:
+    """``count`` standard normal values."""
+    above = np.nextafter(np.float32(-1), np.float32(0))
+    blocks = np.zeros(-(-count // _AT_A_TIME) * _AT_A_TIME, np.float32)
+    blocks[:count] = _uniform(key, count, above, np.float32(1))
     parts = [np.asarray(_erf_inv(part)) for part in blocks.reshape(-1, _AT_A_TIME)]
-    return np.float32(np.sqrt(2)) * np.concatenate(parts)[: len(uniform)]
+    return np.float32(np.sqrt(2)) * np.concatenate(parts)[:count]

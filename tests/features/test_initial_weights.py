@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from classifiers.weights import constant, glorot_uniform, orthogonal
+from features.initial_weights import constant, glorot_uniform, normal, orthogonal
 
 INITIALISERS = nnx.initializers.glorot_uniform(), nnx.initializers.orthogonal()
 
@@ -15,6 +15,8 @@ INITIALISERS = nnx.initializers.glorot_uniform(), nnx.initializers.orthogonal()
     [
         (glorot_uniform, INITIALISERS[0], (3, 3, 5, 7)),
         (glorot_uniform, INITIALISERS[0], (300, 257)),  # more than is drawn at a time
+        (normal, jax.random.normal, (7, 5, 3)),
+        (normal, jax.random.normal, (70_000,)),
         (orthogonal, INITIALISERS[1], (150, 600)),
         (orthogonal, INITIALISERS[1], (5, 5)),
     ],
@@ -26,7 +28,7 @@ def test_the_host_draws_what_jax_draws(ours, theirs, shape):
     assert (found.dtype, found.weak_type) == (expected.dtype, expected.weak_type)
 
 
-@pytest.mark.parametrize("draw", [glorot_uniform, orthogonal])
+@pytest.mark.parametrize("draw", [glorot_uniform, normal, orthogonal])
 def test_traced_keys_and_other_generators_are_drawn_from(draw):
     key = jax.random.key(1)
     traced = jax.jit(draw, static_argnums=1)(key, (4, 16))
@@ -39,9 +41,16 @@ def test_traced_keys_and_other_generators_are_drawn_from(draw):
 def test_nothing_is_compiled_for_a_shape(caplog):
     key = jax.random.key(0)
     glorot_uniform(key, (3, 4))
+    normal(key, (3, 4))
     with jax.log_compiles():
         glorot_uniform(key, (5, 6))
+        normal(key, (5, 7), 0.5)
         constant((7,))
         assert not caplog.records
         jax.numpy.zeros((7, 11))
     assert "ompil" in caplog.text  # it would have been seen
+
+
+def test_a_scale_is_the_standard_deviation():
+    key = jax.random.key(5)
+    np.testing.assert_array_equal(normal(key, (9,), 0.5), 0.5 * normal(key, (9,)))
