@@ -15,7 +15,7 @@ from flax import nnx
 from features.array_files import read_safetensors, write_safetensors
 from features.limits import check_kinds
 from features.storage import MISREAD, parsed_json
-from wavegan.networks import Generator, WaveGANConfig
+from wavegan.networks import Generator, WaveGANConfig, without_weights
 
 VERSION = 1  # of the format; another one is refused
 _MODELS = Path(__file__).parent / "models"  # generators of the package, each with its card
@@ -103,7 +103,7 @@ def read_exported(path: str | Path) -> tuple[Generator, dict[str, Any]]:
     path = located(path)
     arrays, header = read_safetensors(path, "export the generator again", _KEY)
     config, metadata = _described(path, header)
-    generator = nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0)))
+    generator, _ = without_weights(config)
     _fill(path, generator, arrays)
     return generator, metadata
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, fields
-from functools import wraps
+from functools import lru_cache, wraps
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -320,6 +321,25 @@ class Discriminator(nnx.Module):
     def _kernel(self, i: int, layer: Convolution | Dense) -> Array:
         kernel = layer.kernel[...]
         return self.spectral_norms[i](kernel) if self.config.spectral_norm else kernel
+
+
+def without_weights(config: WaveGANConfig) -> tuple[Generator, Discriminator]:
+    """Networks whose variables are shapes alone."""
+    generator, critic = _abstract(config)
+    return nnx.merge(*generator), nnx.merge(*critic)
+
+
+def definitions(config: WaveGANConfig) -> tuple[nnx.GraphDef, nnx.GraphDef]:
+    """What a generator and its discriminator are but for their weights, for `nnx.merge`."""
+    (generator, _), (critic, _) = _abstract(config)
+    return generator, critic
+
+
+@lru_cache(maxsize=64)
+def _abstract(config: WaveGANConfig) -> tuple[Any, Any]:
+    generator = nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0)))
+    critic = nnx.eval_shape(lambda: Discriminator(config, rngs=nnx.Rngs(0)))
+    return nnx.split(generator), nnx.split(critic)
 
 
 def _summary(network: Generator | Discriminator) -> str:

@@ -18,10 +18,16 @@ from flax import nnx
 
 from features.storage import understanding
 from wavegan.export import located, read_exported
-from wavegan.networks import Discriminator, Generator, WaveGANConfig
+from wavegan.networks import (
+    Discriminator,
+    Generator,
+    WaveGANConfig,
+    definitions,
+    without_weights,
+)
 from wavegan.reference import load_reference
 from wavegan.run_folder import RunFolder
-from wavegan.step import State, definitions, initial_state, networks
+from wavegan.step import State, state_shapes
 from wavegan.train_config import TrainConfig
 
 Network = Generator | Discriminator
@@ -64,7 +70,7 @@ class Start:
 
     def check(self, config: WaveGANConfig) -> None:
         """Name in a warning the layers of ``config`` that don't fit; none fits: ValueError."""
-        generator, critic = networks(config)
+        generator, critic = without_weights(config)
         problems = dict(self._problems(generator, critic))
         if _layers(generator).keys() <= problems.keys():
             raise ValueError(
@@ -171,7 +177,7 @@ def read_state(folder: RunFolder, step: int | str | None = None) -> tuple[WaveGA
             f"{folder.path / 'config.json'} describes no GAN that this version knows ({error}): "
             "is it the run folder of something else, or of a later version?"
         ) from None
-    template = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
+    template = state_shapes(config, train_config)
     return config, folder.restore(template, step=step)[1]
 
 

@@ -24,27 +24,13 @@ from wavegan.augmentation import AUGMENTATIONS, adapted, augment, separation
 from wavegan.convolution import mapped_kernels
 from wavegan.devices import CLIP_AXES, Program, needed_bytes
 from wavegan.losses import LOSSES, paired
-from wavegan.networks import Discriminator, Generator, WaveGANConfig
+from wavegan.networks import Discriminator, Generator, WaveGANConfig, definitions
 from wavegan.spectrogram_critic import log_spectrogram
 from wavegan.train_config import CADENCE, DATA, TrainConfig
 from wavegan.windows import Batch, Source, gathered
 
 State = dict[str, Any]
 Terms = dict[str, Array]
-
-
-def networks(config: WaveGANConfig) -> tuple[Generator, Discriminator]:
-    """Networks without weights."""
-    return nnx.eval_shape(
-        lambda: (Generator(config, rngs=nnx.Rngs(0)), Discriminator(config, rngs=nnx.Rngs(0)))
-    )
-
-
-@lru_cache(maxsize=64)
-def definitions(config: WaveGANConfig) -> tuple[nnx.GraphDef, nnx.GraphDef]:
-    """What the networks are apart from their weights, for `nnx.merge`."""
-    generator, critic = networks(config)
-    return nnx.graphdef(generator), nnx.graphdef(critic)
 
 
 def initial_state(
@@ -78,6 +64,25 @@ def initial_state(
     return state
 
 
+def state_shapes(config: WaveGANConfig, train_config: TrainConfig) -> State:
+    """The shapes of the arrays that `initial_state` gives."""
+    return jax.tree.map(lambda x: x, _shapes(config, *_of_program(train_config)))
+
+
+@lru_cache(maxsize=64)
+def _shapes(config, train_config, entries):
+    del entries  # a user may register another function under a name
+    return jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
+
+
+def _of_program(train_config: TrainConfig) -> tuple[TrainConfig, tuple[Any, ...]]:
+    """The settings alone that a program depends on, and the functions that they name."""
+    default = TrainConfig()
+    others = {name: getattr(default, name) for name in (*CADENCE, *DATA, "seed")}
+    entries = LOSSES[train_config.loss], *(AUGMENTATIONS[name] for name in train_config.augment)
+    return replace(train_config, **others), entries
+
+
 def compiled_step(
     config: WaveGANConfig,
     train_config: TrainConfig,
@@ -95,18 +100,13 @@ def compiled_step(
     ``source`` of windows (or its shapes) it is ``(state, source, count) -> (state, terms)``:
     ``count`` steps in a loop, which draw their clips themselves, and the terms of the last.
     """
-    default = TrainConfig()
-    others = {name: getattr(default, name) for name in (*CADENCE, *DATA, "seed")}
-    # A user may register another function under a name: that is another program.
-    entries = LOSSES[train_config.loss], *(AUGMENTATIONS[name] for name in train_config.augment)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), source)
-    train_config = replace(train_config, **others)
-    return _compiled(config, train_config, mesh, gans, penalised, entries, shapes)
+    return _compiled(config, *_of_program(train_config), mesh, gans, penalised, shapes)
 
 
 @lru_cache(maxsize=16)
-def _compiled(config, train_config, mesh, gans, penalised, entries, source):
-    one = jax.eval_shape(lambda: initial_state(config, train_config, jax.random.key(0)))
+def _compiled(config, train_config, entries, mesh, gans, penalised, source):
+    one = _shapes(config, train_config, entries)
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct((gans, *x.shape), x.dtype), one)
     count = jax.ShapeDtypeStruct((), jnp.int32)
     program = partial(_program, config, train_config, mesh, penalised)

@@ -25,7 +25,7 @@ from experiments.bench.classifiers import Case
 from features.spectra import log_mel, mfcc
 from wavegan import step
 from wavegan.devices import Program, device_mesh, needed_bytes, place
-from wavegan.networks import CHOICES, WaveGANConfig
+from wavegan.networks import CHOICES, WaveGANConfig, definitions
 from wavegan.train_config import TrainConfig
 
 PRECISIONS = CHOICES["precision"]
@@ -182,7 +182,7 @@ def _one_step(config: WaveGANConfig, batch_size: int, device: jax.Device) -> tup
     program = step.compiled_step(config, settings, mesh)
     placed = place(jax.tree.map(lambda x: x[None], state), mesh, "gan")
     real = place(clips.astype(np.float32), mesh, "gan")
-    generator = nnx.merge(step.definitions(config)[0], state["generator"])
+    generator = nnx.merge(definitions(config)[0], state["generator"])
     with jax.default_device(device):
         made = jax.jit(lambda generator, z: generator(z))(
             *jax.device_put((generator, latents.astype(np.float32)), device)
@@ -233,7 +233,7 @@ def counted_flops(config: WaveGANConfig, batch_size: int, critic_steps: int = 5)
     """Floating-point operations of a step by XLA's count, which takes a loop for one round."""
     settings = TrainConfig(batch_size=batch_size)
     players = step.Players(config, settings, True, device_mesh(1, batch_size, jax.devices()[:1]))
-    state = jax.eval_shape(lambda: step.initial_state(config, settings, jax.random.key(0)))
+    state = step.state_shapes(config, settings)
     real = jax.ShapeDtypeStruct((batch_size, config.num_samples, config.channels), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from experiments.stages.gans import gan_config
 from features.checksums import key_of
 from features.limits import check_disk, check_memory
 from features.remembered import recall, remember
-from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
+from wavegan import TrainConfig, WaveGANConfig
+from wavegan.networks import without_weights
 from wavegan.train_config import CADENCE
 
 _COPIES = 3  # of each weight in a checkpoint: itself, and Adam's two moments
@@ -67,8 +68,7 @@ class Plan:
         settings = recipe.gan_train
         self.gans += count
         self.gan_steps += count * settings.steps
-        generator = _size(lambda: Generator(config, rngs=nnx.Rngs(0)))
-        critic = _size(lambda: Discriminator(config, rngs=nnx.Rngs(0)))
+        generator, critic = map(_size, without_weights(config))
         weights = 4 * (_COPIES * (generator + critic) + generator)
         batch = 8 * settings.batch_size * config.num_samples * config.channels
         what, smaller = "a GAN and a batch of clips", "take a smaller --gan-dim or --gan-batch-size"
@@ -94,7 +94,7 @@ class Plan:
         self.fits += count
         self.fit_steps += steps
         shape = recipe.input_shape(num_samples)
-        weights = 4 * _size(lambda: recipe.network(shape, num_classes))
+        weights = 4 * _size(nnx.eval_shape(lambda: recipe.network(shape, num_classes)))
         batch = 12 * recipe.fit.batch_size * math.prod(shape)
         rates = _STEP * steps // count
         what, smaller = "a classifier, a batch and its steps", "give a smaller batch or fewer steps"
@@ -144,9 +144,9 @@ def steps_of(settings: FitConfig, examples: int) -> int:
     return settings.steps or (settings.epochs or 1) * -(-examples // settings.batch_size)
 
 
-def _size(make: Callable[[], nnx.Module]) -> int:
-    """Numbers in the weights of the network that ``make`` would make."""
-    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(nnx.eval_shape(make))))
+def _size(network: nnx.Module) -> int:
+    """Numbers in the weights of a network."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(network)))
 
 
 # --- the time of a step --------------------------------------------------------------------------

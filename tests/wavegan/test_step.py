@@ -16,10 +16,11 @@ import pytest
 from flax import nnx
 from gan_runs import lowered
 
-from wavegan import TrainConfig, WaveGANConfig
+from wavegan import LOSSES, TrainConfig, WaveGANConfig
 from wavegan.devices import device_mesh, needed_bytes, place
+from wavegan.networks import definitions
 from wavegan.spectrogram_critic import log_spectrogram
-from wavegan.step import Players, compiled_step, initial_state, networks, training_step
+from wavegan.step import Players, compiled_step, initial_state, state_shapes, training_step
 
 MESH = device_mesh(1, 8, jax.devices()[:1])
 
@@ -65,6 +66,15 @@ def same(one, other) -> bool:
 def two_steps(train_config):
     """Two critic steps a generator step."""
     return replace(train_config, critic_steps=2)
+
+
+def test_a_state_has_the_shapes_that_are_told_before(config, train_config):
+    for name in ("wgan", "dcgan"):  # of another optimiser under the same name, too
+        LOSSES["here"] = replace(LOSSES[name], learning_rate=0.5)
+        settings = replace(train_config, loss="here")
+        state = initial_state(config, settings, jax.random.key(1))
+        shapes = jax.tree.map(lambda x: (x.shape, x.dtype), state)
+        assert jax.tree.map(lambda x: (x.shape, x.dtype), state_shapes(config, settings)) == shapes
 
 
 def test_each_critic_step_has_its_own_batch(config, two_steps):
@@ -166,7 +176,7 @@ def test_a_spectrogram_critic_is_penalised_by_its_own_slopes(train_config):
         return jax.device_get(step(state, real, labels, jax.random.key(1))[1])
 
     found, free = terms(settings), terms(replace(settings, spectrogram_penalty=0.0))
-    critic = nnx.merge(nnx.graphdef(networks(config)[1]), state["critic"])
+    critic = nnx.merge(definitions(config)[1], state["critic"])
     seen = log_spectrogram(real, 128)
     slopes = jax.grad(lambda x: critic.score_spectrogram(0, x, labels).sum())(seen)
     expected = float(np.sum(np.square(slopes)) / len(real) / 2)
