@@ -15,9 +15,9 @@ import time
 import warnings
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,7 +99,9 @@ def extract(
     first = {key: row for row, key in reversed(list(enumerate(keys))) if key not in found}
     if missing := sorted(first, key=first.__getitem__):
         rows = np.array([first[key] for key in missing])
-        path = _write(folder, missing, _batches(audio, rows, make, rate, workers or 2, on_progress))
+        # Not left to the garbage collector: what waits for threads there, in any thread, hangs.
+        with closing(_batches(audio, rows, make, rate, workers or 2, on_progress)) as batches:
+            path = _write(folder, missing, batches)
         part = _mapped(path)
         found |= {key: (path, part, row) for row, key in enumerate(missing)}
         _prune(root, bound, keep={path for path, _, _ in found.values()})
@@ -162,7 +164,7 @@ def _batches(
     sample_rate: int,
     workers: int,
     on_progress: Callable[[int, int], object] | None,
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Features of the clips at ``rows``; reading, computing and what the caller does overlap."""
     size = int(np.clip(_BATCH_SAMPLES // np.prod(audio.shape[1:]), 1, _BATCH))
     starts = range(0, len(rows), size)
@@ -172,7 +174,7 @@ def _batches(
         found = audio[here]
         return found if found.dtype == np.float32 else found * np.float32(2**-15)
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, "features") as pool:
         reading = _ahead((pool.submit(read, start) for start in starts), workers)
         computing = _ahead((make(batch.result(), sample_rate) for batch in reading), 1)
         for start, made in zip(starts, computing, strict=True):

@@ -339,6 +339,8 @@ def test_a_full_disk_is_told_with_what_is_needed(load, get, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.errno == errno.EFBIG
+    # The error still holds the frames that had read ahead: their threads are not left to it.
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("features")]
     assert f"{len(clips)} clips need {8e-6 * len(clips):.1f} MB" in str(caught.value)
     assert "set WAVEGAN_CACHE" in str(caught.value)
     assert entries(tmp_path) == []
