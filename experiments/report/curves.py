@@ -26,10 +26,12 @@ Rows = Sequence[Mapping[str, float]]  # of a GAN's metrics.jsonl
 _INK, _MUTED, _RULE = "#010203", "#010204", "#010205"
 _COLOURS = {"blue": "#010206", "orange": "#010207"}
 _DASHES = {"blue": "-", "orange": "--"}
+_SIZE = 266, 115  # points of a picture
+_FONT = 8.5
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 8.5,
+    "font.size": _FONT,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": _RULE,
@@ -125,7 +127,7 @@ class Panel:
         from matplotlib.ticker import MaxNLocator
 
         with mpl.rc_context({**_STYLE, "svg.hashsalt": self.told}):
-            figure = Figure(figsize=(3.7, 1.6), layout="constrained")
+            figure = Figure(figsize=(_SIZE[0] / 72, _SIZE[1] / 72))
             FigureCanvasSVG(figure)
             axis = figure.subplots()
             for line in self.lines:
@@ -141,6 +143,7 @@ class Panel:
             if self.log:
                 _logarithmic(axis, np.concatenate([np.array(x.values, float) for x in self.lines]))
             axis.tick_params(which="both", length=0)
+            _fit(axis)
             file = io.StringIO()
             unnamed = dict.fromkeys(("Creator", "Date", "Format", "Type"))
             figure.savefig(file, format="svg", transparent=True, metadata=unnamed)
@@ -265,6 +268,21 @@ def _logarithmic(axis: Any, values: np.ndarray) -> None:
     axis.yaxis.set_major_locator(LogLocator(subs=labelled, numticks=6))
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _fit(axis: Any) -> None:
+    """Room for what is written at the axes; matplotlib's own layout takes as long as all else."""
+    width, height = _SIZE
+    below, beside = (
+        0.6 * _FONT * max(map(len, scale.get_major_formatter().format_ticks(ticks)), default=0)
+        for scale in (axis.xaxis, axis.yaxis)
+        for ticks in [scale.get_majorticklocs()]
+    )
+    left, right, bottom = 6 + beside, below / 2, 3.4 * _FONT
+    top = (1.4 if axis.yaxis.get_major_formatter().get_offset() else 0.6) * _FONT
+    axis.set_position(
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
+    )
 
 
 def _draw(axis: Any, line: Line) -> None:
