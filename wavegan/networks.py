@@ -324,9 +324,10 @@ class Discriminator(nnx.Module):
 
 
 def without_weights(config: WaveGANConfig) -> tuple[Generator, Discriminator]:
-    """Networks whose variables are shapes alone."""
-    generator, critic = _abstract(config)
-    return nnx.merge(*generator), nnx.merge(*critic)
+    """Networks whose variables are shapes alone, to be filled."""
+    shapes = jax.tree.map(lambda x: x, _abstract(config))  # their variables are made here and now
+    generator, critic = (nnx.merge(*parts) for parts in shapes)
+    return generator, critic
 
 
 def definitions(config: WaveGANConfig) -> tuple[nnx.GraphDef, nnx.GraphDef]:

@@ -11,6 +11,7 @@ from gan_runs import lowered
 
 from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
 from wavegan.convolution import mapped_kernels, strided_conv
+from wavegan.networks import definitions, without_weights
 
 
 def abstract(network, config):
@@ -71,6 +72,17 @@ def test_initial_weights_are_glorot_uniform_and_zero():
     assert 0.99 < np.abs(dense).max() / np.sqrt(6 / (100 + 1024)) <= 1
     for layer in (generator.project, *generator.layers):
         assert not np.any(layer.bias[...])
+
+
+def test_networks_without_weights_are_filled_apart():
+    config = WaveGANConfig(num_samples=64, dim=1, kernel_size=23)
+    jax.jit(lambda x: x + len(definitions(config)))(1.0)  # first asked for in a trace
+    (generator, critic), (other, _) = without_weights(config), without_weights(config)
+    for network in (generator, critic):
+        for variable in jax.tree.leaves(network, is_leaf=lambda x: isinstance(x, nnx.Variable)):
+            variable.set_value(jnp.ones(variable.get_value().shape))
+    assert isinstance(other.project.kernel.get_value(), jax.ShapeDtypeStruct)
+    assert generator(np.ones((1, 100))).shape == (1, 64, 1)
 
 
 @pytest.mark.parametrize("network", [Generator, Discriminator])
