@@ -226,6 +226,8 @@ def layered(*layers: Values) -> dict[str, Any]:
         for one, other in (("fit-steps", "fit-epochs"), ("fit-epochs", "fit-steps")):
             if new.get(one) is not None and other not in new:
                 new[other] = None  # a training is as long as one of them says
+        if new.get("gan-shared-steps"):
+            new.setdefault("conditional", False)  # what is shared is for a GAN a class
         found |= new
     return found
 

@@ -320,15 +320,16 @@ GAN_PRESETS: dict[str, GanPreset] = {
         _preset(VARIANTS[REFERENCE], "as its authors trained it", batch_size=64, steps=200_000),
         gan={**_GAN, "dim": 64},
     ),
-    "one-critic-step": _preset(VARIANTS["one-critic-step"]),
+    "one-critic-step": _preset(VARIANTS["one-critic-step"], batch_size=16),
     # `wavegan train --gan small-data --data DIR`: why these, wavegan/README.md says in section 4.
-    "small-data": _preset(_SMALL_DATA),
+    "small-data": _preset(_SMALL_DATA, batch_size=16),
     # `wavegan train --gan all-then-one --data DIR`: for ten classes as many steps in all as
     # `--gan small-data --gan-steps 4000`, ten from scratch. Which is better is not measured yet.
     "all-then-one": _preset(
         _SMALL_DATA,
         "small-data by one GAN for all classes, then each class from it",
         shared_steps=20_000,
+        batch_size=16,
         steps=2000,
     ),
 }

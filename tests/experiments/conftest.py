@@ -63,6 +63,7 @@ def small_recipe() -> Recipe:
         input=Mfcc(n_mfcc=8, n_fft=128, hop_length=64, n_mels=16),
         sample_rate=4000,
         num_samples=1024,
+        conditional=False,
         fit=FitConfig(batch_size=8, epochs=2, learning_rate=1e-2),
         gan=WaveGANConfig(dim=2),
         gan_train=TrainConfig(

@@ -35,7 +35,7 @@ def refused(*arguments: str) -> str:
 def test_help_says_what_the_recipe_has(capsys):
     said = helped(capsys, "compare", "--recipe", "demo")
     assert re.search(r"--gan-dim N width[^-]*\(default: 8\)", said)
-    assert re.search(r"--gan-steps N generator steps \(default: 100\)", said)
+    assert re.search(r"--gan-steps N generator steps \(default: 1800\)", said)
     losses = ", ".join(LOSSES)
     assert re.search(rf"--gan-loss NAME [^-]*{losses} \(default: logistic-r1\)", said)
     said = helped(capsys, "classify", "--recipe=cnn2")

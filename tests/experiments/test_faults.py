@@ -51,6 +51,7 @@ def tiny_recipes():
         input=Mfcc(n_mfcc=4, n_fft=32, hop_length=16, n_mels=8),
         sample_rate=4000,
         num_samples=64,
+        conditional=False,
         fit=FitConfig(batch_size=8, epochs=1, learning_rate=1e-2),
         gan=WaveGANConfig(dim=2, latent_dim=4),
         gan_train=TrainConfig(

@@ -336,6 +336,7 @@ def test_the_preset(music):
     recipe = parsed([*command, "--gan-shared-steps", "7"]).config().recipe
     assert (recipe.shared_steps, recipe.gan_train.steps) == (7, preset.train["steps"])
     assert parsed(["compare", *command[1:]]).config().recipe.shared_steps == preset.shared_steps
+    assert not recipe.conditional  # as the recipe's own GAN is
 
 
 def test_a_comparison_of_all_then_one(small_config, tmp_path):
@@ -384,7 +385,15 @@ def test_classes_with_almost_no_audio(config, render, tmp_path, capsys):
 def test_the_command_line(music, for_all, tmp_path, capsys):
     """`wavegan train --init RUN`, and what is wrong named with the option and the track."""
     small = ["--num-samples", "1024", "--sample-rate", "4000", "--gan-dim", "2", "--quality", "0"]
-    small += ["--gan", "one-critic-step", "--gan-steps", "2", "--gan-batch-size", "2"]
+    small += [
+        "--no-conditional",
+        "--gan",
+        "one-critic-step",
+        "--gan-steps",
+        "2",
+        "--gan-batch-size",
+        "2",
+    ]
     command = ["train", "--data", str(music), "--fractions", "0.4,0.2,0.4", *small]
     out = ["--out", str(tmp_path / "run")]
     assert main([*command, "--init", str(for_all), *out]) == 0
