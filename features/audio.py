@@ -205,7 +205,7 @@ def save_audio(
         ):  # libvorbis overflows its stack on one long write
             file.write(samples[start : start + _BLOCK])
     with replacing(path) as temporary:
-        temporary.write_bytes(encoded.getbuffer())
+        temporary.write_bytes(encoded.getvalue())
 
 
 def described(path: str | Path) -> tuple[str, int, int] | None:
