@@ -18,7 +18,6 @@ import pytest
 
 from features import _fingerprint
 from features._fingerprint import fingerprint
-from features.splits import Split
 
 LONG_AGO = (1e9, 1e9)
 
