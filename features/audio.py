@@ -205,9 +205,8 @@ def save_audio(
         ):  # libvorbis overflows its stack on one long write
             file.write(samples[start : start + _BLOCK])
     with replacing(path) as temporary:
-        temporary.write_bytes(
-            encoded.getvalue()
-        )  # a view in an error's frames ends 3.12.1 in a crash
+        # No view: one that an error's frames hold crashes CPython 3.12.1 as it ends.
+        temporary.write_bytes(encoded.getvalue())
 
 
 def described(path: str | Path) -> tuple[str, int, int] | None:
