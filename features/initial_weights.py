@@ -17,18 +17,16 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-Shape = tuple[int, ...]
-
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _AT_A_TIME = 1 << 16  # values: what lies between the operations stays in the processor's cache
 
 
-def constant(shape: int | Shape, value: float = 0.0) -> Float[Array, "..."]:
+def constant(shape: int | tuple[int, ...], value: float = 0.0) -> Float[Array, "..."]:
     """An array of one value."""
     return jax.device_put(np.full(shape, value, np.float32))
 
 
-def glorot_uniform(key: PRNGKeyArray, shape: Shape) -> Float[Array, "..."]:
+def glorot_uniform(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Uniform within ±√(6 / (fan in + fan out)); fans are the taps times the channels."""
     if not _on_host(key):
         return nnx.initializers.glorot_uniform()(key, shape)
@@ -37,7 +35,7 @@ def glorot_uniform(key: PRNGKeyArray, shape: Shape) -> Float[Array, "..."]:
     return jax.device_put(_uniform(key, math.prod(shape), np.float32(-1), limit).reshape(shape))
 
 
-def normal(key: PRNGKeyArray, shape: Shape, scale: float = 1.0) -> Float[Array, "..."]:
+def normal(key: PRNGKeyArray, shape: tuple[int, ...], scale: float = 1.0) -> Float[Array, "..."]:
     """Normal around 0, with the standard deviation ``scale``."""
     if not _on_host(key):
         return scale * jax.random.normal(key, shape)

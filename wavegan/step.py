@@ -65,7 +65,7 @@ def initial_state(
 
 
 def state_shapes(config: WaveGANConfig, train_config: TrainConfig) -> State:
-    """The shapes of the arrays that `initial_state` gives."""
+    """The shapes of the arrays that `initial_state` gives, as a tree of the caller's own."""
     return jax.tree.map(lambda x: x, _shapes(config, *_of_program(train_config)))
 
 

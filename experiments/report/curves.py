@@ -273,11 +273,11 @@ def _logarithmic(axis: Any, values: np.ndarray) -> None:
 def _fit(axis: Any) -> None:
     """Room for what is written at the axes; matplotlib's own layout takes as long as all else."""
     width, height = _SIZE
-    below, beside = (
-        0.6 * _FONT * max(map(len, scale.get_major_formatter().format_ticks(ticks)), default=0)
+    written = [
+        scale.get_major_formatter().format_ticks(scale.get_majorticklocs())
         for scale in (axis.xaxis, axis.yaxis)
-        for ticks in [scale.get_majorticklocs()]
-    )
+    ]
+    below, beside = (0.6 * _FONT * max(map(len, texts), default=0) for texts in written)
     left, right, bottom = 6 + beside, below / 2, 3.4 * _FONT
     top = (1.4 if axis.yaxis.get_major_formatter().get_offset() else 0.6) * _FONT
     axis.set_position(
