@@ -17,17 +17,8 @@ from wavegan import load
 
 SMALL = [
     *("--sample-rate", "4000", "--num-samples", "1024", "--fractions", "0.4,0.2,0.4"),
-    *(
-        "--no-conditional",
-        "--gan-dim",
-        "2",
-        "--gan-batch-size",
-        "2",
-        "--gan-critic-steps",
-        "1",
-        "--gan-steps",
-        "2",
-    ),
+    *("--gan-dim", "2", "--gan-batch-size", "2", "--gan-critic-steps", "1", "--gan-steps", "2"),
+    "--no-conditional",
 ]
 
 

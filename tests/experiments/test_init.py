@@ -385,16 +385,9 @@ def test_classes_with_almost_no_audio(config, render, tmp_path, capsys):
 def test_the_command_line(music, for_all, tmp_path, capsys):
     """`wavegan train --init RUN`, and what is wrong named with the option and the track."""
     small = ["--num-samples", "1024", "--sample-rate", "4000", "--gan-dim", "2", "--quality", "0"]
-    small += [
-        "--no-conditional",
-        "--gan",
-        "one-critic-step",
-        "--gan-steps",
-        "2",
-        "--gan-batch-size",
-        "2",
-    ]
-    command = ["train", "--data", str(music), "--fractions", "0.4,0.2,0.4", *small]
+    small += ["--gan", "one-critic-step", "--gan-steps", "2", "--gan-batch-size", "2"]
+    given = ["--data", str(music), "--no-conditional", "--fractions", "0.4,0.2,0.4"]
+    command = ["train", *given, *small]
     out = ["--out", str(tmp_path / "run")]
     assert main([*command, "--init", str(for_all), *out]) == 0
     assert len(find_gans(tmp_path / "run")) == 3
