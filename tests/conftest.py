@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from jaxtyping import install_import_hook
+import typechecking
 
 # Programs that several tests, their child processes or the next run need are compiled once.
 os.environ.setdefault(
@@ -28,8 +28,7 @@ if version("jaxlib").startswith("0.10."):  # newer ones know no such flag, and e
 if "slow" not in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_FLAGS]).strip()
 
-_hook = install_import_hook(["features", "wavegan", "classifiers"], "typechecking.check")
-_hook.__enter__()
+typechecking.install(["features", "wavegan", "classifiers"])
 
 import jax  # noqa: E402
 
