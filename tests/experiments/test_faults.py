@@ -112,6 +112,7 @@ class Case:
 
 # Measured: how long a step took, and how full the disk was. Other clocks stand still here.
 _MEASURED = {"gan/steps_per_second", "free_disk_gb"}
+_WITH_FREE_DISK = {"environment.json", "results.json"}
 _ON_PAGES = re.compile(
     r"<div><b>[^<]*</b><span>(steps a second|of training, about)</span></div>"
     r"|(?<=<dt>free disk gb</dt>)<dd>[^<]*"
@@ -140,7 +141,8 @@ def _content(path: Path) -> Any:
         files = {re.sub(r"(checkpoints/\d+)/.*", r"\1", name) for name in sealed["files"]}
         return sealed | {"files": files}
     if path.name == HASHES:  # of what is measured there, too; checked by `problems_below`
-        return json.loads(path.read_text()) | {"environment.json": "measured"}
+        hashes = json.loads(path.read_text())
+        return {name: name in _WITH_FREE_DISK or digest for name, digest in hashes.items()}
     if path.suffix == ".json":
         found = _unmeasured(json.loads(path.read_text()))
         if path.parent.name == "checkpoints":

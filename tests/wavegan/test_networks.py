@@ -1,4 +1,5 @@
 import re
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -362,11 +363,14 @@ def test_what_a_gpu_multiplies_how(precision, of_float32, as_on_a_gpu):
 def test_half_precision_adds_up_in_float32(mapped):
     """1600 ones: in bfloat16, which has no 257, their sum would stay 256."""
     x, kernel = (jnp.ones(shape, jnp.bfloat16) for shape in ((32, 32, 64), (25, 64, 2)))
-    y, back = jax.vjp(partial(strided_conv, stride=1), x, kernel)
-    if mapped:
-        with mapped_kernels():
-            y, back = jax.vjp(partial(strided_conv, stride=1), x, kernel)
+
+    @jax.jit
+    def both(x, kernel):
+        y, back = jax.vjp(partial(strided_conv, stride=1), x, kernel)
+        return y, back(jnp.ones_like(y))
+
+    with mapped_kernels() if mapped else nullcontext():
+        y, slopes = both(x, kernel)
     assert y[0, 16, 0] == 1600
-    slopes = back(jnp.ones_like(y))
     assert slopes[0][0, 16, 0] == 50
     assert slopes[1][12, 0, 0] == 1024

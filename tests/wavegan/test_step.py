@@ -178,7 +178,7 @@ def test_a_spectrogram_critic_is_penalised_by_its_own_slopes(train_config):
     found, free = terms(settings), terms(replace(settings, spectrogram_penalty=0.0))
     critic = nnx.merge(definitions(config)[1], state["critic"])
     seen = log_spectrogram(real, 128)
-    slopes = jax.grad(lambda x: critic.score_spectrogram(0, x, labels).sum())(seen)
+    slopes = jax.jit(jax.grad(lambda x: critic.score_spectrogram(0, x, labels).sum()))(seen)
     expected = float(np.sum(np.square(slopes)) / len(real) / 2)
     assert found["spectrogram_penalty"] == pytest.approx(expected, rel=1e-3)
     assert found["penalty"] == free["penalty"]
