@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.recipes import REFERENCE
+from experiments.statistics import FEWEST_CLUSTERS
 from features.synthetic import GENRES
 
 Record = Mapping[str, Any]  # an object of results.json
@@ -93,6 +94,7 @@ def question(results: Record) -> Record | None:
     return min(
         (d for d in results.get("differences", []) if "+" in d["arm"]),
         key=lambda d: (
+            not d.get("primary"),
             d["arm"] != "real+synthetic",
             "synthetic" not in d["arm"],
             d["against"] != "real",
@@ -106,6 +108,18 @@ def beside(results: Record, found: Record) -> list[Record]:
     """The differences of the same arm and metric as ``found`` against other arms."""
     same = [d for d in results.get("differences", []) if d["against"] != found["against"]]
     return [d for d in same if (d["arm"], d["metric"]) == (found["arm"], found["metric"])]
+
+
+def bounds(results: Record, found: Record) -> str:
+    """For what alone a difference holds, in words: one GAN, or a few artists or speakers."""
+    split, synthetic = results.get("split", {}), "synthetic" in found["arm"] + found["against"]
+    words = []
+    if synthetic and results.get("gan", {}).get("seeds") == 1:
+        words.append("for this GAN")
+    groups = split.get("test_groups")
+    if groups and groups < min(FEWEST_CLUSTERS, len(split.get("test", ()))):
+        words.append(f"for these {groups} artists or speakers")
+    return " and ".join(words)
 
 
 def paired_seeds(arms: Mapping[str, Record]) -> int:

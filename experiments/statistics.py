@@ -1,12 +1,19 @@
 """Paired differences between arms, with intervals that know what was drawn at random.
 
-A difference is averaged over paired seeds and test tracks. Its interval comes from a bootstrap
-that draws both again: whole tracks (a track's clips rise and fall together), and seeds.
+Two things were drawn: the test tracks (or artists, speakers) and the runs, GANs where there are
+several. Every test clip is answered in every run, so that the two are crossed: a difference is the
+mean of a table of GANs × tracks, and the variance of its mean is that of rows and columns less
+that of cells (two-way random effects; degrees of freedom by Satterthwaite, 1946). What is no mean,
+as macro-F1, becomes one of the jackknife's pseudo-values (Tukey, 1958).
+
+Two things keep false claims below their level with few GANs and unequal artists: the variance of
+rows is unbiased by its median, not its mean, since that of three is too small more often than not;
+and columns count as many as equal ones would (Kish, 1965).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,35 +22,45 @@ import numpy as np
 from classifiers import vote_by_track
 from features import Clips
 
-RESAMPLES = 4000
-POWER_FACTOR = 2.8  # standard errors that a two-sided 5 % test finds with 80 % power
+LEVEL = 0.05  # of a claim, and of all claims beside the primary one together
+POWER = 0.8
+EQUIVALENT = 0.02  # differences that nobody would notice
+FEWEST_CLUSTERS = 6  # from which a claim about others than these is made
+_NOTHING = 1e-12  # of rounding
+_SURE = 0.8  # that the stated detectable difference is no smaller than the true one
 
-Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Metric = Callable[[np.ndarray], np.ndarray]  # of counts (..., K, 3)
+HITS, TRUE, SAID = range(3)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference, its 95 % interval, and the smallest one that could have been shown.
+    """A mean difference and what may be said of it.
 
-    ``detectable`` is None where the arms agree on everything: such data say nothing of how much
-    chance would move them.
+    Attributes
+    ----------
+    mean, ci95 : with its 95 % interval, of shares, so within ±1.
+    p : of a difference at least so large by chance alone, were there none.
+    p_equivalent : of one at least so small, were the true one `EQUIVALENT` or more.
+    detectable : a true difference that such a test finds with `POWER`, an upper bound; None
+        where the arms agree on everything: such data say nothing of how much chance moves them.
     """
 
     mean: float
     ci95: tuple[float, float]
+    p: float
+    p_equivalent: float
     detectable: float | None
 
     def interval(self) -> dict[str, Any]:
         """The mean and its interval, as results hold them."""
         return {"mean": self.mean, "ci95": list(self.ci95)}
 
-    @property
-    def verdict(self) -> str:
-        """What the interval allows to say."""
-        low, high = self.ci95
-        if low > 0:
-            return "benefit"
-        return "harm" if high < 0 else "no evidence of a benefit"
+    def verdict(self, comparisons: int = 1) -> str:
+        """What may be claimed where ``comparisons`` are made: Holm's step that it must pass."""
+        if self.p * comparisons < LEVEL:
+            return "benefit" if self.mean > 0 else "harm"
+        return "equivalent" if self.p_equivalent * comparisons < LEVEL else "undecided"
 
 
 def paired_difference(
@@ -54,74 +71,137 @@ def paired_difference(
     metric: Metric,
     *,
     groups: np.ndarray | None = None,
-    seed: int = 0,
+    level: float = LEVEL,
 ) -> Difference:
     """``arm`` minus ``against`` in ``metric``, over paired runs.
 
     Parameters
     ----------
-    truth : (n,) labels.
+    truth : (n,) labels, from 0 on.
     arm, against : (runs, n) predicted labels; row i of both belongs to the same seeds.
-    cluster : (n,) what is resampled as a whole: the track, or artist, of each clip.
-    metric : `accuracy`, `macro_f1` or `recall_of` a label.
-    groups : (runs,) the GAN seed of each run: they are resampled, then the runs within.
-    seed : of the bootstrap.
+    cluster : (n,) what was drawn as a whole: the artist, speaker or track of each.
+    metric : `accuracy` or `macro_f1`.
+    groups : (runs,) which runs were drawn together: those of a GAN; None takes each for itself.
+    level : of the test that ``detectable`` is about.
     """
     if arm.shape != against.shape or arm.shape[1:] != truth.shape:
         raise ValueError(f"predictions {arm.shape}, {against.shape} do not pair on {truth.shape}")
-    rng = np.random.default_rng(seed)
-    _, member = np.unique(cluster, return_inverse=True)
-    drawn = _draws(rng, np.full(RESAMPLES, member.max() + 1), member.max() + 1)
-    weights = np.concatenate([np.ones((1, len(truth))), drawn[:, member]])
-    paired = zip(arm, against, strict=True)
-    per_run = np.stack([metric(truth, a, weights) - metric(truth, b, weights) for a, b in paired])
-    shares = _run_shares(rng, np.zeros(len(arm)) if groups is None else groups)
-    resampled = (shares.T * per_run[:, 1:]).sum(0)  # of (runs, 1 + resamples)
-    low, high = np.nanpercentile(resampled, [2.5, 97.5])
-    error = np.nanstd(resampled, ddof=1)
+    _, column = np.unique(cluster, return_inverse=True)
+    table = _pseudo_values(truth, arm, column, metric)
+    table -= _pseudo_values(truth, against, column, metric)
+    _, row = np.unique(np.arange(len(arm)) if groups is None else groups, return_inverse=True)
+    table = np.stack([table[row == i].mean(0) for i in range(row.max() + 1)])
+    return _judged(table, np.bincount(column), level)
+
+
+def _judged(table: np.ndarray, sizes: np.ndarray, level: float) -> Difference:
+    """The mean of a table (rows, columns) whose rows, and columns of such sizes, are drawn."""
+    from scipy import stats
+
+    mean, (variance, freedom) = float(table.mean()), _variance_of_mean(table, sizes)
+    if not freedom:  # one track in one run
+        return Difference(mean, (-1.0, 1.0), 1.0, 1.0, None)
+    error = variance**0.5
+    if error < _NOTHING:  # all agree: as likely as that many fair coins
+        p = min(1.0, 2 * 0.5 ** max(table.shape)) if abs(mean) > _NOTHING else 1.0
+        return Difference(mean, (mean, mean), p, 1.0, None)
+    half = float(stats.t.ppf(0.975, freedom) * error)
     return Difference(
-        float(per_run[:, 0].mean()),
-        (float(low), float(high)),
-        float(POWER_FACTOR * error) if error > 0 else None,
+        mean,
+        (max(mean - half, -1.0), min(mean + half, 1.0)),
+        float(2 * stats.t.sf(abs(mean) / error, freedom)),
+        float(stats.t.sf((EQUIVALENT - abs(mean)) / error, freedom)),
+        _detectable(error, freedom, level),
     )
+
+
+def _variance_of_mean(table: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+    """Of a table (rows, columns) of crossed random effects, and its degrees of freedom."""
+    from scipy import stats
+
+    (rows, columns), mean = table.shape, table.mean()
+    of_row, of_column = table.mean(1), table.mean(0)
+    rest = table - of_row[:, None] - of_column + mean
+    weights = sizes.astype(float)
+    row_freedom, column_freedom = rows - 1, weights.sum() ** 2 / (weights**2).sum() - 1
+    by_row = by_column = by_cell = 0.0  # mean squares; a single row, or column, is no sample
+    freedoms = []
+    if rows > 1:
+        by_row = columns * np.sum((of_row - mean) ** 2) / stats.chi2.median(row_freedom)
+        freedoms.append((by_row, row_freedom))
+    if columns > 1:
+        by_column = rows * np.sum((of_column - mean) ** 2) / (columns - 1)
+        freedoms.append((by_column, column_freedom))
+    if len(freedoms) == 2:
+        cells = row_freedom * (columns - 1)
+        by_cell = np.sum(rest**2) / cells
+        freedoms.append((by_cell, cells))
+    total = max(by_row + by_column - by_cell, by_row, by_column)  # no component is below 0
+    spread = sum(square**2 / freedom for square, freedom in freedoms if freedom > 0)
+    freedom = max(total**2 / spread, 1.0) if spread else float(len(freedoms) > 0)
+    return total / table.size, freedom
+
+
+def _detectable(error: float, freedom: float, level: float) -> float:
+    """The difference that a test with such an error finds with `POWER`, an upper bound of it."""
+    from scipy import optimize, stats
+
+    bound = error * (freedom / stats.chi2.ppf(1 - _SURE, freedom)) ** 0.5
+    critical = stats.t.ppf(1 - level / 2, freedom)
+
+    def missing(shift: float) -> float:
+        return stats.nct.sf(critical, freedom, shift) - POWER
+
+    return min(1.0, float(bound * optimize.brentq(missing, 0, 4 * critical + 10)))
 
 
 def compare_arms(
     arms: Mapping[str, Sequence[tuple[np.ndarray, Clips]]],
     pairs: Sequence[tuple[str, str]],
     *,
-    cluster: Mapping[str, str],
-    groups: np.ndarray,
+    groups: Mapping[str, str],
+    gans: np.ndarray,
+    generated: Collection[str],
+    primary: tuple[str, str] | None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The paired differences of arms in every metric, and class by class in recall.
+
+    One of them, the primary pair's in track accuracy, is claimed at `LEVEL`; all others together
+    are, by Holm's procedure.
 
     Parameters
     ----------
     arms : of each run its probabilities (n, K) and the test clips, the same in all runs.
     pairs : each arm, and the one that it is held against.
-    cluster : of each test track, what is resampled as a whole.
-    groups : (runs,) the GAN seed of each run.
+    groups : of each test track its artist or speaker, or where none is known the track: what
+        differences vary with; under `FEWEST_CLUSTERS` of them, the tracks.
+    gans : (runs,) the GAN seed of each run.
+    generated : arms with generated clips: where there are several GANs, those are what varies.
+    primary : the pair that the comparison is about, fixed before it ran.
 
     Returns
     -------
     list of dict, list of dict
-        Rows with ``arm``, ``against``, ``mean`` and ``ci95``; the first have a ``metric``,
-        ``verdict`` and ``detectable``, the second a ``label``.
+        Rows with ``arm``, ``against``, ``mean``, ``ci95``, ``p`` and ``verdict``; the first have
+        a ``metric``, ``detectable`` and ``primary``, the second a ``label``.
     """
-    differences: list[dict[str, Any]] = []
-    per_label: list[dict[str, Any]] = []
     if not pairs:
-        return differences, per_label
+        return [], []
     test = arms[pairs[0][0]][0][1]
     first = np.sort(np.unique(test.track_ids, return_index=True)[1])  # in the votes' order
-    units = np.array([cluster[track] for track in test.track_ids])
+    few = len({groups[track] for track in test.track_ids}) < FEWEST_CLUSTERS
+    units = np.array([track if few else groups[track] for track in test.track_ids])
     clips = {name: np.stack([p.argmax(1) for p, _ in runs]) for name, runs in arms.items()}
     tracks = {
         name: np.stack([vote_by_track(p, test.track_ids)[1].argmax(1) for p, _ in runs])
         for name, runs in arms.items()
     }
+    others = len(pairs) * (3 + len(test.label_names)) - (primary in pairs)
+    found: list[tuple[dict[str, Any], Difference]] = []
     for arm, against in pairs:
-        named = {"arm": arm, "against": against}
+        several = {arm, against} & set(generated) and len(set(gans)) > 1
+        rows = gans if several else None
+        named: dict[str, Any] = {"arm": arm, "against": against}
         by_track = (test.labels[first], tracks[arm], tracks[against], units[first])
         by_clip = (test.labels, clips[arm], clips[against], units)
         for name, data, metric in (
@@ -129,54 +209,88 @@ def compare_arms(
             ("accuracy", by_clip, accuracy),
             ("macro_f1", by_clip, macro_f1),
         ):
-            found = paired_difference(*data, metric, groups=groups)
-            more = {"verdict": found.verdict, "detectable": found.detectable}
-            differences.append({**named, "metric": name, **found.interval(), **more})
+            main = (arm, against) == primary and name == "track_accuracy"
+            level = LEVEL if main else LEVEL / max(others, 1)
+            found.append(
+                (
+                    {**named, "metric": name, "primary": main},
+                    paired_difference(*data, metric, groups=rows, level=level),
+                )
+            )
         for label, name in enumerate(test.label_names):
-            found = paired_difference(*by_clip, recall_of(label), groups=groups)
-            per_label.append({**named, "label": name, **found.interval()})
+            of = test.labels == label
+            data = (test.labels[of], clips[arm][:, of], clips[against][:, of], units[of])
+            found.append(
+                ({**named, "label": name}, paired_difference(*data, accuracy, groups=rows))
+            )
+    verdicts = _verdicts(
+        [difference for _, difference in found], [row.get("primary", False) for row, _ in found]
+    )
+    differences: list[dict[str, Any]] = []
+    per_label: list[dict[str, Any]] = []
+    for (row, difference), verdict in zip(found, verdicts, strict=True):
+        row |= {**difference.interval(), "p": difference.p, "verdict": verdict}
+        if "label" in row:
+            per_label.append(row)
+        else:
+            differences.append(row | {"detectable": difference.detectable})
     return differences, per_label
 
 
-def _run_shares(rng: np.random.Generator, groups: np.ndarray) -> np.ndarray:
-    """How much each run counts in each resample (resamples, runs): groups first, then runs."""
-    names, member = np.unique(groups, return_inverse=True)
-    times = _draws(rng, np.full(RESAMPLES, len(names)), len(names))
-    counts = np.zeros((RESAMPLES, len(groups)))
-    for group in range(len(names)):
-        runs = np.flatnonzero(member == group)
-        counts[:, runs] = _draws(rng, times[:, group] * len(runs), len(runs))
-    return counts / counts.sum(1, keepdims=True)
+def _verdicts(differences: Sequence[Difference], primary: Sequence[bool]) -> list[str]:
+    """What may be claimed of each: of the primary one by itself, of the others by Holm (1979)."""
+    others = [i for i in range(len(differences)) if not primary[i]]
+    said = [
+        difference.verdict() if first else "undecided"
+        for difference, first in zip(differences, primary, strict=True)
+    ]
+    by_p = sorted(others, key=lambda i: min(differences[i].p, differences[i].p_equivalent))
+    for passed, i in enumerate(by_p):
+        said[i] = differences[i].verdict(len(others) - passed)
+        if said[i] == "undecided":
+            break
+    return said
 
 
-def _draws(rng: np.random.Generator, total: np.ndarray, choices: int) -> np.ndarray:
-    """Each row: how often each of ``choices`` comes in so many draws with replacement."""
-    return rng.multinomial(total, np.full(choices, 1 / choices))
+# --- metrics -------------------------------------------------------------------------------------
 
 
-def accuracy(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of right predictions under each row of ``weights`` (b, n) → (b,)."""
-    return weights @ (truth == predicted) / weights.sum(1)
+def _pseudo_values(
+    truth: np.ndarray, predicted: np.ndarray, column: np.ndarray, metric: Metric
+) -> np.ndarray:
+    """(runs, columns) whose mean over the columns is about the metric of each run."""
+    columns, labels = column.max() + 1, int(max(truth.max(), predicted.max())) + 1
+
+    def counted(label: np.ndarray, among: np.ndarray) -> np.ndarray:
+        index = (column * labels + label)[among]
+        return np.bincount(index, minlength=columns * labels).reshape(columns, labels)
+
+    everywhere, found = np.ones(len(truth), bool), []
+    for said in predicted:
+        counts = np.stack(
+            [
+                counted(truth, truth == said),
+                counted(truth, everywhere),
+                counted(said, everywhere),
+            ],
+            axis=-1,
+        )
+        whole = metric(counts.sum(0))
+        found.append(
+            whole
+            if columns == 1
+            else columns * whole - (columns - 1) * metric(counts.sum(0) - counts)
+        )
+    return np.array(found).reshape(len(predicted), columns)
 
 
-def macro_f1(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean of F1 over the labels that have weight in ``truth``, → (b,)."""
-    total, present = np.zeros((2, len(weights)))
-    for label in np.unique(truth):
-        true, said = truth == label, predicted == label
-        there = weights @ true > 0
-        both = weights @ true + weights @ said
-        total += there * 2 * (weights @ (true & said)) / np.where(both > 0, both, 1)
-        present += there
-    return total / present
+def accuracy(counts: np.ndarray) -> np.ndarray:
+    """Share of right predictions, of counts (..., K, 3) of hits, truth and predictions → (...)."""
+    return counts[..., HITS].sum(-1) / counts[..., TRUE].sum(-1)
 
 
-def recall_of(label: int) -> Metric:
-    """A metric: the share of the clips of ``label`` that are recognised; NaN where none is."""
-
-    def recall(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        of_label = weights[:, truth == label]
-        hits, total = of_label @ (predicted[truth == label] == label), of_label.sum(1)
-        return np.divide(hits, total, out=np.full(len(total), np.nan), where=total > 0)
-
-    return recall
+def macro_f1(counts: np.ndarray) -> np.ndarray:
+    """Mean of F1 over the labels that there are, of counts (..., K, 3) → (...)."""
+    there = counts[..., TRUE] > 0
+    both = counts[..., TRUE] + counts[..., SAID]
+    return (2 * counts[..., HITS] / np.where(both > 0, both, 1) * there).sum(-1) / there.sum(-1)

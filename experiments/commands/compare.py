@@ -25,13 +25,13 @@ from experiments.report.sound import altered_clips
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.data import Dataset, cut, open_dataset, refuse_searched
-from experiments.stages.examples import ARMS, Material, pairs
+from experiments.stages.examples import ARMS, Material, pairs, primary_pair
 from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
 from experiments.stages.gans import Gan, refuse_leaks, sample_gan
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
 from features import Split, extract
-from features.splits import SIDES, SPLITS
+from features.splits import SIDES
 from features.storage import write_text
 from wavegan.environment import environment
 
@@ -168,12 +168,15 @@ def _results(
 ) -> dict[str, Any]:
     """What ``results.json`` holds, but for how it was made."""
     recipe, gan_seeds = material.recipe, np.arange(config.seeds) % config.gan_seeds
-    whole = SPLITS[split.by].groups  # artists, say
-    cluster = {track.track_id: track.group if whole else track.track_id for track in split.test}
     tested = {name: [(o.probabilities, o.test) for o in found] for name, found in arms.items()}
     held = [pair for pair in pairs(config.arms) if arms.keys() >= set(pair)]
     differences, per_label = statistics.compare_arms(
-        tested, held, cluster=cluster, groups=gan_seeds
+        tested,
+        held,
+        groups={track.track_id: track.group for track in split.test},
+        gans=gan_seeds,
+        generated=[name for name in arms if ARMS[name].needs_gans],
+        primary=primary_pair(config.arms),
     )
     used = {r.track.track_id: r.digest for s in SIDES for r in dataset.of(getattr(split, s))}
     shown: dict[str, Any] = {}
@@ -200,6 +203,7 @@ def _results(
             "leaks": split.leaks,
             "seed": config.data.split_seed,
             "fractions": list(config.data.fractions),
+            "test_groups": len({track.group for track in split.test}),
             **{side: [track.track_id for track in getattr(split, side)] for side in SIDES},
             "hashes": used,
         },

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.report.formats import counted, duration, percent, points
 from experiments.report.terminal import print_table, safe, text_table
-from experiments.scores import METRICS, Record, average, leaking, runs_of
+from experiments.scores import METRICS, Record, average, bounds, leaking, runs_of
 
 if TYPE_CHECKING:
     from experiments.commands.generate import Written
@@ -25,7 +25,7 @@ def compare(results: Record, out: Path) -> None:
             METRICS.get(d["metric"], d["metric"]),
             points(d["mean"]),
             " to ".join(map(points, d["ci95"])),
-            d["verdict"],
+            ", ".join(filter(None, (d["verdict"], bounds(results, d)))),
         )
         for d in results["differences"]
     ]

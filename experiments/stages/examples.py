@@ -245,5 +245,15 @@ def pairs(arms: Sequence[str]) -> list[tuple[str, str]]:
     return against_first + [pair for pair in controls if pair[1] in others]
 
 
+def primary_pair(arms: Sequence[str]) -> tuple[str, str] | None:
+    """The pair that a comparison is about: generated clips against the first arm, if any are."""
+    held = [pair for pair in pairs(arms) if pair[1] == arms[0]]
+    return min(
+        held,
+        key=lambda pair: (pair[0] != "real+synthetic", not ARMS[pair[0]].needs_gans),
+        default=None,
+    )
+
+
 def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -53,7 +53,7 @@ def fake_results(labels=GENRES, *, arms=None, runs=3, clips_each=14) -> dict:
         return {
             **names, "mean": mean, "ci95": [mean - width, mean + width * 1.1],
             "verdict": "benefit" if mean > width else "harm" if mean < -1.1 * width
-            else "no evidence of a benefit",
+            else "undecided",
         }  # fmt: skip
 
     pairs = [(arm, "real") for arm in arms if arm != "real"]
@@ -169,10 +169,11 @@ def test_inner_ids_are_unique(page):
 @pytest.mark.parametrize(
     ("mean", "verdict", "words"),
     [
-        (0.012, "no evidence of a benefit", "No evidence that the GAN's clips helped: track "
+        (0.012, "undecided", "No evidence that the GAN's clips helped: track "
          "accuracy changed by +1.2 points (95 % interval \N{MINUS SIGN}3.4 to +5.8)."),
         (0.05, "benefit", "The GAN's clips helped: track accuracy changed by +5.0 points"),
         (-0.06, "harm", "The GAN's clips did harm: track accuracy changed by \N{MINUS SIGN}6.0"),
+        (0.001, "equivalent", "The GAN's clips made no difference that matters (2 points): track"),
     ],
 )  # fmt: skip
 def test_the_verdict_is_a_sentence(mean, verdict, words):
@@ -184,6 +185,31 @@ def test_the_verdict_is_a_sentence(mean, verdict, words):
         else:
             d.update(verdict="benefit", mean=0.9)
     assert words in Page(render_report(results, clips={}, gan_curves={})).text
+
+
+def test_a_verdict_says_for_what_alone_it_holds():
+    results = fake_results(("a", "b"))
+    results["arms"]["real+synthetic"]["subject"] = "the GAN's clips"
+    results["gan"]["seeds"] = 1
+    results["split"]["test_groups"] = 3
+    text = Page(render_report(results, clips={}, gan_curves={})).text
+    assert "helped, for this GAN and for these 3 artists or speakers: track accuracy" in text
+    results["gan"]["seeds"], results["split"]["test_groups"] = 3, 6
+    text = Page(render_report(results, clips={}, gan_curves={})).text
+    assert "for this GAN" not in text
+    assert "for these" not in text
+
+
+def test_classes_that_are_claimed_are_named():
+    results = fake_results(("a", "b"))
+    for d in results["per_label"]:
+        d["verdict"] = "undecided"
+    assert "(Holm): none." in Page(render_report(results, clips={}, gan_curves={})).text
+    results["per_label"][1].update(verdict="harm", mean=-0.25)
+    found = results["per_label"][1]
+    words = f"(Holm): {found['label']} ({found['arm']} against {found['against']}, "
+    text = Page(render_report(results, clips={}, gan_curves={})).text
+    assert f"{words}\N{MINUS SIGN}25.0)." in text
 
 
 def test_failed_arms_are_shown_and_leave_no_verdict():

@@ -111,7 +111,7 @@ def test_a_comparison_in_a_pipe_has_a_line_each():
         "arms": {"real": {"runs": [RUN, RUN]},
                  "real+synthetic": {"runs": [], "error": "silent [bold]at[/bold] step 4"}},
         "differences": [{"arm": "a", "against": "b", "metric": "accuracy", "mean": 0.1,
-                         "ci95": [-0.1, 0.2], "verdict": "no evidence of a benefit"}],
+                         "ci95": [-0.1, 0.2], "verdict": "undecided"}],
         "environment": {"session_seconds": 500},
     }  # fmt: skip
     out = io.StringIO()
@@ -127,7 +127,7 @@ def test_a_comparison_in_a_pipe_has_a_line_each():
         "real+synthetic failed: silent [bold]at[/bold] step 4",
     ]
     minus = "\N{MINUS SIGN}"
-    assert f"a against b clip accuracy +10.0 {minus}10.0 to +20.0 no evidence of a benefit" in lines
+    assert f"a against b clip accuracy +10.0 {minus}10.0 to +20.0 undecided" in lines
     assert lines[-1] == "this session took 8 min 20 s"
 
 
