@@ -114,5 +114,7 @@ def _plots(differences: Sequence[Record]) -> tuple[dict[Any, list[Row]], Scale]:
             verdict=verdict,
         )
         plots.setdefault(METRICS.get(d["metric"], d["metric"]), []).append(row)
-    reach = [end for d in differences for end in (*d["ci95"], d["mean"], d.get("detectable"))]
+    reach = [abs(end) for d in differences for end in (*d["ci95"], d["mean"])]
+    bands = [d["detectable"] for d in differences if d.get("detectable") is not None]
+    reach += [band for band in bands if band < 2 * max(reach)]  # wider ones fill their row
     return plots, Scale.around(reach, symmetric=True)
