@@ -24,7 +24,7 @@ from features import Clips
 
 LEVEL = 0.05  # of a claim, and of all claims beside the primary one together
 POWER = 0.8
-EQUIVALENT = 0.02  # differences that nobody would notice
+EQUIVALENT = 0.02  # a difference within which arms are called equivalent
 FEWEST_CLUSTERS = 6  # from which a claim about others than these is made
 _NOTHING = 1e-12  # of rounding
 _SURE = 0.8  # that the stated detectable difference is no smaller than the true one
@@ -87,18 +87,22 @@ def paired_difference(
     if arm.shape != against.shape or arm.shape[1:] != truth.shape:
         raise ValueError(f"predictions {arm.shape}, {against.shape} do not pair on {truth.shape}")
     _, column = np.unique(cluster, return_inverse=True)
-    table = _pseudo_values(truth, arm, column, metric)
-    table -= _pseudo_values(truth, against, column, metric)
     _, row = np.unique(np.arange(len(arm)) if groups is None else groups, return_inverse=True)
-    table = np.stack([table[row == i].mean(0) for i in range(row.max() + 1)])
-    return _judged(table, np.bincount(column), level)
+
+    def of_rows(values: np.ndarray) -> np.ndarray:
+        return np.stack([values[row == i].mean(0) for i in range(row.max() + 1)])
+
+    whole, table = _values(truth, arm, column, metric)
+    other, without = _values(truth, against, column, metric)
+    mean = float(of_rows(whole - other).mean())
+    return _judged(mean, of_rows(table - without), np.bincount(column), level)
 
 
-def _judged(table: np.ndarray, sizes: np.ndarray, level: float) -> Difference:
-    """The mean of a table (rows, columns) whose rows, and columns of such sizes, are drawn."""
+def _judged(mean: float, table: np.ndarray, sizes: np.ndarray, level: float) -> Difference:
+    """A mean that varies as a table (rows, columns) whose rows, and columns of such sizes, do."""
     from scipy import stats
 
-    mean, (variance, freedom) = float(table.mean()), _variance_of_mean(table, sizes)
+    variance, freedom = _variance_of_mean(table, sizes)
     if not freedom:  # one track in one run
         return Difference(mean, (-1.0, 1.0), 1.0, 1.0, None)
     error = variance**0.5
@@ -255,33 +259,23 @@ def _verdicts(differences: Sequence[Difference], primary: Sequence[bool]) -> lis
 # --- metrics -------------------------------------------------------------------------------------
 
 
-def _pseudo_values(
+def _values(
     truth: np.ndarray, predicted: np.ndarray, column: np.ndarray, metric: Metric
-) -> np.ndarray:
-    """(runs, columns) whose mean over the columns is about the metric of each run."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The metric of each run (runs,), and its pseudo-values (runs, columns)."""
     columns, labels = column.max() + 1, int(max(truth.max(), predicted.max())) + 1
 
-    def counted(label: np.ndarray, among: np.ndarray) -> np.ndarray:
+    def counted(label: np.ndarray, among: np.ndarray | slice = slice(None)) -> np.ndarray:
         index = (column * labels + label)[among]
         return np.bincount(index, minlength=columns * labels).reshape(columns, labels)
 
-    everywhere, found = np.ones(len(truth), bool), []
-    for said in predicted:
-        counts = np.stack(
-            [
-                counted(truth, truth == said),
-                counted(truth, everywhere),
-                counted(said, everywhere),
-            ],
-            axis=-1,
-        )
-        whole = metric(counts.sum(0))
-        found.append(
-            whole
-            if columns == 1
-            else columns * whole - (columns - 1) * metric(counts.sum(0) - counts)
-        )
-    return np.array(found).reshape(len(predicted), columns)
+    parts = [(counted(truth, truth == said), counted(truth), counted(said)) for said in predicted]
+    counts = np.stack(parts, axis=0).transpose(0, 2, 3, 1)  # (runs, columns, K, 3)
+    whole = metric(counts.sum(1))
+    if columns == 1:
+        return whole, whole[:, None]
+    without = metric(counts.sum(1, keepdims=True) - counts)
+    return whole, columns * whole[:, None] - (columns - 1) * without
 
 
 def accuracy(counts: np.ndarray) -> np.ndarray:

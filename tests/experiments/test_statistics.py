@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 from experiments.scores import wilson
 from experiments.statistics import (
     Difference,
-    _pseudo_values,
+    _values,
     _verdicts,
     accuracy,
     compare_arms,
@@ -40,8 +40,9 @@ def test_pseudo_values_are_those_of_the_metric_without_each_track():
         return f1_score(truth, said, average="macro")
 
     for metric, wanted in ((accuracy, right), (macro_f1, f1)):
-        found = _pseudo_values(TRUTH, predicted, TRACKS, metric)
+        whole, found = _values(TRUTH, predicted, TRACKS, metric)
         for run, said in enumerate(predicted):
+            assert whole[run] == pytest.approx(wanted(TRUTH, said))
             for track in range(20):
                 rest = track != TRACKS
                 value = 20 * wanted(TRUTH, said) - 19 * wanted(TRUTH[rest], said[rest])
@@ -57,6 +58,23 @@ def test_a_clear_gain_is_a_benefit_and_its_mirror_a_harm():
     mirrored = paired_difference(TRUTH, bad, good, TRACKS, accuracy)
     assert mirrored.verdict() == "harm"
     assert mirrored.mean == pytest.approx(-found.mean)
+
+
+def test_a_difference_is_that_of_the_arms_own_figures():
+    """Whatever the sizes of tracks; with several GANs each counts once."""
+    tracks = np.repeat(np.arange(5), [100, 50, 20, 20, 10])
+    arm, against = guesses(0.7, seed=5), guesses(0.5, seed=6)
+    gains = [
+        f1_score(TRUTH, a, average="macro") - f1_score(TRUTH, b, average="macro")
+        for a, b in zip(arm, against, strict=True)
+    ]
+    assert paired_difference(TRUTH, arm, against, tracks, macro_f1).mean == pytest.approx(
+        np.mean(gains)
+    )
+    by_gan = paired_difference(
+        TRUTH, arm, against, tracks, macro_f1, groups=np.array([4, 4, 7])
+    ).mean
+    assert by_gan == pytest.approx((np.mean(gains[:2]) + gains[2]) / 2)
 
 
 def test_equal_arms_differ_by_nothing():
