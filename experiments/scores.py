@@ -87,21 +87,8 @@ def tested_tracks(split: Record) -> int:
 
 
 def question(results: Record) -> Record | None:
-    """The difference that a comparison is about, None where it has none.
-
-    By track, of synthetic clips where there are any, against real ones.
-    """
-    return min(
-        (d for d in results.get("differences", []) if "+" in d["arm"]),
-        key=lambda d: (
-            not d.get("primary"),
-            d["arm"] != "real+synthetic",
-            "synthetic" not in d["arm"],
-            d["against"] != "real",
-            d["metric"] != "track_accuracy",
-        ),
-        default=None,
-    )
+    """The difference that a comparison is about; None where an arm of it did not finish."""
+    return next((d for d in results.get("differences", []) if d.get("primary")), None)
 
 
 def beside(results: Record, found: Record) -> list[Record]:
@@ -112,9 +99,9 @@ def beside(results: Record, found: Record) -> list[Record]:
 
 def bounds(results: Record, found: Record) -> str:
     """For what alone a difference holds, in words: one GAN, or a few artists or speakers."""
-    split, synthetic = results.get("split", {}), "synthetic" in found["arm"] + found["against"]
-    words = []
-    if synthetic and results.get("gan", {}).get("seeds") == 1:
+    split, arms, words = results.get("split", {}), results.get("arms", {}), []
+    generated = any(arms.get(found[arm], {}).get("generated") for arm in ("arm", "against"))
+    if generated and results.get("gan", {}).get("seeds") == 1:
         words.append("for this GAN")
     groups = split.get("test_groups")
     if groups and groups < min(FEWEST_CLUSTERS, len(split.get("test", ()))):

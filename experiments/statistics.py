@@ -31,6 +31,7 @@ _SURE = 0.8  # that the stated detectable difference is no smaller than the true
 
 Metric = Callable[[np.ndarray], np.ndarray]  # of counts (..., K, 3)
 HITS, TRUE, SAID = range(3)
+_Answers = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # as `paired_difference` takes
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def compare_arms(
     -------
     list of dict, list of dict
         Rows with ``arm``, ``against``, ``mean``, ``ci95``, ``p`` and ``verdict``; the first have
-        a ``metric``, ``detectable`` and ``primary``, the second a ``label``.
+        a ``metric``, ``detectable`` and ``primary``, the second a ``label`` that was tested.
     """
     if not pairs:
         return [], []
@@ -200,39 +201,31 @@ def compare_arms(
         name: np.stack([vote_by_track(p, test.track_ids)[1].argmax(1) for p, _ in runs])
         for name, runs in arms.items()
     }
-    others = len(pairs) * (3 + len(test.label_names)) - (primary in pairs)
-    found: list[tuple[dict[str, Any], Difference]] = []
+    asked: list[tuple[dict[str, Any], _Answers, Metric]] = []
     for arm, against in pairs:
-        several = {arm, against} & set(generated) and len(set(gans)) > 1
-        rows = gans if several else None
-        named: dict[str, Any] = {"arm": arm, "against": against}
+        named = {"arm": arm, "against": against}
         by_track = (test.labels[first], tracks[arm], tracks[against], units[first])
         by_clip = (test.labels, clips[arm], clips[against], units)
-        for name, data, metric in (
-            ("track_accuracy", by_track, accuracy),
-            ("accuracy", by_clip, accuracy),
-            ("macro_f1", by_clip, macro_f1),
-        ):
-            main = (arm, against) == primary and name == "track_accuracy"
-            level = LEVEL if main else LEVEL / max(others, 1)
-            found.append(
-                (
-                    {**named, "metric": name, "primary": main},
-                    paired_difference(*data, metric, groups=rows, level=level),
-                )
-            )
-        for label, name in enumerate(test.label_names):
-            of = test.labels == label
-            data = (test.labels[of], clips[arm][:, of], clips[against][:, of], units[of])
-            found.append(
-                ({**named, "label": name}, paired_difference(*data, accuracy, groups=rows))
-            )
-    verdicts = _verdicts(
-        [difference for _, difference in found], [row.get("primary", False) for row, _ in found]
-    )
-    differences: list[dict[str, Any]] = []
-    per_label: list[dict[str, Any]] = []
-    for (row, difference), verdict in zip(found, verdicts, strict=True):
+        main = {"primary": (arm, against) == primary}
+        asked.append(({**named, "metric": "track_accuracy", **main}, by_track, accuracy))
+        asked.append(({**named, "metric": "accuracy", "primary": False}, by_clip, accuracy))
+        asked.append(({**named, "metric": "macro_f1", "primary": False}, by_clip, macro_f1))
+        for label in np.unique(test.labels):
+            truth, own, other, unit = (part[..., test.labels == label] for part in by_clip)
+            row = {**named, "label": test.label_names[label]}
+            asked.append((row, (truth, own, other, unit), accuracy))
+    primaries = [bool(row.get("primary")) for row, *_ in asked]
+    others = primaries.count(False)
+    found = []
+    for (row, data, metric), alone in zip(asked, primaries, strict=True):
+        by_gan = len(set(gans)) > 1 and {row["arm"], row["against"]} & set(generated)
+        level = LEVEL if alone else LEVEL / others
+        groups_of_runs = gans if by_gan else None
+        found.append(paired_difference(*data, metric, groups=groups_of_runs, level=level))
+    differences, per_label = [], []
+    for (row, *_), difference, verdict in zip(
+        asked, found, _verdicts(found, primaries), strict=True
+    ):
         row |= {**difference.interval(), "p": difference.p, "verdict": verdict}
         if "label" in row:
             per_label.append(row)

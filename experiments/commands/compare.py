@@ -182,7 +182,8 @@ def _results(
     shown: dict[str, Any] = {}
     for name, found in arms.items():
         arm = ARMS[name]
-        shown[name] = {"about": arm.about, "subject": arm.subject, "runs": []}
+        about = {"about": arm.about, "subject": arm.subject, "generated": arm.needs_gans}
+        shown[name] = {**about, "runs": []}
         for o in found:
             seeds = {"classifier_seed": o.trial.seed, "gan_seed": int(gan_seeds[o.trial.seed])}
             shown[name]["runs"].append(seeds | o.record())

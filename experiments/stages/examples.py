@@ -246,13 +246,18 @@ def pairs(arms: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def primary_pair(arms: Sequence[str]) -> tuple[str, str] | None:
-    """The pair that a comparison is about: generated clips against the first arm, if any are."""
-    held = [pair for pair in pairs(arms) if pair[1] == arms[0]]
-    return min(
-        held,
-        key=lambda pair: (pair[0] != "real+synthetic", not ARMS[pair[0]].needs_gans),
-        default=None,
-    )
+    """The pair that a comparison is about: an arm against the first one; None of a single arm.
+
+    An arm of generated clips if there is one, one that adds nothing else before others, and last
+    the controls of other arms.
+    """
+    controls = {control for arm in arms for control in ARMS[arm].controls}
+    baseline, *others = arms
+
+    def order(arm: str) -> tuple[bool, bool, int]:
+        return not ARMS[arm].needs_gans, arm in controls, len(ARMS[arm].makers)
+
+    return (min(others, key=order), baseline) if others else None
 
 
 def _hash(text: str) -> str:

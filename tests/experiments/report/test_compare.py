@@ -75,11 +75,13 @@ def fake_results(labels=GENRES, *, arms=None, runs=3, clips_each=14) -> dict:
         },
         "split": {"by": "track", "leaks": False, "seed": 0, "fractions": [0.6, 0.15, 0.25], **ids},
         "gan": {"loss": "wgan-gp", "dim": 16, "steps": 600, "seeds": 3, "synthetic": 560},
-        "arms": {name: {"runs": [run(i, level) for i in range(runs)]}
+        "arms": {name: {"generated": "synthetic" in name,
+                        "runs": [run(i, level) for i in range(runs)]}
                  for name, level in arms.items()},
         "differences": [
             difference(rng.normal(0.012, 0.02), width, arm=arm, against=against, metric=metric)
-            | {"detectable": 1.4 * width}
+            | {"detectable": 1.4 * width,
+               "primary": (arm, against, metric) == ("real+synthetic", "real", "track_accuracy")}
             for metric, width in (("track_accuracy", 0.046), ("accuracy", 0.03), ("macro_f1", 0.03))
             for arm, against in pairs
         ],

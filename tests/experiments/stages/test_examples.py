@@ -5,7 +5,15 @@ import pytest
 
 from experiments.commands.compare import compare
 from experiments.config import DEFAULT_ARMS
-from experiments.stages.examples import ARMS, Arm, Examples, joined, pairs, repeated
+from experiments.stages.examples import (
+    ARMS,
+    Arm,
+    Examples,
+    joined,
+    pairs,
+    primary_pair,
+    repeated,
+)
 
 LABELS = np.repeat([0, 1], [6, 4])
 
@@ -76,6 +84,16 @@ def test_arms_are_held_against_the_first_and_against_their_controls():
         ("real+classical+synthetic", "real+classical"),
     ]
     assert pairs(("real-oversampled", "real+classical")) == [("real+classical", "real-oversampled")]
+
+
+def test_a_comparison_is_about_generated_clips_first_and_about_controls_last():
+    assert primary_pair(DEFAULT_ARMS) == ("real+synthetic", "real")
+    every = ("real", "real-oversampled", "real+classical", "real+classical+synthetic")
+    assert primary_pair(every) == ("real+classical+synthetic", "real")
+    assert primary_pair((*every, "real+synthetic")) == ("real+synthetic", "real")
+    assert primary_pair(every[:3]) == ("real+classical", "real")
+    assert primary_pair(every[:2]) == ("real-oversampled", "real")
+    assert primary_pair(every[:1]) is None
 
 
 @pytest.mark.parametrize("counts", [{0: 1}, {1: 50}])
