@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from classifiers.fit_config import FitConfig
+
+_CURVES = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,19 @@ class History:
         return f"<History of {self.num_steps} steps{early}; at step {self.best_step}, kept: " + (
             f"{', '.join(scores)}>"
         )
+
+
+def one_after_another(parts: Sequence[History]) -> History:
+    """The history of a training in several phases: the best step is one of the last of them."""
+    starts = np.cumsum([0, *(part.num_steps for part in parts)]).tolist()
+    curves: dict[str, Any] = {
+        name: [x for part in parts for x in getattr(part, name)] for name in _CURVES
+    }
+    curves["steps"] = [
+        start + step for start, part in zip(starts, parts, strict=False) for step in part.steps
+    ]
+    best = starts[-2] + parts[-1].best_step
+    return replace(parts[-1], best_step=best, num_steps=starts[-1], **curves)
 
 
 @dataclass
@@ -123,8 +138,7 @@ class Member:
         """What there is to log: the last step's loss, or the scores of the evaluation."""
         if self.running:
             return {"loss": self.running[-1][0]}
-        names = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
-        scores = {name: getattr(self.history, name) for name in names}
+        scores = {name: getattr(self.history, name) for name in _CURVES}
         return {name.removeprefix("train_"): list_[-1] for name, list_ in scores.items() if list_}
 
     def _check_finite(self, which: str, loss: float, step: int, config: FitConfig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -44,6 +44,8 @@ def fit(
     augment: Augment | None = None,
     run_dir: str | Path | None = None,
     should_stop: Callable[[], bool] | None = None,
+    snapshots: Collection[int] = (),
+    on_snapshot: Callable[[int, nnx.Module], object] | None = None,
 ) -> History:
     """Train ``model`` in place and leave it with the weights of the lowest validation loss.
 
@@ -71,6 +73,8 @@ def fit(
         allows; the same call, with a new model of the same weights, then goes on from there.
         At the end it holds the best weights and the history.
     should_stop : asked after each step; True ends the fit, saving it first.
+    snapshots, on_snapshot : steps after which ``on_snapshot(step, model)`` is called with the
+        weights of that step; a fit that is resumed may call it for a step again.
 
     Raises
     ------
@@ -82,6 +86,11 @@ def fit(
     FitInterrupted
         ``should_stop`` said so. The model is as it was before.
     """
+
+    def of_one(step: int, models: Sequence[nnx.Module]) -> None:
+        if on_snapshot is not None:
+            on_snapshot(step, models[0])
+
     (history,) = fit_together(
         [model],
         train,
@@ -92,6 +101,8 @@ def fit(
         augment=augment,
         run_dir=run_dir,
         should_stop=should_stop,
+        snapshots=snapshots,
+        on_snapshot=of_one,
     )
     return history
 
@@ -125,6 +136,8 @@ def fit_together(
     augment: Augment | None = None,
     run_dir: str | Path | None = None,
     should_stop: Callable[[], bool] | None = None,
+    snapshots: Collection[int] = (),
+    on_snapshot: Callable[[int, Sequence[nnx.Module]], object] | None = None,
 ) -> list[History]:
     """Train networks of one architecture on the same data, each with its own seed, at once.
 
@@ -134,7 +147,7 @@ def fit_together(
     idle. On a CPU a small LSTM gains about a fifth by it, and a convolutional network loses,
     since its mapped convolutions are grouped ones: fit those one after another.
 
-    Parameters are those of :func:`fit`, with a list of models and of as many seeds. Logs hold
+    Parameters are those of :func:`fit`, with lists of models and of as many seeds. Logs hold
     ``classifier/seed`` beside the rest where there is more than one.
     """
     graph, data, targets, config, names = _checked(models, train, valid, config, seeds)
@@ -155,6 +168,9 @@ def fit_together(
         taken += 1
         state, scores = step(state, gather(inputs, batch), targets[batch], taken, keys)
         pending.append(scores)
+        if on_snapshot is not None and taken in snapshots:
+            every = range(len(models))
+            on_snapshot(taken, [nnx.merge(graph, *member_of(state[:2], i)) for i in every])
         evaluating = taken == config.steps or taken % (config.eval_every or 1) == 0
         stopping = should_stop is not None and should_stop()
         if not evaluating and not stopping and taken % _LOG_EVERY:

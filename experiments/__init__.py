@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     )
     from experiments.recipes import RECIPES, Recipe
     from experiments.report.kit import FIGURES
-    from experiments.stages.examples import ARMS, Arm
+    from experiments.stages.arms import SOURCES, Source
 
-__all__ = ["ARMS", "FIGURES", "RECIPES", "Arm", "Recipe"]
+__all__ = ["FIGURES", "RECIPES", "SOURCES", "Recipe", "Source"]
 __all__ += ["ClassifyConfig", "CompareConfig", "DataConfig", "GenerateConfig", "InterpolateConfig"]
 __all__ += ["PredictConfig", "SearchConfig", "StudyConfig", "TrainGansConfig"]
 __all__ += ["classify", "compare", "export", "generate", "interpolate", "predict"]
@@ -42,7 +42,7 @@ __all__ += ["search", "study", "train"]
 _HOMES = {
     "report.kit": ("FIGURES",),
     "recipes": ("RECIPES", "Recipe"),
-    "stages.examples": ("ARMS", "Arm"),
+    "stages.arms": ("SOURCES", "Source"),
     "commands.generate": ("export", "generate", "interpolate"),
 }
 

@@ -91,6 +91,7 @@ _METAVARS = {
     "FILE": ("files", "artist-index", "sizes", "latents", "json"),
     "RUN": ("run", "generated"),
     "RUN|FILE": ("init",),
+    "NAME=DIR,…": ("arm",),
     "HOST:PORT": ("coordinator",),
     "TRAIN,VALID,TEST": ("fractions",),
 }
@@ -101,7 +102,6 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     import wavegan
     from classifiers.fit_config import COMPUTE_DTYPES, OPTIMIZERS, SCHEDULES
     from experiments.recipes import GAN_PRESETS, RECIPES, VARIANTS
-    from experiments.stages.examples import ARMS
     from features.augmentation import AUGMENTATIONS
     from features.silence import SILENCES
     from features.splits import SPLITS
@@ -112,7 +112,6 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
         "recipe": (*RECIPES, "all") if several else RECIPES,
         "name": RECIPES,
         "split": SPLITS,
-        "arms": ARMS,
         "augment": (*AUGMENTATIONS, "all", "none"),
         "silence": SILENCES,
         "variants": VARIANTS,
@@ -308,8 +307,8 @@ def _bench(call: Call) -> None:
 COMMANDS: dict[str, Command] = {
     "compare": Command(
         "baseline against augmented, end to end: the main job", _work,
-        "CompareConfig", (CLIP, DATA, Part("comparison"), *GAN), (OUT, PRESET),
-        recipe="demo", long=True,
+        "CompareConfig", (CLIP, DATA, Part("comparison", names={"folders": "arm"}), *GAN),
+        (OUT, PRESET), recipe="demo", long=True,
     ),
     "classify": Command(
         "train and test one classifier recipe, or several", _classify,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.recipes import REFERENCE, SPACES, VARIANTS, Recipe
 from features.augmentation import FeatureAugmentation, WaveformAugmentation, parse_augmentations
@@ -14,7 +13,10 @@ from features.splits import SPLITS, check_fractions
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.metrics import JUDGED
 
-DEFAULT_ARMS = ("real", "real-oversampled", "real+synthetic")
+if TYPE_CHECKING:
+    from experiments.stages.arms import Arm
+
+DEFAULT_ARMS = ("real", "real+classical", "real+noise", "real+synthetic")
 _MOST_RUNS = 10_000  # seeds or trials: what is more takes for ever
 INSPECTIONS = 10  # in a training of GANs, unless the recipe's ``inspect_every`` says otherwise
 
@@ -32,8 +34,16 @@ class DataConfig:
     fractions : shares of the tracks that train, validate and test.
     split_seed : of the draw of the sides.
     split_lists : folder of train_filtered.txt, valid_filtered.txt and test_filtered.txt.
-    artist_index : file that names each GTZAN track's artist.
+    artist_index : file that names each GTZAN track's artist; None takes a GTZANindex.txt in the
+        data's folder, beside it or in ``split_lists``, where the tracks' names are GTZAN's.
+    allow_shared_groups : split although known artists or speakers are on two sides, so that what
+        is told apart may be those; every page says so.
     skip_short : leave out tracks shorter than a clip instead of stopping.
+    pad_short : fill tracks shorter than a clip up with zeros instead of stopping.
+    train_share : of the training tracks of each class, those that are used; the others are held
+        back, for the arm real+oracle.
+    shots : so many training and validation tracks of each class instead of a share; None takes
+        the share.
     """
 
     root: str | None = None
@@ -42,10 +52,21 @@ class DataConfig:
     split_seed: int = 0
     split_lists: str | None = None
     artist_index: str | None = None
+    allow_shared_groups: bool = False
     skip_short: bool = False
+    pad_short: bool = False
+    train_share: float = 1.0
+    shots: int | None = None
 
     def __post_init__(self):
         check_finite(self)
+        check_counts(shots=self.shots)
+        if self.skip_short and self.pad_short:
+            raise ValueError("--skip-short leaves out what --pad-short fills up: give one of them")
+        if not 0 < self.train_share <= 1:
+            raise ValueError(f"--train-share lies above 0 and up to 1, found {self.train_share}")
+        if self.shots is not None and self.train_share < 1:
+            raise ValueError("--shots and --train-share both say what is used: give one of them")
         if self.split not in SPLITS:
             raise ValueError(f"--split must be one of {', '.join(SPLITS)}; found {self.split!r}")
         if "lists" in SPLITS[self.split].needs and self.split_lists is None:
@@ -54,6 +75,16 @@ class DataConfig:
                 "of train_filtered.txt, valid_filtered.txt and test_filtered.txt"
             )
         check_fractions(self.fractions)
+        if self.holds_back and SPLITS[self.split].leaks:
+            raise ValueError(
+                f"--split {self.split} keeps no track whole, so that none can be held back: leave "
+                "--train-share and --shots out"
+            )
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether some training tracks may be held back."""
+        return self.shots is not None or self.train_share < 1
 
     def refuse_chunks(self, what: str) -> None:
         """Raise ValueError where GANs would hear the tracks that are tested on."""
@@ -76,8 +107,19 @@ class CompareConfig:
     seeds : paired runs of each arm, with classifier seeds from 0 on.
     gan_seeds : GANs a genre, which the runs take in turn.
     steps : optimiser steps of every run; None follows the recipe's epochs over the real clips.
-    synthetic_ratio : generated clips for each real training clip, genre by genre.
-    arms : what is compared (names in `ARMS`); the others are held against the first.
+    synthetic_ratio : further clips for each real training clip, genre by genre, where an arm says
+        none itself.
+    arms : what is compared, the others against the first. A name says what an arm trains on:
+        real, oversampled, classical, noise, shuffled, oracle, synthetic, or a folder's; with + in
+        between for both, @2 for twice as many clips as real ones, -then- for one after the
+        other. "usual", "controls" and "ratios" are several under one name (see `ARM_SETS`).
+    folders : clips of other generators, as NAME=FOLDER: a folder of class folders, which an arm
+        named real+NAME adds.
+    vouch : names of folders, or "all", of which you know that what made them was trained on none
+        of the tracks held out, where nothing there says so. The page says that you did.
+    question : the arm that the comparison is about; None is the first with generated clips.
+    sealed : stop before any answer on the test tracks is looked at: what the validation tracks say
+        is printed and kept. The results count how often the test side was opened.
     augment : what the classical arms do to clips (see `parse_augmentations`): changes of the
         waveform make altered copies, those of features alter the batches. Without it, all of
         the waveform.
@@ -93,6 +135,10 @@ class CompareConfig:
     steps: int | None = None
     synthetic_ratio: float = 1.0
     arms: tuple[str, ...] = DEFAULT_ARMS
+    folders: tuple[str, ...] = ()
+    vouch: tuple[str, ...] = ()
+    question: str | None = None
+    sealed: bool = False
     augment: str | None = None
     quality: int = 128
     at_once: int | None = None
@@ -100,23 +146,33 @@ class CompareConfig:
     def __post_init__(self):
         self.data.refuse_chunks("a comparison")
         _check_quality(self.quality, self.recipe)
-        if self.recipe.silence is not None:
-            raise ValueError(
-                f"{self.recipe.name} takes silence out of its tracks, and generated clips, all of "
-                "one length, can't be treated alike: give --silence none"
-            )
         if self.data.fractions[1] == 0 and "lists" not in SPLITS[self.data.split].needs:
             raise ValueError(
                 "--fractions leaves the validation side empty, and early stopping needs one: "
                 "give a middle value above 0"
             )
-        from experiments.stages.examples import ARMS  # which knows of configurations itself
+        from experiments.stages.arms import ARM_SETS, expanded  # which knows of configurations
 
-        if unknown := [arm for arm in self.arms if arm not in ARMS]:
-            near = difflib.get_close_matches(unknown[0], ARMS, n=3, cutoff=0.5) or list(ARMS)
-            raise ValueError(f"--arms: there is no {unknown[0]!r}; try {', '.join(near)}")
+        if ARM_SETS.keys() & {*self.arms}:
+            object.__setattr__(self, "arms", expanded(self.arms))
+        arms = self.declared
         if len(self.arms) < 2 or len(set(self.arms)) < len(self.arms):
             raise ValueError(f"--arms needs two or more different arms, found {self.arms}")
+        if self.question is not None and self.question not in self.arms[1:]:
+            raise ValueError(
+                f"--question {self.question} is none of the arms that are held against "
+                f"{self.arms[0]}: {', '.join(self.arms[1:])}"
+            )
+        if self.generates and self.recipe.silence is not None:
+            raise ValueError(
+                f"{self.recipe.name} takes silence out of its tracks, and generated clips, all of "
+                "one length, can't be treated alike: give --silence none"
+            )
+        if any(one.needs("held-back tracks") for one in arms) and not self.data.holds_back:
+            raise ValueError(
+                "the oracle adds real clips of tracks that are held back, and none are: give "
+                "--train-share below 1 (0.5 holds back as many as it trains on) or --shots"
+            )
         check_counts(_MOST_RUNS, seeds=self.seeds, gan_seeds=self.gan_seeds)
         if self.gan_seeds > self.seeds:
             raise ValueError(f"--gan-seeds lies in 1 … --seeds, found {self.gan_seeds}")
@@ -126,13 +182,46 @@ class CompareConfig:
                 f"--synthetic-ratio lies in 0.001 … 1000 generated clips for each real one, found "
                 f"{self.synthetic_ratio}"
             )
-        classical = any(ARMS[arm].needs_augmentation for arm in self.arms)
+        classical = any(one.needs("augmentation") for one in arms)
         if self.augment is not None and not classical:
             raise ValueError(
                 f"--augment {self.augment} is for the arm real+classical: name it in --arms"
             )
         if classical and self.augmentations == (None, None):
             raise ValueError("--augment none leaves the arm real+classical as real: drop the arm")
+
+    @property
+    def declared(self) -> tuple[Arm, ...]:
+        """The arms; a ValueError where one can't be, or a folder is none."""
+        from experiments.stages.arms import Source, arm_of, check_name
+        from experiments.stages.examples import of_folder
+
+        own: dict[str, Source] = {}
+        for said in self.folders:
+            name, is_, _ = said.partition("=")
+            if not is_ or not name or name in own:
+                raise ValueError(f"--arm takes NAME=FOLDER, each name once; found {said!r}")
+            check_name(name)
+            subject = f"the clips of {name}"
+            own[name] = Source(f"clips of {name}", of_folder(name), "generated", subject=subject)
+        if unknown := set(self.vouch) - {*own, "all"}:
+            raise ValueError(
+                f"--vouch {', '.join(sorted(unknown))}: there is no such --arm; give "
+                f"{', '.join([*own, 'all'])}"
+            )
+        try:
+            arms = tuple(arm_of(name, own) for name in self.arms)
+        except ValueError as error:
+            raise ValueError(f"--arms: {error}") from None
+        if unused := own.keys() - {name for one in arms for name in one.sources}:
+            name = min(unused)
+            raise ValueError(f"--arm {name}=…: no arm trains on it: add real+{name} to --arms")
+        return arms
+
+    @property
+    def generates(self) -> bool:
+        """Whether GANs are trained for an arm."""
+        return any(one.needs("gans") for one in self.declared)
 
     @property
     def augmentations(self) -> tuple[WaveformAugmentation | None, FeatureAugmentation | None]:
@@ -157,6 +246,8 @@ class ClassifyConfig:
     one_split : every run on the sides of the first split seed.
     generated : run folder of GANs whose clips, as many as real ones of each class, are added
         to the training side.
+    vouch : you know that these GANs heard no held-out track, where nothing says so; the page
+        says that you did.
     augment : what is done to training clips (see `parse_augmentations`): changes of the
         waveform make an altered copy of each, those of features alter the batches.
     """
@@ -167,10 +258,13 @@ class ClassifyConfig:
     seeds: int = 3
     one_split: bool = False
     generated: str | None = None
+    vouch: bool = False
     augment: str = "none"
 
     def __post_init__(self):
         parse_augmentations(self.augment)
+        if self.vouch and self.generated is None:
+            raise ValueError("--vouch is for the GANs of --generated: give it, too")
         if not self.splits or (unknown := set(self.splits) - set(SPLITS)):
             raise ValueError(
                 f"--split takes {', '.join(SPLITS)}, with commas for several; found "

@@ -35,7 +35,7 @@ from features.storage import (
 )
 from wavegan.environment import environment
 
-FORMAT = 4  # of run folders, that of wavegan 0.4 to 0.7; each version before had its own
+FORMAT = 5  # of run folders, that of wavegan 0.8; 0.4 to 0.7 shared one, others had their own
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
 
 

@@ -86,7 +86,7 @@ def tested_tracks(split: Record) -> int:
 # --- a comparison ---------------------------------------------------------------------------------
 
 
-def question(results: Record) -> Record | None:
+def question(results: Record) -> dict[str, Any] | None:
     """The difference that a comparison is about; None where an arm of it did not finish."""
     return next((d for d in results.get("differences", []) if d.get("primary")), None)
 

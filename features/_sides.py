@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -18,6 +18,11 @@ SIDES = ("train", "valid", "test")
 
 def _order(seed: int, key: Hashable) -> bytes:
     return blake2b(f"{seed}:{key}".encode(), digest_size=16).digest()
+
+
+def ordered(tracks: Iterable[Track], seed: int) -> list[Track]:
+    """Tracks in an order of chance, the same for every order that they come in."""
+    return sorted(tracks, key=lambda track: (_order(seed, track.track_id), track.track_id))
 
 
 def _counts(total: int, fractions: Sequence[float]) -> list[int]:

@@ -25,7 +25,8 @@ class LazyAudio:
 
     Indexing takes an integer, a slice, an array of integers or a mask, along the first axis
     only, and gives numpy; ``np.asarray(audio)`` reads it all. A clip is read and its file closed
-    again, so that neither memory nor open files grow with the data set.
+    again, so that neither memory nor open files grow with the data set. What a clip has beyond the
+    end of its source is silence.
 
     Parameters
     ----------
@@ -71,14 +72,15 @@ class LazyAudio:
         return LazyAudio(self.sources, self.source[rows], self.start[rows], *self.shape[1:])
 
     def _gathered(self, rows: np.ndarray) -> np.ndarray:
-        out = np.empty((len(rows), *self.shape[1:]), np.float32)
+        out = np.zeros((len(rows), *self.shape[1:]), np.float32)
         for place, row in enumerate(rows):
             source, start = self.sources[self.source[row]], int(self.start[row])
             stop = start + self.shape[1]
             if isinstance(source, Recording):
-                np.multiply(source.read(start, stop), np.float32(2**-15), out=out[place])
+                part = source.read(start, min(stop, source.num_samples)) * np.float32(2**-15)
             else:
-                out[place] = source[start:stop]
+                part = source[start:stop]
+            out[place, : len(part)] = part
         return out
 
 
@@ -195,7 +197,8 @@ def load_clips(
         the end of a track, shorter than a clip, is not used.
     channels : 1 or 2.
     cache_dir, workers, on_progress : as in `decode_tracks`.
-    on_short : "raise", or "skip" to leave out tracks shorter than a clip, listed in ``skipped``.
+    on_short : "raise", "skip" to leave out tracks shorter than a clip, listed in ``skipped``, or
+        "pad" to fill them up with zeros.
     on_bad : "raise", or "quarantine" to leave out faulty tracks, listed in ``quarantined``.
     label_names : order of the classes; None sorts those of ``tracks``. Give all sides of a split
         the same.
@@ -251,10 +254,11 @@ def cut_clips(
     hop = num_samples if hop is None else hop
     if num_samples < 1 or hop < 1:
         raise ValueError(f"{num_samples=}, {hop=}: give samples, 1 or more")
-    if on_short not in ("raise", "skip"):
-        raise ValueError(f"on_short={on_short!r}: use 'raise' or 'skip'")
-    short = [recording for recording in recordings if recording.num_samples < num_samples]
-    kept = [recording for recording in recordings if recording.num_samples >= num_samples]
+    if on_short not in ("raise", "skip", "pad"):
+        raise ValueError(f"on_short={on_short!r}: use 'raise', 'skip' or 'pad'")
+    least = 1 if on_short == "pad" else num_samples
+    short = [recording for recording in recordings if recording.num_samples < least]
+    kept = [recording for recording in recordings if recording.num_samples >= least]
     if short and (on_short == "raise" or not kept):
         raise ValueError(_too_short(short, num_samples, option=on_short == "raise"))
     if not kept:
@@ -267,7 +271,7 @@ def cut_clips(
     names = tuple(label_names or sorted({recording.track.label for recording in recordings}))
     if unknown := {recording.track.label for recording in kept} - set(names):
         raise ValueError(f"labels {sorted(unknown)} are not in label_names {names}")
-    counts = [(recording.num_samples - num_samples) // hop + 1 for recording in kept]
+    counts = [max(0, recording.num_samples - num_samples) // hop + 1 for recording in kept]
     source = np.repeat(np.arange(len(kept)), counts)
     starts = np.concatenate([np.arange(count) * hop for count in counts])
     return Clips(
@@ -332,7 +336,9 @@ def _too_short(short: list[Recording], num_samples: int, option: bool) -> str:
     rate = first.sample_rate
     others = f" (and {len(short) - 1} more are)" if len(short) > 1 else ""
     advice = (
-        "use on_short='skip' to leave it out, or shorter clips" if option else "use shorter clips"
+        "use on_short='skip' to leave it out, 'pad' to fill it up with zeros, or shorter clips"
+        if option
+        else "use shorter clips"
     )
     return (
         f"{first.track.path}: {first.num_samples / rate:.2f} s is too short for a clip{others}; "

@@ -13,6 +13,7 @@ import numpy as np
 
 from features._sides import SIDES as SIDES
 from features._sides import listed, stratified, whole_groups
+from features._sides import ordered as ordered
 from features.clips import Clips
 from features.dataset import Track
 

@@ -52,7 +52,7 @@ def forget_entries():
     """What a file's tests and examples register is unknown to the next file."""
     registries: list[MutableMapping] = [
         classifiers.architectures._NETWORKS,
-        experiments.ARMS,
+        experiments.SOURCES,
         experiments.FIGURES,
         experiments.RECIPES,
         features.AUGMENTATIONS,

@@ -24,9 +24,10 @@ from experiments.report.sound import altered_clips
 from experiments.report.tables import write_tracks_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run
+from experiments.stages.arms import Arm, arm_of
 from experiments.stages.data import Rows, cut, open_dataset, refuse_searched, say_groups
-from experiments.stages.examples import Arm, Maker, Material, altered, generated
-from experiments.stages.gans import Gan, find_gans, gan_of, refuse_leaks
+from experiments.stages.examples import Material
+from experiments.stages.gans import Gan, find_gans, gan_of, refuse_heard, refuse_leaks
 from experiments.stages.plan import Plan, steps_of, total
 from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
@@ -59,11 +60,11 @@ def classify(
     if any(SPLITS[split].groups for split in config.splits):
         say_groups(dataset.recordings, progress)
     gans = [] if config.generated is None else find_gans(Path(config.generated))
-    arm, (waveform, batches) = _arm(config), parse_augmentations(config.augment)
+    trained_on, (waveform, batches) = _arm(config), parse_augmentations(config.augment)
     sides: dict[Trial, Rows] = {}  # of every run, before any training
     for split, seed in itertools.product(config.splits, range(config.seeds)):
         data = config.sides(split, seed)
-        sides[Trial(split, arm.about, seed)] = rows = dataset.sides(clips, data)
+        sides[Trial(split, trained_on.name, seed)] = rows = dataset.sides(clips, data)
         if not SPLITS[split].leaks:
             refuse_searched(recipe, clips, rows, data.split_seed)
         if gans:
@@ -73,7 +74,7 @@ def classify(
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
     for trial, rows in sides.items():
         if not is_done(Run(out), trial, recipe, recipe.fit):
-            steps = steps_of(recipe.fit, len(rows["train"]) * (1 + len(arm.makers)))
+            steps = steps_of(recipe.fit, len(rows["train"]) * len(trained_on.sources))
             plan.add_fits(recipe, clips.num_samples, classes, 1, steps, progress)
     if dry_run:
         return plan.as_dict()
@@ -91,7 +92,7 @@ def classify(
             outcome = run_trial(
                 trial,
                 material,
-                arm.training(material, trial.seed),
+                trained_on.training(material, trial.seed),
                 recipe.fit,
                 augment=batches,
                 task=f"{recipe.name}, {trial.split} split, {trial.seed + 1}/{config.seeds}",
@@ -129,10 +130,8 @@ def classify(
 
 def _arm(config: ClassifyConfig) -> Arm:
     """The one arm: real clips, with generated ones and altered copies where they are asked for."""
-    makers: dict[str, Maker] = {"synthetic": generated} if config.generated is not None else {}
-    if config.augment != "none":
-        makers["classical"] = altered
-    return Arm("+".join(["real", *makers]), tuple(makers.values()))
+    made = ["synthetic"] if config.generated is not None else []
+    return arm_of("+".join(["real", *made, *(["classical"] if config.augment != "none" else [])]))
 
 
 def _heard(clips: Clips, waveform: WaveformAugmentation | None) -> dict[str, dict[str, np.ndarray]]:
@@ -150,17 +149,20 @@ def _check_gans(
 ) -> None:
     """Make sure that each class has a GAN with fitting clips that saw nothing held out."""
     given = f"--generated {config.generated}"
-    held_out = {
-        side: () if SPLITS[split].leaks else {*map(str, clips.digests[rows[side]])}
+    valid, test = (
+        () if SPLITS[split].leaks else {*map(str, clips.digests[rows[side]])}
         for side in ("valid", "test")
-    }
+    )
     for name in clips.label_names:
         try:
             gan = gan_of(gans, name, seed)
         except ValueError as error:
             raise ValueError(f"{given} has {error}") from None
         try:
-            refuse_leaks(gan, **held_out)
+            if config.vouch:
+                refuse_heard(gan, valid=valid, test=test, advice="nobody can vouch for it")
+            else:
+                refuse_leaks(gan, valid=valid, test=test, vouch="--vouch")
         except LeakError as error:
             if config.one_split or seed == 0:
                 raise

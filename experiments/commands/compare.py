@@ -3,6 +3,8 @@
     tracks → split → a GAN a class (training tracks alone) → clips → features
            → one classifier an arm and seed → paired differences → results.json, report.html
 
+How long the classifiers train is chosen on the validation tracks.
+
 Features come from the cache; every other stage is kept in the run folder under a key of all that
 went into it.
 """
@@ -10,32 +12,39 @@ went into it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from classifiers import FitConfig
-from experiments import statistics
 from experiments.config import CompareConfig, as_dict, inspected
+from experiments.recipes import Recipe
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
 from experiments.report.terminal import Progress
 from experiments.run import Run
+from experiments.scores import question
+from experiments.stages.comparison import TrainedArms, run_arms, told, validated
 from experiments.stages.data import Dataset, cut, open_dataset, refuse_searched
-from experiments.stages.examples import ARMS, Material, pairs, primary_pair
+from experiments.stages.examples import Material
+from experiments.stages.folders import FolderClips, open_folder
 from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
-from experiments.stages.gans import Gan, refuse_leaks, sample_gan
+from experiments.stages.gans import Gan, refuse_heard, refuse_leaks, sample_gan
 from experiments.stages.plan import Plan, steps_of
-from experiments.stages.trials import Outcome, Trial, is_done, run_trial
+from experiments.stages.quality import gan_quality, quality_gain
+from experiments.stages.trials import Trial, is_done
 from features import Split, extract
+from features.checksums import key_of
 from features.splits import SIDES
-from features.storage import write_text
+from features.storage import understanding, write_text
 from wavegan.environment import environment
 
 SHOWN_CLIPS = 12  # real and generated ones of each class in the report
+OPENINGS, VALIDATION = "openings.json", "validation.json"  # in the run folder
 SHOWN_AUGMENTED = 3  # training clips whose altered versions the report has
 
 
@@ -69,24 +78,24 @@ def compare(
         Where ``should_stop`` said so; the same call goes on.
     """
     started, progress = time.monotonic(), progress or Progress(quiet=True)
-    recipe = replace(config.recipe, per_track=None)  # clips as long as the GAN's, end to end
-    recipe = inspected(recipe) if config.quality else recipe
-    rate, channels, data = recipe.sample_rate, recipe.clip_gan.channels, config.data
+    recipe, data, arms = _clips_recipe(config), config.data, config.declared
+    rate, channels = recipe.sample_rate, recipe.gan.channels
     dataset = open_dataset(data, sample_rate=rate, channels=channels, progress=progress)
-    dataset, clips = cut(dataset, recipe, skip_short=data.skip_short, progress=progress)
+    short = {"skip_short": data.skip_short, "pad_short": data.pad_short}
+    dataset, clips = cut(dataset, recipe, **short, progress=progress)
     split, rows = dataset.split(data), dataset.sides(clips, data)
     refuse_searched(recipe, clips, rows, data.split_seed)
+    folders = _open_folders(config, dataset, split, recipe, clips.num_samples, progress)
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(data)}
     Run(out).refuse_others("compare", fixed)
     settings = _shared(recipe.fit, config.steps, len(rows["train"]))
     heard, judged_by = dataset.of(split.train), dataset.of(split.valid)
     training = GanTraining(heard, dataset.labels, recipe, config.gan_seeds, judged_by)
-    needs_gans = any(ARMS[arm].needs_gans for arm in config.arms)
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
-    if needs_gans:
+    if config.generates:
         for turn, left in unfinished(Run(out), training):
             plan.add_gans(turn, left, dataset.labels, progress)
-    trials = (Trial(data.split, arm, s) for arm in config.arms for s in range(config.seeds))
+    trials = (Trial(data.split, arm.name, s) for arm in arms for s in range(config.seeds))
     fits = sum(not is_done(Run(out), trial, recipe, settings) for trial in trials)
     steps = fits * (settings.steps or 0)
     plan.add_fits(recipe, clips.num_samples, classes, fits, steps, progress)
@@ -95,7 +104,7 @@ def compare(
     plan.say(progress, Path(out))
     with Run(out).working("compare", as_dict(config), fixed) as run:
         gans: Sequence[Gan] = ()
-        if needs_gans:
+        if config.generates:
             gans = train_gans(
                 run,
                 training,
@@ -104,52 +113,90 @@ def compare(
                 should_stop=should_stop,
                 watching=Watching(config.quality),
             )
-        valid, test = ({r.digest for r in dataset.of(s)} for s in (split.valid, split.test))
+        valid, test = _held_out(dataset, split)
         for gan in gans:
             refuse_leaks(gan, valid=valid, test=test)
-        waveform, _ = config.augmentations
         features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
-        material = Material(
-            run, recipe, clips, rows, features, progress, gans, config.synthetic_ratio, waveform
+        material = Material(run, recipe, clips, rows, features, progress, gans, folders)
+        waveform, batches = config.augmentations
+        material = replace(material, ratio=config.synthetic_ratio, waveform=waveform)
+        trained = run_arms(
+            arms,
+            material,
+            settings,
+            split=data.split,
+            seeds=config.seeds,
+            fixed=config.steps is not None,
+            batches=batches,
+            should_stop=should_stop,
         )
-        arms, failed = _run_arms(config, material, settings, should_stop)
-        results = _results(config, dataset, split, material, arms, failed)
         seconds = round(time.monotonic() - started, 1)
-        results |= {"command": command, "environment": environment() | {"session_seconds": seconds}}
+        made = {"command": command, "environment": environment() | {"session_seconds": seconds}}
+        if config.sealed:
+            run.write_json(VALIDATION, found := validated(trained) | made)
+            return found
+        openings = _opened(run, trained)
+        results = _results(config, dataset, split, material, trained) | made
+        results["openings"] = openings
         run.write_json("results.json", results)
         write_text(run.path / "report.html", _page(config, material, results))
     return results
 
 
-def _run_arms(
+def _clips_recipe(config: CompareConfig) -> Recipe:
+    """The recipe whose clips all arms have: as long as the GAN's where GANs make some."""
+    recipe = config.recipe
+    if config.data.pad_short:
+        recipe = replace(recipe, gan_train=replace(recipe.gan_train, pad_end=True))
+    if not config.generates:
+        return recipe
+    recipe = replace(recipe, per_track=None)  # end to end
+    recipe.clip_gan  # noqa: B018  which refuses a length that no GAN makes
+    return inspected(recipe) if config.quality else recipe
+
+
+def _held_out(dataset: Dataset, split: Split) -> tuple[set[str], set[str]]:
+    """The hashes of the validation and of the test tracks."""
+    valid, test = ({r.digest for r in dataset.of(side)} for side in (split.valid, split.test))
+    return valid, test
+
+
+def _open_folders(
     config: CompareConfig,
-    material: Material,
-    settings: FitConfig,
-    should_stop: Callable[[], bool] | None,
-) -> tuple[dict[str, list[Outcome]], dict[str, str]]:
-    """The outcomes of each arm, and why an arm failed."""
-    _, batches = config.augmentations
-    arms: dict[str, list[Outcome]] = {}
-    failed: dict[str, str] = {}
-    for name in config.arms:
-        arm = ARMS[name]
-        try:
-            arms[name] = [
-                run_trial(
-                    Trial(config.data.split, name, seed),
-                    material,
-                    arm.training(material, seed),
-                    settings,
-                    augment=batches if arm.alters_batches else None,
-                    task=f"{name} {seed + 1}/{config.seeds}",
-                    should_stop=should_stop,
-                )
-                for seed in range(config.seeds)
-            ]
-        except FloatingPointError as error:  # a failed arm stays in the report
-            failed[name] = str(error)
-            material.progress.say(f"{name} failed: {error}")
-    return arms, failed
+    dataset: Dataset,
+    split: Split,
+    recipe: Recipe,
+    num_samples: int,
+    progress: Progress,
+) -> dict[str, FolderClips]:
+    """The clips of other generators, none of which may have heard what is held out."""
+    folders, (valid, test) = {}, _held_out(dataset, split)
+    for said in config.folders:
+        folder = open_folder(said, dataset.labels, recipe, num_samples)
+        for gan in folder.gans:
+            if {folder.name, "all"} & {*config.vouch}:
+                advice = "nobody can vouch for it"
+                refuse_heard(gan, valid=valid, test=test, advice=advice)
+            else:
+                vouch = f"--vouch {folder.name}"
+                refuse_leaks(gan, valid=valid, test=test, vouch=vouch)
+        folder.say(progress)
+        folders[folder.name] = folder
+    return folders
+
+
+def _opened(run: Run, trained: TrainedArms) -> list[dict[str, Any]]:
+    """When the test side was opened, now among them, and with which trials; kept in the run."""
+    trials = [o.folder.name for outcomes in trained.outcomes.values() for o in outcomes]
+    key = key_of(sorted(trials))
+    there = run.read_json(OPENINGS, list) if (run.path / OPENINGS).exists() else []
+    with understanding(run.path / OPENINGS, "restore it from a copy"):
+        known = any(one["trials"] == key for one in there)
+    if not known:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        there = [*there, {"time": now, "trials": key, "count": len(trials)}]
+        run.write_json(OPENINGS, there)
+    return there
 
 
 def _shared(fit: FitConfig, steps: int | None, clips: int) -> FitConfig:
@@ -163,31 +210,19 @@ def _results(
     dataset: Dataset,
     split: Split,
     material: Material,
-    arms: Mapping[str, Sequence[Outcome]],
-    failed: Mapping[str, str],
+    trained: TrainedArms,
 ) -> dict[str, Any]:
     """What ``results.json`` holds, but for how it was made."""
-    recipe, gan_seeds = material.recipe, np.arange(config.seeds) % config.gan_seeds
-    tested = {name: [(o.probabilities, o.test) for o in found] for name, found in arms.items()}
-    held = [pair for pair in pairs(config.arms) if arms.keys() >= set(pair)]
-    differences, per_label = statistics.compare_arms(
-        tested,
-        held,
+    recipe, data = material.recipe, config.data
+    answered = told(
+        trained,
         groups={track.track_id: track.group for track in split.test},
-        gans=gan_seeds,
-        generated=[name for name in arms if ARMS[name].needs_gans],
-        primary=primary_pair(config.arms),
+        gans=np.arange(config.seeds) % config.gan_seeds,
+        question=config.question,
     )
+    qualities = gan_quality(material, trained.outcomes.get(config.arms[0], ()))
+    asked, runs = question(answered), {n: arm["runs"] for n, arm in answered["arms"].items()}
     used = {r.track.track_id: r.digest for s in SIDES for r in dataset.of(getattr(split, s))}
-    shown: dict[str, Any] = {}
-    for name, found in arms.items():
-        arm = ARMS[name]
-        about = {"about": arm.about, "subject": arm.subject, "generated": arm.needs_gans}
-        shown[name] = {**about, "runs": []}
-        for o in found:
-            seeds = {"classifier_seed": o.trial.seed, "gan_seed": int(gan_seeds[o.trial.seed])}
-            shown[name]["runs"].append(seeds | o.record())
-    shown |= {name: {"runs": [], "error": error} for name, error in failed.items()}
     return {
         "recipe": recipe.name,
         "version": environment()["versions"]["wavegan"],
@@ -197,15 +232,16 @@ def _results(
             "tracks": len(used),
             "clips": {side: len(rows) for side, rows in material.rows.items()},
             "sample_rate": recipe.sample_rate,
-            "num_samples": recipe.num_samples,
+            "num_samples": material.clips.num_samples,
         },
         "split": {
             "by": split.by,
             "leaks": split.leaks,
-            "seed": config.data.split_seed,
-            "fractions": list(config.data.fractions),
+            "seed": data.split_seed,
+            "fractions": list(data.fractions),
             "test_groups": len({track.group for track in split.test}),
             **{side: [track.track_id for track in getattr(split, side)] for side in SIDES},
+            "held_back": [track.track_id for track in dataset.held_back(data)],
             "hashes": used,
         },
         "gan": {
@@ -216,10 +252,12 @@ def _results(
             "synthetic": sum(material.counts.values()),
             "stages": [gan.folder.name for gan in material.gans],
             "chosen": [gan.choice for gan in material.gans],
+            "vouched": list(config.vouch),
+            "quality": qualities,
         },
-        "arms": shown,
-        "differences": differences,
-        "per_label": per_label,
+        "quality_gain": asked
+        and quality_gain(qualities, runs[asked["arm"]], runs[asked["against"]]),
+        **answered,
     }
 
 
@@ -231,11 +269,12 @@ def _page(config: CompareConfig, material: Material, results: dict[str, Any]) ->
         shown = np.random.default_rng(label).permutation(real)[:SHOWN_CLIPS]
         clips[name] = {"real": train.audio[np.sort(shown)]}
         for gan in (g for g in material.gans if g.seed == 0 and name in g.labels):
-            generated = sample_gan(material.run, gan, material.counts[label], name)[:SHOWN_CLIPS]
+            count = material.counts[label]
+            generated = sample_gan(material.run, gan, count, name)[:SHOWN_CLIPS]
             clips[name]["generated"] = np.asarray(generated, np.float32) / 32768
             curves[name] = gan.curves()
     augmented: dict[str, dict[str, np.ndarray]] = {}
-    if material.waveform and any(ARMS[arm].needs_augmentation for arm in config.arms):
+    if material.waveform and any(arm.needs("augmentation") for arm in config.declared):
         titles = list(clips)[:SHOWN_AUGMENTED]
         audio = np.stack([clips[title]["real"][0] for title in titles])
         augmented = altered_clips(audio, train.sample_rate, material.waveform, titles=titles)

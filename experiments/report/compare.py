@@ -15,8 +15,7 @@ from experiments.report.formats import counted, points, spread
 from experiments.report.kit import render_results
 from experiments.report.sound import altered_rows, listening
 from experiments.scores import METRICS, Record, runs_of
-
-_CLAIMS = ("benefit", "harm")
+from experiments.verdicts import CLAIMS
 
 
 def render_report(
@@ -52,6 +51,7 @@ def render_report(
         subject=arms.get(arm, {}).get("subject") or f"what {arm} adds",
         bounds=scores.bounds(results, found) if found else "",
         others=scores.beside(results, found) if found else [],
+        answer=results.get("answer") or {"because": [], "untried": []},
         seeds=scores.paired_seeds(arms),
         tests=tests,
         runs=max((len(runs_of(record)) for record in arms.values()), default=0),
@@ -59,7 +59,7 @@ def render_report(
         table=[_scores(name, record) for name, record in arms.items()],
         differences=_plots(results.get("differences", [])),
         per_label=_plots(results.get("per_label", [])),
-        claimed=[d for d in results.get("per_label", []) if d.get("verdict") in _CLAIMS],
+        claimed=[d for d in results.get("per_label", []) if d.get("verdict") in CLAIMS],
         matrices=[
             confusion(name, counted(of[1], "run"), data.get("labels", []), of[0])
             for name, of in sums.items()
@@ -100,7 +100,7 @@ def _plots(differences: Sequence[Record]) -> tuple[dict[Any, list[Row]], Scale]:
     for d in differences:
         mean, ends = points(d["mean"]), " to ".join(map(points, d["ci95"]))
         verdict = d.get("verdict", "")
-        kind = verdict if verdict in _CLAIMS else ""
+        kind = verdict if verdict in CLAIMS else ""
         told = f"{mean} points, 95 % interval {ends}"
         row = Row(d["arm"], told, mean=d["mean"], ends=d["ci95"], number=mean, kind=kind)
         if "label" in d:

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 def compare(results: Record, out: Path) -> None:
     """The arms of a comparison, its differences, how long it took, and where the page is."""
     print()
+    if results.get("sealed"):
+        found = [
+            (name, str(len(runs)), percent(sum(run["accuracy"] for run in runs) / len(runs)))
+            for name, runs in results["validation"].items()
+        ]
+        print_table(text_table(("arm", "runs", "validation accuracy by clip"), found))
+        print("the test side is sealed: the same command without --sealed opens it")
+        return
     _print_scores("arm", results["arms"])
     rows = [
         (
@@ -32,6 +40,8 @@ def compare(results: Record, out: Path) -> None:
     if rows:
         heads = ("difference", "of", "points", "95 % interval", "verdict")
         print_table(text_table(heads, rows, words=(1, 4)))
+    for reason in (results.get("answer") or {}).get("because", ()):
+        print(safe(f"no more is claimed: {reason}"))
     print(f"this session took {duration(results['environment']['session_seconds'])}")
     _print_page(out)
 

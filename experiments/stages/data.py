@@ -7,6 +7,7 @@ One data set, one way: `open_dataset` reads it, `cut` makes a recipe's clips of 
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -38,10 +39,13 @@ from features.audio import described
 from features.cache import default_cache_dir, writing_to_cache
 from features.dataset import passed_over
 from features.silence import without_silence
-from features.splits import SIDES, SPLITS
+from features.splits import SIDES, SPLITS, ordered
 from features.synthetic import render_dataset
 
 Rows = Mapping[str, np.ndarray]  # of each side, the rows of its clips
+INDEX = "GTZANindex.txt"  # Sturm's list of GTZAN's artists, as it is published
+_GTZAN = r"(blues|classical|country|disco|hip-?hop|jazz|metal|pop|reggae|rock)\.\d{5}"
+HELD = "held"  # the side of tracks that may train, but are held back
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,30 @@ class Dataset:
         return replace(self, recordings=kept, skipped=(*self.skipped, *skipped))
 
     def split(self, config: DataConfig) -> Split[tuple[Track, ...]]:
-        """The tracks on the sides that ``config`` puts them on, whole; not for chunks."""
+        """The tracks on the sides that ``config`` puts them on, whole; not for chunks.
+
+        Training tracks that it holds back are on none. Of few-shot data the validation side has
+        no more tracks of a class, either.
+        """
+        split = self._whole_split(config)
+        train = _kept(split.train, config)
+        few = Counter(track.label for track in train)
+        if config.shots and (least := min(few.values())) < config.shots:
+            label = min(few, key=few.__getitem__)
+            raise ValueError(
+                f"--shots {config.shots}: {label} has {least} training tracks: give at most so "
+                "many, or other --fractions"
+            )
+        valid = _kept(split.valid, config) if config.shots else split.valid
+        return replace(split, train=train, valid=valid)
+
+    def held_back(self, config: DataConfig) -> tuple[Track, ...]:
+        """The training tracks that ``config`` keeps out of the training side."""
+        whole = self._whole_split(config).train
+        kept = {*_kept(whole, config)}
+        return tuple(track for track in whole if track not in kept)
+
+    def _whole_split(self, config: DataConfig) -> Split[tuple[Track, ...]]:
         split = split_tracks(
             [recording.track for recording in self.recordings],
             fractions=config.fractions,
@@ -106,6 +133,13 @@ class Dataset:
             lists=config.split_lists,
         )
         check_disjoint(split, groups=SPLITS[config.split].groups)
+        if (shared := shared_groups(split)) and not config.allow_shared_groups:
+            shown = ", ".join(shared[:5]) + (", …" if len(shared) > 5 else "")
+            raise LeakError(
+                f"--split {config.split} has {len(shared)} artists or speakers on two sides "
+                f"({shown}), so that a classifier may know them instead of the classes: give "
+                "--split group, or --allow-shared-groups, and every page says so"
+            )
         return split
 
     def of(self, tracks: Sequence[Track]) -> tuple[Recording, ...]:
@@ -114,7 +148,10 @@ class Dataset:
         return tuple(by_track[track] for track in tracks)
 
     def sides(self, clips: Clips, config: DataConfig) -> Rows:
-        """The clips of each side; no track is on two of them but for the split of chunks."""
+        """The clips of each side; no track is on two of them but for the split of chunks.
+
+        Beside `SIDES` there is `HELD`: training tracks that ``config`` holds back.
+        """
         if SPLITS[config.split].of == "clips":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", LeakWarning)  # the results say so
@@ -122,13 +159,39 @@ class Dataset:
             row = {key: i for i, key in enumerate(_places(clips))}
             found = {side: [row[key] for key in _places(getattr(parts, side))] for side in SIDES}
             return {side: np.array(rows, int) for side, rows in found.items()}
-        split, places = self.split(config), defaultdict(list)
+        split, held = self.split(config), self.held_back(config)
+        places = defaultdict[str, list[int]](list)
         for i, name in enumerate(clips.track_ids.tolist()):
             places[name].append(i)
+        tracks = {side: getattr(split, side) for side in SIDES} | ({HELD: held} if held else {})
         return {
-            side: np.array([i for t in getattr(split, side) for i in places[t.track_id]], int)
-            for side in SIDES
+            side: np.array([i for track in of for i in places[track.track_id]], int)
+            for side, of in tracks.items()
         }
+
+
+def shared_groups(split: Split[tuple[Track, ...]]) -> list[str]:
+    """Known artists or speakers with tracks on more than one side of a split, sorted."""
+    sides = [{t.group for t in getattr(split, s) if t.group != t.track_id} for s in SIDES]
+    count = Counter(group for side in sides for group in side)
+    return sorted(group for group, often in count.items() if often > 1)
+
+
+def _kept(tracks: Sequence[Track], config: DataConfig) -> tuple[Track, ...]:
+    """So many tracks of each class as ``config`` keeps, of fewer shots some of those of more."""
+    by_label = defaultdict[str, list[Track]](list)
+    for track in ordered(tracks, config.split_seed):
+        by_label[track.label].append(track)
+    kept = set[Track]()
+    for label, found in by_label.items():
+        count = config.shots or round(config.train_share * len(found))
+        if not count:
+            raise ValueError(
+                f"--train-share {config.train_share:g} leaves {label} no training track of "
+                f"{len(found)}: give {0.5 / len(found):.2g} or more"
+            )
+        kept |= {*found[:count]}
+    return tuple(track for track in tracks if track in kept)
 
 
 def _places(clips: Clips) -> list[tuple[str, int]]:
@@ -156,12 +219,12 @@ def open_dataset(
     ------
     ValueError
         For data that can't be used, as `features` says it; a track that is too short, unless
-        ``config.skip_short``; a class of which nothing is left.
+        ``config.skip_short`` or ``pad_short``; a class of which nothing is left.
     """
     progress = progress or Progress(quiet=True)
     cache = cache_dir or default_cache_dir()
     root = _root(config, cache, progress)
-    tracks = scan_tracks(root, artist_index=config.artist_index)
+    tracks = scan_tracks(root, artist_index=_artist_index(config, root, progress))
     decoded = decode_tracks(
         tracks,
         sample_rate=sample_rate,
@@ -178,14 +241,15 @@ def open_dataset(
         _say_rates(decoded.recordings, sample_rate, progress)
     if SPLITS[config.split].groups:
         say_groups(decoded.recordings, progress)
+    num_samples = 1 if config.pad_short else num_samples
     short = [r for r in decoded.recordings if r.num_samples < num_samples]
     kept = [r for r in decoded.recordings if r.num_samples >= num_samples]
     if short and not config.skip_short:
         raise _too_short(
             short,
             num_samples,
-            "leave them out with --skip-short, choose a smaller --num-samples, or, where only GANs "
-            "are trained, fill them up with --gan-pad-end",
+            "fill them up with zeros (--pad-short), leave them out (--skip-short), or choose a "
+            "smaller --num-samples",
         )
     if short:
         progress.say(f"left out: {len(short)} tracks shorter than a clip")
@@ -212,6 +276,25 @@ def _root(config: DataConfig, cache: Path, progress: Progress) -> Path:
         return render_dataset(cache / "embedded", on_progress=shown)
 
 
+def _artist_index(config: DataConfig, root: Path, progress: Progress) -> str | Path | None:
+    """The file that names the artists; of GTZAN's tracks one that is near, where none is given."""
+    if config.artist_index is not None or config.root is None:
+        return config.artist_index
+    if not all(re.fullmatch(_GTZAN, track.path.stem) for track in scan_tracks(root)):
+        return None
+    beside = root.resolve().parent
+    places = [root, beside, Path(config.split_lists or root), *sorted(beside.glob("*/"))]
+    found = next((p / INDEX for p in places if (p / INDEX).is_file()), None)
+    if found is None:
+        progress.say(
+            f"these are GTZAN's tracks, whose artists no {INDEX} near them names: without "
+            "--artist-index an artist may be on two sides, and nothing tells"
+        )
+    else:
+        progress.say(f"artists of GTZAN's tracks: {found}")
+    return found
+
+
 def _say_rates(recordings: Sequence[Recording], sample_rate: int, progress: Progress) -> None:
     """Say which files have other rates than ``sample_rate``."""
     found = (described(recording.track.path) for recording in recordings)
@@ -235,7 +318,12 @@ def say_groups(recordings: Sequence[Recording], progress: Progress) -> None:
 
 
 def cut(
-    dataset: Dataset, recipe: Recipe, *, skip_short: bool, progress: Progress
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    skip_short: bool,
+    pad_short: bool = False,
+    progress: Progress,
 ) -> tuple[Dataset, Clips]:
     """The clips of a recipe, and the data set without the tracks that hold none.
 
@@ -244,8 +332,8 @@ def cut(
     Raises
     ------
     ValueError
-        For a track too short for a clip (unless ``skip_short``), or a clip too short for the
-        recipe's features or network.
+        For a track too short for a clip (unless ``skip_short`` or ``pad_short``), or a clip too
+        short for the recipe's features or network.
     """
     recordings: Sequence[Recording] = dataset.recordings
     if recipe.silence is not None:
@@ -259,13 +347,19 @@ def cut(
         )
     check_input(recipe, num_samples, len(dataset.labels))
     short = [r for r in recordings if r.num_samples < num_samples]
-    if short and (len(short) == len(recordings) or not skip_short):
-        advice = "choose a smaller --num-samples, or leave them out with --skip-short"
+    if short and pad_short:
+        progress.say(f"filled up with zeros: {len(short)} tracks shorter than a clip")
+    elif short and (len(short) == len(recordings) or not skip_short):
+        advice = "choose a smaller --num-samples, fill them up with zeros (--pad-short), or leave "
+        advice += "them out with --skip-short"
         if recipe.silence is not None:
             advice += " (these are lengths without silence, which --silence none keeps)"
         raise _too_short(short, num_samples, advice)
     clips = cut_clips(
-        recordings, num_samples=num_samples, label_names=dataset.labels, on_short="skip"
+        recordings,
+        num_samples=num_samples,
+        label_names=dataset.labels,
+        on_short="pad" if pad_short else "skip",
     )
     if recipe.per_track is not None:
         clips = clips.select(clips.starts < recipe.per_track * num_samples)

@@ -1,14 +1,14 @@
-"""What a classifier trains on: the arms of a comparison, each ONE entry of `ARMS`.
+"""What a classifier trains on: real clips, altered and generated ones, and what stands in for them.
 
-An arm is the real training clips and what its makers add to them. A maker is a function
-``(material, seed) -> examples``; `Material` holds all that one can be made from.
+A maker is a function ``(material, seed) -> examples``; `Material` holds all that one can be made
+from.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,12 +17,16 @@ import numpy as np
 from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run
+from experiments.stages.data import HELD
 from experiments.stages.data import Rows as SideRows
+from experiments.stages.folders import FolderClips
 from experiments.stages.gans import Gan, gan_of, gan_seed, sample_gan
 from features import Clips, Rows, extract, fingerprint
+from features.audio import to_pcm
 from features.augmentation import WaveformAugmentation
 from features.extractors import Augmented
-from features.registry import Registry
+
+_LOUDNESS = 256
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,11 @@ class Material:
 
     Attributes
     ----------
-    clips : of all sides, and of them the ``rows`` of each side.
+    clips : of all sides, and of them the ``rows`` of each side; those of ``held`` are real clips
+        that may train, but are held back from all arms but the oracle.
     features : of ``clips``, those of the recipe.
     gans : those that make clips of the classes; none where no arm asks for them.
+    folders : clips of other generators, by the names of their arms.
     ratio : further clips for each real training clip, class by class.
     waveform : augmentation of the altered copies.
     copy_seed : of the altered copies of a run, from its seed and the number of the copy.
@@ -61,6 +67,7 @@ class Material:
     features: Rows
     progress: Progress
     gans: Sequence[Gan] = ()
+    folders: Mapping[str, FolderClips] = field(default_factory=dict)
     ratio: float = 1.0
     waveform: WaveformAugmentation | None = None
     copy_seed: Callable[[int, int], int] = gan_seed
@@ -86,6 +93,12 @@ class Material:
             int(label): max(1, round(self.ratio * int((labels == label).sum())))
             for label in np.unique(labels)
         }
+
+    @cached_property
+    def loudness(self) -> float:
+        """Root mean square of the real training clips, of `_LOUDNESS` of them."""
+        some = self.train.audio[np.linspace(0, len(self.train) - 1, _LOUDNESS).astype(int)]
+        return float(np.sqrt(np.mean(some.astype(np.float64) ** 2)))
 
     def extract(self, clips: Clips | np.ndarray, make: Any, task: str) -> Rows:
         """Features of clips."""
@@ -119,6 +132,30 @@ def altered(material: Material, seed: int) -> list[Examples]:
     return found
 
 
+def oracle(material: Material, seed: int) -> list[Examples]:
+    """Further real clips, of tracks that are held back: the most that generated ones could bring.
+
+    Drawn anew for each run; where a class has fewer than it needs, all of them.
+    """
+    real, held = material.clips.labels, np.random.default_rng(seed).permutation(material.rows[HELD])
+    found = [held[real[held] == label][:count] for label, count in material.counts.items()]
+    rows = np.concatenate(found)
+    key = f"oracle {_hash(str(rows.tolist()))} {material.side(HELD).key}"
+    return [Examples(Rows([material.features], rows), real[rows], key)]
+
+
+def noise(material: Material, seed: int) -> list[Examples]:
+    """White noise as loud as the real training clips, with their labels."""
+    loudness, make, found = material.loudness, material.recipe.input, []
+    for label, count in material.counts.items():
+        shape = count, material.clips.num_samples, material.clips.channels
+        audio = np.random.default_rng([seed, label]).normal(0, loudness, shape)
+        features = material.extract(to_pcm(np.clip(audio, -1, 1)).astype(np.int16), make, "noise")
+        key = f"noise {seed} {label} {count} {loudness} {fingerprint(make)}"
+        found.append(Examples(features, np.full(count, label, np.int32), key))
+    return found
+
+
 def generated(material: Material, seed: int) -> list[Examples]:
     """Generated clips of each class, of the GANs of the run."""
     make, examples = material.recipe.input, []
@@ -130,6 +167,29 @@ def generated(material: Material, seed: int) -> list[Examples]:
         key = f"generated {gan.key} {name} {count} {fingerprint(make)}"
         examples.append(Examples(features, np.full(count, label, np.int32), key))
     return examples
+
+
+def shuffled(material: Material, seed: int) -> list[Examples]:
+    """Generated clips with their labels dealt out anew."""
+    clips = joined(generated(material, seed))
+    labels = np.random.default_rng(seed).permutation(clips.labels)
+    return [Examples(clips.features, labels, f"shuffled {seed} {clips.key}")]
+
+
+def of_folder(name: str) -> Maker:
+    """The maker of clips of another generator: the first of each class, as many as are needed."""
+
+    def make(material: Material, seed: int) -> list[Examples]:
+        folder, found = material.folders[name], []
+        for label, count in material.counts.items():
+            audio = folder.audio(material.clips.label_names[label], count)
+            features = material.extract(audio, material.recipe.input, f"features of {name}")
+            sound = hashlib.blake2b(audio.tobytes(), digest_size=16).hexdigest()
+            key = f"{name} {sound} {fingerprint(material.recipe.input)}"
+            found.append(Examples(features, np.full(count, label, np.int32), key))
+        return found
+
+    return make
 
 
 def joined(parts: Sequence[Examples]) -> Examples:
@@ -155,109 +215,6 @@ def repeated(labels: np.ndarray, counts: Mapping[int, int]) -> Iterator[np.ndarr
         taken = {n: rows[n][: counts[n] - done[n]] for n in counts}
         done = {n: done[n] + len(taken[n]) for n in counts}
         yield np.concatenate(list(taken.values()))
-
-
-# --- arms ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Arm:
-    """An arm of a comparison.
-
-    Attributes
-    ----------
-    about : what it is, in a few words.
-    makers : what joins the real clips, in this order.
-    controls : beside the first arm, what it is held against where both are there: what else
-        the same number of further clips, or of training steps, would have brought.
-    alters_batches : whether the augmentations of features alter its batches.
-    subject : what a verdict on it is about, as "the GAN's clips".
-    """
-
-    about: str
-    makers: tuple[Maker, ...] = ()
-    controls: tuple[str, ...] = ()
-    alters_batches: bool = False
-    subject: str = ""
-
-    def __post_init__(self) -> None:
-        if not all(callable(maker) for maker in self.makers):
-            raise TypeError(
-                f"the makers of an arm are functions (material, seed) -> examples, found "
-                f"{self.makers!r}"
-            )
-
-    @property
-    def needs_gans(self) -> bool:
-        return generated in self.makers
-
-    @property
-    def needs_augmentation(self) -> bool:
-        return self.alters_batches or altered in self.makers
-
-    def training(self, material: Material, seed: int) -> Examples:
-        """What it trains on in a run."""
-        extra = [examples for make in self.makers for examples in make(material, seed)]
-        return joined([material.side("train"), *extra])
-
-
-def _check(arm: Any) -> None:
-    if not isinstance(arm, Arm):
-        raise TypeError(f"give an Arm(about, makers, controls), found {arm!r}")
-
-
-ARMS = Registry(
-    "experiments.ARMS",
-    {
-        "real": Arm("the real training clips alone"),
-        "real-oversampled": Arm("real clips repeated", (repeats,), subject="repeated clips"),
-        "real+classical": Arm(
-            "altered copies of real clips",
-            (altered,),
-            ("real-oversampled",),
-            alters_batches=True,
-            subject="altered copies",
-        ),
-        "real+synthetic": Arm(
-            "generated clips",
-            (generated,),
-            ("real-oversampled", "real+classical"),
-            subject="the GAN's clips",
-        ),
-        "real+classical+synthetic": Arm(
-            "altered copies and generated clips",
-            (altered, generated),
-            ("real+classical",),
-            alters_batches=True,
-            subject="altered copies and the GAN's clips",
-        ),
-    },
-    _check,
-    recipe="experiments.Arm(about, (maker,), controls)",
-)
-
-
-def pairs(arms: Sequence[str]) -> list[tuple[str, str]]:
-    """Each difference to be estimated: an arm, and the one that it is held against."""
-    baseline, *others = arms
-    against_first = [(arm, baseline) for arm in others]
-    controls = [(arm, control) for arm in others for control in ARMS[arm].controls]
-    return against_first + [pair for pair in controls if pair[1] in others]
-
-
-def primary_pair(arms: Sequence[str]) -> tuple[str, str] | None:
-    """The pair that a comparison is about: an arm against the first one; None of a single arm.
-
-    An arm of generated clips if there is one, one that adds nothing else before others, and last
-    the controls of other arms.
-    """
-    controls = {control for arm in arms for control in ARMS[arm].controls}
-    baseline, *others = arms
-
-    def order(arm: str) -> tuple[bool, bool, int]:
-        return not ARMS[arm].needs_gans, arm in controls, len(ARMS[arm].makers)
-
-    return (min(others, key=order), baseline) if others else None
 
 
 def _hash(text: str) -> str:

@@ -27,6 +27,7 @@ from wavegan.sampling import generate_batches
 from wavegan.trained_run import read_run
 
 GAN_LIST = "gans.json"  # in a run folder: the stages of its GANs
+ITSELF = "itself"  # among those of which nobody knows what they were trained on
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ class Gan:
 
     @property
     def unknown(self) -> list[str]:
-        """The ancestors of which nobody knows what they were trained on."""
-        ancestors = self.provenance.get("ancestors", ())
-        return [one["name"] for one in ancestors if not one.get("tracks")]
+        """Of itself and its ancestors those of which nobody knows what they were trained on."""
+        named = [*self.provenance.get("ancestors", ()), {**self.provenance, "name": ITSELF}]
+        return [one["name"] for one in named if not one.get("tracks")]
 
     @cached_property
     def key(self) -> str:
@@ -134,7 +135,8 @@ def find_gans(path: Path) -> list[Gan]:
     if path.is_file():
         generator, metadata = read_exported(path)
         with understanding(path, "export it again"):
-            return [Gan(path, _known(path, metadata, generator.config.num_classes, path.stem))]
+            known = provenance_of(path, metadata, generator.config.num_classes, path.stem)
+            return [Gan(path, known)]
     if not path.is_dir():
         raise ValueError(
             f"RUN {path}: no such folder, and of the package's own models there is "
@@ -162,10 +164,13 @@ def open_gan(folder: Path) -> Gan:
     file = folder / "config.json"
     with understanding(file, "restore it from a copy"):
         num_classes = config.get("wavegan", {}).get("num_classes", 0)
-        return Gan(folder, _known(file, config.get("provenance", {}), num_classes, "clip"))
+        said = config.get("provenance", {})
+        return Gan(folder, provenance_of(file, said, num_classes, "clip"))
 
 
-def _known(file: Path, said: Mapping[str, Any], num_classes: int, name: str) -> dict[str, Any]:
+def provenance_of(
+    file: Path, said: Mapping[str, Any], num_classes: int, name: str
+) -> dict[str, Any]:
     """What a ``file`` said of a GAN, with what is missing in it; its names become folders'."""
     classes = {"labels": [str(i) for i in range(num_classes)]} if num_classes else {"label": name}
     found = {"seed": 0, "tracks": {}, **classes, **said}
@@ -237,27 +242,37 @@ def gan_of(gans: Sequence[Gan], label: str, seed: int) -> Gan:
     return fitting[seed % len(fitting)]
 
 
-def refuse_leaks(gan: Gan, *, valid: Collection[str], test: Collection[str]) -> None:
+def refuse_leaks(
+    gan: Gan, *, valid: Collection[str], test: Collection[str], vouch: str = ""
+) -> None:
     """Make sure that a GAN and its ancestors heard no tracks of the sides, given by their hashes.
 
     Its checkpoint may have been chosen by validation tracks, but by no test tracks.
 
+    Parameters
+    ----------
+    vouch : the option by which a person says that it heard none of them, for the error; where one
+        does, `refuse_heard` is what is left to check.
+
     Raises
     ------
     LeakError
-        Naming the tracks, or the ancestors of which nobody knows what they saw.
+        Naming the tracks, or that nobody knows what it or an ancestor heard.
     """
     refuse_heard(gan, valid=valid, test=test, advice="train it on this split's training tracks")
     if gan.unknown and (valid or test):
+        ancestors = [name for name in gan.unknown if name != ITSELF]
+        started = f" started from {', '.join(ancestors)}, and" if ancestors else ":"
         raise LeakError(
-            f"the GAN of {gan.label} in {gan.folder} started from {', '.join(gan.unknown)}, and "
-            "nothing says whether that was trained on tracks of the validation or test side: train "
-            "it from scratch, or from a run or export that says what it heard"
+            f"the GAN of {gan.label} in {gan.folder}{started} nothing says whether "
+            f"{'that' if ancestors else 'it'} was trained on tracks of the validation or test "
+            "side: train it from scratch, or from a run or export that says what it heard"
+            + (f"; if you know that it heard none of them, {vouch} says so" if vouch else "")
         )
 
 
 def refuse_heard(gan: Gan, *, valid: Collection[str], test: Collection[str], advice: str) -> None:
-    """As `refuse_leaks`, but for ancestors of which nobody knows; ``advice`` is what to do."""
+    """As `refuse_leaks`, but for what nobody knows of; ``advice`` is what to do."""
     held_out = {*valid, *test}
     if seen := [name for digest, name in gan.heard.items() if digest in held_out]:
         raise LeakError(

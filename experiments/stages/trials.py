@@ -6,15 +6,18 @@ import glob
 import json
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flax import nnx
 
-from classifiers import FitConfig, evaluate, fit, predict, save, vote_by_track
+from classifiers import FitConfig, History, evaluate, fit, predict, save, vote_by_track
 from classifiers.fit_folder import steps_taken
+from classifiers.history import one_after_another
 from classifiers.prediction import read_probabilities
 from experiments.config import as_dict
 from experiments.recipes import Recipe
@@ -26,6 +29,7 @@ from features.augmentation import FeatureAugmentation
 from features.storage import Interrupted, read_json, replacing, write_json
 
 CLASSIFIER = "classifier.safetensors"  # in the stage of a trial
+PROBABILITIES = "probabilities.npy"  # there, too: of the best weights
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Outcome:
     probabilities : (N, K) of the test clips.
     history : of the fit.
     seconds : that fitting and testing took.
+    readings : (N, K) of the test clips after other steps than the best.
     """
 
     trial: Trial
@@ -60,6 +65,7 @@ class Outcome:
     probabilities: np.ndarray
     history: dict[str, Any]
     seconds: float
+    readings: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def test(self) -> Clips:
@@ -138,10 +144,11 @@ def _classifier(trial: Trial, recipe: Recipe, settings: FitConfig) -> dict[str, 
 def run_trial(
     trial: Trial,
     material: Material,
-    examples: Examples,
+    phases: Sequence[Examples],
     settings: FitConfig,
     *,
     augment: FeatureAugmentation | None = None,
+    read_at: Sequence[int] = (),
     task: str,
     should_stop: Callable[[], bool] | None = None,
 ) -> Outcome:
@@ -149,9 +156,11 @@ def run_trial(
 
     Parameters
     ----------
-    examples : what it trains on; validation and test are the material's real clips.
-    settings : of the fit.
+    phases : what it trains on, one after another; each has its share of the steps and starts
+        from the best weights of the one before. Validation and test are the material's real clips.
+    settings : of the fit, all phases together.
     augment : alters the batches.
+    read_at : steps of a training of one phase after which it is tested, too.
     task : what the progress line says.
 
     Raises
@@ -162,51 +171,35 @@ def run_trial(
         Where ``should_stop`` said so.
     """
     recipe, clips = material.recipe, material.clips
-    valid, test = material.side("valid"), material.side("test")
+    test = material.side("test")
     inputs = _classifier(trial, recipe, settings) | {
         "labels": list(clips.label_names),
-        "train": examples.key,
-        "valid": valid.key,
+        "train": ", then ".join(examples.key for examples in phases),
+        "valid": material.side("valid").key,
         "test": test.key,
         "augment": augment and as_dict(augment),
+        **({"read_at": list(read_at)} if read_at else {}),
     }
-
-    def on_log(metrics: dict[str, float]) -> None:
-        material.run.log.append(as_dict(trial), metrics)
-        done, total = (int(metrics[f"classifier/{name}"]) for name in ("step", "total_steps"))
-        material.progress.update(task, done, total, f"loss {metrics['classifier/loss']:.3f}")
 
     def build(folder: Path) -> None:
         started = time.monotonic()
         real = material.side("train").features
         scaler = Standardizer.fit(real) if recipe.input.standardize else None
-        train, judge = (
-            (Rows([part.features], scaler=scaler), part.labels) for part in (examples, valid)
-        )
-        model = recipe.network(train[0].shape[1:], len(clips.label_names), trial.seed)
-        done = steps_taken(folder / "fit")
-        material.progress.compiling(task, done, steps_of(settings, len(examples.labels)))
-        try:
-            history = fit(
-                model,
-                train,
-                judge if len(valid.labels) else None,
-                settings,
-                seed=trial.seed,
-                on_log=on_log,
-                augment=augment,
-                run_dir=folder / "fit",
-                should_stop=should_stop,
-            )
-        except Interrupted as stopped:
-            raise Interrupted(f"stopped in {task}") from stopped
+        model = recipe.network(real[0].shape, len(clips.label_names), trial.seed)
+
+        def answer(name: str, model: nnx.Module) -> None:
+            with replacing(folder / name) as temporary:
+                np.save(temporary, predict(model, Rows([test.features], scaler=scaler)))
+
+        work = _Fitting(trial, material, settings, augment, scaler, folder, task, should_stop)
+        history = work.fit(model, phases, read_at, lambda step, m: answer(_reading(step), m))
         write_json(folder / "history.json", history.to_dict())
-        with replacing(folder / "probabilities.npy") as temporary:
-            np.save(temporary, predict(model, Rows([test.features], scaler=scaler)))
+        answer(PROBABILITIES, model)
         save(model, folder / CLASSIFIER, metadata=_described(trial, material, scaler))
         seconds = round(time.monotonic() - started, 2)
         write_json(folder / "timing.json", {"seconds": seconds})
-        shutil.rmtree(folder / "fit")  # only needed to resume
+        for run_dir in folder.glob("fit*"):
+            shutil.rmtree(run_dir)  # only needed to resume
 
     folder = material.run.stage(f"classifier-{trial.name}", inputs, build)
     history, timing = (
@@ -214,10 +207,85 @@ def run_trial(
         for name in ("history.json", "timing.json")
     )
     shape = len(test.labels), len(clips.label_names)
-    probabilities = read_probabilities(folder / "probabilities.npy", shape)
-    return Outcome(
-        trial, folder, clips, dict(material.rows), probabilities, history, timing["seconds"]
-    )
+    found = read_probabilities(folder / PROBABILITIES, shape)
+    readings = {step: read_probabilities(folder / _reading(step), shape) for step in read_at}
+    rows, seconds = dict(material.rows), timing["seconds"]
+    return Outcome(trial, folder, clips, rows, found, history, seconds, readings)
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """How the classifier of a trial is fitted."""
+
+    trial: Trial
+    material: Material
+    settings: FitConfig
+    augment: FeatureAugmentation | None
+    scaler: Standardizer | None
+    folder: Path
+    task: str
+    should_stop: Callable[[], bool] | None
+
+    def fit(
+        self,
+        model: nnx.Module,
+        phases: Sequence[Examples],
+        read_at: Sequence[int],
+        on_snapshot: Callable[[int, nnx.Module], None],
+    ) -> History:
+        """Train ``model`` on the phases, one after another."""
+        parts, histories = _in_phases(self.settings, phases), list[History]()
+        total = sum(part.steps or 0 for part in parts)
+        valid = self._scaled(self.material.side("valid"))
+        for number, (examples, part) in enumerate(zip(phases, parts, strict=True)):
+            before = sum(history.num_steps for history in histories)
+            run_dir = self.folder / f"fit{number or ''}"
+            done = before + steps_taken(run_dir)
+            self.material.progress.compiling(self.task, done, total)
+            try:
+                history = fit(
+                    model,
+                    self._scaled(examples),
+                    valid if len(valid[1]) else None,
+                    part,
+                    seed=self.trial.seed,
+                    on_log=partial(self._log, before, total),
+                    augment=self.augment,
+                    run_dir=run_dir,
+                    should_stop=self.should_stop,
+                    snapshots=read_at,
+                    on_snapshot=on_snapshot,
+                )
+            except Interrupted as stopped:
+                raise Interrupted(f"stopped in {self.task}") from stopped
+            histories.append(history)
+        return one_after_another(histories)
+
+    def _scaled(self, examples: Examples) -> tuple[Rows, np.ndarray]:
+        return Rows([examples.features], scaler=self.scaler), examples.labels
+
+    def _log(self, before: int, total: int, metrics: dict[str, float]) -> None:
+        step = before + int(metrics["classifier/step"])
+        told = {"classifier/step": step, "classifier/total_steps": total}
+        self.material.run.log.append(as_dict(self.trial), metrics | told)
+        loss = f"loss {metrics['classifier/loss']:.3f}"
+        self.material.progress.update(self.task, step, total, loss)
+
+
+def _reading(step: int) -> str:
+    return f"probabilities-{step}.npy"
+
+
+def _in_phases(settings: FitConfig, phases: Sequence[Examples]) -> list[FitConfig]:
+    """The settings of each phase, of which each takes an equal share of the steps."""
+    if len(phases) == 1:
+        return [replace(settings, steps=steps_of(settings, len(phases[0].labels)), epochs=None)]
+    total = steps_of(settings, min(len(examples.labels) for examples in phases))
+    ends = [total * (i + 1) // len(phases) for i in range(len(phases))]
+    return [
+        replace(settings, steps=max(1, end - start), epochs=None)
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
 
 
 def _described(trial: Trial, material: Material, scaler: Standardizer | None) -> dict[str, Any]:

@@ -75,4 +75,5 @@ def small_recipe() -> Recipe:
 @pytest.fixture(scope="session")
 def small_config(music, small_recipe) -> CompareConfig:
     data = DataConfig(str(music), fractions=FRACTIONS)
-    return CompareConfig(small_recipe, data, seeds=2, quality=16)
+    arms = ("real", "real+oversampled", "real+synthetic")
+    return CompareConfig(small_recipe, data, seeds=2, arms=arms, steps=6, quality=16)

@@ -87,7 +87,7 @@ def test_top_help_and_version(capsys):
         ("compare --gan-keep-best quality/kernel", "try quality/kernel_distance"),
         ("compare --gan-augment gain,nois", "found gain,nois: try noise"),
         ("compare --gan smal-data", "try small-data"),
-        ("compare --arms real,real+synthtic", "try real+synthetic"),
+        ("compare --arms real,real+synthtic", "no 'synthtic' to train on; try synthetic"),
         ("compare --split trak", "try track"),
         ("compare --silence sample", "samples or none; found sample: try samples"),
         ("compare --recipe net66 --help", "try net6"),

@@ -15,7 +15,7 @@ GENRES = ("blues", "classical", "country", "disco", "hip-hop", "jazz", "metal", 
 def fake_results(labels=GENRES, *, arms=None, runs=3, clips_each=14) -> dict:
     """What a comparison writes, with numbers drawn at random."""
     rng = np.random.default_rng(7)
-    arms = arms or {"real": 0.52, "real-oversampled": 0.53, "real+synthetic": 0.55}
+    arms = arms or {"real": 0.52, "real+oversampled": 0.53, "real+synthetic": 0.55}
     ids = {side: [f"{x}.{i:05}" for x in labels for i in range(n)]
            for side, n in (("train", 5), ("valid", 1), ("test", 2))}  # fmt: skip
 
@@ -57,7 +57,7 @@ def fake_results(labels=GENRES, *, arms=None, runs=3, clips_each=14) -> dict:
         }  # fmt: skip
 
     pairs = [(arm, "real") for arm in arms if arm != "real"]
-    pairs.append(("real+synthetic", "real-oversampled"))
+    pairs.append(("real+synthetic", "real+oversampled"))
     return {
         "recipe": "net6",
         "version": "0.1.0",

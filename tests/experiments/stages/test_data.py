@@ -1,14 +1,16 @@
 """How a recipe cuts tracks into clips, and what it refuses before any training."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from experiments.config import DataConfig
 from experiments.recipes import RECIPES
 from experiments.report.terminal import Progress
-from experiments.stages.data import Dataset, check_input, cut
-from features import decode_tracks, save_audio, scan_tracks
+from experiments.stages.data import Dataset, check_input, cut, open_dataset, shared_groups
+from features import LeakError, decode_tracks, save_audio, scan_tracks
 from features.extractors import LogMelPicture
 from features.synthetic import synthesize
 
@@ -117,3 +119,71 @@ def test_a_clip_too_short_for_the_recipe(name, num_samples, said):
 def test_every_recipe_fits_its_own_clips(name):
     recipe = RECIPES[name]
     check_input(recipe, recipe.num_samples, 10)
+
+
+# --- artists and speakers ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spoken(music, tmp_path):
+    """Nine takes a class by three speakers, whose names the files have."""
+    for source in sorted(music.glob("*/*.wav")):
+        genre, i = source.parent.name, int(source.stem[-5:])
+        target = tmp_path / "spoken" / genre / f"{'abc'[i % 3]}_{i}.wav"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+    return tmp_path / "spoken"
+
+
+def opened(root, **settings):
+    """Its data set, what was said, and the configuration."""
+    config = DataConfig(str(root), fractions=(0.4, 0.2, 0.4), **settings)
+    said = []
+    progress = Progress()
+    progress.say = said.append
+    return open_dataset(config, sample_rate=RATE, progress=progress), said, config
+
+
+def test_speakers_on_two_sides_are_refused(spoken):
+    dataset, _, config = opened(spoken)
+    with pytest.raises(
+        LeakError, match=r"3 artists or speakers on two sides \(a, b, c\).*--split g"
+    ):
+        dataset.split(config)
+    split = dataset.split(replace(config, allow_shared_groups=True))
+    assert shared_groups(split) == ["a", "b", "c"]
+    assert shared_groups(dataset.split(replace(config, split="group"))) == []
+
+
+def test_tracks_whose_speakers_nobody_knows_are_split(music):
+    dataset, said, config = opened(music)
+    assert shared_groups(dataset.split(config)) == []
+    assert said == []
+
+
+@pytest.fixture
+def gtzan(music, tmp_path):
+    """Tracks with GTZAN's names."""
+    for i, source in enumerate(sorted(music.glob("*/*.wav"))):
+        genre = ("blues", "rock", "hip-hop")[i // 5]
+        target = tmp_path / "all" / "genres" / genre / f"{genre.replace('-', '')}.{i % 5:05d}.wav"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+    return tmp_path / "all" / "genres"
+
+
+def test_gtzans_artists_are_found_near_its_tracks(gtzan):
+    _, said, _ = opened(gtzan)
+    assert said == [
+        "these are GTZAN's tracks, whose artists no GTZANindex.txt near them names: without "
+        "--artist-index an artist may be on two sides, and nothing tells"
+    ]
+    lines = [f"blues.{i:05d}.wav ::: one artist ::: title {i}" for i in range(5)]
+    for place in (gtzan / "GTZANindex.txt", gtzan.parent / "lists" / "GTZANindex.txt"):
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("\n".join(lines))
+        dataset, said, config = opened(gtzan)
+        assert said == [f"artists of GTZAN's tracks: {place}"]
+        with pytest.raises(LeakError, match=r"1 artists or speakers on two sides \(one artist\)"):
+            dataset.split(config)
+        place.unlink()

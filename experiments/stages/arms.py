@@ -1,0 +1,283 @@
+"""The arms of a comparison: what each is made of is said by its name.
+
+``real+synthetic`` trains on real and generated clips together, ``synthetic`` on generated ones
+alone, ``real+synthetic@0.5`` on one generated clip for two real ones, and ``synthetic-then-real``
+on generated clips first and then on real ones. What an arm can be made of is an entry of `SOURCES`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from experiments.stages import examples
+from experiments.stages.examples import Examples, Maker, Material, joined
+from features.registry import Registry
+
+ROLES = ("classical", "generated", "control", "oracle")  # later ones decide what an arm is
+NEEDS = ("gans", "augmentation", "held-back tracks")
+_THEN, _AND, _RATIO = "-then-", "+", "@"
+LARGEST = 1000.0  # ratio
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an arm can train on.
+
+    Attributes
+    ----------
+    about : in a few words.
+    make : ``(material, seed) -> examples``.
+    role : one of `ROLES`. What is generated is held against what is classical, the best of
+        which the question is about, and against controls: what any other clips would do.
+    needs : of `NEEDS`, without which it can't be made.
+    alters_batches : whether the augmentations of features alter the batches of its arm.
+    subject : what a verdict on it is about, as "the GAN's clips"; ``about`` where it is empty.
+    """
+
+    about: str
+    make: Maker
+    role: str = "control"
+    needs: tuple[str, ...] = ()
+    alters_batches: bool = False
+    subject: str = ""
+
+    def __post_init__(self) -> None:
+        if not callable(self.make):
+            raise TypeError(f"make is a function (material, seed) -> examples, found {self.make!r}")
+        if self.role not in ROLES or set(self.needs) - set(NEEDS):
+            raise ValueError(
+                f"a role is one of {', '.join(ROLES)}, and needs are of {', '.join(NEEDS)}; found "
+                f"{self.role!r} and {self.needs!r}"
+            )
+
+
+class _Sources(Registry[Source]):
+    """The registry of sources, whose names are words in the names of arms."""
+
+    def __setitem__(self, name: str, entry: Source) -> None:
+        if isinstance(name, str):
+            check_name(name)
+        super().__setitem__(name, entry)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError where a source's name would not be one word in the name of an arm."""
+    if any(mark in name for mark in (_AND, _RATIO, _THEN, ",", "=", "/")) or name != name.strip():
+        raise ValueError(
+            f"a source's name is one word of an arm's, without {_AND} {_RATIO} , = / or {_THEN}: "
+            f"found {name!r}"
+        )
+
+
+def _check(source: Any) -> None:
+    if not isinstance(source, Source):
+        raise TypeError(f"give a Source(about, make), found {source!r}")
+
+
+def _real(material: Material, seed: int) -> list[Examples]:
+    return [material.side("train")]
+
+
+SOURCES: Registry[Source] = _Sources(
+    "experiments.SOURCES",
+    {
+        "real": Source("the real training clips", _real, "classical"),
+        "oversampled": Source(
+            "real clips repeated", examples.repeats, "classical", subject="repeated clips"
+        ),
+        "classical": Source(
+            "altered copies of real clips",
+            examples.altered,
+            "classical",
+            ("augmentation",),
+            alters_batches=True,
+            subject="altered copies",
+        ),
+        "noise": Source("white noise with the labels of real clips", examples.noise),
+        "shuffled": Source(
+            "generated clips with shuffled labels", examples.shuffled, "control", ("gans",)
+        ),
+        "oracle": Source(
+            "further real clips, of tracks held back",
+            examples.oracle,
+            "oracle",
+            ("held-back tracks",),
+            subject="further real clips",
+        ),
+        "synthetic": Source(
+            "generated clips", examples.generated, "generated", ("gans",), subject="the GAN's clips"
+        ),
+    },
+    _check,
+    recipe="experiments.Source(about, make)",
+)
+
+ARM_SETS: dict[str, tuple[str, ...]] = {
+    "usual": ("real", "real+classical", "real+noise", "real+synthetic"),
+    "controls": (
+        *("real", "real+classical", "real+noise", "real+shuffled", "real+oracle"),
+        *("real+synthetic", "real+classical+synthetic", "synthetic", "synthetic-then-real"),
+    ),
+    "ratios": ("real", *(f"real+synthetic@{ratio:g}" for ratio in (0.25, 0.5, 1, 2, 4))),
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm of a comparison, of the name that `arm_of` reads.
+
+    Attributes
+    ----------
+    phases : of its training, one after another: of each the sources, by their names, and how many
+        clips of each for a real one, where that is not the comparison's.
+    """
+
+    name: str
+    phases: tuple[tuple[tuple[str, Source, float | None], ...], ...]
+
+    def __iter__(self) -> Iterator[tuple[str, Source]]:
+        return ((name, source) for phase in self.phases for name, source, _ in phase)
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """What it is made of, by name."""
+        return dict(self)
+
+    @property
+    def role(self) -> str:
+        """Of its sources the one that decides what it is held against."""
+        roles = {source.role for _, source in self}
+        return max(roles, key=ROLES.index)
+
+    @property
+    def about(self) -> str:
+        """What it is, in words."""
+        return ", then ".join(
+            " and ".join(source.about for _, source, _ in phase) for phase in self.phases
+        )
+
+    @property
+    def subject(self) -> str:
+        """What a verdict on it is about: all that it has beside real clips."""
+        added = [s.subject or s.about for name, s in self.sources.items() if name != "real"]
+        return " and ".join(added) or "the real clips"
+
+    @property
+    def alters_batches(self) -> bool:
+        return any(source.alters_batches for _, source in self)
+
+    def needs(self, what: str) -> bool:
+        """Whether a source needs it, one of `NEEDS`."""
+        return any(what in source.needs for _, source in self)
+
+    def exposure(self, ratio: float) -> float | None:
+        """Clips that it trains on for each real one, which has 1; None without, or in phases.
+
+        ``ratio`` is that of what says none itself.
+        """
+        if len(self.phases) > 1 or "real" not in self.sources:
+            return None
+        added = ((name, ratio if own is None else own) for name, _, own in self.phases[0])
+        return 1 + sum(share for name, share in added if name != "real")
+
+    def training(self, material: Material, seed: int) -> list[Examples]:
+        """What each phase of its training is on in a run."""
+        return [
+            joined(
+                [
+                    made
+                    for _, source, ratio in phase
+                    for made in source.make(_with_ratio(material, ratio), seed)
+                ]
+            )
+            for phase in self.phases
+        ]
+
+
+def _with_ratio(material: Material, ratio: float | None) -> Material:
+    return material if ratio is None else replace(material, ratio=ratio)
+
+
+def arm_of(name: str, own: Mapping[str, Source] | None = None) -> Arm:
+    """The arm of a name; ``own`` are sources beside `SOURCES`, as clips of a folder are.
+
+    Raises
+    ------
+    ValueError
+        A source that there is none of, with the nearest; a ratio that is none.
+    """
+    known = {**SOURCES, **(own or {})}
+    phases = []
+    for phase in name.split(_THEN):
+        sources = tuple(_read(name, word, known) for word in phase.split(_AND))
+        if len({source for source, *_ in sources}) < len(sources):
+            raise ValueError(f"the arm {name!r} has a source twice: give it a ratio, as in noise@2")
+        phases.append(sources)
+    return Arm(name, tuple(phases))
+
+
+def _read(arm: str, word: str, known: Mapping[str, Source]) -> tuple[str, Source, float | None]:
+    name, says, ratio = word.partition(_RATIO)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or list(known)
+        raise ValueError(
+            f"the arm {arm!r}: there is no {name!r} to train on; try {', '.join(near)}"
+        )
+    return name, known[name], _ratio(arm, name, ratio) if says else None
+
+
+def _ratio(arm: str, source: str, text: str) -> float:
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = 0.0
+    if source == "real" or not 1 / LARGEST <= ratio <= LARGEST:
+        raise ValueError(
+            f"the arm {arm!r}: {source}{_RATIO}{text} is no ratio: it says how many further clips "
+            f"there are for each real one, {1 / LARGEST:g} to {LARGEST:g}, as in real+synthetic@0.5"
+        )
+    return ratio
+
+
+def expanded(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of arms, those of `ARM_SETS` written out."""
+    return tuple(dict.fromkeys(arm for name in names for arm in ARM_SETS.get(name, (name,))))
+
+
+# --- what is held against what -------------------------------------------------------------------
+
+
+def pairs(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    """Each difference to be estimated: an arm, and the one that it is held against.
+
+    All arms are held against the first, and those of generated clips against every other that
+    is classical or a control, too.
+    """
+    baseline, *others = arms
+    controls = [one for one in others if one.role in ("classical", "control")]
+    against_first = [(one.name, baseline.name) for one in others]
+    made = [one for one in others if one.role == "generated"]
+    return against_first + [(one.name, control.name) for one in made for control in controls]
+
+
+def questioned(arms: Sequence[Arm], wanted: str | None = None) -> Arm | None:
+    """The arm that a comparison is about; None of a single arm.
+
+    It is ``wanted``, or the first of generated clips, one that trains on real ones, too, before
+    others; else the first that is no control; else the second.
+    """
+    _, *others = arms
+
+    def order(one: Arm) -> tuple[bool, bool]:
+        return one.role != "generated", "real" not in one.sources
+
+    named = next((one for one in others if one.name == wanted), None)
+    return named or min(others, key=order, default=None)
+
+
+def held_against(question: Arm, arms: Sequence[Arm]) -> list[str]:
+    """The arms of which the best, by validation, is what the question is held against."""
+    return [one.name for one in arms if one.role == "classical" and one.name != question.name]

@@ -1,0 +1,75 @@
+"""What a comparison may claim: five verdicts, by a stated rule.
+
+A difference is first judged by itself (`experiments.statistics`). What a comparison is about is
+then held to more: all arms came to their end, every reading of it points the same way, and what
+helped, helped more than classical augmentation and noise would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+VERDICTS = {
+    "benefit": "the difference is above 0",
+    "harm": "it is below 0",
+    "equivalent": "that is not shown, and that it lies within ±2 points is",
+    "undecided": "neither is shown, or readings and controls speak against it",
+    "budget-limited": "an arm was still getting better when its steps ended",
+}
+CLAIMS = ("benefit", "harm")
+CONTROLS = {"classical": "classical augmentation", "noise": "white noise in their place"}
+Record = Mapping[str, Any]
+
+
+def limited(rows: Sequence[dict[str, Any]], late: Sequence[str]) -> list[dict[str, Any]]:
+    """Differences, of which those of arms that did not come to their end claim nothing."""
+    return [
+        row | {"verdict": "budget-limited"} if {row["arm"], row["against"]} & {*late} else row
+        for row in rows
+    ]
+
+
+def answer(
+    question: Record,
+    beside: Sequence[Record],
+    readings: Sequence[Record],
+    arms: Mapping[str, Record],
+    late: Sequence[str],
+) -> dict[str, Any]:
+    """The verdict on what a comparison is about, why it is no more, and what was not tried.
+
+    Parameters
+    ----------
+    question : the primary difference, with its verdict by itself.
+    beside : the same arm's differences of the same metric against other arms.
+    readings : the same difference at other steps.
+    arms : of each its ``role`` and ``sources``.
+    late : arms that did not come to their end.
+
+    Returns
+    -------
+    dict
+        ``verdict``, ``because`` (sentences without their full stop), and ``untried``: of what is
+        generated, the `CONTROLS` that no arm had.
+    """
+    arm, sources = question["arm"], {name for one in arms.values() for name in one["sources"]}
+    made = arms[arm]["role"] == "generated"
+    untried = [words for name, words in CONTROLS.items() if made and name not in sources]
+    found: dict[str, Any] = {"verdict": question["verdict"], "because": [], "untried": untried}
+    if late:
+        steps = "more than a tenth of its runs were best in the last tenth of their steps"
+        because = [f"{name} may not have come to its end: {steps}" for name in late]
+        return found | {"verdict": "budget-limited", "because": because}
+    if question["verdict"] not in CLAIMS:
+        return found
+    turned = [r["reading"] for r in readings if r["mean"] * question["mean"] <= 0]
+    because = [f"at {reading} the difference does not point the same way" for reading in turned]
+    if question["verdict"] == "benefit" and made:
+        weak = [
+            row["against"]
+            for row in beside
+            if arms[row["against"]]["role"] in ("classical", "control") and row["ci95"][0] <= 0
+        ]
+        because += [f"against {name} the interval does not lie above 0" for name in weak]
+    return found | ({"verdict": "undecided", "because": because} if because else {})

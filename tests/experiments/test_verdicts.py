@@ -1,0 +1,90 @@
+"""The five verdicts on differences whose right verdict is known."""
+
+import pytest
+
+from experiments.verdicts import answer, limited
+
+ROLES = {
+    "real": ("classical", ["real"]),
+    "real+classical": ("classical", ["real", "classical"]),
+    "real+noise": ("control", ["real", "noise"]),
+    "real+oracle": ("oracle", ["real", "oracle"]),
+    "real+synthetic": ("generated", ["real", "synthetic"]),
+}
+ARMS = {name: {"role": role, "sources": sources} for name, (role, sources) in ROLES.items()}
+
+
+def difference(against="real+classical", mean=0.1, low=0.02, verdict="benefit"):
+    row = {"arm": "real+synthetic", "against": against, "mean": mean, "verdict": verdict}
+    return row | {"ci95": [low, 2 * mean - low]}
+
+
+def judged(question=None, beside=(), readings=(), late=(), arms=None):
+    question = question or difference()
+    return answer(question, beside, readings, arms or ARMS, late)
+
+
+def read(*means):
+    names = ("convergence", "equal steps", "equal exposures")
+    return [{"reading": name, "mean": mean} for name, mean in zip(names, means, strict=False)]
+
+
+def test_what_is_shown_against_everything_is_a_benefit():
+    beside = [difference("real"), difference("real+noise")]
+    found = judged(beside=beside, readings=read(0.1, 0.01, 0.2))
+    assert found == {"verdict": "benefit", "because": [], "untried": []}
+
+
+@pytest.mark.parametrize("against", ["real", "real+noise"])
+def test_what_noise_or_real_clips_do_as_well_is_no_benefit(against):
+    beside = [difference("real"), difference("real+noise")]
+    beside = [row | {"ci95": [-0.01, 0.2]} if row["against"] == against else row for row in beside]
+    found = judged(beside=beside)
+    assert found["verdict"] == "undecided"
+    assert found["because"] == [f"against {against} the interval does not lie above 0"]
+
+
+def test_an_oracle_that_does_better_takes_nothing_away():
+    beside = [difference("real+oracle", mean=-0.3, low=-0.4)]
+    assert judged(beside=beside)["verdict"] == "benefit"
+
+
+@pytest.mark.parametrize(("mean", "verdict"), [(0.1, "benefit"), (-0.1, "harm")])
+@pytest.mark.parametrize("turned", [0.0, -1.0])
+def test_a_claim_needs_all_readings_to_point_its_way(mean, verdict, turned):
+    question = difference(mean=mean, verdict=verdict)
+    found = judged(question, readings=read(mean, turned * mean, mean))
+    assert found["verdict"] == "undecided"
+    assert found["because"] == ["at equal steps the difference does not point the same way"]
+    assert judged(question, readings=read(mean, mean / 9, mean))["verdict"] == verdict
+
+
+@pytest.mark.parametrize("verdict", ["equivalent", "undecided"])
+def test_what_is_no_claim_needs_no_reading(verdict):
+    found = judged(difference(verdict=verdict), readings=read(0.1, -0.1))
+    assert (found["verdict"], found["because"]) == (verdict, [])
+
+
+@pytest.mark.parametrize("verdict", ["benefit", "harm", "equivalent", "undecided"])
+def test_an_arm_that_did_not_come_to_its_end_ends_every_claim(verdict):
+    found = judged(difference(verdict=verdict), late=["real+noise"])
+    assert found["verdict"] == "budget-limited"
+    assert "real+noise may not have come to its end" in found["because"][0]
+
+
+def test_controls_that_were_not_tried_are_named():
+    few = {name: ARMS[name] for name in ("real", "real+synthetic")}
+    found = judged(difference("real"), arms=few)
+    assert found["untried"] == ["classical augmentation", "white noise in their place"]
+    oracle = {name: ARMS[name] for name in ("real", "real+oracle")}
+    about = difference("real") | {"arm": "real+oracle"}
+    assert judged(about, arms=oracle)["untried"] == []
+
+
+def test_differences_of_a_late_arm_claim_nothing():
+    rows = [difference("real"), difference("real+noise")]
+    assert [row["verdict"] for row in limited(rows, ["real+noise"])] == [
+        "benefit",
+        "budget-limited",
+    ]
+    assert limited(rows, ["real+synthetic"])[0]["verdict"] == "budget-limited"
