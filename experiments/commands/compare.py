@@ -22,6 +22,7 @@ from experiments import statistics
 from experiments.config import CompareConfig, as_dict, inspected
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
+from experiments.report.tables import write_comparison
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.data import Dataset, cut, open_dataset, refuse_searched
@@ -118,6 +119,7 @@ def compare(
         results |= {"command": command, "environment": environment() | {"session_seconds": seconds}}
         run.write_json("results.json", results)
         write_text(run.path / "report.html", _page(config, material, results))
+        write_comparison(run.path, results)
     return results
 
 
@@ -216,6 +218,7 @@ def _results(
             "synthetic": sum(material.counts.values()),
             "stages": [gan.folder.name for gan in material.gans],
             "chosen": [gan.choice for gan in material.gans],
+            "seconds": [round(gan.seconds, 1) for gan in material.gans],
         },
         "arms": shown,
         "differences": differences,

@@ -51,6 +51,7 @@ class Outcome:
     probabilities : (N, K) of the test clips.
     history : of the fit.
     seconds : that fitting and testing took.
+    train_clips : that it was fitted on, added ones included.
     """
 
     trial: Trial
@@ -60,6 +61,7 @@ class Outcome:
     probabilities: np.ndarray
     history: dict[str, Any]
     seconds: float
+    train_clips: int
 
     @property
     def test(self) -> Clips:
@@ -87,6 +89,7 @@ class Outcome:
             "history": self.history,
             "stopped_early": self.history["stopped_early"],
             "seconds": self.seconds,
+            "train_clips": self.train_clips,
             "classifier": f"stages/{self.folder.name}/{CLASSIFIER}",
         }
 
@@ -215,9 +218,8 @@ def run_trial(
     )
     shape = len(test.labels), len(clips.label_names)
     probabilities = read_probabilities(folder / "probabilities.npy", shape)
-    return Outcome(
-        trial, folder, clips, dict(material.rows), probabilities, history, timing["seconds"]
-    )
+    rows, count = dict(material.rows), len(examples.labels)
+    return Outcome(trial, folder, clips, rows, probabilities, history, timing["seconds"], count)
 
 
 def _described(trial: Trial, material: Material, scaler: Standardizer | None) -> dict[str, Any]:
