@@ -187,8 +187,9 @@ def compare_arms(
     Returns
     -------
     list of dict, list of dict
-        Rows with ``arm``, ``against``, ``mean``, ``ci95``, ``p`` and ``verdict``; the first have
-        a ``metric``, ``detectable`` and ``primary``, the second a ``label`` that was tested.
+        Rows with ``arm``, ``against``, ``mean``, ``ci95``, ``p``, ``p_equivalent`` and
+        ``verdict``; the first have a ``metric``, ``detectable`` and ``primary``, the second a
+        ``label`` that was tested.
     """
     if not pairs:
         return [], []
@@ -226,7 +227,8 @@ def compare_arms(
     for (row, *_), difference, verdict in zip(
         asked, found, _verdicts(found, primaries), strict=True
     ):
-        row |= {**difference.interval(), "p": difference.p, "verdict": verdict}
+        chances = {"p": difference.p, "p_equivalent": difference.p_equivalent}
+        row |= {**difference.interval(), **chances, "verdict": verdict}
         if "label" in row:
             per_label.append(row)
         else:

@@ -25,6 +25,7 @@ from experiments.config import CompareConfig, as_dict, inspected
 from experiments.recipes import Recipe
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
+from experiments.report.tables import write_comparison
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.scores import question
@@ -140,6 +141,7 @@ def compare(
         results["openings"] = openings
         run.write_json("results.json", results)
         write_text(run.path / "report.html", _page(config, material, results))
+        write_comparison(run.path, results)
     return results
 
 
@@ -254,6 +256,7 @@ def _results(
             "chosen": [gan.choice for gan in material.gans],
             "vouched": list(config.vouch),
             "quality": qualities,
+            "seconds": [round(gan.seconds, 1) for gan in material.gans],
         },
         "quality_gain": asked
         and quality_gain(qualities, runs[asked["arm"]], runs[asked["against"]]),

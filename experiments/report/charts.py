@@ -32,11 +32,7 @@ class Scale:
             high = max(-low, high, 0.01)
             low = -high
         high = max(high, low + 0.01)
-        least = (high - low) / 5
-        power = 10.0 ** np.floor(np.log10(least))
-        step = next(m * power for m in (1, 2, 5, 10) if m * power >= least * 0.999)
-        first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
-        return cls(low, high, tuple(float(i * step) for i in range(first, last + 1)))
+        return cls(low, high, round_ticks(low, high, 5))
 
     @classmethod
     def from_zero(cls, rows: Iterable[Row]) -> Scale:
@@ -96,6 +92,15 @@ class Row:
     def grey(self) -> float | None:
         """``band`` where it can be drawn."""
         return self.band if self.band is not None and np.isfinite(self.band) else None
+
+
+def round_ticks(low: float, high: float, parts: int) -> tuple[float, ...]:
+    """Round numbers from ``low`` to ``high``, at most ``parts`` steps of 1, 2 or 5."""
+    least = (high - low) / parts
+    power = 10.0 ** np.floor(np.log10(least))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= least * 0.999)
+    first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
+    return tuple(float(i * step) for i in range(first, last + 1))
 
 
 def confusion(

@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 
 from experiments import scores
+from experiments.report import tables
 from experiments.report.charts import Row, Scale, confusion
-from experiments.report.curves import classifier_figures, gan_figures
-from experiments.report.formats import counted, points, spread
+from experiments.report.curves import (
+    classifier_figures,
+    gan_figures,
+    quality_panel,
+    response_panels,
+)
+from experiments.report.formats import counted, percent, points, spread
 from experiments.report.kit import render_results
 from experiments.report.sound import altered_rows, listening
 from experiments.scores import METRICS, Record, runs_of
@@ -43,6 +49,7 @@ def render_report(
     data, arms = results.get("data", {}), results.get("arms", {})
     tests, found = len(results.get("split", {}).get("test", ())), scores.question(results)
     arm = found["arm"] if found else "real+synthetic"
+    gained = results.get("quality_gain")
     sums = {name: scores.confusions(record, "confusion") for name, record in arms.items()}
     return render_results(
         "compare.html",
@@ -56,7 +63,9 @@ def render_report(
         tests=tests,
         runs=max((len(runs_of(record)) for record in arms.values()), default=0),
         arms=_arms(arms, tests),
-        table=[_scores(name, record) for name, record in arms.items()],
+        tables=tables.comparison_tables(results),
+        markdown=tables.comparison_markdown(results),
+        latex=tables.comparison_latex(results),
         differences=_plots(results.get("differences", [])),
         per_label=_plots(results.get("per_label", [])),
         claimed=[d for d in results.get("per_label", []) if d.get("verdict") in CLAIMS],
@@ -65,6 +74,8 @@ def render_report(
             for name, of in sums.items()
             if of
         ],
+        responses=response_panels(results.get("curves") or []),
+        gained=quality_panel(gained) if gained else None,
         classifiers=classifier_figures(arms),
         gans=gan_figures(gan_curves),
         heard=listening(clips, data["sample_rate"]) if clips else [],
@@ -81,17 +92,11 @@ def _arms(arms: Mapping[str, Record], tests: int) -> tuple[list[Row], Scale]:
             continue
         shares = scores.values(arm, "track_accuracy")
         ends = scores.interval(arm, "track_accuracy", tests)
-        told = f"{name}: track accuracy {spread(shares)} percent"
+        told = f"{name}: track accuracy {spread(shares)} %"
+        told += f", 95 % interval {percent(ends[0])} to {percent(ends[1])}" if ends else ""
+        told += f"; runs {', '.join(map(percent, shares))}" if len(shares) > 1 else ""
         rows.append(Row.of_runs(name, shares, ends, told=told))
     return rows, Scale.from_zero(rows)
-
-
-def _scores(name: str, arm: Record) -> list[str] | dict[str, str]:
-    """The cells of an arm, or its name and why it has none."""
-    if not runs_of(arm):
-        return {"arm": name, "error": arm.get("error", "no run finished")}
-    cells = [spread(scores.values(arm, metric)) for metric in METRICS]
-    return [name, *cells, spread(scores.values(arm, "best_step"), unit=1), str(len(runs_of(arm)))]
 
 
 def _plots(differences: Sequence[Record]) -> tuple[dict[Any, list[Row]], Scale]:
@@ -101,7 +106,8 @@ def _plots(differences: Sequence[Record]) -> tuple[dict[Any, list[Row]], Scale]:
         mean, ends = points(d["mean"]), " to ".join(map(points, d["ci95"]))
         verdict = d.get("verdict", "")
         kind = verdict if verdict in CLAIMS else ""
-        told = f"{mean} points, 95 % interval {ends}"
+        of = f"{d['arm']} against {d['against']}" + (f", {d['label']}" if "label" in d else "")
+        told = f"{of}: {mean} points, 95 % interval {ends}" + (verdict and f", {verdict}")
         row = Row(d["arm"], told, mean=d["mean"], ends=d["ci95"], number=mean, kind=kind)
         if "label" in d:
             plots.setdefault((d["arm"], d["against"]), []).append(replace(row, name=d["label"]))

@@ -1,50 +1,25 @@
-"""Training curves: which terms have a picture, and the pictures, as SVG that matplotlib draws.
-
-Curves take their colours from the page's style sheet (``--ink``, ``--blue``, …), so that they
-follow a light or dark scheme. No name of the user's is written into a picture: names belong to
-the page around it, which escapes them.
-"""
+"""Which curves a page has: of classifiers, of GANs, of a study over ratio and shots."""
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup, escape
 
-from experiments.report.formats import counted
+from experiments import scores
+from experiments.report.formats import capital, counted, cut, number, points
+from experiments.report.plots import Line, Panel
 from experiments.scores import Record, runs_of
 from wavegan.metrics import METRICS, best_row
 
 Rows = Sequence[Mapping[str, float]]  # of a GAN's metrics.jsonl
 
-# Matplotlib knows no style sheets: it draws in these colours, and they are exchanged afterwards.
-_INK, _MUTED, _RULE = "#010203", "#010204", "#010205"
-_COLOURS = {"blue": "#010206", "orange": "#010207"}
-_DASHES = {"blue": "-", "orange": "--"}
-_SIZE = 266, 115  # points of a picture
-_FONT = 8.5
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": _FONT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _RULE,
-    "axes.labelcolor": _INK,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _RULE,
-    "grid.linewidth": 0.5,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-}
-_POINTS = 120  # of a curve, at most
+_COLOURS = ("blue", "orange")
 _SIDES = {"train": "orange", "valid": "blue"}
+_SERIES = 10  # colours of style.css for arms
 
 
 @dataclass(frozen=True)
@@ -78,76 +53,6 @@ SHORT = (
     ),
     *GAN_CURVES[:3],
 )
-
-
-@dataclass(frozen=True)
-class Line:
-    """A curve in blue, or in orange and dashed; None is a gap.
-
-    ``mark`` is a step that gets a dot, ``errors`` the half height of a band around the values.
-    """
-
-    steps: Sequence[float]
-    values: Sequence[float | None]
-    colour: str
-    faint: bool = False
-    mark: float | None = None
-    errors: Sequence[float | None] | None = None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Some lines over training steps, for the macro of that name.
-
-    Attributes
-    ----------
-    title : above it.
-    lines : what it draws.
-    told : the picture in words; it tells the picture's inner ids from others on the page, too.
-    key : what the line of a colour is; empty where it is the title.
-    limits : of its y axis, None to fit the lines.
-    rule : a step that gets a dotted vertical line.
-    log : a logarithmic scale, where all values are positive.
-    """
-
-    title: str
-    lines: Sequence[Line]
-    told: str
-    key: Mapping[str, str] = field(default_factory=dict)
-    limits: tuple[float, float] | None = None
-    rule: float | None = None
-    log: bool = False
-
-    @property
-    def svg(self) -> Markup:
-        """The picture, inline."""
-        import matplotlib as mpl
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-
-        with mpl.rc_context({**_STYLE, "svg.hashsalt": self.told}):
-            figure = Figure(figsize=(_SIZE[0] / 72, _SIZE[1] / 72))
-            FigureCanvasSVG(figure)
-            axis = figure.subplots()
-            for line in self.lines:
-                _draw(axis, line)
-            if self.rule is not None:
-                axis.axvline(self.rule, color=_MUTED, linestyle=":", linewidth=1.2)
-            axis.set_xlabel("step")
-            if self.limits:
-                axis.set_ylim(self.limits)
-            axis.margins(x=0.02)
-            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-            axis.yaxis.set_major_locator(MaxNLocator(4))
-            if self.log:
-                _logarithmic(axis, np.concatenate([np.array(x.values, float) for x in self.lines]))
-            axis.tick_params(which="both", length=0)
-            _fit(axis)
-            file = io.StringIO()
-            unnamed = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-            figure.savefig(file, format="svg", transparent=True, metadata=unnamed)
-        return _inline(file.getvalue(), self.told)
 
 
 def classifier_figures(arms: Mapping[str, Record]) -> list[dict[str, Any]]:
@@ -211,8 +116,8 @@ def gan_panels(
                 key |= {colour: said} if said else {}
         if lines:
             told = f"{curve.title} of the GAN of {name} over training steps"
-            panel = Panel(curve.title, lines, told, key, curve.limits, enough_since, curve.log)
-            panels.append(panel)
+            limits, rule = curve.limits, enough_since
+            panels.append(Panel(curve.title, lines, told, key, limits, rule, log=curve.log))
     return panels
 
 
@@ -243,76 +148,84 @@ def _gan_line(rows: Rows, term: str, colour: str) -> Line:
     """A term where it was logged, its ``…_error`` around it, and a dot at its best step."""
     rows = [row for row in rows if row.get(term) is not None and "gan/step" in row]
     best = best_row(rows, term) if term in METRICS else None
+    values = np.array([row[term] for row in rows], float)
+    errors = np.array([row.get(f"{term}_error") for row in rows], float)  # NaN of None
     return Line(
         [row["gan/step"] for row in rows],
-        [row[term] for row in rows],
+        values.tolist(),
         colour,
         mark=best["gan/step"] if best else None,
-        errors=[row.get(f"{term}_error") for row in rows],
+        band=(values - errors, values + errors) if np.isfinite(errors).any() else None,
     )
 
 
-# --- drawing -------------------------------------------------------------------------------------
+# --- a study -------------------------------------------------------------------------------------
 
 
-def _logarithmic(axis: Any, values: np.ndarray) -> None:
-    """A logarithmic y axis where all ``values`` are positive, its labels as plain numbers."""
-    from matplotlib.ticker import LogLocator, NullLocator
+def response_panels(found: Iterable[Record]) -> list[Panel]:
+    """How a metric changes with the ratio of generated clips or with the shots, arm by arm.
 
-    values = values[np.isfinite(values)]
-    if not values.size or values.min() <= 0:
-        return
-    decades = np.log10(values.max() / values.min())
-    labelled = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
-    axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(subs=labelled, numticks=6))
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_locator(NullLocator())  # a tick takes a millisecond to make
+    Parameters
+    ----------
+    found : of each picture what x is (``over``), the ``metric``, and for each arm (``series``) its
+        ``name`` and its ``points``, each with ``x``, ``mean`` and ``ci95``; None where not known.
+    """
+    return [_response(one) for one in found if any(arm["points"] for arm in one["series"])]
 
 
-def _fit(axis: Any) -> None:
-    """Room for what is written at the axes; matplotlib's own layout takes as long as all else."""
-    width, height = _SIZE
-    written = [
-        scale.get_major_formatter().format_ticks(scale.get_majorticklocs())
-        for scale in (axis.xaxis, axis.yaxis)
+def _response(found: Record) -> Panel:
+    over, metric, series = found["over"], found["metric"], found["series"]
+    unit, sign = (100, ", percent") if metric in scores.METRICS else (1, "")
+    title = capital(scores.METRICS.get(metric, metric.replace("_", " "))) + sign
+    places = sorted({point["x"] for arm in series for point in arm["points"]})
+    lines, key = [], dict[str, str]()
+    for i, arm in enumerate(series):
+        known = [p for p in arm["points"] if p["mean"] is not None]
+        known.sort(key=lambda p: p["x"])
+        means = [unit * p["mean"] for p in known]
+        ends = [[unit * end for end in p.get("ci95") or (np.nan, np.nan)] for p in known]
+        tips = [
+            f"{cut(arm['name'], 24)} at {number(p['x'])}: {number(mean)}"
+            + (f" ({number(low)} to {number(high)})" if p.get("ci95") else "")
+            for p, mean, (low, high) in zip(known, means, ends, strict=True)
+        ]
+        band = ([low for low, _ in ends], [high for _, high in ends])
+        colour, x = f"c{i % _SERIES}", [places.index(p["x"]) for p in known]
+        lines.append(Line(x, means, colour, band=band, tips=tips))
+        key[colour] = ", ".join(filter(None, (key.get(colour), arm["name"])))
+    return Panel(
+        title,
+        lines,
+        f"{title} over {over}, with 95 % intervals",
+        key,
+        below=over,
+        places={i: f"{x:g}" for i, x in enumerate(places)},  # evenly: ratios double
+    )
+
+
+def quality_panel(found: Record) -> Panel:
+    """What each GAN's clips gained, over their quality.
+
+    Parameters
+    ----------
+    found : the ``metric`` of quality, and of each GAN (``points``) its number (``gan``), its
+        ``quality`` and its ``gain``, a difference of shares.
+    """
+    metric = found["metric"]
+    name = (
+        METRICS[f"quality/{metric}"].title
+        if f"quality/{metric}" in METRICS
+        else metric.replace("_", " ")
+    )
+    known = sorted(found["points"], key=lambda point: point["quality"])
+    tips = [
+        f"GAN {p['gan']}: {name} {number(p['quality'])}, {points(p['gain'])} points" for p in known
     ]
-    below, beside = (0.6 * _FONT * max(map(len, texts), default=0) for texts in written)
-    left, right, bottom = 6 + beside, below / 2, 3.4 * _FONT
-    top = (1.4 if axis.yaxis.get_major_formatter().get_offset() else 0.6) * _FONT
-    axis.set_position(
-        (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
+    x, gains = [p["quality"] for p in known], [100 * p["gain"] for p in known]
+    return Panel(
+        "Gain in points",
+        [Line(x, gains, "blue", tips=tips, joined=False)],
+        f"Gain in points over {name}, a dot for each GAN",
+        level=0.0,
+        below=name,
     )
-
-
-def _draw(axis: Any, line: Line) -> None:
-    steps, values = np.asarray(line.steps, float), np.array(line.values, float)
-    errors = np.broadcast_to(np.array(line.errors, float), values.shape)  # NaN of None
-    colour = _COLOURS[line.colour]
-    for i in np.flatnonzero(steps == line.mark)[:1]:
-        axis.plot(steps[i], values[i], "o", markersize=3.5, color=colour, zorder=3)
-    parts = -(-len(steps) // _POINTS)
-    if parts > 1:  # means of neighbours
-        whole = len(steps) // parts * parts
-        steps, values, errors = (
-            x[:whole].reshape(-1, parts).mean(1) for x in (steps, values, errors)
-        )
-    if np.isfinite(errors).any():
-        band = values - errors, values + errors
-        axis.fill_between(steps, *band, color=colour, alpha=0.2, linewidth=0)
-    style = {"linewidth": 0.8, "alpha": 0.45} if line.faint else {"linewidth": 1.5, "alpha": 1}
-    axis.plot(steps, values, color=colour, linestyle=_DASHES[line.colour], **style)
-
-
-def _inline(svg: str, told: str) -> Markup:
-    """Matplotlib's file as a part of a page: no header, the page's fonts and colours, lean."""
-    head, body = svg[svg.index("<svg") :].strip().split(">", 1)
-    body = re.sub("<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
-    body = re.sub(r'(?<=<g) id="[^"]*"| font-family: [^;]*;', "", body)
-    body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), body)
-    body = re.sub(r">\s+<", "><", body).replace("<g/>", "")
-    for name, colour in {"ink": _INK, "muted": _MUTED, "rule": _RULE, **_COLOURS}.items():
-        body = body.replace(colour, f"var(--{name})")
-    box = head.split('viewBox="')[1].split('"')[0]
-    words = escape(told)
-    return Markup(f'<svg class="curves" viewBox="{box}" role="img" aria-label="{words}">{body}')

@@ -85,7 +85,7 @@ def _environment() -> Environment:
     for name in ("percent", "points", "whole", "number", "spread", "reach", "duration",
                  "counted", "joined", "capital"):  # fmt: skip
         environment.filters[name] = getattr(formats, name)
-    environment.filters |= {"plain": _plain, "cell": _cell}
+    environment.filters |= {"plain": _plain, "cell": _cell, "tex": _tex}
     environment.globals["version"] = metadata.version("wavegan")
     for function in (category_colours, spectrogram_colours):
         environment.globals[function.__name__] = function
@@ -116,4 +116,18 @@ def _plain(value: Any) -> str:
 
 def _cell(text: Any) -> str:
     """``text`` in a cell of a Markdown table: nothing in it is taken for Markdown or HTML."""
-    return " ".join(re.sub(r"([\\|`*_\[\]<>])", r"\\\1", str(text)).split())
+    return " ".join(re.sub(r"([\\|`*_\[\]<>&$~#])", r"\\\1", str(text)).split())
+
+
+_TEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}", '"': "''",
+    "[": "{[}", "]": "{]}", "*": "{*}",  # no options of the line break before them
+    formats.MINUS: "$-$", "±": r"$\pm$",
+}  # fmt: skip
+
+
+def _tex(text: Any) -> str:
+    """``text`` in a LaTeX table: nothing in it is taken for a command."""
+    return "".join(_TEX.get(character, character) for character in " ".join(str(text).split()))

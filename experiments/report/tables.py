@@ -1,19 +1,29 @@
-"""Results as CSV: a row a track, or a row a file."""
+"""Results as tables: CSV for other programs, Markdown and LaTeX for a paper."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
-from experiments.scores import Record, runs_of
+import numpy as np
+
+from experiments.report.formats import counted, duration, points, reach, spread
+from experiments.report.kit import render
+from experiments.scores import METRICS, Record, bounds, runs_of, values
 from features.storage import write_text
 
 _TRACK = ("split", "seed", "track", "label", "predicted", "confidence", "correct")
 # In Hz the rate that a file was resampled from, if it was; the reason where it was refused.
 _FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "label", "predicted",
          "confidence", "correct", "refused")  # fmt: skip
+# Of runs and differences, shares as they are; of a failed arm its reason alone.
+_RUN = ("arm", "classifier_seed", "gan_seed", "steps", "best_step", "train_clips", *METRICS,
+        "seconds", "error")  # fmt: skip
+_DIFFERENCE = ("arm", "against", "metric", "label", "mean", "low", "high", "p", "p_equivalent",
+               "verdict", "primary", "detectable", "holds")  # fmt: skip
 
 
 def write_tracks_csv(path: str | Path, results: Record) -> None:
@@ -41,6 +51,116 @@ def write_predictions_csv(path: str | Path, prediction: Record) -> None:
     refused = ({"file": r["file"], "refused": r["reason"]} for r in prediction.get("refused", []))
     rows = [*prediction.get("files", []), *refused]
     _write(path, _FILE, prediction.get("labels", []), rows)
+
+
+def write_comparison(folder: str | Path, results: Record) -> None:
+    """Write what a comparison leaves for a paper beside its page.
+
+    ``results`` is the content of its ``results.json``. ``runs.csv`` has a row a run of an arm and
+    one for an arm that failed, ``differences.csv`` a row a difference, those of single classes
+    (recall by clip, under ``label``) last; ``table.md`` and ``table.tex`` have `comparison_tables`.
+    """
+    folder = Path(folder)
+    _write(folder / "runs.csv", _RUN, (), _runs(results))
+    _write(folder / "differences.csv", _DIFFERENCE, (), _differences(results))
+    write_text(folder / "table.md", comparison_markdown(results))
+    write_text(folder / "table.tex", comparison_latex(results))
+
+
+def comparison_markdown(results: Record) -> str:
+    """`comparison_tables` as GitHub Markdown."""
+    return render("table.md", tables=comparison_tables(results).values())
+
+
+def comparison_latex(results: Record) -> str:
+    """`comparison_tables` as LaTeX, for the package booktabs."""
+    return render("table.tex", tables=comparison_tables(results).values())
+
+
+def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
+    """The arms, what each cost, and the differences, as text; tables without rows are left out.
+
+    Returns
+    -------
+    dict
+        ``arms``, ``cost`` and ``differences``, each with a ``caption``, ``heads``, ``rows`` and
+        the columns that are ``words``.
+    """
+    arms = results.get("arms", {})
+    tables: dict[str, dict[str, Any]] = {
+        "arms": {
+            "caption": "Arms: percent, mean ± standard deviation over runs; best step likewise.",
+            "heads": ["arm", *METRICS.values(), "best step", "runs"],
+            "rows": [_scores(name, arm) for name, arm in arms.items()],
+            "words": (0,),
+        },
+        "cost": {
+            "caption": "Cost of each arm: clips added to the real ones, training steps of a run, "
+            "time of a run, fitting and testing, and of all." + _gan_cost(results),
+            "heads": ["arm", "clips added", "steps", "time of a run", "of all runs"],
+            "rows": [_cost(name, arm, results) for name, arm in arms.items() if runs_of(arm)],
+            "words": (0,),
+        },
+        "differences": {
+            "caption": "Paired differences in points with 95 % intervals. The primary one is "
+            "judged at the 5 % level, all others together at another (Holm).",
+            "heads": ["difference", "of", "points", "95 % interval", "verdict"],
+            "rows": [_told(d, results) for d in results.get("differences", [])],
+            "words": (0, 1, 4),
+        },
+    }
+    return {name: table for name, table in tables.items() if table["rows"]}
+
+
+def _scores(name: str, arm: Record) -> list[str]:
+    """The cells of an arm; of one that failed why."""
+    if not runs_of(arm):
+        return [f"{name} (failed: {arm.get('error', 'no run finished')})", *[""] * 5]
+    cells = [spread(values(arm, metric)) for metric in METRICS]
+    return [name, *cells, spread(values(arm, "best_step"), unit=1), str(len(runs_of(arm)))]
+
+
+def _cost(name: str, arm: Record, results: Record) -> list[str]:
+    """What an arm took; what is not known is empty."""
+    real, clips = results.get("data", {}).get("clips", {}).get("train"), values(arm, "train_clips")
+    added = "" if real is None or not clips else f"{np.mean(clips) - real:,.0f}"
+    seconds, steps = values(arm, "seconds"), values(arm, "steps")
+    times = [duration(float(of(seconds)), 1) if seconds else "" for of in (np.mean, np.sum)]
+    return [name, added, reach([int(n) for n in steps]) if steps else "", *times]
+
+
+def _gan_cost(results: Record) -> str:
+    """A sentence about the GANs; empty where it is not known how long one of them took."""
+    seconds = results.get("gan", {}).get("seconds") or []
+    if not seconds or not all(seconds):
+        return ""
+    together = results.get("config", {}).get("at_once") or 1
+    beside = f", {min(together, len(seconds))} at once" if together > 1 else ""
+    each = duration(float(np.mean(seconds)))
+    return f" {counted(len(seconds), 'GAN')} took about {each} of training each{beside}."
+
+
+def _told(d: Record, results: Record) -> list[str]:
+    """A difference in words."""
+    names, ends = f"{d['arm']} against {d['against']}", " to ".join(map(points, d["ci95"]))
+    metric = str(METRICS.get(d["metric"], d["metric"]))
+    said = d.get("verdict", "") + " (primary)" * bool(d.get("primary"))
+    verdict = ", ".join(filter(None, (said, bounds(results, d))))
+    return [names, metric, points(d["mean"]), ends, verdict]
+
+
+def _runs(results: Record) -> Iterator[Record]:
+    for name, arm in results.get("arms", {}).items():
+        yield from ({**run, "arm": name} for run in runs_of(arm))
+        if not runs_of(arm):
+            yield {"arm": name, "error": arm.get("error", "no run finished")}
+
+
+def _differences(results: Record) -> Iterator[Record]:
+    recalls = ({"metric": "recall", **d} for d in results.get("per_label", []))
+    for d in (*results.get("differences", []), *recalls):
+        low, high = d["ci95"]
+        yield {**d, "low": low, "high": high, "holds": bounds(results, d)}
 
 
 def _write(

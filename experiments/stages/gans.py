@@ -95,6 +95,11 @@ class Gan:
         """The checkpoint whose clips are used: the best, else the newest; None of a file."""
         return None if self.folder.is_file() else read_run(self.folder).choice
 
+    @property
+    def seconds(self) -> float:
+        """About how long its training took, that of others beside it; 0 where not known."""
+        return 0.0 if self.folder.is_file() else read_run(self.folder).seconds
+
     def curves(self) -> list[dict[str, float]]:
         """The logged metrics, oldest first."""
         return RunFolder(self.folder).read_metrics()

@@ -55,6 +55,7 @@ class Outcome:
     probabilities : (N, K) of the test clips.
     history : of the fit.
     seconds : that fitting and testing took.
+    train_clips : that it was fitted on, added ones included.
     readings : (N, K) of the test clips after other steps than the best.
     """
 
@@ -65,6 +66,7 @@ class Outcome:
     probabilities: np.ndarray
     history: dict[str, Any]
     seconds: float
+    train_clips: int
     readings: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -93,6 +95,7 @@ class Outcome:
             "history": self.history,
             "stopped_early": self.history["stopped_early"],
             "seconds": self.seconds,
+            "train_clips": self.train_clips,
             "classifier": f"stages/{self.folder.name}/{CLASSIFIER}",
         }
 
@@ -210,7 +213,8 @@ def run_trial(
     found = read_probabilities(folder / PROBABILITIES, shape)
     readings = {step: read_probabilities(folder / _reading(step), shape) for step in read_at}
     rows, seconds = dict(material.rows), timing["seconds"]
-    return Outcome(trial, folder, clips, rows, found, history, seconds, readings)
+    count = sum(len(examples.labels) for examples in phases)
+    return Outcome(trial, folder, clips, rows, found, history, seconds, count, readings)
 
 
 @dataclass(frozen=True)

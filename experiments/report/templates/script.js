@@ -65,3 +65,14 @@ document.documentElement.classList.add("js");
     if (event.key === "Escape") { stop(); all(null, false); }
   });
 })();
+for (const chart of document.querySelectorAll(".curves, .forest")) {  // Tab to it, arrows through it
+  const stops = [...chart.querySelectorAll(".at")];
+  for (const stop of stops) stop.tabIndex = -1;
+  if (stops.length) chart.tabIndex = 0;
+  chart.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    (stops[stops.indexOf(document.activeElement) + step] ?? stops.at(step > 0 ? 0 : -1)).focus();
+  });
+}

@@ -1,3 +1,4 @@
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -36,6 +37,7 @@ def outcome(results: dict) -> dict:
     for arm in timeless["arms"].values():
         for run in arm["runs"]:
             del run["seconds"]
+    del timeless["gan"]["seconds"]
     made = ("environment", "command", "openings")
     return {k: v for k, v in timeless.items() if k not in made}
 
@@ -78,6 +80,33 @@ def test_every_arm_has_the_same_budget(finished):
     _, results = finished
     steps = {run["steps"] for arm in results["arms"].values() for run in arm["runs"]}
     assert len(steps) == 1
+
+
+def test_each_run_says_what_it_cost(finished):
+    out, results = finished
+    real = results["data"]["clips"]["train"]
+    for arm, added in (("real", 0), ("real+synthetic", results["gan"]["synthetic"])):
+        for run in results["arms"][arm]["runs"]:
+            assert run["train_clips"] == real + added
+            assert run["seconds"] > 0
+    for gan, seconds in zip(find_gans(out), results["gan"]["seconds"], strict=True):
+        last = gan.curves()[-1]
+        expected = last["gan/step"] / rate if (rate := last.get("gan/steps_per_second")) else 0
+        assert seconds == pytest.approx(expected, abs=0.1)
+
+
+def test_tables_lie_beside_the_page(finished):
+    out, results = finished
+    with (out / "runs.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    runs = [run for arm in results["arms"].values() for run in arm["runs"]]
+    assert [float(row["accuracy"]) for row in rows] == [run["accuracy"] for run in runs]
+    with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [*results["differences"], *results["per_label"]]
+    assert [float(row["p_equivalent"]) for row in rows] == [d["p_equivalent"] for d in found]
+    assert "real+synthetic against real" in (out / "table.md").read_text(encoding="utf-8")
+    assert r"\bottomrule" in (out / "table.tex").read_text(encoding="utf-8")
 
 
 def test_the_report_is_there_and_alone(finished):

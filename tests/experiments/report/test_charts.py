@@ -57,7 +57,11 @@ def test_an_interval_lies_where_its_numbers_say():
     assert '<line class="reference" x1="50.0%"' in html
     page = Page(html)
     assert page.all("svg", "interval")[0]["aria-label"] == "words"
-    assert page.lines.split() == ["a", "b", "c", f"{MINUS}10", f"{MINUS}5", "0", "5", "10"]
+    assert page.lines.split() == [
+        "a", "b", "c", "words", f"{MINUS}10", f"{MINUS}5", "0", "5", "10",
+    ]  # fmt: skip
+    assert page.all("span", "tip") == [{"class": "tip", "aria-hidden": "true"}]
+    assert len(page.all("li", "at")) == 1
 
 
 def test_nothing_known_draws_nothing():

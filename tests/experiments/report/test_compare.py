@@ -5,9 +5,10 @@ import re
 
 import numpy as np
 import pytest
-from html_page import Page
+from html_page import Page, check_page
 
 from experiments.report.compare import render_report
+from experiments.report.tables import comparison_latex, comparison_markdown
 
 GENRES = ("blues", "classical", "country", "disco", "hip-hop", "jazz", "metal", "pop", "reggae")
 
@@ -220,7 +221,63 @@ def test_failed_arms_are_shown_and_leave_no_verdict():
     results["differences"] = [d for d in results["differences"] if "synthetic" not in d["arm"]]
     text = Page(render(results, labels=("a", "b"))).text
     assert "No verdict: no run finished in real+synthetic." in text
-    assert text.count("failed: the generator is silent at step 40") == 2  # picture and table
+    # picture, table, Markdown, LaTeX
+    assert text.count("failed: the generator is silent at step 40") == 4
+
+
+def test_each_arm_has_its_cost():
+    results = fake_results(("a", "b"))
+    for name, added, seconds in (("real", 0, 10), ("real+synthetic", 280, 65)):
+        for run in results["arms"][name]["runs"]:
+            run |= {"train_clips": 560 + added, "seconds": seconds}
+    results["gan"]["seconds"] = [100.0, 90.0, 110.0]
+    parsed = Page(render_report(results, clips={}, gan_curves={}))
+    assert ["real", "0", "400", "10.0 s", "30.0 s"] in parsed.rows
+    assert ["real+synthetic", "280", "400", "1 min 05 s", "3 min 15 s"] in parsed.rows
+    assert ["real-oversampled", "", "400", "", ""] in parsed.rows  # as older results have it
+    assert "3 GANs took about 1 min 40 s of training each." in parsed.text
+    results["config"] = {"at_once": 10}
+    text = Page(render_report(results, clips={}, gan_curves={})).text
+    assert "1 min 40 s of training each, 3 at once." in text
+    results["gan"]["seconds"][1] = 0.0  # not known
+    assert "of training each" not in Page(render_report(results, clips={}, gan_curves={})).text
+
+
+def test_curves_of_a_study_and_its_gans_are_shown_where_there_are_any(page):
+    for part in ("Ratio and shots", "Does quality tell what is gained?"):
+        assert part not in page
+    results = fake_results(("a", "b"))
+    points = [{"x": x, "mean": 0.5 + 0.05 * x, "ci95": [0.4, 0.8]} for x in (0, 0.5, 1)]
+    results["curves"] = [
+        {"over": "ratio", "metric": "accuracy", "series": [{"name": "own", "points": points}]}
+    ]
+    gained = {"metric": "kernel_distance", "rank_correlation": -0.5, "note": "Few GANs.",
+              "points": [{"gan": 3, "quality": 0.25, "gain": 0.02}]}  # fmt: skip
+    results["quality_gain"] = gained
+    parsed = check_page(render_report(results, clips={}, gan_curves={}))
+    assert "own at 0.5: 52.5 (40 to 80)" in parsed.text
+    assert "GAN 3: kernel distance 0.25, +2.0 points" in parsed.text
+    assert "Rank correlation: \N{MINUS SIGN}0.5. Few GANs." in parsed.text
+    results["quality_gain"] = {**gained, "rank_correlation": None}
+    text = Page(render_report(results, clips={}, gan_curves={})).text
+    assert "Rank correlation" not in text
+    assert "Few GANs." in text
+
+
+def test_tables_for_a_paper_can_be_copied():
+    results = fake_results(("a", "b"), arms={"real": 0.5, "a|b_<i>": 0.5, "real+synthetic": 0.5})
+    parsed = check_page(render_report(results, clips={}, gan_curves={}))
+    assert comparison_markdown(results) in parsed.text
+    assert comparison_latex(results) in parsed.text
+    assert "runs.csv" in parsed.text
+
+
+def test_a_row_tells_what_it_shows(page):
+    labels = [a["aria-label"] for a in Page(page).all("svg", "interval")]
+    told = next(label for label in labels if label.startswith("real+synthetic against real: "))
+    assert re.fullmatch(
+        r"real\+synthetic against real: .\d\.\d points, 95.% interval .* to .*, undecided", told
+    )
 
 
 def test_a_leaking_split_is_announced(page):

@@ -1,21 +1,21 @@
-"""Which curves a page has, where they mark what, and the pictures that matplotlib makes."""
+"""Which curves a page has, and what they mark."""
 
 import re
-import xml.etree.ElementTree as ET
 
-import numpy as np
+from html_page import Page
 
 from experiments.report.curves import (
     GAN_CURVES,
     Curve,
-    Line,
-    Panel,
     classifier_figures,
     gan_figures,
     gan_panels,
     other_curves,
+    quality_panel,
+    response_panels,
 )
 from experiments.report.kit import part
+from experiments.report.plots import Panel
 
 DISTANCE = "quality/kernel_distance"
 
@@ -30,12 +30,8 @@ def rows(**terms) -> list[dict[str, float]]:
     ]
 
 
-def svg(*lines: Line, told="x", **options) -> str:
-    return str(Panel("title", lines, told, **options).svg)
-
-
-def words(picture: str) -> set[str]:
-    return {text.text for text in ET.fromstring(picture.replace("xlink:", "")).iter("text")}
+def drawn(panel: Panel) -> str:
+    return part("macros.html", "drawn", panel)
 
 
 def test_terms_that_were_logged_have_a_picture_each():
@@ -48,7 +44,7 @@ def test_terms_that_were_logged_have_a_picture_each():
     panels = gan_panels("a & b", logged, GAN_CURVES)
     assert [panel.title for panel in panels] == ["Critic's gap", "Gradient norms"]
     assert [panel.key for panel in panels] == [{}, {"blue": "critic", "orange": "generator"}]
-    assert 'aria-label="Critic&#39;s gap of the GAN of a &amp; b over' in panels[0].svg
+    assert 'aria-label="Critic&#39;s gap of the GAN of a &amp; b over' in drawn(panels[0])
     assert gan_panels("a", [], GAN_CURVES) == gan_panels("a", [{"gan/step": 1}], GAN_CURVES) == []
 
 
@@ -91,11 +87,10 @@ def test_every_panel_has_a_legend_of_its_own():
 def test_a_metric_has_its_error_its_best_step_and_the_end_of_its_use():
     def marks(logged, **options) -> tuple[int, int, int]:
         (panel,) = gan_panels("a", logged, [Curve("Distance", {DISTANCE: ""})], **options)
-        html = panel.svg
-        return (
-            len(re.findall("fill-opacity: 0.2", html)),  # the band
-            len(re.findall("<use [^>]*stroke: var\\(--blue\\)", html)),  # the dot
-            len(re.findall("stroke-dasharray: 1.2", html)),  # the dotted line
+        page = Page(drawn(panel))
+        return tuple(
+            len(page.all(*kind))
+            for kind in (("path", "band"), ("circle", "blue"), ("path", "rule"))
         )
 
     logged = rows(quality__kernel_distance=[0.3, None, 0.1])
@@ -106,46 +101,60 @@ def test_a_metric_has_its_error_its_best_step_and_the_end_of_its_use():
     assert marks(logged, enough_since=20) == (1, 1, 1)
 
 
-def test_curves_are_lean_and_take_the_colours_of_the_page():
-    picture = svg(
-        Line([0, 10, 20], [0.001, None, 0.0015], "blue", mark=20), Line([], [], "orange"),
-        told="three steps",
-    )  # fmt: skip
-    root = ET.fromstring(picture.replace("xlink:", ""))
-    assert {"step", "0.00120", "0.00150"} <= words(picture)  # no digit of a number is cut
-    assert "var(--blue)" in picture
-    assert "#0102" not in picture
-    assert root.get("aria-label") == "three steps"
-    assert root.get("viewBox")
+def arm(name: str, *points: tuple) -> dict:
+    keys = ("x", "mean", "ci95")
+    return {"name": name, "points": [dict(zip(keys, point, strict=True)) for point in points]}
 
 
-def test_long_curves_are_thinned_to_means():
-    steps = np.arange(100_000)
-    assert len(svg(Line(steps, np.cos(steps), "blue"))) < 20_000
+def test_each_arm_has_a_line_a_band_and_points_that_say_their_values():
+    series = [
+        arm("real", (0, 0.5, [0.4, 0.6]), (4, 0.55, None)),
+        arm("a<b", (4, 0.7, [0.65, 0.75]), (0.25, 0.6, [0.55, 0.65]), (1, None, None)),
+    ]
+    (panel,) = response_panels([{"over": "ratio", "metric": "track_accuracy", "series": series}])
+    page = Page(html := drawn(panel))
+    assert panel.title == "Track accuracy, percent"
+    told = page.all("svg", "curves")[0]["aria-label"]
+    assert told == "Track accuracy, percent over ratio, with 95\N{NO-BREAK SPACE}% intervals"
+    found = re.findall(r"<circle[^>]*/><text>([^<]*)<", html)
+    assert found == ["real at 0: 50 (40 to 60)", "real at 4: 55", "a&lt;b at 0.25: 60 (55 to 65)",
+                     "a&lt;b at 4: 70 (65 to 75)"]  # fmt: skip
+    assert len(page.all("path", "band")) == 2
+    assert list(panel.places.values()) == ["0", "0.25", "1", "4"]
+    assert panel.key == {"c0": "real", "c1": "a<b"}
+    # The same x lies at the same place, whichever arm has it.
+    assert panel.points[1][1] == panel.points[3][1] > panel.points[2][1]
 
 
-def test_each_picture_has_its_own_ids_and_the_same_bytes_twice():
-    def ids(told: str) -> set[str]:
-        line = Line([0, 1], [0, 1], "blue", mark=1)
-        picture = svg(line, told=told)
-        assert picture == svg(line, told=told)
-        found = {e.get("id") for e in ET.fromstring(picture.replace("xlink:", "")).iter()} - {None}
-        assert found
-        return found
-
-    assert ids("a").isdisjoint(ids("b"))
-
-
-def test_a_logarithmic_scale_has_plain_labels():
-    lines = [Line([0, 10, 20], [0.01, 1.0, None], "blue"), Line([0, 20], [0.1, 90.0], "orange")]
-    assert {"0.1", "1", "10"} <= words(svg(*lines, log=True))
-    lines[0].values[0] = 0.0  # has no place on one
-    assert "20" in words(svg(*lines, log=True))
+def test_what_is_no_share_keeps_its_unit_and_an_empty_curve_has_no_picture():
+    found = [
+        {"over": "shots", "metric": "kernel_distance",
+         "series": [arm("a", (5, 0.25, [0.2, 0.3]))]},
+        {"over": "ratio", "metric": "accuracy", "series": [arm("a")]},
+        {"over": "ratio", "metric": "accuracy", "series": []},
+    ]  # fmt: skip
+    (panel,) = response_panels(found)
+    assert panel.title == "Kernel distance"
+    assert panel.points[0][3] == "a at 5: 0.25 (0.2 to 0.3)"
 
 
-def test_a_band_lies_around_its_line():
-    line = Line([0, 1, 2], [1.0, 2.0, 3.0], "blue", errors=[0.5, 0.5, None])
-    ruled, plain = svg(line, limits=(0.0, 4.0), rule=1), svg(line, limits=(0.0, 4.0))
-    assert ruled.count("fill-opacity: 0.2") == plain.count("fill-opacity: 0.2") == 1
-    assert ruled.count("stroke-dasharray: 1.2") == 1
-    assert plain.count("stroke-dasharray: 1.2") == 0
+def test_more_arms_than_colours_are_all_named():
+    series = [arm(f"arm {i}", (1, 0.5, None)) for i in range(12)]
+    (panel,) = response_panels([{"over": "ratio", "metric": "accuracy", "series": series}])
+    assert panel.key["c1"] == "arm 1, arm 11"
+    assert len(panel.points) == 12
+
+
+def test_each_gan_has_a_dot_that_says_its_quality_and_gain():
+    points = [{"gan": 0, "quality": 0.3, "gain": -0.02}, {"gan": 1, "quality": 0.1, "gain": 0.05}]
+    panel = quality_panel({"metric": "kernel_distance", "points": points})
+    assert [tip for *_, tip in panel.points] == [
+        "GAN 1: kernel distance 0.1, +5.0 points",
+        "GAN 0: kernel distance 0.3, \N{MINUS SIGN}2.0 points",
+    ]
+    (_, left, high, _), (_, right, low, _) = panel.points
+    assert left < right
+    assert high < panel.y.at(0.0) < low  # downwards in a picture
+    assert panel.below == "kernel distance"
+    page = Page(drawn(quality_panel({"metric": "own", "points": points[:1]})))
+    assert "GAN 0: own 0.3" in page.text
