@@ -25,7 +25,14 @@ from experiments.report.tables import write_tracks_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.arms import Arm, arm_of
-from experiments.stages.data import Rows, cut, open_dataset, refuse_searched, say_groups
+from experiments.stages.data import (
+    Rows,
+    cut,
+    open_dataset,
+    refuse_searched,
+    say_groups,
+    shared_groups,
+)
 from experiments.stages.examples import Material
 from experiments.stages.gans import Gan, find_gans, gan_of, refuse_heard, refuse_leaks
 from experiments.stages.plan import Plan, steps_of, total
@@ -62,11 +69,13 @@ def classify(
     gans = [] if config.generated is None else find_gans(Path(config.generated))
     trained_on, (waveform, batches) = _arm(config), parse_augmentations(config.augment)
     sides: dict[Trial, Rows] = {}  # of every run, before any training
+    shared: dict[str, set[str]] = {split: set() for split in config.splits}
     for split, seed in itertools.product(config.splits, range(config.seeds)):
         data = config.sides(split, seed)
         sides[Trial(split, trained_on.name, seed)] = rows = dataset.sides(clips, data)
         if not SPLITS[split].leaks:
             refuse_searched(recipe, clips, rows, data.split_seed)
+            shared[split] |= {*shared_groups(dataset.split(data))}
         if gans:
             _check_gans(config, gans, clips, split, seed, rows)
     fixed = {"recipe": recipe.name, "data": dataset.digest}
@@ -82,8 +91,12 @@ def classify(
     with Run(out).working("classify", as_dict(config), fixed) as run:
         features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
         splits: dict[str, Any] = {
-            split: {"leaks": SPLITS[split].leaks and recipe.per_track != 1, "runs": []}
-            for split in config.splits  # a clip that is a track is whole
+            split: {
+                "leaks": SPLITS[split].leaks and recipe.per_track != 1,  # a clip may be a track
+                "shared_groups": sorted(shared[split]),
+                "runs": [],
+            }
+            for split in config.splits
         }
         whole = Material(run, recipe, clips, {}, features, progress, gans)
         whole = replace(whole, waveform=waveform, copy_seed=lambda seed, copy: seed)
@@ -119,6 +132,7 @@ def classify(
                 "clip_seconds": clips.num_samples / recipe.sample_rate,
             },
             "splits": splits,
+            "vouched": [config.generated] if config.vouch else [],
             "environment": environment() | {"session_seconds": seconds},
         }
         run.write_json("results.json", results)

@@ -30,7 +30,13 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.scores import question
 from experiments.stages.comparison import TrainedArms, run_arms, told, validated
-from experiments.stages.data import Dataset, cut, open_dataset, refuse_searched
+from experiments.stages.data import (
+    Dataset,
+    cut,
+    open_dataset,
+    refuse_searched,
+    shared_groups,
+)
 from experiments.stages.examples import Material
 from experiments.stages.folders import FolderClips, open_folder
 from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
@@ -241,6 +247,7 @@ def _results(
             "leaks": split.leaks,
             "seed": data.split_seed,
             "fractions": list(data.fractions),
+            "shared_groups": shared_groups(split),
             "test_groups": len({track.group for track in split.test}),
             **{side: [track.track_id for track in getattr(split, side)] for side in SIDES},
             "held_back": [track.track_id for track in dataset.held_back(data)],

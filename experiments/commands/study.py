@@ -25,7 +25,7 @@ from experiments.report.study import study_table
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.scores import KERNEL, conclusions
-from experiments.stages.data import open_dataset
+from experiments.stages.data import open_dataset, shared_groups
 from experiments.stages.judge import judge_inputs, load_judge, train_judge
 from experiments.stages.plan import Plan
 from features import Recording
@@ -93,6 +93,7 @@ def study(
         results = {
             "settings": settings,
             "tracks": {side: len(found) for side, found in sides.items()},
+            "shared_groups": shared_groups(split),
             "environment": environment(),
             "variants": {name: VARIANTS[name].about for name in config.variants},
             "floor": {against: q.floor._asdict() for against, q in work.yardsticks.items()},

@@ -14,7 +14,7 @@ from experiments.report.terminal import Progress
 from experiments.report.train import render_training
 from experiments.run import Run
 from experiments.stages.ancestors import ancestors_in
-from experiments.stages.data import open_dataset
+from experiments.stages.data import open_dataset, shared_groups
 from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
 from experiments.stages.gans import Gan
 from experiments.stages.plan import Plan
@@ -63,6 +63,7 @@ def train(
         return plan.as_dict()
     plan.say(progress, Path(out))
     settings = as_dict(replace(config, recipe=recipe)) | {"command_line": command}
+    settings["shared_groups"] = shared_groups(split)
     with Run(out).working("train", settings, fixed) as run:
         try:
             gans = train_gans(

@@ -11,6 +11,7 @@ import numpy as np
 from experiments import scores
 from experiments.report import tables
 from experiments.report.charts import Row, Scale, confusion
+from experiments.report.checks import checks, gan_table, readings
 from experiments.report.curves import (
     classifier_figures,
     gan_figures,
@@ -58,6 +59,9 @@ def render_report(
         subject=arms.get(arm, {}).get("subject") or f"what {arm} adds",
         bounds=scores.bounds(results, found) if found else "",
         others=scores.beside(results, found) if found else [],
+        checks=checks(results),
+        readings=readings(results),
+        gan_table=gan_table(results),
         answer=results.get("answer") or {"because": [], "untried": []},
         seeds=scores.paired_seeds(arms),
         tests=tests,

@@ -44,12 +44,14 @@ class Training:
     name : of its folder.
     gans : at least one.
     data, environment : how it was made, as far as the run says.
+    shared_groups : artists or speakers on two sides of its split.
     """
 
     name: str
     gans: Sequence[Trained]
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
+    shared_groups: Sequence[str] = ()
 
 
 def read_training(folder: Path) -> Training:
@@ -69,7 +71,8 @@ def read_training(folder: Path) -> Training:
         Run(folder).read_json(name) if (folder / name).exists() else {}
         for name in ("config.json", "environment.json")
     )
-    return Training(folder.name, trained, config.get("data", {}), environment)
+    shared = config.get("shared_groups", ())
+    return Training(folder.name, trained, config.get("data", {}), environment, shared)
 
 
 def _read(gan: Gan, name: str, source: str, samples: int) -> Trained:

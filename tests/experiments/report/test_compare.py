@@ -234,7 +234,7 @@ def test_each_arm_has_its_cost():
     parsed = Page(render_report(results, clips={}, gan_curves={}))
     assert ["real", "0", "400", "10.0 s", "30.0 s"] in parsed.rows
     assert ["real+synthetic", "280", "400", "1 min 05 s", "3 min 15 s"] in parsed.rows
-    assert ["real-oversampled", "", "400", "", ""] in parsed.rows  # as older results have it
+    assert ["real+oversampled", "", "400", "", ""] in parsed.rows  # as older results have it
     assert "3 GANs took about 1 min 40 s of training each." in parsed.text
     results["config"] = {"at_once": 10}
     text = Page(render_report(results, clips={}, gan_curves={})).text
