@@ -105,7 +105,8 @@ class Dataset:
             by=config.split,
             lists=config.split_lists,
         )
-        check_disjoint(split, groups=SPLITS[config.split].groups)
+        identities = {r.track.track_id: r.identity for r in self.recordings}
+        check_disjoint(split, groups=SPLITS[config.split].groups, identities=identities)
         return split
 
     def of(self, tracks: Sequence[Track]) -> tuple[Recording, ...]:
