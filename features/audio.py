@@ -10,7 +10,7 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def stream_audio(
     *,
     sample_rate: int | None = None,
     channels: int = 1,
-    ranges: list[np.ndarray] | None = None,
+    heard: Callable[[np.ndarray, int], object] | None = None,
 ) -> Iterator[Float32[np.ndarray, "n c"]]:
     """The audio of `load_audio` in blocks, in constant memory whatever the file's length.
 
@@ -124,8 +124,8 @@ def stream_audio(
 
     Parameters
     ----------
-    ranges : gets the lowest and the highest sample (2, channels) of each block as it was before
-        it was resampled.
+    heard : called with each block (n, channels) as it was before it was resampled, and with the
+        file's sample rate.
 
     Yields
     ------
@@ -137,11 +137,11 @@ def stream_audio(
     try:
         file = _open(path)
     except _UnknownFormat as error:
-        yield _loaded_otherwise(path, sample_rate, channels, 0.0, None, error, ranges)[0]
+        yield _loaded_otherwise(path, sample_rate, channels, 0.0, None, error, heard)[0]
         return
     with file:
         rate = sample_rate or file.samplerate
-        yield from _blocks(file, path, rate, channels, 0.0, None, ranges=ranges)
+        yield from _blocks(file, path, rate, channels, 0.0, None, heard=heard)
 
 
 def audio_info(path: str | Path) -> Any:
@@ -293,7 +293,7 @@ def _loaded_otherwise(
     offset: float,
     duration: float | None,
     error: AudioError,
-    ranges: list[np.ndarray] | None = None,
+    heard: Callable[[np.ndarray, int], object] | None = None,
 ) -> tuple[np.ndarray, int]:
     """`load_audio` by librosa, for what libsndfile does not know; ``error`` if that fails too."""
     import librosa  # slow to import, and seldom needed
@@ -328,8 +328,8 @@ def _loaded_otherwise(
         else np.broadcast_to(audio, (len(audio), channels))
     )
     audio = np.ascontiguousarray(audio, np.float32)
-    if ranges is not None:
-        ranges.append(np.stack([audio.min(0), audio.max(0)]))
+    if heard is not None:
+        heard(audio, int(rate))
     if sample_rate in (None, rate):
         return audio, int(rate)
     import soxr
@@ -345,10 +345,10 @@ def _blocks(
     offset: float,
     duration: float | None,
     peaks: list[float] | None = None,
-    ranges: list[np.ndarray] | None = None,
+    heard: Callable[[np.ndarray, int], object] | None = None,
 ) -> Iterator[np.ndarray]:
-    """The part asked for; the peak of each block of a float file is added to ``peaks``, and to
-    ``ranges`` what `stream_audio` says.
+    """The part asked for; the peak of each block of a float file is added to ``peaks``, and
+    ``heard`` is that of `stream_audio`.
     """
     import soundfile as sf
     import soxr
@@ -381,8 +381,8 @@ def _blocks(
             block = block.mean(axis=1, keepdims=True)
         elif file.channels == 1:
             block = np.repeat(block, channels, axis=1)
-        if ranges is not None:
-            ranges.append(np.stack([block.min(0), block.max(0)]))
+        if heard is not None:
+            heard(block, file.samplerate)
         yield block if resampler is None else resampler.resample_chunk(block)
     # An mp3 says how long it is only roughly; one that decodes to nothing is no audio all the same.
     if done < stop and (file.format != "MP3" or done == start):

@@ -20,16 +20,18 @@ import numpy as np
 from jaxtyping import Int16
 
 from features.array_files import read_npy
-from features.audio import AudioError, audio_info
+from features.audio import AudioError, audio_info, stream_audio
 from features.checksums import key_of
 from features.dataset import Track
 from features.display import cards, first_part
+from features.identity import Identifier, Identity
 from features.limits import check_rate
 from features.soundness import (
     Quarantined,
     each_track,
     file_digest,
     none_usable,
+    refuse_two_classes,
     sound_blocks,
     without_twins,
 )
@@ -54,6 +56,7 @@ class Recording:
     digest : hash of the source file's content, 32 hexadecimal digits.
     path : the .npy file in the cache.
     num_samples, channels, sample_rate : of the decoded audio.
+    identity : what the recording is known by, whatever file it is in.
     """
 
     track: Track
@@ -62,6 +65,7 @@ class Recording:
     num_samples: int
     channels: int
     sample_rate: int
+    identity: Identity
 
     def __repr__(self) -> str:
         seconds = f"{self.num_samples / self.sample_rate:.2f} s at {self.sample_rate} Hz"
@@ -157,13 +161,13 @@ def decode_tracks(
     Returns
     -------
     Decoded
-        Faulty tracks (unreadable, empty, truncated, silent, non-finite, of the same content as an
-        earlier one) are in its ``quarantined``, with the reason, and end nothing.
+        Faulty tracks (unreadable, empty, truncated, silent, non-finite, of the same recording as
+        an earlier one of their class) are in its ``quarantined``, with the reason, and end nothing.
 
     Raises
     ------
     ValueError
-        No track, settings out of range, or every track faulty.
+        No track, settings out of range, every track faulty, or one recording in two classes.
     OSError
         The cache cannot be written; a full disk says what is needed and how to move the cache.
     """
@@ -191,6 +195,7 @@ def decode_tracks(
     recordings, quarantined = without_twins(results)
     if not recordings:
         raise none_usable(quarantined)
+    refuse_two_classes(quarantined)
     return Decoded(tuple(recordings), tuple(quarantined))
 
 
@@ -202,26 +207,67 @@ def _decoded(
     except OSError as error:
         return Quarantined(track, f"unreadable: {error.strerror}")
     path = folder / f"{digest}-{sample_rate}-{channels}.npy"
-    num_samples = whole_entry(path, channels)
-    if num_samples is None:
-        try:
-            num_samples = _write_entry(path, track.path, sample_rate, channels, digest)
-        except AudioError as error:
-            return Quarantined(track, error.reason)
-    return Recording(track, digest, path, num_samples, channels, sample_rate)
+    num_samples, identity = whole_entry(path, channels), _kept_identity(folder, digest)
+    identifier = Identifier()
+    heard = None if identity else identifier.add
+    try:
+        if num_samples is None:
+            num_samples = _write_entry(path, track.path, sample_rate, channels, digest, heard)
+        elif heard is not None:
+            for _ in stream_audio(track.path, heard=heard):
+                pass
+            _refuse_changed(track.path, digest)
+    except AudioError as error:
+        return Quarantined(track, error.reason)
+    if identity is None:
+        identity = identifier.identity()
+        _keep_identity(folder, digest, identity)
+    return Recording(track, digest, path, num_samples, channels, sample_rate, identity)
 
 
-def _write_entry(path: Path, source: Path, sample_rate: int, channels: int, digest: str) -> int:
-    """Decode ``source`` block by block into an .npy file; its number of samples.
-
-    A file whose hash is not ``digest`` any more was not what is decoded, an AudioError.
-    """
+def _write_entry(
+    path: Path,
+    source: Path,
+    sample_rate: int,
+    channels: int,
+    digest: str,
+    heard: Callable[[np.ndarray, int], object] | None,
+) -> int:
+    """Decode ``source`` block by block into an .npy file; its number of samples."""
+    blocks = sound_blocks(source, sample_rate=sample_rate, channels=channels, heard=heard)
     with writing_entry(path, channels) as entry:
-        for pcm in sound_blocks(source, sample_rate=sample_rate, channels=channels):
+        for pcm in blocks:
             entry.write(pcm)
-        if file_digest(source) != digest:
-            raise AudioError(source, "changed while it was read: run again")
+        _refuse_changed(source, digest)
     return entry.num_samples
+
+
+def _refuse_changed(source: Path, digest: str) -> None:
+    """Raise AudioError where a file's hash is not ``digest`` any more: something else was read."""
+    if file_digest(source) != digest:
+        raise AudioError(source, "changed while it was read: run again")
+
+
+def _kept_identity(folder: Path, digest: str) -> Identity | None:
+    """The identity of a file of this content; None where none is kept, or not as it was written."""
+    path = folder / f"{digest}.identity"
+    try:
+        text, _, kept = path.read_text(encoding="ascii").partition(" ")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        text = kept = ""
+    with suppress(ValueError):
+        if kept == key_of([digest, text]):
+            return Identity.parse(text)
+    warnings.warn(f"{path}: this entry of the cache is damaged, it is made anew", stacklevel=2)
+    return None
+
+
+def _keep_identity(folder: Path, digest: str, identity: Identity) -> None:
+    text = str(identity)
+    with replacing(folder / f"{digest}.identity", sync=False) as temporary:
+        temporary.write_text(f"{text} {key_of([digest, text])}", encoding="ascii")
 
 
 class Entry:

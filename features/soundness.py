@@ -16,6 +16,7 @@ from jaxtyping import Int16
 
 from features.audio import AudioError, described, stream_audio, to_pcm
 from features.dataset import Track
+from features.identity import Identifier, Identity, twins
 
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
 LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another
@@ -27,6 +28,8 @@ class _Found(Protocol):
     def track(self) -> Track: ...
     @property
     def digest(self) -> str: ...
+    @property
+    def identity(self) -> Identity: ...
 
 
 Result = TypeVar("Result")
@@ -35,10 +38,16 @@ Found = TypeVar("Found", bound=_Found)
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A track that cannot be used, and why."""
+    """A track that cannot be used, and why.
+
+    Attributes
+    ----------
+    first : the track that is the same recording, where that is why.
+    """
 
     track: Track
     reason: str
+    first: Track | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Checked:
     Attributes
     ----------
     digest : hash of the file's content.
+    identity : what the recording is known by, whatever file it is in.
     num_samples, sample_rate, channels : of the file, in Hz.
     encoding : as `features.audio.described` gives it.
     clipped : share of the samples that are at full scale.
@@ -55,6 +65,7 @@ class Checked:
 
     track: Track
     digest: str
+    identity: Identity
     num_samples: int
     sample_rate: int
     channels: int
@@ -77,7 +88,8 @@ def check_tracks(
     """What `features.decode_tracks` would use of ``tracks`` and pass over, writing nothing.
 
     Each is read at its own sample rate. Parameters are those of `features.decode_tracks`; that
-    none can be used is the same ValueError.
+    none can be used is the same ValueError. Of a recording in two classes the later one is passed
+    over here, where `features.decode_tracks` refuses the data.
     """
     checked, quarantined = without_twins(each_track(_checked, tracks, workers, on_progress))
     if not checked:
@@ -87,9 +99,10 @@ def check_tracks(
 
 def _checked(track: Track) -> Checked | Quarantined:
     total = full = 0
+    identifier = Identifier()
     try:
         digest = file_digest(track.path)
-        for pcm in sound_blocks(track.path):
+        for pcm in sound_blocks(track.path, heard=identifier.add):
             total += len(pcm)
             full += int((pcm == 2**15 - 1).sum() + (pcm == -(2**15)).sum())
     except AudioError as error:
@@ -97,17 +110,23 @@ def _checked(track: Track) -> Checked | Quarantined:
     except OSError as error:
         return Quarantined(track, f"unreadable: {error.strerror}")
     encoding, rate, channels = described(track.path) or ("unknown", 0, 0)
-    return Checked(track, digest, total, rate, channels, encoding, full / total)
+    identity = identifier.identity()
+    return Checked(track, digest, identity, total, rate, channels, encoding, full / total)
 
 
 def sound_blocks(
-    source: Path, *, sample_rate: int | None = None, channels: int = 1
+    source: Path,
+    *,
+    sample_rate: int | None = None,
+    channels: int = 1,
+    heard: Callable[[np.ndarray, int], object] | None = None,
 ) -> Iterator[Int16[np.ndarray, "n c"]]:
     """The audio of a file as 16-bit blocks.
 
     Parameters
     ----------
     sample_rate, channels : as in `features.load_audio`.
+    heard : as in `features.audio.stream_audio`.
 
     Raises
     ------
@@ -115,7 +134,13 @@ def sound_blocks(
         Any fault of the file, where it is met: that it is silent, say, after its last block.
     """
     peak, total, ranges = 0, 0, list[np.ndarray]()
-    for block in stream_audio(source, sample_rate=sample_rate, channels=channels, ranges=ranges):
+
+    def range_of(block: np.ndarray, rate: int) -> None:
+        ranges.append(np.stack([block.min(0), block.max(0)]))
+        if heard is not None:
+            heard(block, rate)
+
+    for block in stream_audio(source, sample_rate=sample_rate, channels=channels, heard=range_of):
         if block.size and (loudest := float(np.abs(block).max())) > LOUDEST_PEAK:
             raise AudioError(source, f"out of range: samples reach {loudest:.4g}, beyond ±1")
         pcm = to_pcm(block).astype(np.int16)
@@ -156,16 +181,41 @@ def each_track(
 
 
 def without_twins(results: Iterable[Found | Quarantined]) -> tuple[list[Found], list[Quarantined]]:
-    """Of those with one content only the first stays: two would leak across a split."""
-    firsts: dict[str, Found] = {}
-    quarantined = []
-    for result in results:
-        if isinstance(result, Quarantined):
-            quarantined.append(result)
-        elif (first := firsts.setdefault(result.digest, result)) is not result:
-            reason = f"same content as {first.track.track_id} ({first.track.path})"
-            quarantined.append(Quarantined(result.track, reason))
-    return list(firsts.values()), quarantined
+    """Of files of one recording only the first stays: two would leak across a split."""
+    results = list(results)
+    found = {i: one for i, one in enumerate(results) if not isinstance(one, Quarantined)}
+    firsts = dict[int, int]()
+    for one, other in twins({i: result.identity for i, result in found.items()}):
+        firsts.setdefault(other, firsts.get(one, one))
+    quarantined = [
+        result if isinstance(result, Quarantined) else _twin(result, found[firsts[i]])
+        for i, result in enumerate(results)
+        if i not in found or i in firsts
+    ]
+    return [result for i, result in found.items() if i not in firsts], quarantined
+
+
+def _twin(found: Found, first: Found) -> Quarantined:
+    """A track that is left out for an earlier one, with how that is known."""
+    how = "the same sound as"
+    if found.identity.samples == first.identity.samples:
+        how = "same content as" if found.digest == first.digest else "the same samples as"
+    reason = f"{how} {first.track.track_id} ({first.track.path})"
+    if first.track.label != found.track.label:
+        reason += (
+            f", which is {first.track.label}, not {found.track.label}: remove one of them, or both "
+            "where nobody knows which class is right"
+        )
+    return Quarantined(found.track, reason, first.track)
+
+
+def refuse_two_classes(quarantined: Iterable[Quarantined]) -> None:
+    """Raise ValueError, naming the files and what to do, where a recording is in two classes."""
+    found = [bad for bad in quarantined if bad.first and bad.first.label != bad.track.label]
+    if found:
+        shown = "; ".join(f"{bad.track.path} is {bad.reason}" for bad in found[:3])
+        more = " (`wavegan doctor --data` lists them all)" if len(found) > 3 else ""
+        raise ValueError(f"{len(found)} recordings are in two classes: {shown}{more}")
 
 
 def none_usable(quarantined: Sequence[Quarantined]) -> ValueError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from features._sides import listed, stratified, whole_groups
 from features._sides import ordered as ordered
 from features.clips import Clips
 from features.dataset import Track
+from features.identity import Identity, twins
 
 T = TypeVar("T")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -243,13 +244,16 @@ def _by_chunk(clips: Clips, fractions: Sequence[float], seed: int) -> list[list[
     return stratified(names, keys, fractions, seed, "clips")
 
 
-def check_disjoint(split: Split, groups: bool = False) -> None:
+def check_disjoint(
+    split: Split, groups: bool = False, identities: Mapping[str, Identity] | None = None
+) -> None:
     """Raise LeakError, naming them, where tracks (and groups, if asked) are on two sides.
 
     Parameters
     ----------
     split : of tracks or of clips; clips know no groups.
     groups : also check artists or speakers.
+    identities : by track id, to also check that no two tracks are one recording.
     """
     sides = {name: getattr(split, name) for name in SIDES}
     kinds = {"tracks": {name: _track_ids(side) for name, side in sides.items()}}
@@ -260,6 +264,16 @@ def check_disjoint(split: Split, groups: bool = False) -> None:
             if shared := sorted(members[one] & members[other]):
                 shown = ", ".join(shared[:5]) + (", …" if len(shared) > 5 else "")
                 raise LeakError(f"{len(shared)} {kind} are in both {one} and {other}: {shown}")
+    side_of = {track_id: name for name, ids in kinds["tracks"].items() for track_id in ids}
+    known = {track_id: who for track_id, who in (identities or {}).items() if track_id in side_of}
+    pairs = [(a, b) for a, b in twins(known) if side_of[a] != side_of[b]]
+    if pairs:
+        shown = ", ".join(f"{a} ({side_of[a]}) and {b} ({side_of[b]})" for a, b in pairs[:5])
+        shown += ", …" if len(pairs) > 5 else ""
+        raise LeakError(
+            f"{len(pairs)} recordings are on two sides, as tracks of two names: {shown}; leave out "
+            "one of each"
+        )
 
 
 def _track_ids(side: tuple[Track, ...] | Clips) -> set[str]:

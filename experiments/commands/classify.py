@@ -26,6 +26,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.arms import Arm, arm_of
 from experiments.stages.data import (
+    Dataset,
     Rows,
     cut,
     open_dataset,
@@ -34,7 +35,7 @@ from experiments.stages.data import (
     shared_groups,
 )
 from experiments.stages.examples import Material
-from experiments.stages.gans import Gan, find_gans, gan_of, refuse_heard, refuse_leaks
+from experiments.stages.gans import Gan, Tracks, find_gans, gan_of, refuse_heard, refuse_leaks
 from experiments.stages.plan import Plan, steps_of, total
 from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
@@ -77,7 +78,7 @@ def classify(
             refuse_searched(recipe, clips, rows, data.split_seed)
             shared[split] |= {*shared_groups(dataset.split(data))}
         if gans:
-            _check_gans(config, gans, clips, split, seed, rows)
+            _check_gans(config, gans, dataset, clips, split, seed, rows)
     fixed = {"recipe": recipe.name, "data": dataset.digest}
     Run(out).refuse_others("classify", fixed)
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
@@ -159,13 +160,22 @@ def _heard(clips: Clips, waveform: WaveformAugmentation | None) -> dict[str, dic
 
 
 def _check_gans(
-    config: ClassifyConfig, gans: Sequence[Gan], clips: Clips, split: str, seed: int, rows: Rows
+    config: ClassifyConfig,
+    gans: Sequence[Gan],
+    dataset: Dataset,
+    clips: Clips,
+    split: str,
+    seed: int,
+    rows: Rows,
 ) -> None:
     """Make sure that each class has a GAN with fitting clips that saw nothing held out."""
     given = f"--generated {config.generated}"
+    names = ({*clips.track_ids[rows[side]].tolist()} for side in ("valid", "test"))
     valid, test = (
-        () if SPLITS[split].leaks else {*map(str, clips.digests[rows[side]])}
-        for side in ("valid", "test")
+        Tracks.of(r for r in dataset.recordings if r.track.track_id in held)
+        if not SPLITS[split].leaks
+        else Tracks()
+        for held in names
     )
     for name in clips.label_names:
         try:

@@ -40,7 +40,7 @@ from experiments.stages.data import (
 from experiments.stages.examples import Material
 from experiments.stages.folders import FolderClips, open_folder
 from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
-from experiments.stages.gans import Gan, refuse_heard, refuse_leaks, sample_gan
+from experiments.stages.gans import Gan, Tracks, refuse_heard, refuse_leaks, sample_gan
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.quality import gan_quality, quality_gain
 from experiments.stages.trials import Trial, is_done
@@ -120,7 +120,7 @@ def compare(
                 should_stop=should_stop,
                 watching=Watching(config.quality),
             )
-        valid, test = _held_out(dataset, split)
+        valid, test = (Tracks.of(dataset.of(side)) for side in (split.valid, split.test))
         for gan in gans:
             refuse_leaks(gan, valid=valid, test=test)
         features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
@@ -163,12 +163,6 @@ def _clips_recipe(config: CompareConfig) -> Recipe:
     return inspected(recipe) if config.quality else recipe
 
 
-def _held_out(dataset: Dataset, split: Split) -> tuple[set[str], set[str]]:
-    """The hashes of the validation and of the test tracks."""
-    valid, test = ({r.digest for r in dataset.of(side)} for side in (split.valid, split.test))
-    return valid, test
-
-
 def _open_folders(
     config: CompareConfig,
     dataset: Dataset,
@@ -178,7 +172,8 @@ def _open_folders(
     progress: Progress,
 ) -> dict[str, FolderClips]:
     """The clips of other generators, none of which may have heard what is held out."""
-    folders, (valid, test) = {}, _held_out(dataset, split)
+    folders = {}
+    valid, test = (Tracks.of(dataset.of(side)) for side in (split.valid, split.test))
     for said in config.folders:
         folder = open_folder(said, dataset.labels, recipe, num_samples)
         for gan in folder.gans:

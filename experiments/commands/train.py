@@ -16,7 +16,7 @@ from experiments.run import Run
 from experiments.stages.ancestors import ancestors_in
 from experiments.stages.data import open_dataset, shared_groups
 from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
-from experiments.stages.gans import Gan
+from experiments.stages.gans import Gan, Tracks
 from experiments.stages.plan import Plan
 from experiments.stages.trained import read_training
 from features.storage import Interrupted, understanding, write_text
@@ -51,7 +51,7 @@ def train(
     if config.init is not None:
         if config.init.resolve() == Path(out).resolve():  # the next call would start from these
             raise ValueError(f"--init {config.init} is --out, too: choose another run folder")
-        valid, test = ({r.digest for r in dataset.of(s)} for s in (split.valid, split.test))
+        valid, test = (Tracks.of(dataset.of(side)) for side in (split.valid, split.test))
         ancestry = ancestors_in(config.init, valid=valid, test=test)
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     Run(out).refuse_others("train", fixed)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.stages.gans import Gan, find_gans, refuse_heard
+from experiments.stages.gans import Gan, Tracks, find_gans, refuse_heard
 from features.soundness import file_digest
 from wavegan import Discriminator, Generator, WaveGANConfig, of_class
 from wavegan.run_folder import RunFolder
@@ -55,15 +55,14 @@ class Ancestor:
 Ancestry = Callable[[Sequence[str], int], Ancestor]  # of the GAN of some labels and a seed
 
 
-def ancestors_in(init: Path, *, valid: Collection[str], test: Collection[str]) -> Ancestry:
+def ancestors_in(init: Path, *, valid: Tracks, test: Tracks) -> Ancestry:
     """What GANs start from whose ``--init`` is a run, or a file.
 
     One GAN without classes is the ancestor of all; else each has one of its own labels.
 
     Parameters
     ----------
-    valid, test : hashes of the tracks that no ancestor may have heard, nor been chosen by those
-        of the test side.
+    valid, test : tracks that no ancestor may have heard, nor been chosen by those of the test side.
 
     Raises
     ------

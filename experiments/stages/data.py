@@ -132,7 +132,8 @@ class Dataset:
             by=config.split,
             lists=config.split_lists,
         )
-        check_disjoint(split, groups=SPLITS[config.split].groups)
+        identities = {r.track.track_id: r.identity for r in self.recordings}
+        check_disjoint(split, groups=SPLITS[config.split].groups, identities=identities)
         if (shared := shared_groups(split)) and not config.allow_shared_groups:
             shown = ", ".join(shared[:5]) + (", …" if len(shared) > 5 else "")
             raise LeakError(

@@ -235,6 +235,7 @@ def _gan_stages(run: Run, training: GanTraining) -> list[_GanStage]:
             "sample_rate": recipe.sample_rate,
             "tracks": {r.track.track_id: r.digest for r in heard},
             **({"judged_by": {r.track.track_id: r.digest for r in judges}} if judges else {}),
+            "sounds": {r.track.track_id: str(r.identity) for r in (*heard, *judges)},
         }
         ancestor = training.ancestry(labels, seed) if training.ancestry else None
         if ancestor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import numpy as np
 
 from experiments.recipes import Recipe
 from experiments.run import Run
-from features import LeakError
+from features import LeakError, Recording
 from features.audio import to_pcm
+from features.identity import Identity, twins
 from features.limits import wrong_rate
 from features.soundness import file_digest
 from features.storage import plain_name, understanding, write_json
@@ -38,8 +39,9 @@ class Gan:
     ----------
     folder : the run folder, or exported file, that `wavegan.load` reads.
     provenance : its label (the labels of a conditional GAN), seed, sample rate, the hash of each
-        training track, of each that its checkpoints were judged by, and the same of its
-        ``ancestors``, which it started from.
+        training track (``tracks``) and of each that its checkpoints were ``judged_by``, the
+        identity of all of them (``sounds``), and the same of its ``ancestors``, which it started
+        from.
     """
 
     folder: Path
@@ -65,16 +67,22 @@ class Gan:
     @property
     def heard(self) -> dict[str, str]:
         """The tracks that it or an ancestor was trained on: the name of each, by its hash."""
-        return self._told("tracks")
+        return {digest: name for name, digest, _ in self.told("tracks")}
 
     @property
     def judges(self) -> dict[str, str]:
         """The same of the tracks that its checkpoints, or an ancestor's, were chosen by."""
-        return self._told("judged_by")
+        return {digest: name for name, digest, _ in self.told("judged_by")}
 
-    def _told(self, part: str) -> dict[str, str]:
-        told = [*self.provenance.get("ancestors", ()), self.provenance]
-        return {digest: name for one in told for name, digest in one.get(part, {}).items()}
+    def told(self, part: str) -> list[tuple[str, str, Identity | None]]:
+        """Name, hash and identity, if it is known, of the tracks of a part of the provenance."""
+        of = [*self.provenance.get("ancestors", ()), self.provenance]
+        sounds = [{n: Identity.parse(t) for n, t in one.get("sounds", {}).items()} for one in of]
+        return [
+            (name, digest, sound.get(name))
+            for one, sound in zip(of, sounds, strict=True)
+            for name, digest in one.get(part, {}).items()
+        ]
 
     @property
     def unknown(self) -> list[str]:
@@ -189,11 +197,15 @@ def provenance_of(
     ancestors = found.get("ancestors", [])
     if not isinstance(ancestors, list) or not all(type(one["name"]) is str for one in ancestors):
         raise TypeError("ancestors are what each one's provenance was, with its name")
-    named = [one.get(part, {}) for one in (found, *ancestors) for part in ("tracks", "judged_by")]
+    parts = ("tracks", "judged_by", "sounds")
+    named = [one.get(part, {}) for one in (found, *ancestors) for part in parts]
     if not all(
         isinstance(text, str) for tracks in named for pair in tracks.items() for text in pair
     ):
         raise TypeError("tracks are names and hashes")
+    for one in (found, *ancestors):
+        for text in one.get("sounds", {}).values():
+            Identity.parse(text)
     if (rate := found.get("sample_rate")) is not None and (wrong := wrong_rate(rate)):
         raise TypeError(f"sample_rate {wrong}")
     return found
@@ -247,10 +259,47 @@ def gan_of(gans: Sequence[Gan], label: str, seed: int) -> Gan:
     return fitting[seed % len(fitting)]
 
 
-def refuse_leaks(
-    gan: Gan, *, valid: Collection[str], test: Collection[str], vouch: str = ""
-) -> None:
-    """Make sure that a GAN and its ancestors heard no tracks of the sides, given by their hashes.
+@dataclass(frozen=True)
+class Tracks:
+    """Tracks that nothing else may have heard.
+
+    Attributes
+    ----------
+    names : of each, by the hash of its file.
+    identities : of each, by its name.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    identities: Mapping[str, Identity] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recordings: Iterable[Recording]) -> Tracks:
+        """Those of some recordings."""
+        known = list(recordings)
+        names = {r.digest: r.track.track_id for r in known}
+        return cls(names, {r.track.track_id: r.identity for r in known})
+
+    def __or__(self, other: Tracks) -> Tracks:
+        return Tracks({**self.names, **other.names}, {**self.identities, **other.identities})
+
+    def among(self, told: Iterable[tuple[str, str, Identity | None]]) -> list[str]:
+        """Which of them are told of: by their hash, by how they sound, else by their name.
+
+        Of a track that is told of with its sound the name says nothing: others may have it, too.
+        """
+        told = list(told)
+        sounds = {("told", i): sound for i, (*_, sound) in enumerate(told) if sound is not None}
+        mine = {("mine", name): sound for name, sound in self.identities.items()}
+        pairs = twins({**sounds, **mine}) if sounds and mine else []
+        found = {str(place) for pair in pairs if pair[0][0] != pair[1][0]
+                 for of, place in pair if of == "mine"}  # fmt: skip
+        found |= {self.names[digest] for _, digest, _ in told if digest in self.names}
+        found |= {name for name, _, sound in told if sound is None} & {*self.names.values()}
+        return sorted(found)
+
+
+def refuse_leaks(gan: Gan, *, valid: Tracks, test: Tracks, vouch: str = "") -> None:
+    """Make sure that a GAN and its ancestors heard no tracks of the sides.
 
     Its checkpoint may have been chosen by validation tracks, but by no test tracks.
 
@@ -265,7 +314,7 @@ def refuse_leaks(
         Naming the tracks, or that nobody knows what it or an ancestor heard.
     """
     refuse_heard(gan, valid=valid, test=test, advice="train it on this split's training tracks")
-    if gan.unknown and (valid or test):
+    if gan.unknown and (valid.names or test.names):
         ancestors = [name for name in gan.unknown if name != ITSELF]
         started = f" started from {', '.join(ancestors)}, and" if ancestors else ":"
         raise LeakError(
@@ -276,15 +325,14 @@ def refuse_leaks(
         )
 
 
-def refuse_heard(gan: Gan, *, valid: Collection[str], test: Collection[str], advice: str) -> None:
+def refuse_heard(gan: Gan, *, valid: Tracks, test: Tracks, advice: str) -> None:
     """As `refuse_leaks`, but for what nobody knows of; ``advice`` is what to do."""
-    held_out = {*valid, *test}
-    if seen := [name for digest, name in gan.heard.items() if digest in held_out]:
+    if seen := (valid | test).among(gan.told("tracks")):
         raise LeakError(
             f"the GAN of {gan.label} in {gan.folder} was trained on tracks of the validation or "
             f"test side: {', '.join(seen)}; {advice}"
         )
-    if chosen := [name for digest, name in gan.judges.items() if digest in test]:
+    if chosen := test.among(gan.told("judged_by")):
         raise LeakError(
             f"the checkpoint of the GAN of {gan.label} in {gan.folder} was chosen by tracks of the "
             f"test side: {', '.join(chosen)}; {advice}"

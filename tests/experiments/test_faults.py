@@ -39,16 +39,7 @@ ABSENT = "no file"
 _TMP = "orbax-checkpoint-tmp"  # in the name of what orbax is writing
 COMMANDS = {
     "train": ["--recipe", "tiny-conditional", "--quality", "8"],
-    "compare": [
-        "--recipe",
-        "tiny",
-        "--seeds",
-        "1",
-        "--arms",
-        "real,real+synthetic",
-        "--steps",
-        "4",
-    ],
+    "compare": ["--recipe", "tiny", "--seeds=1", "--steps=4", "--arms", "real,real+synthetic"],
     "classify": ["--recipe", "tiny", "--seeds", "1", "--split", "track"],
 }
 

@@ -17,7 +17,7 @@ from experiments.recipes import GAN_PRESETS
 from experiments.run import Run
 from experiments.stages import ancestors, gan_training
 from experiments.stages.ancestors import Ancestor, ancestors_in
-from experiments.stages.gans import Gan, find_gans, open_gan, refuse_leaks
+from experiments.stages.gans import Gan, Tracks, find_gans, open_gan, refuse_leaks
 from features import LeakError, load_audio, save_audio
 from features.storage import Interrupted
 from wavegan import Discriminator, Generator, load, of_class
@@ -143,9 +143,9 @@ def test_from_the_reference(config, starts, tmp_path):
     gans = train(replace(config, init=file), tmp_path / "run")
     assert all(equal(start[1], networks[1]) for start in starts.values())
     assert gans[0].unknown == ["reference.npz"]
-    refuse_leaks(gans[0], valid=(), test=())
+    refuse_leaks(gans[0], valid=Tracks(), test=Tracks())
     with pytest.raises(LeakError, match=r"started from reference\.npz, and nothing says .*scratch"):
-        refuse_leaks(gans[0], valid={"0f"}, test=())
+        refuse_leaks(gans[0], valid=Tracks({"0f": "a track"}), test=Tracks())
 
 
 def test_an_export_of_unknown_origin(config, tmp_path):
@@ -220,15 +220,15 @@ def test_heard_are_own_and_ancestors_tracks(config, one_each, tmp_path):
     assert techno.unknown == []
     track, name = next(iter(drone.heard.items()))
     with pytest.raises(LeakError, match=name):
-        refuse_leaks(techno, valid=(), test={track})
+        refuse_leaks(techno, valid=Tracks(), test=Tracks({track: name}))
     ((again,), path) = find_gans(tmp_path / "march.safetensors"), tmp_path / "march.safetensors"
     assert again.heard == find_gans(second)[1].heard
     with pytest.raises(LeakError, match=name):
-        ancestors_in(path, valid={track}, test=())(["techno"], 0)
+        ancestors_in(path, valid=Tracks({track: name}), test=Tracks())(["techno"], 0)
     judge, name = next(iter(again.judges.items()))
-    ancestors_in(path, valid={judge}, test=())(["techno"], 0)
+    ancestors_in(path, valid=Tracks({judge: name}), test=Tracks())(["techno"], 0)
     with pytest.raises(LeakError, match=f"chosen by tracks of the test side: .*{name}"):
-        ancestors_in(path, valid=(), test={judge})(["techno"], 0)
+        ancestors_in(path, valid=Tracks(), test=Tracks({judge: name}))(["techno"], 0)
 
 
 @pytest.mark.parametrize(

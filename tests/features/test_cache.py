@@ -17,6 +17,7 @@ from features import cache, soundness
 from features.audio import load_audio
 from features.cache import decode_tracks, default_cache_dir
 from features.dataset import Track, scan_tracks
+from features.identity import identify
 
 RATE = 8000
 
@@ -39,6 +40,11 @@ def tracks(tmp_path):
 @pytest.fixture
 def settings(tmp_path):
     return {"sample_rate": RATE, "cache_dir": tmp_path / "cache"}
+
+
+def kept_of(recordings) -> set[str]:
+    """Names of all files of a cache of these."""
+    return {"index.json"}.union(*({r.path.name, f"{r.digest}.identity"} for r in recordings))
 
 
 def states(folder: Path) -> dict[str, int]:
@@ -213,7 +219,7 @@ def bad_files(folder: Path) -> dict[str, Track]:
         "out of range: samples reach ": write(
             folder / "scale.wav", 9e4 * noise(53), subtype="FLOAT"
         ),
-        "same content as 1 (": write(folder / "copy.flac", noise(0)),
+        "same content as 1 (": write(folder / "b/copy.flac", noise(0)),
         "unreadable: No such file": Track(folder / "gone.wav", "x", "gone", "gone"),
     }
     for name in ("cut.wav", "cut.flac"):
@@ -226,7 +232,7 @@ def bad_files(folder: Path) -> dict[str, Track]:
 
 def test_faulty_files_are_quarantined_with_the_reason(tracks, settings, tmp_path):
     bad = bad_files(tmp_path / "bad")
-    shutil.copy(tracks[1].path, tmp_path / "bad/copy.flac")
+    shutil.copy(tracks[1].path, tmp_path / "bad/b/copy.flac")
     decoded = decode_tracks([*tracks, *bad.values()], **settings)
     assert [recording.track for recording in decoded.recordings] == tracks
     assert {q.track for q in decoded.quarantined} == set(bad.values())
@@ -234,7 +240,50 @@ def test_faulty_files_are_quarantined_with_the_reason(tracks, settings, tmp_path
     for reason, track in bad.items():
         assert reasons[track].startswith(reason)
     left = {path.name for path in settings["cache_dir"].rglob("*") if path.is_file()}
-    assert left == {r.path.name for r in decoded.recordings} | {"index.json"}
+    assert left == kept_of(decoded.recordings)
+
+
+def test_a_recording_in_two_classes_is_refused(tracks, settings, tmp_path):
+    copy = tmp_path / "data/b/copy.wav"
+    sound, rate = sf.read(tracks[0].path)
+    sf.write(copy, sound, rate)
+    with pytest.raises(ValueError, match="1 recordings are in two classes") as caught:
+        decode_tracks(scan_tracks(tmp_path / "data"), **settings)
+    assert str(copy) in str(caught.value)
+    assert f"the same samples as 0 ({tracks[0].path}), which is a, not b: remove one" in str(
+        caught.value
+    )
+
+
+def test_identities_are_kept_with_the_content_whatever_the_settings(
+    tracks, settings, monkeypatch, tmp_path
+):
+    first = decode_tracks(tracks, **settings).recordings
+    assert [r.identity for r in first] == [identify(track.path) for track in tracks]
+    monkeypatch.setattr(cache, "Identifier", lambda: None)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    moved = scan_tracks(tmp_path / "moved")
+    for options in ({}, {"channels": 2}, {"sample_rate": 4000}):
+        again = {
+            r.digest: r.identity for r in decode_tracks(moved, **settings | options).recordings
+        }
+        assert again == {r.digest: r.identity for r in first}
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", b"\xff", "bit", "other", "version"])
+def test_a_damaged_identity_is_made_anew(tracks, settings, damage):
+    one, other = decode_tracks(tracks, **settings).recordings[2:4]
+    path, second = (r.path.with_name(f"{r.digest}.identity") for r in (one, other))
+    good = path.read_bytes()
+    made = {
+        "bit": good[:40] + bytes([good[40] ^ 1]) + good[41:],
+        "other": second.read_bytes(),
+        "version": b"0" + good[1:],
+    }
+    path.write_bytes(made.get(damage, damage))
+    with pytest.warns(UserWarning, match="this entry of the cache is damaged, it is made anew"):
+        assert decode_tracks(tracks, **settings).recordings[2] == one
+    assert path.read_bytes() == good
 
 
 def test_all_tracks_faulty_is_an_error(settings, tmp_path):
@@ -300,7 +349,7 @@ def test_several_processes_may_fill_one_cache(tracks, settings, tmp_path):
     found = decode_tracks(tracks, **settings)
     assert sums == {f"{sum(int(r.samples.astype('i8').sum()) for r in found.recordings)}\n"}
     left = {path.name for path in settings["cache_dir"].rglob("*") if path.is_file()}
-    assert left == {r.path.name for r in found.recordings} | {"index.json"}
+    assert left == kept_of(found.recordings)
 
 
 def test_a_full_disk_says_what_is_needed_and_where_else(tracks, settings, tmp_path):

@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from features.cache import Recording, decode_tracks
 from features.clips import cut_clips
 from features.dataset import Track, scan_tracks
+from features.identity import Identity
 from features.silence import remove_silence, sounding_blocks, without_silence
 
 RATE = 8000
@@ -205,7 +206,7 @@ def test_a_recording_of_nothing_but_silence_is_named(tmp_path):
     np.save(path, np.zeros((4000, 1), np.int16))
     track = Track(tmp_path / "hush.wav", "a", "hush", "hush")
     with pytest.raises(ValueError, match=r"hush\.wav: nothing is left of its 0\.50 s"):
-        without_silence([Recording(track, "0123", path, 4000, 1, RATE)])
+        without_silence([Recording(track, "0123", path, 4000, 1, RATE, Identity("0" * 32))])
     assert entries(tmp_path).keys() == {path.name}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from features.audio import to_pcm
 from features.cache import decode_tracks
 from features.dataset import Track, scan_tracks
 from features.soundness import check_tracks, sound_blocks
+from features.synthetic import synthesize
 
 RATE = 8000
 
@@ -54,6 +57,28 @@ def test_it_is_what_decoding_says(tracks, tmp_path):
         assert (one.track, one.digest) == (recording.track, recording.digest)
         assert (one.num_samples, one.sample_rate, one.channels) == (RATE, RATE, 1)
         assert one.encoding == "WAV PCM_16"
+
+
+def test_of_one_recording_the_first_of_a_class_stays_and_how_it_was_known_is_said(tmp_path):
+    sound = to_pcm(synthesize("techno", 0, seconds=3.0, sample_rate=16000)).astype(np.int16)
+    files = {"a/1.wav": sound, "a/2.flac": sound, "a/3.wav": sound[1:] // 2, "b/1.wav": sound[9:]}
+    for name, audio in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        sf.write(tmp_path / name, audio, 16000)
+    shutil.copy(tmp_path / "a/1.wav", tmp_path / "a/4.wav")
+    sf.write(tmp_path / "b/2.wav", noise(0), RATE)
+    tracks = scan_tracks(tmp_path)
+    (first, other), twins = check_tracks(tracks)
+    assert (first.track.track_id, other.track.track_id) == ("a/1", "b/2")
+    path = f"a/1 ({tmp_path / 'a/1.wav'})"
+    reasons = {twin.track.track_id: twin.reason for twin in twins}
+    assert reasons.pop("b/1").startswith(f"the same sound as {path}, which is a, not b: remove one")
+    assert reasons == {
+        "a/2": f"the same samples as {path}",
+        "3": f"the same sound as {path}",
+        "4": f"same content as {path}",
+    }
+    assert {twin.first for twin in twins} == {first.track}
 
 
 def test_samples_at_full_scale_are_counted(tracks):

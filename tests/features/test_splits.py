@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from features.clips import Clips
 from features.dataset import Track, scan_tracks
+from features.identity import Identity
 from features.splits import (
     SPLITS,
     LeakError,
@@ -325,3 +326,15 @@ def test_errors_speak_of_arguments_not_of_options(tmp_path):
     with pytest.raises(ValueError, match="by='track'") as error:
         split_tracks([replace(t, group=t.label) for t in of_ten()], by="group")
     assert "--" not in str(error.value)
+
+
+def test_one_recording_on_two_sides_is_a_leak_whatever_its_names():
+    tracks = data_set({"a": 3, "b": 3})
+    split = Split(*(tuple(t for t in tracks if t.track_id[-1] == n) for n in "012"), "mine")
+    known = {t.track_id: Identity(f"{i:032x}") for i, t in enumerate(tracks)}
+    check_disjoint(split, identities=known)
+    check_disjoint(split, identities={**known, "elsewhere": known["a/0"]})
+    copied = {**known, "b/2": known["a/1"]}
+    with pytest.raises(LeakError, match=r"1 recordings are .* a/1 \(valid\) and b/2 \(test\)"):
+        check_disjoint(split, identities=copied)
+    check_disjoint(split, identities={**known, "b/1": known["a/1"]})  # on one side

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from features.audio import load_audio, save_audio
 from features.cache import Recording
 from features.dataset import Track
+from features.identity import Identity
 from wavegan.windows import Windows, gathered, together
 
 KEY = jax.random.key(0)
@@ -409,7 +410,7 @@ def stored(folder, samples):
     path = folder / "cached.npy"
     np.save(path, samples)
     track = Track(folder / "a.wav", "a", "a", "a")
-    return Recording(track, "0" * 32, path, *samples.shape, 8000)
+    return Recording(track, "0" * 32, path, *samples.shape, 8000, Identity("0" * 32))
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -476,6 +477,7 @@ import sys, jax, numpy as np
 from pathlib import Path
 from features.cache import Recording
 from features.dataset import Track
+from features.identity import Identity
 from wavegan.windows import Windows
 
 def peak():
@@ -484,7 +486,8 @@ def peak():
 def use(name):
     path = Path(sys.argv[1]) / name
     length = len(np.load(path, mmap_mode="r"))
-    recording = Recording(Track(path, "a", "a", "a"), "", path, length, 1, 16000)
+    known = Identity("0" * 32)
+    recording = Recording(Track(path, "a", "a", "a"), "", path, length, 1, 16000, known)
     audio = [recording] * 2
     windows = Windows(audio, num_samples=16384, channels=1, peak_normalize=True, store="host")
     windows.digest()

@@ -15,8 +15,9 @@ from experiments.run import Run
 from experiments.stages.arms import arm_of
 from experiments.stages.data import cut, open_dataset
 from experiments.stages.examples import Material
-from experiments.stages.gans import Gan, find_gans, refuse_leaks
+from experiments.stages.gans import Gan, Tracks, find_gans, refuse_leaks
 from features import LeakError, Rows, Standardizer, extract, load_audio, save_audio
+from features.identity import Identity
 from features.storage import Interrupted
 
 
@@ -179,12 +180,16 @@ def test_a_gan_that_saw_a_held_out_track_is_an_error(finished):
     out, results = finished
     gan = find_gans(out)[0]
     hashes = results["split"]["hashes"]
-    valid, test = ({hashes[name] for name in results["split"][s]} for s in ("valid", "test"))
+    valid, test = (
+        Tracks({hashes[name]: name for name in results["split"][s]}) for s in ("valid", "test")
+    )
     refuse_leaks(gan, valid=valid, test=test)
     track, digest = next(iter(gan.provenance["tracks"].items()))
-    for side in ("valid", "test"):
-        with pytest.raises(LeakError, match=track):
-            refuse_leaks(gan, **{"valid": valid, "test": test, side: {digest}})
+    sound = Identity.parse(gan.provenance["sounds"][track])
+    for known in (Tracks({digest: "renamed"}), Tracks(identities={"renamed": sound})):
+        for side in ("valid", "test"):
+            with pytest.raises(LeakError, match="renamed"):
+                refuse_leaks(gan, **{"valid": valid, "test": test, side: known})
 
 
 def test_a_gan_that_was_chosen_by_a_test_track_is_an_error(finished):
@@ -194,7 +199,7 @@ def test_a_gan_that_was_chosen_by_a_test_track_is_an_error(finished):
     judges = gan.provenance["judged_by"]
     assert set(judges) == {n for n in results["split"]["valid"] if n.startswith("drone")}
     with pytest.raises(LeakError, match=f"was chosen by tracks of the test side: {min(judges)}"):
-        refuse_leaks(gan, valid=(), test={*judges.values()})
+        refuse_leaks(gan, valid=Tracks(), test=Tracks({d: n for n, d in judges.items()}))
 
 
 def test_the_clips_are_those_of_the_best_checkpoint(finished):
