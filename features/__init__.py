@@ -7,8 +7,10 @@ from features.augmentation_registry import AUGMENTATIONS, register_augmentation
 from features.cache import Decoded, Recording, decode_tracks
 from features.clips import Clips, concatenate_clips, cut_clips, load_clips
 from features.dataset import Track, scan_tracks
+from features.excerpts import excerpts
 from features.extractors import EXTRACTORS, register_extractor
 from features.feature_cache import extract
+from features.identity import Identity, identify, same_recording, twins
 from features.pictures import log_mel_picture, spectrogram_picture
 from features.rhythm import onset_strength, tempogram
 from features.rows import Rows
@@ -37,6 +39,7 @@ __all__ = [
     "AudioError",
     "Clips",
     "Decoded",
+    "Identity",
     "Interrupted",
     "LeakError",
     "LeakWarning",
@@ -52,8 +55,10 @@ __all__ = [
     "cut_clips",
     "decode_tracks",
     "delta",
+    "excerpts",
     "extract",
     "fingerprint",
+    "identify",
     "load_audio",
     "load_clips",
     "log_mel",
@@ -66,6 +71,7 @@ __all__ = [
     "register_split",
     "remove_silence",
     "rms",
+    "same_recording",
     "save_audio",
     "scan_tracks",
     "spectral_contrast",
@@ -73,6 +79,7 @@ __all__ = [
     "split_clips",
     "split_tracks",
     "tempogram",
+    "twins",
     "without_silence",
     "zero_crossing_rate",
 ]
