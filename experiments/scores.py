@@ -100,9 +100,11 @@ def beside(results: Record, found: Record) -> list[Record]:
 def bounds(results: Record, found: Record) -> str:
     """For what alone a difference holds, in words: one GAN, or a few artists or speakers."""
     split, arms, words = results.get("split", {}), results.get("arms", {}), []
-    generated = any(arms.get(found[arm], {}).get("generated") for arm in ("arm", "against"))
-    if generated and results.get("gan", {}).get("seeds") == 1:
+    both = [arms.get(found[arm], {}) for arm in ("arm", "against")]
+    if any(arm.get("generated") for arm in both) and results.get("gan", {}).get("seeds") == 1:
         words.append("for this GAN")
+    if any(arm.get("role") == "generated" and not arm.get("generated") for arm in both):
+        words.append("for these clips")  # of a generator that was trained once, elsewhere
     groups = split.get("test_groups")
     if groups and groups < min(FEWEST_CLUSTERS, len(split.get("test", ()))):
         words.append(f"for these {groups} artists or speakers")

@@ -10,6 +10,7 @@ from jaxtyping import Float32, Float64, Int64, Real
 from features._landmarks import HOP, RATE, Landmarks, Listener
 from features.cache import Recording
 
+LEAST_SECONDS = 0.5  # of a clip
 _PIECE = 60.0  # seconds of a recording that are looked at together
 _VOTES, _SHARE = 5, 0.1  # landmarks at one distance in time, and share of a clip's, to compare it
 _FINER = 8  # places between two samples at which a clip may begin
@@ -44,10 +45,10 @@ def excerpts(
     ValueError
         Clips that are shorter than half a second.
     """
-    if clips.shape[1] < sample_rate / 2:
+    if clips.shape[1] < sample_rate * LEAST_SECONDS:
         raise ValueError(
             f"clips of {clips.shape[1]} samples are {clips.shape[1] / sample_rate:.2f} s at "
-            f"{sample_rate} Hz: pieces are told from 0.5 s on; give longer clips"
+            f"{sample_rate} Hz: pieces are told from {LEAST_SECONDS} s on; give longer clips"
         )
     sounds = [_heard(clip, sample_rate) for clip in clips]
     hashes, owners, frames = _index(sounds)

@@ -184,6 +184,7 @@ def _open_folders(
                 vouch = f"--vouch {folder.name}"
                 refuse_leaks(gan, valid=valid, test=test, vouch=vouch)
         folder.say(progress)
+        folder.refuse_excerpts(dataset.of((*split.valid, *split.test)), progress)
         folders[folder.name] = folder
     return folders
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.report.formats import counted, duration, percent, points
 from experiments.report.terminal import print_table, safe, text_table
-from experiments.scores import METRICS, Record, average, bounds, leaking, runs_of
+from experiments.scores import METRICS, Record, average, bounds, leaking, question, runs_of
 
 if TYPE_CHECKING:
     from experiments.commands.generate import Written
@@ -27,19 +27,22 @@ def compare(results: Record, out: Path) -> None:
         print("the test side is sealed: the same command without --sealed opens it")
         return
     _print_scores("arm", results["arms"])
+    asked = question(results)
+    shown = [d for d in results["differences"] if d["metric"] == (asked or d)["metric"]]
     rows = [
         (
-            f"{d['arm']} against {d['against']}",
-            METRICS.get(d["metric"], d["metric"]),
+            f"{d['arm']} against {d['against']}" + " (the question)" * bool(d.get("primary")),
             points(d["mean"]),
             " to ".join(map(points, d["ci95"])),
             ", ".join(filter(None, (d["verdict"], bounds(results, d)))),
         )
-        for d in results["differences"]
+        for d in sorted(shown, key=lambda d: not d.get("primary"))
     ]
     if rows:
-        heads = ("difference", "of", "points", "95 % interval", "verdict")
-        print_table(text_table(heads, rows, words=(1, 4)))
+        of = METRICS.get(shown[0]["metric"], shown[0]["metric"])
+        heads = (f"difference in {of}", "points", "95 % interval", "verdict")
+        print_table(text_table(heads, rows, words=(3,)))
+        print(f"all {len(results['differences'])} differences: {out / 'differences.csv'}")
     for reason in (results.get("answer") or {}).get("because", ()):
         print(safe(f"no more is claimed: {reason}"))
     print(f"this session took {duration(results['environment']['session_seconds'])}")

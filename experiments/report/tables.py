@@ -95,10 +95,10 @@ def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
             "words": (0,),
         },
         "cost": {
-            "caption": "Cost of each arm: clips added to the real ones, training steps of a run, "
+            "caption": "Cost of each arm: clips that it trains on, training steps of a run, "
             "time of a run, fitting and testing, and of all." + _gan_cost(results),
-            "heads": ["arm", "clips added", "steps", "time of a run", "of all runs"],
-            "rows": [_cost(name, arm, results) for name, arm in arms.items() if runs_of(arm)],
+            "heads": ["arm", "clips", "steps", "time of a run", "of all runs"],
+            "rows": [_cost(name, arm) for name, arm in arms.items() if runs_of(arm)],
             "words": (0,),
         },
         "differences": {
@@ -120,13 +120,13 @@ def _scores(name: str, arm: Record) -> list[str]:
     return [name, *cells, spread(values(arm, "best_step"), unit=1), str(len(runs_of(arm)))]
 
 
-def _cost(name: str, arm: Record, results: Record) -> list[str]:
+def _cost(name: str, arm: Record) -> list[str]:
     """What an arm took; what is not known is empty."""
-    real, clips = results.get("data", {}).get("clips", {}).get("train"), values(arm, "train_clips")
-    added = "" if real is None or not clips else f"{np.mean(clips) - real:,.0f}"
+    clips = values(arm, "train_clips")
+    heard = f"{np.mean(clips):,.0f}" if clips else ""
     seconds, steps = values(arm, "seconds"), values(arm, "steps")
     times = [duration(float(of(seconds)), 1) if seconds else "" for of in (np.mean, np.sum)]
-    return [name, added, reach([int(n) for n in steps]) if steps else "", *times]
+    return [name, heard, reach([int(n) for n in steps]) if steps else "", *times]
 
 
 def _gan_cost(results: Record) -> str:

@@ -13,8 +13,10 @@ import numpy as np
 from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
 from experiments.stages.gans import Gan, provenance_of
+from features import LeakError, Recording
 from features.audio import audio_info, load_audio, to_pcm
 from features.dataset import SUFFIXES
+from features.excerpts import LEAST_SECONDS, excerpts
 from features.generated import MANIFESTS
 from features.limits import check_memory
 from features.storage import read_json, understanding
@@ -65,6 +67,30 @@ class FolderClips:
             audio = audio[: self.num_samples]
             clip[: len(audio)] = to_pcm(np.clip(audio, -1, 1))
         return clips
+
+    def refuse_excerpts(self, held_out: Sequence[Recording], progress: Progress) -> None:
+        """Raise LeakError where clips are pieces of recordings that are held out, naming them."""
+        if self.num_samples < self.sample_rate * LEAST_SECONDS:
+            progress.say(
+                f"clips of {self.name} are shorter than {LEAST_SECONDS} s: whether they are pieces "
+                "of held-out tracks can't be told"
+            )
+            return
+        found = {
+            files[i]: track
+            for label, files in self.files.items()
+            for i, track in excerpts(
+                self.audio(label, len(files)), held_out, self.sample_rate
+            ).items()
+        }
+        if found:
+            told = [f"{file} of {track}" for file, track in found.items()]
+            more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+            raise LeakError(
+                f"--arm {self.name}={self.folder}: clips are pieces of validation or test tracks "
+                f"({', '.join(told[:5])}{more}): leave such clips out, or split so that these "
+                "tracks train"
+            )
 
     def say(self, progress: Progress) -> None:
         """Say what becomes of clips that do not fit."""

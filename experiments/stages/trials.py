@@ -245,7 +245,8 @@ class _Fitting:
             before = sum(history.num_steps for history in histories)
             run_dir = self.folder / f"fit{number or ''}"
             done = before + steps_taken(run_dir)
-            self.material.progress.compiling(self.task, done, total)
+            if done > before or not before:
+                self.material.progress.compiling(self.task, done, total)
             try:
                 history = fit(
                     model,

@@ -692,3 +692,21 @@ def test_openings_of_the_test_side_are_counted(finished, small_config, tmp_path)
     before = outcome_of_opening(small_config, out)
     assert outcome_of_opening(replace(small_config, seeds=1), out) == before + 1
     assert outcome_of_opening(small_config, out) == before + 1
+
+
+def test_clips_that_are_pieces_of_held_out_tracks_are_refused(every, folder, music, tmp_path):
+    """Wherever in the track, at another rate and softer; clips of half a second can be told."""
+    config, _, results, _ = every
+    recipe = replace(config.recipe, num_samples=2048)
+    config = replace(
+        config, recipe=recipe, arms=("real", "real+mine@0.1"), steps=2, seeds=1, augment=None
+    )
+    stolen = tmp_path / "stolen"
+    shutil.copytree(folder, stolen)
+    track = results["split"]["test"][0]
+    audio, rate = load_audio(music / track.split(".")[0] / f"{track}.wav", sample_rate=8000)
+    save_audio(stolen / "techno" / "zz.wav", 0.3 * audio[2345 : 2345 + 4096], rate)
+    with pytest.raises(LeakError, match=rf"pieces of .*zz\.wav of {track}"):
+        compare(replace(config, folders=(f"mine={stolen}",)), tmp_path / "run")
+    (stolen / "techno" / "zz.wav").unlink()
+    assert compare(replace(config, folders=(f"mine={stolen}",)), tmp_path / "run")["differences"]

@@ -232,8 +232,8 @@ def test_each_arm_has_its_cost():
             run |= {"train_clips": 560 + added, "seconds": seconds}
     results["gan"]["seconds"] = [100.0, 90.0, 110.0]
     parsed = Page(render_report(results, clips={}, gan_curves={}))
-    assert ["real", "0", "400", "10.0 s", "30.0 s"] in parsed.rows
-    assert ["real+synthetic", "280", "400", "1 min 05 s", "3 min 15 s"] in parsed.rows
+    assert ["real", "560", "400", "10.0 s", "30.0 s"] in parsed.rows
+    assert ["real+synthetic", "840", "400", "1 min 05 s", "3 min 15 s"] in parsed.rows
     assert ["real+oversampled", "", "400", "", ""] in parsed.rows  # as older results have it
     assert "3 GANs took about 1 min 40 s of training each." in parsed.text
     results["config"] = {"at_once": 10}

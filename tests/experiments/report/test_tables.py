@@ -203,8 +203,8 @@ def test_the_tables_of_a_paper_have_arms_costs_and_differences(tmp_path, form):
         ["broken (failed: loss is NaN, at step 3)", "", "", "", "", ""],
     ]
     assert cost[1:] == [
-        ["real", "0", "40", "3.0 s", "6.0 s"],
-        ["real+synthetic", "50", "40", "5.0 s", "5.0 s"],
+        ["real", "100", "40", "3.0 s", "6.0 s"],
+        ["real+synthetic", "150", "40", "5.0 s", "5.0 s"],
     ]
     assert differences[1:] == [
         ["real+synthetic against real", "track accuracy", f"{minus}1.5",
