@@ -183,6 +183,13 @@ class Arm:
         added = ((name, ratio if own is None else own) for name, _, own in self.phases[0])
         return 1 + sum(share for name, share in added if name != "real")
 
+    def ratios(self, usual: float) -> tuple[str, float] | None:
+        """What it adds to real clips, and how many for each; None unless that is one source."""
+        if len(self.phases) > 1 or len(self.phases[0]) != 2 or "real" not in self.sources:
+            return None
+        ((name, _, ratio),) = (one for one in self.phases[0] if one[0] != "real")
+        return name, usual if ratio is None else ratio
+
     def training(self, material: Material, seed: int) -> list[Examples]:
         """What each phase of its training is on in a run."""
         return [

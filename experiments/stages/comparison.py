@@ -150,6 +150,8 @@ def told(
         "answer": None,
         "readings": [],
     }
+    tests = len(groups)
+    found["curves"] = _over_ratios(trained, found["arms"], tests)
     if (asked := scores.question(found)) and primary:
         found["readings"] = _read(trained, primary, known)
         found["answer"] = verdicts.answer(
@@ -166,6 +168,31 @@ def validated(trained: TrainedArms) -> dict[str, Any]:
         for name, runs in trained.outcomes.items()
     }
     return {"sealed": True, "validation": arms, "budget": asdict(trained.budget)}
+
+
+def _over_ratios(
+    trained: TrainedArms, arms: Mapping[str, Mapping[str, Any]], tests: int
+) -> list[dict[str, Any]]:
+    """Track accuracy over how many clips are added, of what there are several ratios of."""
+    real = arms.get("real")
+    series: dict[str, dict[float, Mapping[str, Any]]] = {}
+    for arm in trained.arms:
+        if (told := arm.ratios(trained.ratio)) and arm.name in trained.outcomes:
+            name, ratio = told
+            series.setdefault(name, {0.0: real} if real else {})[ratio] = arms[arm.name]
+    metric = "track_accuracy"
+
+    def point(x: float, arm: Mapping[str, Any]) -> dict[str, Any]:
+        ends = scores.interval(arm, metric, tests)
+        return {"x": x, "mean": scores.average(arm, metric), "ci95": list(ends or ())}
+
+    found = [
+        {"name": name, "points": [point(x, points[x]) for x in sorted(points)]}
+        for name, points in series.items()
+        if len(points) > 2
+    ]
+    over = "further clips for each real one"
+    return [{"over": over, "metric": metric, "series": found}] if found else []
 
 
 def _primary(trained: TrainedArms, wanted: str | None) -> tuple[str, str] | None:

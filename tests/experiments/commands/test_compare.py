@@ -710,3 +710,22 @@ def test_clips_that_are_pieces_of_held_out_tracks_are_refused(every, folder, mus
         compare(replace(config, folders=(f"mine={stolen}",)), tmp_path / "run")
     (stolen / "techno" / "zz.wav").unlink()
     assert compare(replace(config, folders=(f"mine={stolen}",)), tmp_path / "run")["differences"]
+
+
+def test_several_ratios_make_a_curve_that_begins_at_real_clips_alone(
+    finished, small_config, tmp_path
+):
+    shutil.copytree(finished[0], tmp_path / "run")
+    arms = ("real", "real+synthetic@0.5", "real+synthetic", "real+synthetic@2", "real+noise")
+    results = compare(replace(small_config, arms=arms, seeds=1), tmp_path / "run")
+    (curve,) = results["curves"]
+    (series,) = curve["series"]  # noise has one ratio alone
+    assert series["name"] == "synthetic"
+    assert [point["x"] for point in series["points"]] == [0, 0.5, 1, 2]
+    shares = [results["arms"][arm]["runs"][0]["track_accuracy"] for arm in arms[:4]]
+    assert [point["mean"] for point in series["points"]] == shares
+    assert all(low <= x <= high for x, (low, high) in
+               ((point["mean"], point["ci95"]) for point in series["points"]))  # fmt: skip
+    assert finished[1]["curves"] == []
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "further clips for each real one" in page
