@@ -110,9 +110,11 @@ class CompareConfig:
     synthetic_ratio : further clips for each real training clip, genre by genre, where an arm says
         none itself.
     arms : what is compared, the others against the first. A name says what an arm trains on:
-        real, oversampled, classical, noise, shuffled, oracle, synthetic, or a folder's; with + in
-        between for both, @2 for twice as many clips as real ones, -then- for one after the
-        other. "usual", "controls" and "ratios" are several under one name (see `ARM_SETS`).
+        real, oversampled, classical, noise, shuffled, oracle, synthetic, confident (generated
+        clips that a classifier of the training tracks is surest of), accepted (those that the
+        GAN's critic accepts), or a folder's; with + in between for both, @2 for twice as many
+        clips as real ones, -then- for one after the other. "usual", "controls" and "ratios" are
+        several under one name (see `ARM_SETS`).
     folders : clips of other generators, as NAME=FOLDER: a folder of class folders, which an arm
         named real+NAME adds.
     vouch : names of folders, or "all", of which you know that what made them was trained on none

@@ -39,7 +39,13 @@ from experiments.stages.data import (
 )
 from experiments.stages.examples import Material
 from experiments.stages.folders import FolderClips, open_folder
-from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
+from experiments.stages.gan_training import (
+    GanTraining,
+    Watching,
+    keep_judge,
+    train_gans,
+    unfinished,
+)
 from experiments.stages.gans import Gan, Tracks, refuse_heard, refuse_leaks, sample_gan
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.quality import gan_quality, quality_gain
@@ -124,7 +130,11 @@ def compare(
         for gan in gans:
             refuse_leaks(gan, valid=valid, test=test)
         features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
-        material = Material(run, recipe, clips, rows, features, progress, gans, folders)
+        judged = any(arm.needs("judge") for arm in arms)
+        judge = keep_judge(run, training, progress) if judged else None
+        material = Material(
+            run, recipe, clips, rows, features, progress, gans, folders, heard, judge
+        )
         waveform, batches = config.augmentations
         material = replace(material, ratio=config.synthetic_ratio, waveform=waveform)
         trained = run_arms(

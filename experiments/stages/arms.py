@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments.stages import examples
+from experiments.stages import examples, filters
 from experiments.stages.examples import Examples, Maker, Material, joined
 from features.registry import Registry
 
 ROLES = ("classical", "generated", "control", "oracle")  # later ones decide what an arm is
-NEEDS = ("gans", "augmentation", "held-back tracks")
+NEEDS = ("gans", "judge", "augmentation", "held-back tracks")
 _THEN, _AND, _RATIO = "-then-", "+", "@"
 LARGEST = 1000.0  # ratio
 
@@ -109,6 +109,20 @@ SOURCES: Registry[Source] = _Sources(
         ),
         "synthetic": Source(
             "generated clips", examples.generated, "generated", ("gans",), subject="the GAN's clips"
+        ),
+        "confident": Source(
+            "generated clips that a classifier of the training tracks is surest of",
+            filters.confident,
+            "generated",
+            ("gans", "judge"),
+            subject="the GAN's clips that a classifier is surest of",
+        ),
+        "accepted": Source(
+            "generated clips that the GAN's critic accepts",
+            filters.accepted,
+            "generated",
+            ("gans",),
+            subject="the GAN's clips that its critic accepts",
         ),
     },
     _check,

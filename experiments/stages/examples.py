@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from experiments.stages.data import HELD
 from experiments.stages.data import Rows as SideRows
 from experiments.stages.folders import FolderClips
 from experiments.stages.gans import Gan, gan_of, gan_seed, sample_gan
-from features import Clips, Rows, extract, fingerprint
+from features import Clips, Recording, Rows, extract, fingerprint
 from features.audio import to_pcm
 from features.augmentation import WaveformAugmentation
 from features.extractors import Augmented
@@ -55,6 +56,8 @@ class Material:
     features : of ``clips``, those of the recipe.
     gans : those that make clips of the classes; none where no arm asks for them.
     folders : clips of other generators, by the names of their arms.
+    heard : recordings of the training tracks.
+    judge : folder of a classifier of these alone (`keep_judge`), where an arm asks for one.
     ratio : further clips for each real training clip, class by class.
     waveform : augmentation of the altered copies.
     copy_seed : of the altered copies of a run, from its seed and the number of the copy.
@@ -68,6 +71,8 @@ class Material:
     progress: Progress
     gans: Sequence[Gan] = ()
     folders: Mapping[str, FolderClips] = field(default_factory=dict)
+    heard: Sequence[Recording] = ()
+    judge: Path | None = None
     ratio: float = 1.0
     waveform: WaveformAugmentation | None = None
     copy_seed: Callable[[int, int], int] = gan_seed
@@ -109,6 +114,7 @@ class Material:
 # --- makers --------------------------------------------------------------------------------------
 
 Maker = Callable[[Material, int], Sequence[Examples]]
+Sample = Callable[[Gan, str, int], tuple[np.ndarray, str]]  # of a class so many clips; their key
 
 
 def repeats(material: Material, seed: int) -> list[Examples]:
@@ -158,15 +164,25 @@ def noise(material: Material, seed: int) -> list[Examples]:
 
 def generated(material: Material, seed: int) -> list[Examples]:
     """Generated clips of each class, of the GANs of the run."""
-    make, examples = material.recipe.input, []
+
+    def sample(gan: Gan, name: str, count: int) -> tuple[np.ndarray, str]:
+        return sample_gan(
+            material.run, gan, count, name
+        ), f"generated {gan.key} {gan.choice} {name} {count}"
+
+    return of_gans(material, seed, sample)
+
+
+def of_gans(material: Material, seed: int, sample: Sample) -> list[Examples]:
+    """What ``sample`` makes of each class, of the GANs of the run."""
+    make, found = material.recipe.input, []
     for label, count in material.counts.items():
         name = material.clips.label_names[label]
-        gan = gan_of(material.gans, name, seed)
-        audio = sample_gan(material.run, gan, count, name)
+        audio, key = sample(gan_of(material.gans, name, seed), name, count)
         features = material.extract(audio, make, f"features of generated {name}")
-        key = f"generated {gan.key} {name} {count} {fingerprint(make)}"
-        examples.append(Examples(features, np.full(count, label, np.int32), key))
-    return examples
+        key = f"{key} {fingerprint(make)}"
+        found.append(Examples(features, np.full(count, label, np.int32), key))
+    return found
 
 
 def shuffled(material: Material, seed: int) -> list[Examples]:

@@ -103,7 +103,10 @@ def train_gans(
     TrainingDiverged, TrainingInterrupted
         As `wavegan.train`, naming the class; what is finished stays.
     """
-    judge = _judge(run, training, progress) if watching.judge else None
+    judge = None
+    if watching.judge:
+        kept, rate = keep_judge(run, training, progress), training.recipe.sample_rate
+        judge = load_judge(kept, len(training.labels), rate)
     turns = [gans for _, gans in _turns(run, training)]
     every = [gan for gans in turns for gan in gans]
     for folder in (gan.stage.folder for gan in every if gan.stage.finished):
@@ -141,15 +144,15 @@ def unfinished(run: Run, training: GanTraining) -> list[tuple[Recipe, int]]:
     return [(turn, sum(not gan.stage.finished for gan in gans)) for turn, gans in turns]
 
 
-def _judge(run: Run, training: GanTraining, progress: Progress) -> Judge:
+def keep_judge(run: Run, training: GanTraining, progress: Progress) -> Path:
+    """The folder of the classifier of the training tracks, which `load_judge` reads; made once."""
     recordings, labels, recipe = training.recordings, training.labels, training.recipe
     clip = recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
 
     def build(folder: Path) -> None:
         train_judge(recordings, labels, *clip, folder, progress)
 
-    folder = first(lambda: str(run.stage("judge", judge_inputs(recordings, *clip), build)))
-    return load_judge(Path(folder), len(labels), recipe.sample_rate)
+    return Path(first(lambda: str(run.stage("judge", judge_inputs(recordings, *clip), build))))
 
 
 @dataclass(frozen=True)

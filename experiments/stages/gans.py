@@ -108,6 +108,14 @@ class Gan:
         """About how long its training took, that of others beside it; 0 where not known."""
         return 0.0 if self.folder.is_file() else read_run(self.folder).seconds
 
+    def draws(self, label: str) -> tuple[int | None, int]:
+        """Which of its classes ``label`` is, if it has any, and the seed of that one's latents."""
+        if not self.conditional:
+            return None, self.seed
+        # Each class has latents of its own, as those of separate GANs sound otherwise.
+        index = self.labels.index(label)
+        return index, gan_seed(self.seed, index)
+
     def curves(self) -> list[dict[str, float]]:
         """The logged metrics, oldest first."""
         return RunFolder(self.folder).read_metrics()
@@ -221,27 +229,43 @@ def sample_gan(run: Run, gan: Gan, count: int, label: str | None = None) -> np.n
     label : which class of a conditional GAN.
     """
     name = label or gan.label
-    index = gan.labels.index(name) if gan.conditional else None
-    # The classes of one GAN have latents of their own, as those of separate GANs sound otherwise.
-    seed = gan.seed if index is None else gan_seed(gan.seed, index)
+    index, seed = gan.draws(name)
 
     def build(folder: Path) -> None:
         generator, _ = gan.generator(gan.choice)
-        config = generator.config
-        shape = (count, config.num_samples, config.channels)
-        with (
-            writing_rows(folder / "audio.npy", shape, "<i2") as audio,
-            writing_rows(folder / "latents.npy", (count, config.latent_dim), "<f4") as latents,
-        ):
-            for batch in generate_batches(generator, count, seed=seed, label=index):
-                audio.write(to_pcm(batch.audio).astype("<i2").tobytes())
-                latents.write(batch.latents.astype("<f4").tobytes())
-        write_json(folder / "manifest.json", {"provenance": dict(gan.provenance)})
+        write_clips(folder, gan, generator, count, seed=seed, label=index)
 
     inputs = {"gan": gan.key, "step": gan.choice, "count": count, "seed": seed}
     inputs |= {"label": name} if gan.conditional else {}
     folder = run.stage(f"samples-{name}-{gan.seed}", inputs, build)
     return np.load(folder / "audio.npy", mmap_mode="r")
+
+
+def write_clips(
+    folder: Path,
+    gan: Gan,
+    generator: Generator,
+    count: int,
+    about: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> None:
+    """Write ``count`` clips of a GAN's generator, int16, their latents and a manifest to a stage.
+
+    Parameters
+    ----------
+    about : what the manifest says beside the provenance.
+    options : of `wavegan.generate`.
+    """
+    config = generator.config
+    shape = (count, config.num_samples, config.channels)
+    with (
+        writing_rows(folder / "audio.npy", shape, "<i2") as audio,
+        writing_rows(folder / "latents.npy", (count, config.latent_dim), "<f4") as latents,
+    ):
+        for batch in generate_batches(generator, count, **options):
+            audio.write(to_pcm(batch.audio).astype("<i2").tobytes())
+            latents.write(batch.latents.astype("<f4").tobytes())
+    write_json(folder / "manifest.json", {"provenance": dict(gan.provenance), **(about or {})})
 
 
 def gan_of(gans: Sequence[Gan], label: str, seed: int) -> Gan:

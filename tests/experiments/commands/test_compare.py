@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from experiments.commands.compare import compare
 from experiments.report import printed
 from experiments.report.terminal import Progress
 from experiments.run import Run
+from experiments.stages import judge
 from experiments.stages.arms import arm_of
 from experiments.stages.data import cut, open_dataset
 from experiments.stages.examples import Material
-from experiments.stages.gans import Gan, Tracks, find_gans, refuse_leaks
+from experiments.stages.gans import Gan, Tracks, find_gans, refuse_leaks, sample_gan
 from features import LeakError, Rows, Standardizer, extract, load_audio, save_audio
 from features.identity import Identity
 from features.storage import Interrupted
+from wavegan import export
 
 
 @pytest.fixture(scope="module")
@@ -317,12 +320,12 @@ def classical(finished, small_config, tmp_path_factory):
     return config, out, compare(config, out)
 
 
-def examples(config, out, arm, seed=0):
-    """What an arm trained on in a run: features and labels, from the run's own stages."""
+def material_of(config, out):
+    """What the arms of a run were made from, from the run's own stages."""
     quiet, recipe = Progress(quiet=True), config.recipe
     dataset = open_dataset(config.data, sample_rate=recipe.sample_rate)
     dataset, clips = cut(dataset, recipe, skip_short=False, progress=quiet)
-    material = Material(
+    return Material(
         Run(out),
         recipe,
         clips,
@@ -332,8 +335,14 @@ def examples(config, out, arm, seed=0):
         gans=find_gans(out),
         ratio=config.synthetic_ratio,
         waveform=config.augmentations[0],
+        heard=dataset.of(dataset.split(config.data).train),
+        judge=next((out / "stages").glob("judge-*"), None),
     )
-    (found,) = arm_of(arm).training(material, seed)
+
+
+def examples(config, out, arm, seed=0):
+    """What an arm trained on in a run: features and labels, from the run's own stages."""
+    (found,) = arm_of(arm).training(material_of(config, out), seed)
     return found
 
 
@@ -729,3 +738,113 @@ def test_several_ratios_make_a_curve_that_begins_at_real_clips_alone(
     assert finished[1]["curves"] == []
     page = (tmp_path / "run" / "report.html").read_text()
     assert "further clips for each real one" in page
+
+
+# --- filters of generated clips ------------------------------------------------------------------
+
+FILTERS = ("confident", "accepted")
+
+
+@pytest.fixture(scope="module")
+def filtered(finished, small_config, tmp_path_factory):
+    """A comparison of filtered clips, of the same GANs: config, folder, results, what was said."""
+    arms = ("real", *(f"real+{name}" for name in FILTERS))
+    config = replace(small_config, seeds=1, arms=arms)
+    out, said = tmp_path_factory.mktemp("runs") / "filtered", []
+    shutil.copytree(finished[0], out)
+    progress = Progress(quiet=True)
+    progress.say = said.append
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "FIT", replace(judge.FIT, epochs=2))
+        return config, out, compare(config, out, progress=progress), said
+
+
+def kept(out, name, label):
+    """Of a filter's stage: its clips, its manifest, and all that its key is of."""
+    (folder,) = (out / "stages").glob(f"{name}-{label}-0-*")
+    about, key = (json.loads((folder / f"{of}.json").read_text()) for of in ("manifest", "stage"))
+    return np.load(folder / "audio.npy"), about, key["inputs"]
+
+
+def test_filtered_clips_are_as_many_as_real_ones_and_of_their_gan(filtered):
+    _, out, results, said = filtered
+    assert results["arms"].keys() == {"real", "real+confident", "real+accepted"}
+    assert all(arm["generated"] for name, arm in results["arms"].items() if name != "real")
+    wanted = results["data"]["clips"]["train"] // 3
+    for gan, (name, most) in product(find_gans(out), {"confident": 2, "accepted": 8}.items()):
+        audio, about, _ = kept(out, name, gan.label)
+        made = sample_gan(Run(out), gan, most * wanted)
+        np.testing.assert_array_equal(audio, made[about["rows"]])
+        assert len(set(about["rows"])) == wanted
+        assert wanted <= about["candidates"] <= most * wanted
+        share = (wanted - about["filled"]) / about["candidates"]
+        assert about["accepted"] == pytest.approx(share)
+        assert about["provenance"] == gan.provenance
+        (line,) = (one for one in said if one.startswith(f"{name} clips of {gan.label}, GAN 0: "))
+        assert f"{wanted} of {about['candidates']} candidates" in line
+
+
+def test_the_judge_takes_none_that_is_left_out_more_surely(filtered):
+    _, out, _, _ = filtered
+    (folder,) = (out / "stages").glob("judge-*")
+    said = judge.load_judge(folder, 3, 4000)
+    for index, gan in enumerate(find_gans(out)):
+        audio, about, _ = kept(out, "confident", gan.label)
+        candidates = sample_gan(Run(out), gan, 2 * len(audio)) / np.float32(32768)
+        sure = np.asarray(said(candidates))[:, index]
+        assert sure[about["rows"]].min() >= np.delete(sure, about["rows"]).max()
+        assert about["candidates"] == len(candidates)
+
+
+def test_filters_hear_training_tracks_alone_and_a_judge_is_made_where_one_asks(filtered, finished):
+    _, out, results, _ = filtered
+    (folder,) = (out / "stages").glob("judge-*")
+    train = {name: results["split"]["hashes"][name] for name in results["split"]["train"]}
+    assert json.loads((folder / "stage.json").read_text())["inputs"]["tracks"] == train
+    for gan in find_gans(out):
+        assert kept(out, "confident", gan.label)[2]["judge"] == folder.name
+        own = {name: digest for name, digest in train.items() if name.startswith(gan.label)}
+        assert kept(out, "accepted", gan.label)[2]["tracks"] == own
+    assert not list((finished[0] / "stages").glob("judge-*"))
+
+
+@pytest.mark.slow
+def test_test_audio_changes_no_filter(small_config, music, tmp_path):
+    """Of a GAN of all classes: the stages hold what they held, under the same keys."""
+    recipe, arms = replace(small_config.recipe, conditional=True), ("real", "confident", "accepted")
+    config = replace(small_config, recipe=recipe, seeds=1, arms=arms)
+    results = compare(config, tmp_path / "run")
+    other = altered_test_tracks(music, tmp_path / "music", results)
+    compare(replace(config, data=replace(config.data, root=str(other))), tmp_path / "again")
+    found = [name for name in stages(tmp_path / "run") if name.startswith(("judge-", *FILTERS))]
+    assert len(found) == 1 + 2 * 3
+    for name in found:
+        for file in (tmp_path / "run" / "stages" / name).iterdir():
+            there = tmp_path / "again" / "stages" / name / file.name
+            assert there.read_bytes() == file.read_bytes()
+
+
+def test_the_same_clips_come_again_where_a_run_was_killed(filtered, tmp_path):
+    config, out, _, _ = filtered
+    shutil.copytree(out, tmp_path / "run")
+    for name in FILTERS:
+        (folder,) = (tmp_path / "run" / "stages").glob(f"{name}-drone-0-*")
+        shutil.rmtree(folder)
+        examples(config, tmp_path / "run", name)
+        assert folder.is_dir()
+        again, before = kept(tmp_path / "run", name, "drone"), kept(out, name, "drone")
+        np.testing.assert_array_equal(again[0], before[0])
+        assert again[1:] == before[1:]
+    assert stages(tmp_path / "run").keys() == stages(out).keys()
+
+
+def test_a_filter_without_what_it_asks_is_an_error(filtered, tmp_path):
+    config, out, _, _ = filtered
+    material = material_of(config, out)
+    with pytest.raises(ValueError, match="material has no judge"):
+        arm_of("confident").training(replace(material, judge=None), 0)
+    gan, file = find_gans(out)[0], tmp_path / "gan.safetensors"
+    export(gan.generator()[0], file, metadata=gan.provenance)
+    alone = replace(material, gans=find_gans(file))
+    with pytest.raises(ValueError, match="is an exported generator, without the critic"):
+        arm_of("accepted").training(alone, 0)

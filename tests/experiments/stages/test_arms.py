@@ -66,6 +66,11 @@ def test_what_an_arm_is_follows_from_its_sources():
     assert arm_of("synthetic-then-real").about == "generated clips, then the real training clips"
     assert arm_of("real+shuffled").needs("gans")
     assert not arm_of("real+noise").needs("gans")
+    for name, judged in {"confident": True, "accepted": False, "synthetic": False}.items():
+        arm = arm_of(f"real+{name}")
+        assert arm.role == "generated"
+        assert arm.needs("gans")
+        assert arm.needs("judge") == judged
 
 
 @pytest.mark.parametrize(
