@@ -1,8 +1,10 @@
 """Which tracks a generator was told of, by file, by sound and by name."""
 
+from pathlib import Path
+
 import pytest
 
-from experiments.stages.gans import Tracks
+from experiments.stages.gans import Tracks, find_gans
 from features import decode_tracks, load_audio, save_audio, scan_tracks
 from features.identity import Identity
 from features.synthetic import synthesize
@@ -57,3 +59,15 @@ def test_a_name_tells_where_no_sound_is_known(held):
 def test_nothing_is_found_in_nothing(held):
     assert Tracks().among([("one", UNKNOWN, None)]) == []
     assert Tracks.of(held).among([]) == []
+
+
+def test_the_packages_digits_know_their_takes_in_other_files(shared_data, tmp_path):
+    if not (shared_data / "fsdd").is_dir():
+        pytest.skip(f"no fsdd in {shared_data}")
+    for i, name in enumerate(("7/george_3", "3/yweweler_20", "7/theo_3", "3/theo_20")):
+        audio, rate = load_audio(shared_data / "fsdd" / f"{name}.flac", sample_rate=16000)
+        save_audio(tmp_path / name[0] / f"renamed{i}.wav", 0.5 * audio, rate)
+    decoded = decode_tracks(scan_tracks(tmp_path), sample_rate=8000, cache_dir=tmp_path / "cache")
+    (digits,) = find_gans(Path("digits"))
+    held = Tracks.of(decoded.recordings)
+    assert held.among(digits.told("tracks")) == ["renamed0", "renamed1"]  # theo was heard by nobody
