@@ -109,7 +109,8 @@ def compare(
         for turn, left in unfinished(Run(out), training):
             plan.add_gans(turn, left, dataset.labels, progress)
     trials = (Trial(data.split, arm.name, s) for arm in arms for s in range(config.seeds))
-    fits = sum(not is_done(Run(out), trial, recipe, settings) for trial in trials)
+    chosen = config.steps is None
+    fits = sum(not is_done(Run(out), t, recipe, settings, any_steps=chosen) for t in trials)
     steps = fits * (settings.steps or 0)
     plan.add_fits(recipe, clips.num_samples, classes, fits, steps, progress)
     if dry_run:
@@ -143,7 +144,7 @@ def compare(
             settings,
             split=data.split,
             seeds=config.seeds,
-            fixed=config.steps is not None,
+            fixed=not chosen,
             batches=batches,
             should_stop=should_stop,
         )
@@ -234,7 +235,7 @@ def _results(
         gans=np.arange(config.seeds) % config.gan_seeds,
         question=config.question,
     )
-    qualities = gan_quality(material, trained.outcomes.get(config.arms[0], ()))
+    qualities = gan_quality(material, trained.outcomes.get("real", ()))
     asked, runs = question(answered), {n: arm["runs"] for n, arm in answered["arms"].items()}
     used = {r.track.track_id: r.digest for s in SIDES for r in dataset.of(getattr(split, s))}
     return {

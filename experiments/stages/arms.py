@@ -243,7 +243,8 @@ def arm_of(name: str, own: Mapping[str, Source] | None = None) -> Arm:
 def _read(arm: str, word: str, known: Mapping[str, Source]) -> tuple[str, Source, float | None]:
     name, says, ratio = word.partition(_RATIO)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or list(known)
+        words = [*known, *ARM_SETS]
+        near = difflib.get_close_matches(name, words, n=3, cutoff=0.5) or words
         raise ValueError(
             f"the arm {arm!r}: there is no {name!r} to train on; try {', '.join(near)}"
         )

@@ -124,11 +124,18 @@ class Outcome:
         ]
 
 
-def is_done(run: Run, trial: Trial, recipe: Recipe, settings: FitConfig) -> bool:
-    """Whether a run holds such a trial, by all but the examples, which are not made for this."""
+def is_done(
+    run: Run, trial: Trial, recipe: Recipe, settings: FitConfig, *, any_steps: bool = False
+) -> bool:
+    """Whether a run holds such a trial, by all but the examples, which are not made for this.
+
+    ``any_steps`` is for trials whose steps are still to be chosen.
+    """
     wanted = json.loads(json.dumps(_classifier(trial, recipe, settings)))
     for file in (run.path / "stages").glob(f"classifier-{glob.escape(trial.name)}-*/stage.json"):
         inputs = read_json(file, f"remove {file.parent}").get("inputs") or {}
+        if any_steps and isinstance(inputs.get("fit"), dict):
+            inputs = {**inputs, "fit": {**inputs["fit"], "steps": wanted["fit"]["steps"]}}
         if all(inputs.get(name) == value for name, value in wanted.items()):
             return True
     return False

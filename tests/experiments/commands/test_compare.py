@@ -544,6 +544,12 @@ def test_clips_are_judged_beside_what_they_bring(every):
     assert results["quality_gain"]["points"][0]["quality"] == pytest.approx(np.mean(distances))
 
 
+def test_a_finished_comparison_plans_nothing(every):
+    config, out, *_ = every
+    plan = compare(config, out, dry_run=True)
+    assert (plan["gans"], plan["fits"]) == (0, 0)
+
+
 def test_a_claim_has_three_readings(every):
     _, _, results, _ = every
     needed = results["budget"]["needed"]

@@ -349,3 +349,83 @@ def test_ten_genres_of_noise_stay_below_12_mb():
     arms = dict.fromkeys(("real", "real+synthetic", *"cdefghi"), 0.5)
     results = fake_results(labels, arms=arms, runs=15)
     assert len(render_report(results, clips=clips, gan_curves=fake_curves(labels))) < 12e6
+
+
+# --- what it was held to -------------------------------------------------------------------------
+
+
+def shown(results) -> Page:
+    html = render_report(results, clips={}, gan_curves={})
+    check_page(html)
+    return Page(html)
+
+
+def words(parsed: Page) -> str:
+    return " ".join(parsed.text.split())
+
+
+def test_shared_artists_are_said_in_a_banner():
+    results = fake_results()
+    results["split"]["shared_groups"] = []
+    assert "none known on two sides" in words(shown(results))
+    assert "on two sides." not in words(shown(results))
+    results["split"]["shared_groups"] = ["Bach", "<b>Marley"]
+    said = words(shown(results))
+    assert "2 artists or speakers on two sides." in said
+    assert "puts tracks of Bach, <b>Marley into training and into test" in said
+
+
+def test_a_person_who_vouched_is_said_in_a_banner():
+    results = fake_results()
+    assert "A person vouched." not in words(shown(results))
+    results["gan"]["vouched"] = ["theirs"]
+    assert "A person vouched. Nothing says what the generator of theirs" in words(shown(results))
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"steps": 66, "needed": 22, "late": []},
+         "66 steps for every arm, by the validation tracks; the first arm needs 22 steps"),
+        ({"steps": 66, "needed": None, "late": ["real+noise"]},
+         "66 steps for every arm, by hand; not at their end: real+noise"),
+    ],
+)  # fmt: skip
+def test_the_budget_is_said(budget, said):
+    assert said in words(shown(fake_results() | {"budget": budget}))
+
+
+def test_openings_and_readings_are_listed():
+    reading = {"reading": "equal steps", "about": "all runs after 22", "mean": 0.012,
+               "ci95": [-0.1, 0.2], "steps": {}}  # fmt: skip
+    openings = [{"time": "2026-01-02T03:04:05+00:00", "trials": "x", "count": 9}]
+    parsed = shown(fake_results() | {"readings": [reading], "openings": openings})
+    assert "1 time: 2026-01-02T03:04:05+00:00" in words(parsed)
+    minus = "\N{MINUS SIGN}"
+    assert ["equal steps", "all runs after 22", "+1.2", f"{minus}10.0 to +20.0"] in parsed.rows
+
+
+def test_the_headline_says_why_no_more_is_claimed_and_what_was_not_tried():
+    results = fake_results()
+    question = next(row for row in results["differences"] if row.get("primary"))
+    question["verdict"] = "undecided"
+    results["answer"] = {
+        "verdict": "undecided",
+        "because": ["against real+noise the interval does not lie above 0"],
+        "untried": ["classical augmentation"],
+    }
+    said = words(shown(results))
+    assert "Against real+noise the interval does not lie above 0." in said
+    assert "What classical augmentation would have done was not tried" in said
+    question["verdict"] = "budget-limited"
+    assert "Too few training steps to tell whether what real+synthetic" in words(shown(results))
+
+
+def test_each_gan_is_shown_with_what_it_makes():
+    results = fake_results()
+    quality = {"labels": ["blues"], "seed": 1, "step": 300, "kernel_distance": 0.5,
+               "kernel_distance_error": 0.1, "memorised": 0.01, "gan_test": 0.625}  # fmt: skip
+    results["gan"]["quality"] = [quality]
+    parsed = shown(results)
+    assert ["GAN", "step", "kernel distance", "memorised", "GAN-test"] in parsed.rows
+    assert ["blues, 1", "300", "0.50 ± 0.10", "1.0 %", "62.5 %"] in parsed.rows
