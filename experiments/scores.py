@@ -107,7 +107,8 @@ def bounds(results: Record, found: Record) -> str:
         words.append("for these clips")  # of a generator that was trained once, elsewhere
     groups = split.get("test_groups")
     if groups and groups < min(FEWEST_CLUSTERS, len(split.get("test", ()))):
-        words.append(f"for these {groups} artists or speakers")
+        several = f"these {groups} artists or speakers" if groups > 1 else "this artist or speaker"
+        words.append(f"for {several}")
     return " and ".join(words)
 
 
