@@ -142,12 +142,13 @@ STUDIES = {
 
 
 def simulated(
-    rng, tracks, runs, *, groups=None, gans=1, of_group=0.0, of_track=0.0, of_gan=0.0, gain=0.0
-):
+    rng, tracks, runs, *, groups=None, gans=1, of_group=0.0, of_track=0.0, of_gan=0.0, gain=0.0,
+    arms=2,
+):  # fmt: skip
     """Truth and group of each track, GAN of each run, and (arm, runs, tracks, 5 clips) predictions.
 
-    Arms differ by ``gain`` on average over tracks, groups and GANs (in logits, as all spreads);
-    what confuses a track is mostly the same in all runs.
+    The first arm differs from the others by ``gain`` on average over tracks, groups and GANs (in
+    logits, as all spreads); what confuses a track is mostly the same in all runs.
     """
     truth = np.arange(tracks) % LABELS
     group = np.arange(tracks) if groups is None else groups(rng, tracks)
@@ -161,9 +162,9 @@ def simulated(
     helped = (
         helped + (rng.normal(0, of_gan, (gans, 1)) + rng.normal(0, of_gan / 2, (gans, tracks)))[gan]
     )
-    logit = hard + rng.normal(0, 0.2, (2, runs, 1)) + rng.normal(0, 0.8, (2, runs, tracks))
+    logit = hard + rng.normal(0, 0.2, (arms, runs, 1)) + rng.normal(0, 0.8, (arms, runs, tracks))
     logit[0] += helped
-    shape = (2, runs, tracks, 5)
+    shape = (arms, runs, tracks, 5)
     right = rng.random(shape) < 1 / (1 + np.exp(-logit[..., None]))
     usual = rng.integers(1, LABELS, (tracks, 1))
     wrong = np.where(rng.random(shape) < 0.6, usual, rng.integers(1, LABELS, shape))
@@ -202,6 +203,23 @@ def test_at_most_one_false_claim_in_twenty(name):
     """At most 7 % by the upper end of Wilson's interval of 1000 null studies."""
     for share in false_claims(name, 1000):
         assert wilson(share, 1000)[1] <= 0.07
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tracks", "runs", "gans"), [(20, 3, 1), (200, 5, 1), (60, 9, 3), (60, 15, 5)]
+)
+def test_the_best_of_two_arms_by_validation_brings_no_more_false_claims(tracks, runs, gans):
+    """What a question is held against is chosen after its runs, some of which happen to be good."""
+    rng, claims, valid = np.random.default_rng(9), 0, 100
+    spread = {"gans": gans, "of_gan": 0.5 if gans > 1 else 0.0}
+    for _ in range(1000):
+        truth, group, gan, predicted = simulated(rng, tracks + valid, runs, arms=3, **spread)
+        right = predicted[1:, :, tracks:] == truth[tracks:, None]
+        best = 1 + int(right.mean((1, 2, 3)).argmax())
+        tested = predicted[[0, best], :, :tracks]
+        claims += judged(truth[:tracks], group[:tracks], gan, tested)[0].p < 0.05
+    assert wilson(claims / 1000, 1000)[1] <= 0.07
 
 
 def test_what_is_called_detectable_is_found():
