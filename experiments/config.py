@@ -195,7 +195,7 @@ class CompareConfig:
     @property
     def declared(self) -> tuple[Arm, ...]:
         """The arms; a ValueError where one can't be, or a folder is none."""
-        from experiments.stages.arms import Source, arm_of, check_name
+        from experiments.stages.arms import SOURCES, Source, arm_of, check_name
         from experiments.stages.examples import of_folder
 
         own: dict[str, Source] = {}
@@ -204,6 +204,11 @@ class CompareConfig:
             if not is_ or not name or name in own:
                 raise ValueError(f"--arm takes NAME=FOLDER, each name once; found {said!r}")
             check_name(name)
+            if name in SOURCES:
+                raise ValueError(
+                    f"--arm {said}: {name} is what arms are made of already, as are "
+                    f"{', '.join(SOURCES)}: take another name"
+                )
             subject = f"the clips of {name}"
             own[name] = Source(f"clips of {name}", of_folder(name), "generated", subject=subject)
         if unknown := set(self.vouch) - {*own, "all"}:

@@ -39,7 +39,7 @@ def _heard(results: Record) -> str:
     made = [arm for arm in results.get("arms", {}).values() if arm.get("role") == "generated"]
     if not made:
         return "no arm has generated clips"
-    said = "none of a validation or test track, by content"
+    said = "no validation or test track, by file, by sound or by name"
     if vouched := gan.get("vouched"):
         said += f"; for what nobody knows of, a person vouched: {joined(vouched)}"
     return said

@@ -43,6 +43,7 @@ def compare(results: Record, out: Path) -> None:
         heads = (f"difference in {of}", "points", "95 % interval", "verdict")
         print_table(text_table(heads, rows, words=(3,)))
         print(f"all {len(results['differences'])} differences: {out / 'differences.csv'}")
+    _print_cautions(results.get("split", {}), results.get("gan", {}).get("vouched"))
     for reason in (results.get("answer") or {}).get("because", ()):
         print(safe(f"no more is claimed: {reason}"))
     print(f"this session took {duration(results['environment']['session_seconds'])}")
@@ -58,6 +59,9 @@ def classify(results: Record | str, out: Path) -> None:
         _print_scores("split", results["splits"])
         for name in leaking(results["splits"]):
             print(safe(f"the {name} split leaks: clips of a track on both sides"))
+        for name, split in results["splits"].items():
+            _print_cautions({"by": name, **split})
+        _print_cautions({}, results.get("vouched"))
         published = results["published"]
         if published["accuracy"] is not None:
             print(safe(f"published: {percent(published['accuracy'], 2)}; {published['note']}"))
@@ -74,6 +78,18 @@ def _print_scores(what: str, records: Mapping[str, Record]) -> None:
     for name, record in records.items():
         if not runs_of(record):
             print(safe(f"{name} failed: {record.get('error', 'no run finished')}"))
+
+
+def _print_cautions(split: Mapping[str, Any], vouched: Sequence[str] | None = None) -> None:
+    """What a page says in a banner: shared artists or speakers, and a person's word."""
+    if shared := split.get("shared_groups"):
+        several = (
+            "one artist or speaker" if len(shared) == 1 else f"{len(shared)} artists or speakers"
+        )
+        names = ", ".join(shared[:5]) + (", …" if len(shared) > 5 else "")
+        print(safe(f"the {split.get('by')} split has {several} on two sides: {names}"))
+    if vouched:
+        print(safe(f"what {', '.join(vouched)} heard is a person's word (--vouch)"))
 
 
 def _print_page(out: Path) -> None:

@@ -617,6 +617,7 @@ def test_too_few_clips_of_a_folder_are_counted(every, folder, tmp_path):
         ({"folders": ("mine",)}, "--arm takes NAME=FOLDER"),
         ({"folders": ("mine=x",)}, "no arm trains on it: add real"),
         ({"folders": ("real+x=y",)}, "one word of an arm's"),
+        ({"folders": ("noise=x",)}, "noise is what arms are made of already"),
         ({"vouch": ("yours",)}, "--vouch yours: there is no such --arm; give all"),
         ({"arms": ("real", "real+oracle")}, "give --train-share below 1"),
         ({"question": "synthetic"}, "--question synthetic is none of the arms"),

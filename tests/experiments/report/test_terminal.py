@@ -151,3 +151,17 @@ def test_a_table_has_its_columns_below_each_other():
     head, _, first, second = plain_table(table).splitlines()
     assert first.index("long") == second.index("short") == head.index("why")
     assert first.index(" 1 ") + 1 == second.index("100") + 2
+
+
+def test_shared_artists_and_a_persons_word_are_printed_with_the_verdict(capsys):
+    results = {
+        "arms": {"real": {"runs": [RUN]}},
+        "differences": [],
+        "split": {"by": "track", "shared_groups": ["Bach", *"abcde"]},
+        "gan": {"vouched": ["theirs"]},
+        "environment": {"session_seconds": 1},
+    }
+    printed.compare(results, Path("run"))
+    said = capsys.readouterr().out
+    assert "the track split has 6 artists or speakers on two sides: Bach, a, b, c, d, …" in said
+    assert "what theirs heard is a person's word (--vouch)" in said
