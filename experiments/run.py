@@ -161,13 +161,17 @@ class Run:
         write_sealed(self.path / name, value)
 
 
+def as_folder(stage: str) -> str:
+    """How the name of a stage begins the name of its folder."""
+    return shortened(re.sub(r"[^\w.+-]+", "_", stage))
+
+
 class Stage:
     """A part of a run that is done once: under way in ``part``, finished in ``folder``."""
 
     def __init__(self, run: Run, name: str, inputs: Mapping[str, Any]):
-        safe = shortened(re.sub(r"[^\w.+-]+", "_", name))
         self.content = {"stage": name, "inputs": json.loads(json.dumps(inputs, sort_keys=True))}
-        self.folder = run.path / "stages" / f"{safe}-{key_of(inputs)}"
+        self.folder = run.path / "stages" / f"{as_folder(name)}-{key_of(inputs)}"
         self.part = self.folder.with_name(self.folder.name + ".part")
 
     @property

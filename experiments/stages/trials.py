@@ -21,7 +21,7 @@ from classifiers.history import one_after_another
 from classifiers.prediction import read_probabilities
 from experiments.config import as_dict
 from experiments.recipes import Recipe
-from experiments.run import Run
+from experiments.run import Run, as_folder
 from experiments.stages.examples import Examples, Material
 from experiments.stages.plan import steps_of
 from features import Clips, Rows, Standardizer, extractors
@@ -132,7 +132,8 @@ def is_done(
     ``any_steps`` is for trials whose steps are still to be chosen.
     """
     wanted = json.loads(json.dumps(_classifier(trial, recipe, settings)))
-    for file in (run.path / "stages").glob(f"classifier-{glob.escape(trial.name)}-*/stage.json"):
+    folder = glob.escape(as_folder(f"classifier-{trial.name}"))
+    for file in (run.path / "stages").glob(f"{folder}-*/stage.json"):
         inputs = read_json(file, f"remove {file.parent}").get("inputs") or {}
         if any_steps and isinstance(inputs.get("fit"), dict):
             inputs = {**inputs, "fit": {**inputs["fit"], "steps": wanted["fit"]["steps"]}}

@@ -20,6 +20,7 @@ from experiments.stages.ancestors import Ancestor, ancestors_in
 from experiments.stages.gans import Gan, Tracks, find_gans, open_gan, refuse_leaks
 from features import LeakError, load_audio, save_audio
 from features.storage import Interrupted
+from features.synthetic import synthesize
 from wavegan import Discriminator, Generator, load, of_class
 from wavegan import export as export_generator
 from wavegan.reference import _variables
@@ -166,11 +167,9 @@ def test_a_class_that_the_ancestors_lack(
     config, one_each, music, tmp_path, capsys, conditional, label, said
 ):
     data = shutil.copytree(music, tmp_path / "music")
-    shutil.copytree(music / "drone", data / label)
-    for i, file in enumerate(sorted((data / label).glob("*.wav"))):
-        audio, rate = load_audio(file)
-        save_audio(file.with_name(f"{label}.{i}.wav"), audio * 0.5, rate)
-        file.unlink()
+    for i in range(5):
+        audio = synthesize("waltz", i, seconds=1.0, sample_rate=4000)
+        save_audio(data / label / f"{label}.{i}.wav", audio, 4000)
     recipe = replace(config.recipe, conditional=conditional)
     given = replace(config, recipe=recipe, init=one_each, data=replace(config.data, root=str(data)))
     with pytest.raises(ValueError, match=said):

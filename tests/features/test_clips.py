@@ -193,7 +193,7 @@ def test_faulty_tracks_end_the_load_or_are_listed(load, root):
     [
         ({"num_samples": 0}, "num_samples=0, hop=0: give samples"),
         ({"hop": 0}, "hop=0"),
-        ({"on_short": "drop"}, "on_short='drop': use 'raise' or 'skip'"),
+        ({"on_short": "drop"}, "on_short='drop': use 'raise', 'skip' or 'pad'"),
         ({"on_bad": "drop"}, "on_bad='drop': use 'raise' or 'quarantine'"),
         ({"label_names": ("a", "c")}, r"labels \['b'\] are not in label_names"),
     ],
