@@ -153,12 +153,17 @@ class CompareConfig:
                 "--fractions leaves the validation side empty, and early stopping needs one: "
                 "give a middle value above 0"
             )
-        from experiments.stages.arms import ARM_SETS, expanded  # which knows of configurations
+        from experiments.stages.arms import LARGEST, expanded  # which knows of configurations
 
-        if ARM_SETS.keys() & {*self.arms}:
-            object.__setattr__(self, "arms", expanded(self.arms))
-        arms = self.declared
-        if len(self.arms) < 2 or len(set(self.arms)) < len(self.arms):
+        twice = len(set(self.arms)) < len(self.arms)
+        object.__setattr__(self, "arms", expanded(self.arms))
+        arms, folders = self.declared, [said.partition("=")[0] for said in self.folders]
+        if unknown := set(self.vouch) - {*folders, "all"}:
+            raise ValueError(
+                f"--vouch {', '.join(sorted(unknown))}: there is no such --arm; give "
+                f"{', '.join([*folders, 'all'])}"
+            )
+        if len(self.arms) < 2 or twice:
             raise ValueError(f"--arms needs two or more different arms, found {self.arms}")
         if self.question is not None and self.question not in self.arms[1:]:
             raise ValueError(
@@ -179,10 +184,10 @@ class CompareConfig:
         if self.gan_seeds > self.seeds:
             raise ValueError(f"--gan-seeds lies in 1 … --seeds, found {self.gan_seeds}")
         check_counts(steps=self.steps, at_once=self.at_once)
-        if not 1e-3 <= self.synthetic_ratio <= 1e3:
+        if not 1 / LARGEST <= self.synthetic_ratio <= LARGEST:
             raise ValueError(
-                f"--synthetic-ratio lies in 0.001 … 1000 generated clips for each real one, found "
-                f"{self.synthetic_ratio}"
+                f"--synthetic-ratio lies in {1 / LARGEST:g} … {LARGEST:g} further clips for each "
+                f"real one, found {self.synthetic_ratio}"
             )
         classical = any(one.needs("augmentation") for one in arms)
         if self.augment is not None and not classical:
@@ -195,35 +200,9 @@ class CompareConfig:
     @property
     def declared(self) -> tuple[Arm, ...]:
         """The arms; a ValueError where one can't be, or a folder is none."""
-        from experiments.stages.arms import SOURCES, Source, arm_of, check_name
-        from experiments.stages.examples import of_folder
+        from experiments.stages.arms import declared
 
-        own: dict[str, Source] = {}
-        for said in self.folders:
-            name, is_, _ = said.partition("=")
-            if not is_ or not name or name in own:
-                raise ValueError(f"--arm takes NAME=FOLDER, each name once; found {said!r}")
-            check_name(name)
-            if name in SOURCES:
-                raise ValueError(
-                    f"--arm {said}: {name} is what arms are made of already, as are "
-                    f"{', '.join(SOURCES)}: take another name"
-                )
-            subject = f"the clips of {name}"
-            own[name] = Source(f"clips of {name}", of_folder(name), "generated", subject=subject)
-        if unknown := set(self.vouch) - {*own, "all"}:
-            raise ValueError(
-                f"--vouch {', '.join(sorted(unknown))}: there is no such --arm; give "
-                f"{', '.join([*own, 'all'])}"
-            )
-        try:
-            arms = tuple(arm_of(name, own) for name in self.arms)
-        except ValueError as error:
-            raise ValueError(f"--arms: {error}") from None
-        if unused := own.keys() - {name for one in arms for name in one.sources}:
-            name = min(unused)
-            raise ValueError(f"--arm {name}=…: no arm trains on it: add real+{name} to --arms")
-        return arms
+        return declared(self.arms, self.folders)
 
     @property
     def generates(self) -> bool:

@@ -10,13 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-VERDICTS = {
-    "benefit": "the difference is above 0",
-    "harm": "it is below 0",
-    "equivalent": "that is not shown, and that it lies within ±2 points is",
-    "undecided": "neither is shown, or readings and controls speak against it",
-    "budget-limited": "an arm was still getting better when its steps ended",
-}
 CLAIMS = ("benefit", "harm")
 CONTROLS = {"classical": "classical augmentation", "noise": "white noise in their place"}
 Record = Mapping[str, Any]

@@ -50,7 +50,7 @@ from experiments.stages.gans import Gan, Tracks, refuse_heard, refuse_leaks, sam
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.quality import gan_quality, quality_gain
 from experiments.stages.trials import Trial, is_done
-from features import Split, extract
+from features import Recording, Split, extract
 from features.checksums import key_of
 from features.splits import SIDES
 from features.storage import understanding, write_text
@@ -98,7 +98,8 @@ def compare(
     dataset, clips = cut(dataset, recipe, **short, progress=progress)
     split, rows = dataset.split(data), dataset.sides(clips, data)
     refuse_searched(recipe, clips, rows, data.split_seed)
-    folders = _open_folders(config, dataset, split, recipe, clips.num_samples, progress)
+    held_out = dataset.of(split.valid), dataset.of(split.test)
+    folders = _open_folders(config, dataset.labels, recipe, clips.num_samples, held_out, progress)
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(data)}
     Run(out).refuse_others("compare", fixed)
     settings = _shared(recipe.fit, config.steps, len(rows["train"]))
@@ -127,7 +128,7 @@ def compare(
                 should_stop=should_stop,
                 watching=Watching(config.quality),
             )
-        valid, test = (Tracks.of(dataset.of(side)) for side in (split.valid, split.test))
+        valid, test = map(Tracks.of, held_out)
         for gan in gans:
             refuse_leaks(gan, valid=valid, test=test)
         features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
@@ -176,17 +177,19 @@ def _clips_recipe(config: CompareConfig) -> Recipe:
 
 def _open_folders(
     config: CompareConfig,
-    dataset: Dataset,
-    split: Split,
+    labels: Sequence[str],
     recipe: Recipe,
     num_samples: int,
+    held_out: tuple[Sequence[Recording], Sequence[Recording]],
     progress: Progress,
 ) -> dict[str, FolderClips]:
-    """The clips of other generators, none of which may have heard what is held out."""
-    folders = {}
-    valid, test = (Tracks.of(dataset.of(side)) for side in (split.valid, split.test))
+    """The clips of other generators, none of which may have heard what is held out.
+
+    ``held_out`` are the recordings that validate, and those that test.
+    """
+    folders, (valid, test) = {}, map(Tracks.of, held_out)
     for said in config.folders:
-        folder = open_folder(said, dataset.labels, recipe, num_samples)
+        folder = open_folder(said, labels, recipe, num_samples)
         for gan in folder.gans:
             if {folder.name, "all"} & {*config.vouch}:
                 advice = "nobody can vouch for it"
@@ -195,7 +198,7 @@ def _open_folders(
                 vouch = f"--vouch {folder.name}"
                 refuse_leaks(gan, valid=valid, test=test, vouch=vouch)
         folder.say(progress)
-        folder.refuse_excerpts(dataset.of((*split.valid, *split.test)), progress)
+        folder.refuse_excerpts([*held_out[0], *held_out[1]], progress)
         folders[folder.name] = folder
     return folders
 

@@ -264,6 +264,41 @@ def _ratio(arm: str, source: str, text: str) -> float:
     return ratio
 
 
+def declared(names: Iterable[str], folders: Iterable[str]) -> tuple[Arm, ...]:
+    """The arms of these names, some of which may train on clips of folders.
+
+    Parameters
+    ----------
+    folders : of other generators, each as NAME=FOLDER.
+
+    Raises
+    ------
+    ValueError
+        As `arm_of`; a folder without a name of its own, or that no arm trains on.
+    """
+    own: dict[str, Source] = {}
+    for said in folders:
+        name, is_, _ = said.partition("=")
+        if not is_ or not name or name in own:
+            raise ValueError(f"--arm takes NAME=FOLDER, each name once; found {said!r}")
+        check_name(name)
+        if name in SOURCES:
+            raise ValueError(
+                f"--arm {said}: {name} is what arms are made of already, as are "
+                f"{', '.join(SOURCES)}: take another name"
+            )
+        about, make = f"clips of {name}", examples.of_folder(name)
+        own[name] = Source(about, make, "generated", subject=f"the {about}")
+    try:
+        arms = tuple(arm_of(name, own) for name in names)
+    except ValueError as error:
+        raise ValueError(f"--arms: {error}") from None
+    if unused := own.keys() - {name for one in arms for name in one.sources}:
+        name = min(unused)
+        raise ValueError(f"--arm {name}=…: no arm trains on it: add real+{name} to --arms")
+    return arms
+
+
 def expanded(names: Iterable[str]) -> tuple[str, ...]:
     """Names of arms, those of `ARM_SETS` written out."""
     return tuple(dict.fromkeys(arm for name in names for arm in ARM_SETS.get(name, (name,))))
@@ -293,8 +328,8 @@ def questioned(arms: Sequence[Arm], wanted: str | None = None) -> Arm | None:
     """
     _, *others = arms
 
-    def order(one: Arm) -> tuple[bool, bool]:
-        return one.role != "generated", "real" not in one.sources
+    def order(one: Arm) -> tuple[bool, bool, bool]:
+        return one.role != "generated", one.role == "control", "real" not in one.sources
 
     named = next((one for one in others if one.name == wanted), None)
     return named or min(others, key=order, default=None)

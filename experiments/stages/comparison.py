@@ -69,7 +69,7 @@ def run_arms(
     """
 
     def run(arm: Arm, budget: Budget) -> list[Outcome]:
-        read_at = sorted({*budget.readings(arm.exposure(material.ratio)).values()})
+        read_at = sorted({*_readings(arm, budget, material.ratio).values()})
         return [
             run_trial(
                 Trial(split, arm.name, seed),
@@ -112,6 +112,11 @@ def run_arms(
     return run_all(budget)
 
 
+def _readings(arm: Arm, budget: Budget, ratio: float) -> dict[str, int]:
+    """Steps at which an arm is tested beside its best one; in phases no step is like another's."""
+    return budget.readings(arm.exposure(ratio)) if len(arm.phases) == 1 else {}
+
+
 def _best_steps(runs: Sequence[Outcome]) -> list[int]:
     return [run.history["best_step"] for run in runs]
 
@@ -150,8 +155,7 @@ def told(
         "answer": None,
         "readings": [],
     }
-    tests = len(groups)
-    found["curves"] = _over_ratios(trained, found["arms"], tests)
+    found["curves"] = _over_ratios(trained, found["arms"], len(groups))
     if (asked := scores.question(found)) and primary:
         found["readings"] = _read(trained, primary, known)
         found["answer"] = verdicts.answer(
@@ -226,7 +230,7 @@ def _read(
 ) -> list[dict[str, Any]]:
     """The question's difference at each of `READINGS` that both arms have."""
     arms = [arm for arm in trained.arms if arm.name in primary]
-    steps = {arm.name: trained.budget.readings(arm.exposure(trained.ratio)) for arm in arms}
+    steps = {arm.name: _readings(arm, trained.budget, trained.ratio) for arm in arms}
     found = []
     for reading, about in READINGS.items():
         at = {name: None if reading == CONVERGED else steps[name].get(reading) for name in primary}

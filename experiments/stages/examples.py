@@ -27,7 +27,7 @@ from features.audio import to_pcm
 from features.augmentation import WaveformAugmentation
 from features.extractors import Augmented
 
-_LOUDNESS = 256
+_LOUDNESS = 256  # training clips that white noise is as loud as
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,11 @@ def oracle(material: Material, seed: int) -> list[Examples]:
     """
     real, held = material.clips.labels, np.random.default_rng(seed).permutation(material.rows[HELD])
     found = [held[real[held] == label][:count] for label, count in material.counts.items()]
-    rows = np.concatenate(found)
+    rows, wanted = np.concatenate(found), sum(material.counts.values())
+    if len(rows) < wanted:
+        material.progress.say(
+            f"oracle of run {seed + 1}: {len(rows)} further real clips, and {wanted} are asked for"
+        )
     key = f"oracle {_hash(str(rows.tolist()))} {material.side(HELD).key}"
     return [Examples(Rows([material.features], rows), real[rows], key)]
 

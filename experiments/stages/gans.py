@@ -69,11 +69,6 @@ class Gan:
         """The tracks that it or an ancestor was trained on: the name of each, by its hash."""
         return {digest: name for name, digest, _ in self.told("tracks")}
 
-    @property
-    def judges(self) -> dict[str, str]:
-        """The same of the tracks that its checkpoints, or an ancestor's, were chosen by."""
-        return {digest: name for name, digest, _ in self.told("judged_by")}
-
     def told(self, part: str) -> list[tuple[str, str, Identity | None]]:
         """Name, hash and identity, if it is known, of the tracks of a part of the provenance."""
         of = [*self.provenance.get("ancestors", ()), self.provenance]

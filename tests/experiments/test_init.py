@@ -224,7 +224,7 @@ def test_heard_are_own_and_ancestors_tracks(config, one_each, tmp_path):
     assert again.heard == find_gans(second)[1].heard
     with pytest.raises(LeakError, match=name):
         ancestors_in(path, valid=Tracks({track: name}), test=Tracks())(["techno"], 0)
-    judge, name = next(iter(again.judges.items()))
+    name, judge, _ = again.told("judged_by")[0]
     ancestors_in(path, valid=Tracks({judge: name}), test=Tracks())(["techno"], 0)
     with pytest.raises(LeakError, match=f"chosen by tracks of the test side: .*{name}"):
         ancestors_in(path, valid=Tracks(), test=Tracks({judge: name}))(["techno"], 0)
