@@ -137,7 +137,8 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     return known | {name: {"metavar": x} for x, names in _METAVARS.items() for name in names}
 
 
-DATA = Part("data", ("data",), names={"root": "data"})
+_CELL = ("folds", "fold", "draw")  # of the data, which a comparison alone has several of
+DATA = Part("data", ("data",), names={"root": "data"}, without=_CELL)
 CLIP = Part("recipe", ("recipe",), only=("sample_rate", "num_samples", "silence"))
 FIT = Part("training of the classifier", ("recipe", "fit"), prefix="fit-")
 GAN = (
@@ -307,14 +308,16 @@ def _bench(call: Call) -> None:
 COMMANDS: dict[str, Command] = {
     "compare": Command(
         "baseline against augmented, end to end: the main job", _work,
-        "CompareConfig", (CLIP, DATA, Part("comparison", names={"folders": "arm"}), *GAN),
+        "CompareConfig",
+        (CLIP, replace(DATA, without=("train_share", "shots", *_CELL)),
+         Part("comparison", names={"folders": "arm"}), *GAN),
         (OUT, PRESET), recipe="demo", long=True,
     ),
     "classify": Command(
         "train and test one classifier recipe, or several", _classify,
         "ClassifyConfig",
         (CLIP, Part("data", only=("splits",), names={"splits": "split"}),
-         replace(DATA, without=("split",)), Part("runs", without=("splits",)), FIT),
+         replace(DATA, without=("split", *_CELL)), Part("runs", without=("splits",)), FIT),
         (OUT, SIZES), recipe="demo", several=True, published=True, long=True,
     ),
     "train": Command(

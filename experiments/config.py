@@ -44,6 +44,9 @@ class DataConfig:
         back, for the arm real+oracle.
     shots : so many training and validation tracks of each class instead of a share; None takes
         the share.
+    folds : parts of the tracks, of which ``fold``, from 0, is the test side; 1 draws that by
+        ``fractions``.
+    draw : which of several draws, from 0, of the training tracks that a share or shots keep.
     """
 
     root: str | None = None
@@ -57,10 +60,15 @@ class DataConfig:
     pad_short: bool = False
     train_share: float = 1.0
     shots: int | None = None
+    folds: int = 1
+    fold: int = 0
+    draw: int = 0
 
     def __post_init__(self):
         check_finite(self)
-        check_counts(shots=self.shots)
+        check_counts(shots=self.shots, folds=self.folds)
+        if not 0 <= self.fold < self.folds or self.draw < 0:
+            raise ValueError(f"fold {self.fold} of {self.folds} and draw {self.draw} are none")
         if self.skip_short and self.pad_short:
             raise ValueError("--skip-short leaves out what --pad-short fills up: give one of them")
         if not 0 < self.train_share <= 1:
@@ -74,6 +82,11 @@ class DataConfig:
                 f"--split {self.split} takes its sides from lists: give --split-lists, the folder "
                 "of train_filtered.txt, valid_filtered.txt and test_filtered.txt"
             )
+        if "lists" in SPLITS[self.split].needs and self.folds > 1:
+            raise ValueError(
+                f"--split {self.split} takes its sides from lists, so that there are no --folds of "
+                "it: leave them out"
+            )
         check_fractions(self.fractions)
         if self.holds_back and SPLITS[self.split].leaks:
             raise ValueError(
@@ -85,6 +98,23 @@ class DataConfig:
     def holds_back(self) -> bool:
         """Whether some training tracks may be held back."""
         return self.shots is not None or self.train_share < 1
+
+    @property
+    def amount(self) -> str:
+        """How much of the training side is used, in words; empty of all."""
+        if self.shots is not None:
+            return f"{self.shots} tracks a class"
+        return f"{self.train_share:.3g} of the training tracks" if self.holds_back else ""
+
+    @property
+    def name(self) -> str:
+        """What tells these sides from others of the same tracks and seed."""
+        parts = [self.split]
+        if self.holds_back:
+            parts.append(f"{self.shots}shots" if self.shots else f"{self.train_share:g}")
+        parts += [f"draw{self.draw}"] * bool(self.draw)
+        parts += [f"fold{self.fold}"] * (self.folds > 1)
+        return "-".join(parts)
 
     def refuse_chunks(self, what: str) -> None:
         """Raise ValueError where GANs would hear the tracks that are tested on."""
@@ -105,7 +135,17 @@ class CompareConfig:
     recipe : classifier, features, clip and GAN.
     data : tracks and split.
     seeds : paired runs of each arm, with classifier seeds from 0 on.
-    gan_seeds : GANs a genre, which the runs take in turn.
+    gan_seeds : GANs a genre, which the runs take in turn; a fold and a draw have their own, of a
+        draw at least one.
+    folds : parts of the tracks that are the test side in turn, each with GANs and runs of its own,
+        so that every track is tested; 1 tests those of ``fractions`` alone.
+    train_share : of the training tracks of each class, those that are used; the others are held
+        back, for the arm real+oracle. Of several shares the first is what the question is about.
+    shots : so many training and validation tracks of each class instead of a share; of several
+        the first is what the question is about.
+    draws : of the training tracks that shots or a share keep, which the runs take in turn.
+    tune : multiples of the classifier's learning rate, of which each arm takes the one that is
+        best by the validation tracks; none takes it as it is.
     steps : optimiser steps of every run; None follows the recipe's epochs over the real clips.
     synthetic_ratio : further clips for each real training clip, genre by genre, where an arm says
         none itself.
@@ -134,6 +174,11 @@ class CompareConfig:
     data: DataConfig = DataConfig()
     seeds: int = 3
     gan_seeds: int = 1
+    folds: int = 1
+    train_share: tuple[float, ...] = ()
+    shots: tuple[int, ...] = ()
+    draws: int = 1
+    tune: tuple[float, ...] = ()
     steps: int | None = None
     synthetic_ratio: float = 1.0
     arms: tuple[str, ...] = DEFAULT_ARMS
@@ -175,14 +220,35 @@ class CompareConfig:
                 f"{self.recipe.name} takes silence out of its tracks, and generated clips, all of "
                 "one length, can't be treated alike: give --silence none"
             )
-        if any(one.needs("held-back tracks") for one in arms) and not self.data.holds_back:
+        held = all(data.holds_back for data in self.amounts)
+        if any(one.needs("held-back tracks") for one in arms) and not held:
             raise ValueError(
                 "the oracle adds real clips of tracks that are held back, and none are: give "
                 "--train-share below 1 (0.5 holds back as many as it trains on) or --shots"
             )
         check_counts(_MOST_RUNS, seeds=self.seeds, gan_seeds=self.gan_seeds)
+        check_counts(_MOST_RUNS, folds=self.folds, draws=self.draws)
+        if self.draws > 1 and not held:
+            raise ValueError(
+                f"--draws {self.draws}: all training tracks are used, so that there is nothing to "
+                "draw: give --shots, or --train-share below 1"
+            )
+        object.__setattr__(self, "gan_seeds", max(self.gan_seeds, self.draws))
+        if self.gan_seeds % self.draws:
+            raise ValueError(
+                f"--gan-seeds {self.gan_seeds} must be a multiple of --draws {self.draws}: each "
+                "draw has as many GANs"
+            )
         if self.gan_seeds > self.seeds:
-            raise ValueError(f"--gan-seeds lies in 1 … --seeds, found {self.gan_seeds}")
+            raise ValueError(
+                f"--gan-seeds, at least --draws, lies in 1 … --seeds, found {self.gan_seeds}: "
+                f"give --seeds {self.gan_seeds} or more"
+            )
+        if len({*self.tune}) < len(self.tune) or not all(0 < rate <= 1000 for rate in self.tune):
+            raise ValueError(
+                f"--tune takes multiples of the learning rate, above 0 and each once, as "
+                f"0.3,1,3; found {self.tune}"
+            )
         check_counts(steps=self.steps, at_once=self.at_once)
         if not 1 / LARGEST <= self.synthetic_ratio <= LARGEST:
             raise ValueError(
@@ -196,6 +262,36 @@ class CompareConfig:
             )
         if classical and self.augmentations == (None, None):
             raise ValueError("--augment none leaves the arm real+classical as real: drop the arm")
+
+    @property
+    def amounts(self) -> tuple[DataConfig, ...]:
+        """The data with each amount of training tracks, the first that of the question."""
+        if self.shots and self.train_share:
+            raise ValueError("--shots and --train-share both say what is used: give one of them")
+        for name, amounts in (("shots", self.shots), ("train-share", self.train_share)):
+            if len({*amounts}) < len(amounts):
+                raise ValueError(f"--{name} {','.join(map(str, amounts))} has one twice")
+        data = replace(self.data, folds=self.folds)
+        return (
+            tuple(replace(data, shots=count) for count in self.shots)
+            or tuple(replace(data, train_share=share) for share in self.train_share)
+            or (data,)
+        )
+
+    def cells(self, amount: DataConfig) -> list[tuple[DataConfig, list[int]]]:
+        """The sides of each fold and draw of an amount, and the seeds of the runs on them."""
+        return [
+            (
+                replace(amount, fold=fold, draw=draw),
+                [seed for seed in range(self.seeds) if self.draw_of(seed) == draw],
+            )
+            for fold in range(self.folds)
+            for draw in range(self.draws)
+        ]
+
+    def draw_of(self, seed: int) -> int:
+        """The draw of the training tracks of a run; its GANs have it, too."""
+        return seed % self.gan_seeds // (self.gan_seeds // self.draws)
 
     @property
     def declared(self) -> tuple[Arm, ...]:

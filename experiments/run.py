@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 
+from features import code_of
 from features.checksums import check, check_sealed, key_of, seal, write_sealed
 from features.json_lines import Log
 from features.limits import check_folder
@@ -35,7 +36,8 @@ from features.storage import (
 )
 from wavegan.environment import environment
 
-FORMAT = 5  # of run folders, that of wavegan 0.8; 0.4 to 0.7 shared one, others had their own
+FORMAT = 6  # of run folders, that of wavegan 0.9; 0.4 to 0.7 shared one, others had their own
+CODE = ("wavegan", "classifiers", "experiments.stages")  # what, beside `features`, stages come from
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
 
 
@@ -79,7 +81,8 @@ class Run:
                     "another folder"
                 ) from None
             remove_leftovers(self.path, "**/.*")
-            kept = {"format": FORMAT, "command": command, "fixed": dict(fixed), **config}
+            kept = {"format": FORMAT, "command": command, "fixed": dict(fixed), "code": code()}
+            kept |= config
             self.write_json("config.json", kept)
             self.write_json("environment.json", environment())
             yield self
@@ -116,13 +119,18 @@ class Run:
                 advice = "Choose another folder, or give the same settings to resume it"
                 raise another(f"--out {self.path}", "run", differing, advice)
 
+    @property
+    def of_other_code(self) -> bool:
+        """Whether the folder holds a run that other code was at work on last."""
+        return (self.path / "config.json").exists() and self.read_config().get("code") != code()
+
     def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """The folder of a finished stage, built now where it is not there yet.
 
         Parameters
         ----------
         name : what the stage is called in the folder's name.
-        inputs : all that the result depends on; its hash is the key.
+        inputs : all that the result depends on but the code; the hash of both is the key.
         build : makes the stage in the folder given. After a kill it is called on the same
             folder again, with what was there; it may resume from that.
 
@@ -166,12 +174,23 @@ def as_folder(stage: str) -> str:
     return shortened(re.sub(r"[^\w.+-]+", "_", stage))
 
 
-class Stage:
-    """A part of a run that is done once: under way in ``part``, finished in ``folder``."""
+def code() -> str:
+    """A hash of the code that stages come from: what other code made is no part of a result."""
+    return code_of(*CODE)
 
-    def __init__(self, run: Run, name: str, inputs: Mapping[str, Any]):
-        self.content = {"stage": name, "inputs": json.loads(json.dumps(inputs, sort_keys=True))}
-        self.folder = run.path / "stages" / f"{as_folder(name)}-{key_of(inputs)}"
+
+class Stage:
+    """A part of a run that is done once: under way in ``part``, finished in ``folder``.
+
+    Parameters
+    ----------
+    by : a hash of the code that makes it, another part of its key.
+    """
+
+    def __init__(self, run: Run, name: str, inputs: Mapping[str, Any], by: str | None = None):
+        by, inputs = by or code(), json.loads(json.dumps(inputs, sort_keys=True))
+        self.content: dict[str, Any] = {"stage": name, "inputs": inputs, "code": by}
+        self.folder = run.path / "stages" / f"{as_folder(name)}-{key_of([inputs, by])}"
         self.part = self.folder.with_name(self.folder.name + ".part")
 
     @property

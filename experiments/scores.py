@@ -56,8 +56,11 @@ def runs_of(record: Record | None) -> Sequence[Record]:
 
 
 def values(record: Record | None, metric: str) -> list[float]:
-    """The metric in each run that has it."""
-    return [run[metric] for run in runs_of(record) if run.get(metric) is not None]
+    """The metric in each run that has it, over all of its folds where there are several."""
+    pooled = (record or {}).get("pooled") or {}
+    return pooled.get(metric) or [
+        run[metric] for run in runs_of(record) if run.get(metric) is not None
+    ]
 
 
 def average(record: Record | None, metric: str) -> float | None:
@@ -86,6 +89,12 @@ def tested_tracks(split: Record) -> int:
 # --- a comparison ---------------------------------------------------------------------------------
 
 
+def tests(results: Record) -> int:
+    """Test tracks, those of all folds together."""
+    split = results.get("split", {})
+    return split.get("tests") or len(split.get("test", ()))
+
+
 def question(results: Record) -> dict[str, Any] | None:
     """The difference that a comparison is about; None where an arm of it did not finish."""
     return next((d for d in results.get("differences", []) if d.get("primary")), None)
@@ -102,11 +111,11 @@ def bounds(results: Record, found: Record) -> str:
     split, arms, words = results.get("split", {}), results.get("arms", {}), []
     both = [arms.get(found[arm], {}) for arm in ("arm", "against")]
     if any(arm.get("generated") for arm in both) and results.get("gan", {}).get("seeds") == 1:
-        words.append("for this GAN")
+        words.append("for these GANs" if split.get("folds", 1) > 1 else "for this GAN")
     if any(arm.get("role") == "generated" and not arm.get("generated") for arm in both):
         words.append("for these clips")  # of a generator that was trained once, elsewhere
     groups = split.get("test_groups")
-    if groups and groups < min(FEWEST_CLUSTERS, len(split.get("test", ()))):
+    if groups and groups < min(FEWEST_CLUSTERS, tests(results)):
         several = f"these {groups} artists or speakers" if groups > 1 else "this artist or speaker"
         words.append(f"for {several}")
     return " and ".join(words)

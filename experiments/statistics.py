@@ -13,7 +13,7 @@ and columns count as many as equal ones would (Kish, 1965).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ LEVEL = 0.05  # of a claim, and of all claims beside the primary one together
 POWER = 0.8
 EQUIVALENT = 0.02  # a difference within which arms are called equivalent
 FEWEST_CLUSTERS = 6  # from which a claim about others than these is made
+TOO_FEW = "too few tracks"  # in place of a verdict on a class
 _NOTHING = 1e-12  # of rounding
 _SURE = 0.8  # that the stated detectable difference is no smaller than the true one
 
@@ -160,39 +161,85 @@ def _detectable(error: float, freedom: float, level: float) -> float:
     return min(1.0, float(bound * optimize.brentq(missing, 0, 4 * critical + 10)))
 
 
+Runs = Sequence[tuple[np.ndarray, Clips]]  # of each its probabilities (n, K) and the test clips
+
+
 def compare_arms(
-    arms: Mapping[str, Sequence[tuple[np.ndarray, Clips]]],
+    sets: Sequence[Mapping[str, Runs]],
     pairs: Sequence[tuple[str, str]],
     *,
     groups: Mapping[str, str],
     gans: np.ndarray,
+    draws: np.ndarray | None = None,
     generated: Collection[str],
     primary: tuple[str, str] | None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The paired differences of arms in every metric, and class by class in recall.
+) -> list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    """The paired differences of arms in every metric, and in the first set in recall by class.
 
-    One of them, the primary pair's in track accuracy, is claimed at `LEVEL`; all others together
-    are, by Holm's procedure.
+    One of them, the primary pair's in track accuracy in the first set, is claimed at `LEVEL`; all
+    others together are, by Holm's procedure. Of a class with under `FEWEST_CLUSTERS` test tracks
+    (or artists, speakers) nothing is claimed.
 
     Parameters
     ----------
-    arms : of each run its probabilities (n, K) and the test clips, the same in all runs.
-    pairs : each arm, and the one that it is held against.
+    sets : arms that may be held against each other, such as those that had equally many training
+        tracks; of each arm its runs, with the same test clips in all.
+    pairs : each arm, and the one that it is held against; those that a set lacks are left out.
     groups : of each test track its artist or speaker, or where none is known the track: what
         differences vary with; under `FEWEST_CLUSTERS` of them, the tracks.
     gans : (runs,) the GAN seed of each run.
+    draws : (runs,) the draw of the training tracks of each run, which GANs differ within; where
+        there are several, those are what varies.
     generated : arms with generated clips: where there are several GANs, those are what varies.
     primary : the pair that the comparison is about, fixed before it ran.
 
     Returns
     -------
-    list of dict, list of dict
-        Rows with ``arm``, ``against``, ``mean``, ``ci95``, ``p``, ``p_equivalent`` and
+    list of (list of dict, list of dict)
+        Of each set rows with ``arm``, ``against``, ``mean``, ``ci95``, ``p``, ``p_equivalent`` and
         ``verdict``; the first have a ``metric``, ``detectable`` and ``primary``, the second a
         ``label`` that was tested.
     """
+    asked: list[tuple[int, dict[str, Any], _Answers, Metric]] = []
+    for number, arms in enumerate(sets):
+        held = [pair for pair in pairs if arms.keys() >= {*pair}]
+        for row, answers, metric in _asked(arms, held, groups, by_class=not number):
+            main = not number and (row["arm"], row["against"]) == primary
+            if "metric" in row:
+                row["primary"] = main and row["metric"] == "track_accuracy"
+            asked.append((number, row, answers, metric))
+    few = [len({*data[-1].tolist()}) < FEWEST_CLUSTERS and "label" in row
+           for _, row, data, _ in asked]  # fmt: skip
+    primaries = [bool(row.get("primary")) for _, row, *_ in asked]
+    others = len(asked) - sum(primaries) - sum(few)
+    judged = []
+    for (_, row, data, metric), alone in zip(asked, primaries, strict=True):
+        by_gan = len({*gans}) > 1 and {row["arm"], row["against"]} & {*generated}
+        rows = draws if draws is not None and len({*draws}) > 1 else gans if by_gan else None
+        level = LEVEL if alone else LEVEL / max(1, others)
+        judged.append(paired_difference(*data, metric, groups=rows, level=level))
+    found: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = [([], []) for _ in sets]
+    said = _verdicts(judged, primaries, few)
+    for (number, row, *_), difference, verdict in zip(asked, judged, said, strict=True):
+        chances = {"p": difference.p, "p_equivalent": difference.p_equivalent}
+        row |= {**difference.interval(), **chances, "verdict": verdict}
+        if "label" in row:
+            found[number][1].append(row)
+        else:
+            found[number][0].append(row | {"detectable": difference.detectable})
+    return found
+
+
+def _asked(
+    arms: Mapping[str, Runs],
+    pairs: Sequence[tuple[str, str]],
+    groups: Mapping[str, str],
+    *,
+    by_class: bool,
+) -> Iterator[tuple[dict[str, Any], _Answers, Metric]]:
+    """Of each pair its difference in every metric: what it is of, the answers, and the metric."""
     if not pairs:
-        return [], []
+        return
     test = arms[pairs[0][0]][0][1]
     first = np.sort(np.unique(test.track_ids, return_index=True)[1])  # in the votes' order
     few = len({groups[track] for track in test.track_ids}) < FEWEST_CLUSTERS
@@ -202,46 +249,30 @@ def compare_arms(
         name: np.stack([vote_by_track(p, test.track_ids)[1].argmax(1) for p, _ in runs])
         for name, runs in arms.items()
     }
-    asked: list[tuple[dict[str, Any], _Answers, Metric]] = []
     for arm, against in pairs:
         named = {"arm": arm, "against": against}
         by_track = (test.labels[first], tracks[arm], tracks[against], units[first])
         by_clip = (test.labels, clips[arm], clips[against], units)
-        main = {"primary": (arm, against) == primary}
-        asked.append(({**named, "metric": "track_accuracy", **main}, by_track, accuracy))
-        asked.append(({**named, "metric": "accuracy", "primary": False}, by_clip, accuracy))
-        asked.append(({**named, "metric": "macro_f1", "primary": False}, by_clip, macro_f1))
-        for label in np.unique(test.labels):
+        yield {**named, "metric": "track_accuracy"}, by_track, accuracy
+        yield {**named, "metric": "accuracy"}, by_clip, accuracy
+        yield {**named, "metric": "macro_f1"}, by_clip, macro_f1
+        for label in np.unique(test.labels) if by_class else ():
             truth, own, other, unit = (part[..., test.labels == label] for part in by_clip)
-            row = {**named, "label": test.label_names[label]}
-            asked.append((row, (truth, own, other, unit), accuracy))
-    primaries = [bool(row.get("primary")) for row, *_ in asked]
-    others = primaries.count(False)
-    found = []
-    for (row, data, metric), alone in zip(asked, primaries, strict=True):
-        by_gan = len(set(gans)) > 1 and {row["arm"], row["against"]} & set(generated)
-        level = LEVEL if alone else LEVEL / others
-        groups_of_runs = gans if by_gan else None
-        found.append(paired_difference(*data, metric, groups=groups_of_runs, level=level))
-    differences, per_label = [], []
-    for (row, *_), difference, verdict in zip(
-        asked, found, _verdicts(found, primaries), strict=True
-    ):
-        chances = {"p": difference.p, "p_equivalent": difference.p_equivalent}
-        row |= {**difference.interval(), **chances, "verdict": verdict}
-        if "label" in row:
-            per_label.append(row)
-        else:
-            differences.append(row | {"detectable": difference.detectable})
-    return differences, per_label
+            yield {**named, "label": test.label_names[label]}, (truth, own, other, unit), accuracy
 
 
-def _verdicts(differences: Sequence[Difference], primary: Sequence[bool]) -> list[str]:
-    """What may be claimed of each: of the primary one by itself, of the others by Holm (1979)."""
-    others = [i for i in range(len(differences)) if not primary[i]]
+def _verdicts(
+    differences: Sequence[Difference], primary: Sequence[bool], few: Sequence[bool] | None = None
+) -> list[str]:
+    """What may be claimed of each: of the primary one by itself, of the others by Holm (1979).
+
+    ``few`` are those that nothing is claimed of.
+    """
+    few = few or [False] * len(differences)
+    others = [i for i in range(len(differences)) if not (primary[i] or few[i])]
     said = [
-        difference.verdict() if first else "undecided"
-        for difference, first in zip(differences, primary, strict=True)
+        difference.verdict() if first else TOO_FEW if none else "undecided"
+        for difference, first, none in zip(differences, primary, few, strict=True)
     ]
     by_p = sorted(others, key=lambda i: min(differences[i].p, differences[i].p_equivalent))
     for passed, i in enumerate(by_p):

@@ -1,7 +1,7 @@
 """Audio in, arrays out: files, data sets, splits, spectra, augmentation."""
 
 import features._xla  # noqa: F401  # before anything that computes
-from features._fingerprint import fingerprint
+from features._fingerprint import code_of, fingerprint
 from features.audio import AudioError, load_audio, save_audio
 from features.augmentation_registry import AUGMENTATIONS, register_augmentation
 from features.cache import Decoded, Recording, decode_tracks
@@ -26,6 +26,7 @@ from features.splits import (
     check_disjoint,
     register_split,
     split_clips,
+    split_folds,
     split_tracks,
 )
 from features.storage import Interrupted
@@ -51,6 +52,7 @@ __all__ = [
     "Track",
     "check_disjoint",
     "chroma",
+    "code_of",
     "concatenate_clips",
     "cut_clips",
     "decode_tracks",
@@ -77,6 +79,7 @@ __all__ = [
     "spectral_contrast",
     "spectrogram_picture",
     "split_clips",
+    "split_folds",
     "split_tracks",
     "tempogram",
     "twins",

@@ -64,6 +64,22 @@ def fingerprint(make: Any) -> str:
     return _hash(json.dumps(content, sort_keys=True).encode())
 
 
+@cache
+def code_of(*modules: str) -> str:
+    """Hash of the sources of `features` and of these packages, or parts of packages, 32 digits.
+
+    It is that of the first call in a process: what is changed later does not run here.
+    """
+    import importlib
+
+    found = {}
+    for name in sorted({"features", *modules}):
+        folder = Path(str(importlib.import_module(name).__file__)).parent
+        for path in sorted(folder.rglob("*.py")):
+            found[f"{name}/{path.relative_to(folder).as_posix()}"] = _hash(path.read_bytes())
+    return _hash(json.dumps(found, sort_keys=True).encode())
+
+
 def _described(value: Any, modules: set[str], name: str) -> Any:
     """``value`` as JSON; the modules that define what it does are added to ``modules``."""
     kind = type(value)

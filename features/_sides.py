@@ -20,19 +20,27 @@ def _order(seed: int, key: Hashable) -> bytes:
     return blake2b(f"{seed}:{key}".encode(), digest_size=16).digest()
 
 
-def ordered(tracks: Iterable[Track], seed: int) -> list[Track]:
-    """Tracks in an order of chance, the same for every order that they come in."""
-    return sorted(tracks, key=lambda track: (_order(seed, track.track_id), track.track_id))
+def ordered(tracks: Iterable[Track], seed: int, draw: int = 0) -> list[Track]:
+    """Tracks in an order of chance, the same for every order that they come in.
+
+    Each ``draw`` of a seed is another order.
+    """
+
+    def place(track: Track) -> tuple[bytes, str]:
+        key = f"{track.track_id} {draw}" if draw else track.track_id
+        return _order(seed, key), track.track_id
+
+    return sorted(tracks, key=place)
 
 
 def _counts(total: int, fractions: Sequence[float]) -> list[int]:
     """``total`` by largest remainder, at least 1 wherever the fraction is not 0."""
-    exact = [total * fraction for fraction in fractions]
+    exact, sides = [total * fraction for fraction in fractions], range(len(fractions))
     counts = [math.floor(value + 1e-9) for value in exact]
-    by_remainder = sorted(range(3), key=lambda i: round(counts[i] - exact[i], 9))
+    by_remainder = sorted(sides, key=lambda i: round(counts[i] - exact[i], 9))
     for i in by_remainder[: total - sum(counts)]:
         counts[i] += 1
-    for i in range(3):
+    for i in sides:
         if fractions[i] > 0 and counts[i] == 0:
             counts[counts.index(max(counts))] -= 1
             counts[i] = 1
@@ -42,22 +50,22 @@ def _counts(total: int, fractions: Sequence[float]) -> list[int]:
 def stratified(
     labels: list[str], keys: list[str], fractions: Sequence[float], seed: int, what: str
 ) -> list[list[int]]:
-    """Indices of each side."""
+    """Indices of each side, of which there are as many as ``fractions``."""
     by_label: dict[str, list[int]] = defaultdict(list)
     for i in sorted(range(len(labels)), key=lambda i: (_order(seed, keys[i]), i)):
         by_label[labels[i]].append(i)
     needed = sum(fraction > 0 for fraction in fractions)
-    sides: list[list[int]] = [[], [], []]
+    sides: list[list[int]] = [[] for _ in fractions]
     for label, members in sorted(by_label.items()):
         if len(members) < needed:
             raise ValueError(
                 f"class {label!r} has {len(members)} {what}, {needed} are needed for one on each "
-                "side; add some, leave the class out, or set the fraction of valid to 0"
+                "side; add some, leave the class out, or take fewer sides (a fraction of valid of "
+                "0, fewer folds)"
             )
-        train, valid, _ = _counts(len(members), fractions)
-        sides[0] += members[:train]
-        sides[1] += members[train : train + valid]
-        sides[2] += members[train + valid :]
+        ends = np.cumsum(_counts(len(members), fractions)).tolist()
+        for side, start, end in zip(sides, [0, *ends], ends, strict=False):
+            side += members[start:end]
     return [sorted(side) for side in sides]
 
 
@@ -66,9 +74,9 @@ def whole_groups(
 ) -> list[list[int]]:
     """Indices of each side, groups whole, as near to the fractions in each label as found.
 
-    Groups in an order of chance go one by one to the side that lacks most of their labels, else to
-    where they most reduce the squared relative distance from the wanted counts; of some such
-    orders the best result is taken.
+    There are as many sides as ``fractions``. Groups in an order of chance go one by one to the side
+    that lacks most of their labels, else to where they most reduce the squared relative distance
+    from the wanted counts; of some such orders the best result is taken.
     """
     labels = sorted({track.label for track in tracks})
     members: dict[str, list[int]] = defaultdict(list)
@@ -78,7 +86,7 @@ def whole_groups(
         group: np.bincount([labels.index(tracks[i].label) for i in indices], minlength=len(labels))
         for group, indices in members.items()
     }
-    used = [side for side in range(3) if fractions[side] > 0]
+    used = [side for side, fraction in enumerate(fractions) if fraction > 0]
     _require_groups(labels, sizes, len(used))
     total = np.sum(list(sizes.values()), axis=0)
     wanted = np.array([total * fractions[side] for side in used])
@@ -103,7 +111,7 @@ def whole_groups(
             f"no way found to put the {len(sizes)} groups on {len(used)} sides with every class on "
             "each; split by track (by='track'), or use other fractions, or more groups a class"
         )
-    sides: list[list[int]] = [[], [], []]
+    sides: list[list[int]] = [[] for _ in fractions]
     for group, indices in members.items():
         sides[used[best[1][group]]] += indices
     return [sorted(side) for side in sides]

@@ -1,8 +1,9 @@
 """Finished folders and files: what was made, with its hash, and whether it still is that.
 
 A folder is *sealed* when it is finished: ``stage.json`` in it says what it was made from (the
-``inputs``, whose hash ends its name) and the hash of each other file. JSON files of a folder that
-is never finished are sealed one by one: ``hashes.json`` beside them has their hashes.
+``inputs`` and the ``code``, whose hash ends its name) and the hash of each other file. JSON files
+of a folder that is never finished are sealed one by one: ``hashes.json`` beside them has their
+hashes.
 """
 
 from __future__ import annotations
@@ -77,13 +78,14 @@ def problems(folder: Path, part: Callable[[str], bool] = bool) -> dict[str, str]
     try:
         said = read_json(folder / SEAL, "")
         inputs, hashes = dict(said["inputs"]), said.get("files")
+        key = key_of([inputs, said["code"]] if "code" in said else inputs)
         there = {} if hashes is None else _below(folder)
         wanted = dict[str, str](hashes or {})
     except FileNotFoundError:
         return {SEAL: "missing"}
     except (OSError, ValueError, *MISREAD):
         return {SEAL: "damaged"}
-    if folder.parent.name == "stages" and not folder.name.endswith(f"-{key_of(inputs)}"):
+    if folder.parent.name == "stages" and not folder.name.endswith(f"-{key}"):
         return {SEAL: "changed"}
     found = dict[str, str]()
     for file in filter(part, sorted(wanted.keys() | there.keys() - {SEAL})):

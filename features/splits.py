@@ -63,8 +63,9 @@ class SplitRule:
     ----------
     name : as `split_tracks` takes it for ``by``.
     about : what it keeps apart, in a few words.
-    function : of tracks (tracks, fractions, seed, lists) to three lists of them; of clips
-        (clips, fractions, seed) to three lists of places.
+    function : of tracks (tracks, fractions, seed, lists) to a list of them for each fraction,
+        which are those of train, valid and test, or of each fold; of clips (clips, fractions,
+        seed) to three lists of places.
     of : "tracks", or "clips" for `split_clips`.
     needs : "lists" where the sides come from a folder of lists, not from fractions and a seed.
     groups : whether each group of tracks must be on one side.
@@ -161,36 +162,99 @@ def split_tracks(
     LeakError
         A track (or with by="group" a group) on two sides, e.g. by faulty lists.
     """
-    tracks = sorted(tracks, key=lambda t: (t.label, t.track_id))
-    if not tracks:
-        raise ValueError("no tracks to split")
-    if len({track.track_id for track in tracks}) < len(tracks):
-        raise ValueError("tracks with one track_id twice cannot be kept apart; make the ids unique")
-    rule = SPLITS.get(by)
-    if rule is None or rule.of != "tracks":
-        known = [repr(name) for name, other in SPLITS.items() if other.of == "tracks"]
-        raise ValueError(
-            f"by={by!r}: use {', '.join(known[:-1])} or {known[-1]} (split_clips splits by chunk)"
-        )
+    tracks, rule = _sorted(tracks), _rule(by)
     if "lists" in rule.needs and lists is None:
         raise ValueError(f"by={by!r} needs lists=: the folder of train_filtered.txt and so on")
     if "lists" not in rule.needs:
         fractions = check_fractions(fractions)
-    sides = rule.function(tracks, fractions, seed, lists)
-    if len(sides) != 3 or not {t for side in sides for t in side} <= set(tracks):
-        raise ValueError(
-            f"the split {by!r} gave {sides!r:.200}: three lists of the tracks that it was given, "
-            "for train, valid and test, are accepted"
-        )
-    train, valid, test = (
-        tuple(sorted(side, key=lambda t: (t.label, t.track_id))) for side in sides
-    )
+    train, valid, test = _sides(rule, tracks, fractions, seed, lists)
     split = Split(train, valid, test, by)
     try:
         check_disjoint(split, groups=rule.groups)
     except LeakError as error:
         raise LeakError(f"{error}, by the lists in {lists}" if lists else str(error)) from None
     return split
+
+
+def split_folds(
+    tracks: Iterable[Track],
+    *,
+    folds: int,
+    fractions: Sequence[float] = (0.7, 0.2, 0.1),
+    seed: int = 0,
+    by: str = "track",
+) -> list[Split[tuple[Track, ...]]]:
+    """Splits of the same tracks, each of which is on the test side of one of them.
+
+    With as many folds as artists or speakers and by="group", each of these is left out once.
+
+    Parameters
+    ----------
+    folds : of equal size, 2 or more.
+    fractions : those of train and valid say how what is not tested is shared.
+    tracks, seed, by : as for `split_tracks`; not a split whose sides come from lists.
+
+    Raises
+    ------
+    ValueError
+        As `split_tracks`; fewer tracks or groups of a label than folds, naming it.
+    """
+    tracks, rule = _sorted(tracks), _rule(by)
+    train, valid, _ = check_fractions(fractions)
+    if "lists" in rule.needs or folds < 2:
+        raise ValueError(
+            f"folds={folds}, by={by!r}: two folds or more, of a split whose sides are drawn"
+        )
+    rest = train / (train + valid), valid / (train + valid), 0.0
+    found = []
+    try:
+        for test in _sides(rule, tracks, (1 / folds,) * folds, seed):
+            others = [track for track in tracks if track not in {*test}]
+            heard, judged, _ = _sides(rule, others, rest, seed)
+            found.append(Split(heard, judged, test, by))
+            check_disjoint(found[-1], groups=rule.groups)
+    except LeakError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{folds} folds: {error}") from None
+    return found
+
+
+def _sorted(tracks: Iterable[Track]) -> list[Track]:
+    """The tracks by label and id; a ValueError where there are none, or an id comes twice."""
+    found = sorted(tracks, key=lambda t: (t.label, t.track_id))
+    if not found:
+        raise ValueError("no tracks to split")
+    if len({track.track_id for track in found}) < len(found):
+        raise ValueError("tracks with one track_id twice cannot be kept apart; make the ids unique")
+    return found
+
+
+def _rule(by: str) -> SplitRule:
+    rule = SPLITS.get(by)
+    if rule is None or rule.of != "tracks":
+        known = [repr(name) for name, other in SPLITS.items() if other.of == "tracks"]
+        raise ValueError(
+            f"by={by!r}: use {', '.join(known[:-1])} or {known[-1]} (split_clips splits by chunk)"
+        )
+    return rule
+
+
+def _sides(
+    rule: SplitRule,
+    tracks: list[Track],
+    fractions: Sequence[float],
+    seed: int,
+    lists: str | Path | None = None,
+) -> list[tuple[Track, ...]]:
+    """What the rule makes of the tracks: as many sides as ``fractions``, sorted."""
+    sides = rule.function(tracks, fractions, seed, lists)
+    if len(sides) != len(fractions) or not {t for side in sides for t in side} <= set(tracks):
+        raise ValueError(
+            f"the split {rule.name!r} gave {sides!r:.200}: a list of the tracks that it was given "
+            f"for each of {len(fractions)} fractions, as train, valid and test, is accepted"
+        )
+    return [tuple(sorted(side, key=lambda t: (t.label, t.track_id))) for side in sides]
 
 
 @register_split("track", "each track on one side")

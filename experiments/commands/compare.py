@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from classifiers import FitConfig
-from experiments.config import CompareConfig, as_dict, inspected
+from experiments.config import CompareConfig, DataConfig, as_dict, inspected
 from experiments.recipes import Recipe
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
@@ -29,9 +29,10 @@ from experiments.report.tables import write_comparison
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.scores import question
-from experiments.stages.comparison import TrainedArms, run_arms, told, validated
+from experiments.stages.comparison import Cell, TrainedArms, run_arms, told, validated
 from experiments.stages.data import (
     Dataset,
+    Rows,
     cut,
     open_dataset,
     refuse_searched,
@@ -50,7 +51,7 @@ from experiments.stages.gans import Gan, Tracks, refuse_heard, refuse_leaks, sam
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.quality import gan_quality, quality_gain
 from experiments.stages.trials import Trial, is_done
-from features import Recording, Split, extract
+from features import Clips, Recording, Split, Track, extract
 from features.checksums import key_of
 from features.splits import SIDES
 from features.storage import understanding, write_text
@@ -96,71 +97,108 @@ def compare(
     dataset = open_dataset(data, sample_rate=rate, channels=channels, progress=progress)
     short = {"skip_short": data.skip_short, "pad_short": data.pad_short}
     dataset, clips = cut(dataset, recipe, **short, progress=progress)
-    split, rows = dataset.split(data), dataset.sides(clips, data)
-    refuse_searched(recipe, clips, rows, data.split_seed)
-    held_out = dataset.of(split.valid), dataset.of(split.test)
-    folders = _open_folders(config, dataset.labels, recipe, clips.num_samples, held_out, progress)
+    amounts = [_cells(config, amount, dataset, clips, recipe) for amount in config.amounts]
+    every = [cell for cells in amounts for cell in cells]
+    for cell in every:
+        refuse_searched(recipe, clips, cell.rows, data.split_seed)
+    folders = _open_folders(config, dataset, recipe, clips.num_samples, every, progress)
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(data)}
     Run(out).refuse_others("compare", fixed)
-    settings = _shared(recipe.fit, config.steps, len(rows["train"]))
-    heard, judged_by = dataset.of(split.train), dataset.of(split.valid)
-    training = GanTraining(heard, dataset.labels, recipe, config.gan_seeds, judged_by)
+    settings = [_shared(recipe.fit, config.steps, len(cells[0].rows["train"])) for cells in amounts]
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
     if config.generates:
-        for turn, left in unfinished(Run(out), training):
-            plan.add_gans(turn, left, dataset.labels, progress)
-    trials = (Trial(data.split, arm.name, s) for arm in arms for s in range(config.seeds))
+        for cell in every:
+            for turn, left in unfinished(Run(out), cell.training):
+                plan.add_gans(turn, left, dataset.labels, progress)
     chosen = config.steps is None
-    fits = sum(not is_done(Run(out), t, recipe, settings, any_steps=chosen) for t in trials)
-    steps = fits * (settings.steps or 0)
-    plan.add_fits(recipe, clips.num_samples, classes, fits, steps, progress)
+    for cells, fit in zip(amounts, settings, strict=True):
+        trials = (Trial(c.data.name, arm.name, s) for c in cells for arm in arms for s in c.seeds)
+        fits = sum(not is_done(Run(out), t, recipe, fit, any_steps=chosen) for t in trials)
+        fits *= max(1, len(config.tune))
+        plan.add_fits(recipe, clips.num_samples, classes, fits, fits * (fit.steps or 0), progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
     with Run(out).working("compare", as_dict(config), fixed) as run:
-        gans: Sequence[Gan] = ()
+        gans: Sequence[Sequence[Gan]] = [()] * len(every)
         if config.generates:
             gans = train_gans(
                 run,
-                training,
+                [cell.training for cell in every],
                 at_once=config.at_once,
                 progress=progress,
                 should_stop=should_stop,
                 watching=Watching(config.quality),
             )
-        valid, test = map(Tracks.of, held_out)
-        for gan in gans:
-            refuse_leaks(gan, valid=valid, test=test)
+        for cell, own in zip(every, gans, strict=True):
+            valid, test = map(Tracks.of, cell.held_out)
+            for gan in own:
+                refuse_leaks(gan, valid=valid, test=test)
         features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
         judged = any(arm.needs("judge") for arm in arms)
-        judge = keep_judge(run, training, progress) if judged else None
-        material = Material(
-            run, recipe, clips, rows, features, progress, gans, folders, heard, judge
-        )
         waveform, batches = config.augmentations
-        material = replace(material, ratio=config.synthetic_ratio, waveform=waveform)
-        trained = run_arms(
-            arms,
-            material,
-            settings,
-            split=data.split,
-            seeds=config.seeds,
-            fixed=not chosen,
-            batches=batches,
-            should_stop=should_stop,
-        )
+        made = {
+            id(cell): Material(
+                run, recipe, clips, cell.rows, features, progress, own, folders,
+                cell.training.recordings,
+                keep_judge(run, cell.training, progress) if judged else None,
+                ratio=config.synthetic_ratio,
+                waveform=waveform,
+            )
+            for cell, own in zip(every, gans, strict=True)
+        }  # fmt: skip
+        trained = [
+            run_arms(
+                arms,
+                [Cell(cell.data, cell.seeds, made[id(cell)]) for cell in cells],
+                fit,
+                seeds=config.seeds,
+                fixed=not chosen,
+                batches=batches,
+                rates=config.tune,
+                should_stop=should_stop,
+            )
+            for cells, fit in zip(amounts, settings, strict=True)
+        ]
         seconds = round(time.monotonic() - started, 1)
-        made = {"command": command, "environment": environment() | {"session_seconds": seconds}}
+        how = {"command": command, "environment": environment() | {"session_seconds": seconds}}
         if config.sealed:
-            run.write_json(VALIDATION, found := validated(trained) | made)
+            run.write_json(VALIDATION, found := validated(trained) | how)
             return found
         openings = _opened(run, trained)
-        results = _results(config, dataset, split, material, trained) | made
+        results = _results(config, dataset, every, trained) | how
         results["openings"] = openings
         run.write_json("results.json", results)
-        write_text(run.path / "report.html", _page(config, material, results))
+        write_text(run.path / "report.html", _page(config, trained[0], results))
         write_comparison(run.path, results)
     return results
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Of a cell which tracks and clips are on each side, and the training of its GANs."""
+
+    data: DataConfig
+    seeds: Sequence[int]
+    split: Split[tuple[Track, ...]]
+    rows: Rows
+    held_out: tuple[Sequence[Recording], Sequence[Recording]]  # that validate, and that test
+    training: GanTraining
+
+
+def _cells(
+    config: CompareConfig, amount: DataConfig, dataset: Dataset, clips: Clips, recipe: Recipe
+) -> list[_Sides]:
+    """The folds and draws of an amount of training tracks."""
+    found = []
+    for data, seeds in config.cells(amount):
+        split, rows = dataset.split(data), dataset.sides(clips, data)
+        held_out = dataset.of(split.valid), dataset.of(split.test)
+        gans = sorted({seed % config.gan_seeds for seed in seeds})
+        heard = dataset.of(split.train)
+        training = GanTraining(heard, dataset.labels, recipe, gans, held_out[0])
+        found.append(_Sides(data, seeds, split, rows, held_out, training))
+    return found
 
 
 def _clips_recipe(config: CompareConfig) -> Recipe:
@@ -177,19 +215,18 @@ def _clips_recipe(config: CompareConfig) -> Recipe:
 
 def _open_folders(
     config: CompareConfig,
-    labels: Sequence[str],
+    dataset: Dataset,
     recipe: Recipe,
     num_samples: int,
-    held_out: tuple[Sequence[Recording], Sequence[Recording]],
+    cells: Sequence[_Sides],
     progress: Progress,
 ) -> dict[str, FolderClips]:
-    """The clips of other generators, none of which may have heard what is held out.
-
-    ``held_out`` are the recordings that validate, and those that test.
-    """
-    folders, (valid, test) = {}, map(Tracks.of, held_out)
+    """The clips of other generators, none of which may have heard what any cell holds out."""
+    held_out = ({r.digest: r for cell in cells for r in cell.held_out[side]} for side in (0, 1))
+    folders, (validate, tests) = {}, (list(found.values()) for found in held_out)
+    valid, test = Tracks.of(validate), Tracks.of(tests)
     for said in config.folders:
-        folder = open_folder(said, labels, recipe, num_samples)
+        folder = open_folder(said, dataset.labels, recipe, num_samples)
         for gan in folder.gans:
             if {folder.name, "all"} & {*config.vouch}:
                 advice = "nobody can vouch for it"
@@ -198,14 +235,15 @@ def _open_folders(
                 vouch = f"--vouch {folder.name}"
                 refuse_leaks(gan, valid=valid, test=test, vouch=vouch)
         folder.say(progress)
-        folder.refuse_excerpts([*held_out[0], *held_out[1]], progress)
+        folder.refuse_excerpts(list({r.digest: r for r in (*validate, *tests)}.values()), progress)
         folders[folder.name] = folder
     return folders
 
 
-def _opened(run: Run, trained: TrainedArms) -> list[dict[str, Any]]:
+def _opened(run: Run, trained: Sequence[TrainedArms]) -> list[dict[str, Any]]:
     """When the test side was opened, now among them, and with which trials; kept in the run."""
-    trials = [o.folder.name for outcomes in trained.outcomes.values() for o in outcomes]
+    fits = (fits for one in trained for fits in one.outcomes.values())
+    trials = [outcome.folder.name for of in fits for outcome in of]
     key = key_of(sorted(trials))
     there = run.read_json(OPENINGS, list) if (run.path / OPENINGS).exists() else []
     with understanding(run.path / OPENINGS, "restore it from a copy"):
@@ -226,21 +264,35 @@ def _shared(fit: FitConfig, steps: int | None, clips: int) -> FitConfig:
 def _results(
     config: CompareConfig,
     dataset: Dataset,
-    split: Split,
-    material: Material,
-    trained: TrainedArms,
+    cells: Sequence[_Sides],
+    amounts: Sequence[TrainedArms],
 ) -> dict[str, Any]:
-    """What ``results.json`` holds, but for how it was made."""
-    recipe, data = material.recipe, config.data
+    """What ``results.json`` holds, but for how it was made; ``cells`` are those of all amounts."""
+    recipe, data, trained = config.recipe, config.data, amounts[0]
+    material, split = trained.cells[0].material, cells[0].split
+    seeds = np.arange(config.seeds)
+    tests = {track: None for cell in cells for track in cell.split.test}
+    groups = {track.track_id: track.group for track in tests}
     answered = told(
-        trained,
-        groups={track.track_id: track.group for track in split.test},
-        gans=np.arange(config.seeds) % config.gan_seeds,
+        amounts,
+        groups=groups,
+        gans=seeds % config.gan_seeds,
+        draws=np.array([config.draw_of(seed) for seed in range(config.seeds)]),
         question=config.question,
     )
-    qualities = gan_quality(material, trained.outcomes.get("real", ()))
+    qualities = [
+        {"fold": cell.data.fold, "draw": cell.data.draw, **quality}
+        for cell in trained.cells
+        for quality in gan_quality(cell.material, trained.of(cell, "real"))
+    ]
+    gans = [gan for one in amounts for cell in one.cells for gan in cell.material.gans]
     asked, runs = question(answered), {n: arm["runs"] for n, arm in answered["arms"].items()}
-    used = {r.track.track_id: r.digest for s in SIDES for r in dataset.of(getattr(split, s))}
+    used = {
+        r.track.track_id: r.digest
+        for c in cells
+        for s in SIDES
+        for r in dataset.of(getattr(c.split, s))
+    }
     return {
         "recipe": recipe.name,
         "version": environment()["versions"]["wavegan"],
@@ -257,10 +309,18 @@ def _results(
             "leaks": split.leaks,
             "seed": data.split_seed,
             "fractions": list(data.fractions),
-            "shared_groups": shared_groups(split),
-            "test_groups": len({track.group for track in split.test}),
+            "folds": config.folds,
+            "draws": config.draws,
+            "shared_groups": sorted({name for cell in cells for name in shared_groups(cell.split)}),
+            "test_groups": len({*groups.values()}),
+            "tests": len(tests),
             **{side: [track.track_id for track in getattr(split, side)] for side in SIDES},
-            "held_back": [track.track_id for track in dataset.held_back(data)],
+            "held_back": [track.track_id for track in dataset.held_back(cells[0].data)],
+            "others": [
+                {"name": cell.data.name}
+                | {side: [track.track_id for track in getattr(cell.split, side)] for side in SIDES}
+                for cell in cells[1:]
+            ],
             "hashes": used,
         },
         "gan": {
@@ -269,11 +329,11 @@ def _results(
             "steps": recipe.gan_train.steps,
             "seeds": config.gan_seeds,
             "synthetic": sum(material.counts.values()),
-            "stages": [gan.folder.name for gan in material.gans],
-            "chosen": [gan.choice for gan in material.gans],
+            "stages": [gan.folder.name for gan in gans],
+            "chosen": [gan.choice for gan in gans],
             "vouched": list(config.vouch),
             "quality": qualities,
-            "seconds": [round(gan.seconds, 1) for gan in material.gans],
+            "seconds": [round(gan.seconds, 1) for gan in gans],
         },
         "quality_gain": asked
         and quality_gain(qualities, runs[asked["arm"]], runs[asked["against"]]),
@@ -281,8 +341,9 @@ def _results(
     }
 
 
-def _page(config: CompareConfig, material: Material, results: dict[str, Any]) -> str:
+def _page(config: CompareConfig, trained: TrainedArms, results: dict[str, Any]) -> str:
     """The report: results, and clips to listen to."""
+    material = trained.cells[0].material
     train, clips, curves = material.train, {}, {}
     for label, name in enumerate(train.label_names):
         real = np.flatnonzero(train.labels == label)

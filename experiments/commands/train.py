@@ -56,7 +56,7 @@ def train(
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     Run(out).refuse_others("train", fixed)
     plan = Plan(len(dataset.recordings))
-    training = GanTraining(heard, dataset.labels, recipe, config.seeds, judged_by, ancestry)
+    training = GanTraining(heard, dataset.labels, recipe, range(config.seeds), judged_by, ancestry)
     for turn, left in unfinished(Run(out), training):
         plan.add_gans(turn, left, dataset.labels, progress)
     if dry_run:
@@ -66,9 +66,9 @@ def train(
     settings["shared_groups"] = shared_groups(split)
     with Run(out).working("train", settings, fixed) as run:
         try:
-            gans = train_gans(
+            (gans,) = train_gans(
                 run,
-                training,
+                [training],
                 at_once=config.at_once,
                 progress=progress,
                 should_stop=should_stop,

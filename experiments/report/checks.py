@@ -26,8 +26,17 @@ def checks(results: Record) -> list[tuple[str, str]]:
     if shared is not None:
         known = f"{len(shared)} of them on two sides: {', '.join(shared[:5])}"
         found.append(("artists and speakers", known if shared else "none known on two sides"))
+    if split.get("folds", 1) > 1:
+        said = f"in {split['folds']} folds, each with its own GANs, every track on one test side"
+        found.append(("test sides", said))
+    if split.get("draws", 1) > 1:
+        found.append(("training tracks", f"drawn {split['draws']} times, each with its own GANs"))
     if budget := results.get("budget"):
         found.append(("training steps", _budget(budget)))
+    arms = results.get("arms", {}).items()
+    if rates := [f"{name} {arm['learning_rate']:g}" for name, arm in arms if "tried" in arm]:
+        said = "multiples of the recipe's, each arm's best by its validation tracks: "
+        found.append(("learning rates", said + ", ".join(rates)))
     if openings := results.get("openings"):
         times = ", ".join(one["time"] for one in openings)
         found.append(("test side opened", f"{counted(len(openings), 'time')}: {times}"))
@@ -70,6 +79,28 @@ def readings(results: Record) -> dict[str, Any]:
     return {"heads": ("reading", "when", "points", "95 % interval"), "rows": rows}
 
 
+def otherwise(results: Record) -> dict[str, Any]:
+    """What other tests say of the question, as heads and rows; none without."""
+    found = results.get("otherwise") or {}
+    rows = []
+    if chances := found.get("mcnemar"):
+        least, most = number(min(chances)), number(max(chances))
+        said = f"p {least}" if len(chances) == 1 else f"p {least} to {most}"
+        about = "exact, by track, in each run by itself: are the tracks that one arm alone got "
+        rows.append(("McNemar", about + "right as often each arm's?", said))
+    if (share := found.get("improvement")) is not None:
+        about = "that a run of the one arm is better than one of the other (Mann and Whitney's U)"
+        rows.append(("probability of improvement", about, number(share)))
+    if (p := found.get("resampled")) is not None:
+        about = "t test over folds whose training tracks overlap"
+        rows.append(("Nadeau and Bengio", about, f"p {number(p)}"))
+    if chances := found.get("bayes"):
+        about = "probabilities after seeing these folds; within 2 points counts as equivalent"
+        said = ", ".join(f"{name} {number(chance)}" for name, chance in chances.items())
+        rows.append(("Bayesian, correlated t", about, said))
+    return {"heads": ("test", "what it asks", "answer"), "rows": rows}
+
+
 def gan_table(results: Record) -> dict[str, Any]:
     """Of each GAN how its clips are, as heads and rows; none without."""
     qualities = results.get("gan", {}).get("quality") or []
@@ -77,7 +108,7 @@ def gan_table(results: Record) -> dict[str, Any]:
     heads = ("GAN", "step", *measured.values(), "GAN-test")
     rows = [
         (
-            f"{q['labels'][0] if len(q['labels']) == 1 else 'all classes'}, {q['seed']}",
+            _named(q, results.get("split", {})),
             "" if q["step"] is None else str(q["step"]),
             *(_cell(q, key) for key in measured),
             percent(q["gan_test"]),
@@ -85,6 +116,13 @@ def gan_table(results: Record) -> dict[str, Any]:
         for q in qualities
     ]
     return {"heads": heads, "rows": rows, "gan_train": _gan_train(results)}
+
+
+def _named(quality: Record, split: Record) -> str:
+    """A GAN's class and seed, and its fold where there are several."""
+    labels = quality["labels"]
+    name = f"{labels[0] if len(labels) == 1 else 'all classes'}, {quality['seed']}"
+    return name + (f", fold {quality['fold'] + 1}" if split.get("folds", 1) > 1 else "")
 
 
 def _cell(quality: Record, key: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from experiments import scores
 from experiments.report import tables
 from experiments.report.charts import Row, Scale, confusion
-from experiments.report.checks import checks, gan_table, readings
+from experiments.report.checks import checks, gan_table, otherwise, readings
 from experiments.report.curves import (
     classifier_figures,
     gan_figures,
@@ -48,7 +48,7 @@ def render_report(
         For clips that hold NaN or Inf.
     """
     data, arms = results.get("data", {}), results.get("arms", {})
-    tests, found = len(results.get("split", {}).get("test", ())), scores.question(results)
+    tests, found = scores.tests(results), scores.question(results)
     arm = found["arm"] if found else "real+synthetic"
     gained = results.get("quality_gain")
     sums = {name: scores.confusions(record, "confusion") for name, record in arms.items()}
@@ -61,6 +61,7 @@ def render_report(
         others=scores.beside(results, found) if found else [],
         checks=checks(results),
         readings=readings(results),
+        otherwise=otherwise(results),
         gan_table=gan_table(results),
         answer=results.get("answer") or {"because": [], "untried": []},
         seeds=scores.paired_seeds(arms),
@@ -68,6 +69,7 @@ def render_report(
         runs=max((len(runs_of(record)) for record in arms.values()), default=0),
         arms=_arms(arms, tests),
         tables=tables.comparison_tables(results),
+        amounts=[_amount({**results, **part}, tests) for part in results.get("amounts", [])],
         markdown=tables.comparison_markdown(results),
         latex=tables.comparison_latex(results),
         differences=_plots(results.get("differences", [])),
@@ -85,6 +87,19 @@ def render_report(
         heard=listening(clips, data["sample_rate"]) if clips else [],
         altered=altered_rows(augmented, data["sample_rate"]) if augmented else [],
     )
+
+
+def _amount(results: Record, tests: int) -> dict[str, Any]:
+    """What the page has of a further amount of training tracks."""
+    return {
+        "title": results["amount"],
+        "arms": _arms(results["arms"], tests),
+        "differences": _plots(
+            [d for d in results["differences"] if d["metric"] == "track_accuracy"]
+        ),
+        "tables": tables.comparison_tables(results),
+        "checks": [one for one in checks(results) if one[0] == "training steps"],
+    }
 
 
 def _arms(arms: Mapping[str, Record], tests: int) -> tuple[list[Row], Scale]:

@@ -19,19 +19,28 @@ def compare(results: Record, out: Path) -> None:
     """The arms of a comparison, its differences, how long it took, and where the page is."""
     print()
     if results.get("sealed"):
-        found = [
-            (name, str(len(runs)), percent(sum(run["accuracy"] for run in runs) / len(runs)))
-            for name, runs in results["validation"].items()
-        ]
-        print_table(text_table(("arm", "runs", "validation accuracy by clip"), found))
+        for part in (results, *results["amounts"]):
+            found = [
+                (name, str(len(runs)), percent(sum(run["accuracy"] for run in runs) / len(runs)))
+                for name, runs in part["validation"].items()
+            ]
+            arm = f"arm, {part['amount']}" if part["amount"] else "arm"
+            print_table(text_table((arm, "runs", "validation accuracy by clip"), found))
         print("the test side is sealed: the same command without --sealed opens it")
         return
-    _print_scores("arm", results["arms"])
-    asked = question(results)
+    parts, asked = (results, *results.get("amounts", [])), question(results)
+    for part in parts:
+        amount = part.get("amount")
+        _print_scores(f"arm, {amount}" if amount else "arm", part["arms"])
     shown = [d for d in results["differences"] if d["metric"] == (asked or d)["metric"]]
+    for part in parts[1:]:
+        same = (d for d in part["differences"] if asked and _same(d, asked))
+        shown += [{**d, "amount": part["amount"]} for d in same]
     rows = [
         (
-            f"{d['arm']} against {d['against']}" + " (the question)" * bool(d.get("primary")),
+            f"{d['arm']} against {d['against']}"
+            + (f", {d['amount']}" if d.get("amount") else "")
+            + " (the question)" * bool(d.get("primary")),
             points(d["mean"]),
             " to ".join(map(points, d["ci95"])),
             ", ".join(filter(None, (d["verdict"], bounds(results, d)))),
@@ -66,6 +75,11 @@ def classify(results: Record | str, out: Path) -> None:
         if published["accuracy"] is not None:
             print(safe(f"published: {percent(published['accuracy'], 2)}; {published['note']}"))
     _print_page(out)
+
+
+def _same(one: Record, other: Record) -> bool:
+    """Whether two differences are of the same arms in the same metric."""
+    return all(one[name] == other[name] for name in ("arm", "against", "metric"))
 
 
 def _print_scores(what: str, records: Mapping[str, Record]) -> None:

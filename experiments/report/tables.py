@@ -20,10 +20,10 @@ _TRACK = ("split", "seed", "track", "label", "predicted", "confidence", "correct
 _FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "label", "predicted",
          "confidence", "correct", "refused")  # fmt: skip
 # Of runs and differences, shares as they are; of a failed arm its reason alone.
-_RUN = ("arm", "classifier_seed", "gan_seed", "steps", "best_step", "train_clips", *METRICS,
-        "seconds", "error")  # fmt: skip
-_DIFFERENCE = ("arm", "against", "metric", "label", "mean", "low", "high", "p", "p_equivalent",
-               "verdict", "primary", "detectable", "holds")  # fmt: skip
+_RUN = ("amount", "arm", "classifier_seed", "gan_seed", "fold", "draw", "steps", "best_step",
+        "train_clips", *METRICS, "seconds", "error")  # fmt: skip
+_DIFFERENCE = ("amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
+               "p_equivalent", "verdict", "primary", "detectable", "holds")  # fmt: skip
 
 
 def write_tracks_csv(path: str | Path, results: Record) -> None:
@@ -68,13 +68,18 @@ def write_comparison(folder: str | Path, results: Record) -> None:
 
 
 def comparison_markdown(results: Record) -> str:
-    """`comparison_tables` as GitHub Markdown."""
-    return render("table.md", tables=comparison_tables(results).values())
+    """`comparison_tables` of all amounts of training tracks as GitHub Markdown."""
+    return render("table.md", tables=_all_tables(results))
 
 
 def comparison_latex(results: Record) -> str:
-    """`comparison_tables` as LaTeX, for the package booktabs."""
-    return render("table.tex", tables=comparison_tables(results).values())
+    """`comparison_tables` of all amounts as LaTeX, for the package booktabs."""
+    return render("table.tex", tables=_all_tables(results))
+
+
+def _all_tables(results: Record) -> list[dict[str, Any]]:
+    others = ({**results, **part} for part in results.get("amounts", []))
+    return [table for part in (results, *others) for table in comparison_tables(part).values()]
 
 
 def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
@@ -86,10 +91,11 @@ def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
         ``arms``, ``cost`` and ``differences``, each with a ``caption``, ``heads``, ``rows`` and
         the columns that are ``words``.
     """
-    arms = results.get("arms", {})
+    arms, amount = results.get("arms", {}), results.get("amount")
+    of = f", of {amount}" if amount else ""
     tables: dict[str, dict[str, Any]] = {
         "arms": {
-            "caption": "Arms: percent, mean ± standard deviation over runs; best step likewise.",
+            "caption": f"Arms{of}: percent, mean ± standard deviation over runs; best step too.",
             "heads": ["arm", *METRICS.values(), "best step", "runs"],
             "rows": [_scores(name, arm) for name, arm in arms.items()],
             "words": (0,),
@@ -102,7 +108,7 @@ def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
             "words": (0,),
         },
         "differences": {
-            "caption": "Paired differences in points with 95 % intervals. The primary one is "
+            "caption": f"Paired differences in points with 95 % intervals{of}. The primary one is "
             "judged at the 5 % level, all others together at another (Holm).",
             "heads": ["difference", "of", "points", "95 % interval", "verdict"],
             "rows": [_told(d, results) for d in results.get("differences", [])],
@@ -150,17 +156,26 @@ def _told(d: Record, results: Record) -> list[str]:
 
 
 def _runs(results: Record) -> Iterator[Record]:
-    for name, arm in results.get("arms", {}).items():
-        yield from ({**run, "arm": name} for run in runs_of(arm))
-        if not runs_of(arm):
-            yield {"arm": name, "error": arm.get("error", "no run finished")}
+    for part in _amounts(results):
+        amount = {"amount": part.get("amount", "")}
+        for name, arm in part.get("arms", {}).items():
+            yield from ({**run, **amount, "arm": name} for run in runs_of(arm))
+            if not runs_of(arm):
+                yield {**amount, "arm": name, "error": arm.get("error", "no run finished")}
 
 
 def _differences(results: Record) -> Iterator[Record]:
-    recalls = ({"metric": "recall", **d} for d in results.get("per_label", []))
-    for d in (*results.get("differences", []), *recalls):
-        low, high = d["ci95"]
-        yield {**d, "low": low, "high": high, "holds": bounds(results, d)}
+    for part in _amounts(results):
+        recalls = ({"metric": "recall", **d} for d in part.get("per_label", []))
+        for d in (*part.get("differences", []), *recalls):
+            low, high = d["ci95"]
+            about = {"amount": part.get("amount", ""), "holds": bounds(results, d)}
+            yield {**d, **about, "low": low, "high": high}
+
+
+def _amounts(results: Record) -> list[Record]:
+    """The results of each amount of training tracks: the first's, and those of the others."""
+    return [results, *results.get("amounts", [])]
 
 
 def _write(

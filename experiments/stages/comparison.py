@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import FitConfig
+from classifiers import FitConfig, vote_by_track
 from experiments import scores, statistics, verdicts
+from experiments.config import DataConfig
+from experiments.opinions import otherwise
 from experiments.stages.arms import Arm, held_against, pairs, questioned
 from experiments.stages.budget import (
     CONVERGED,
@@ -21,39 +23,83 @@ from experiments.stages.budget import (
     steps_needed,
 )
 from experiments.stages.examples import Material
-from experiments.stages.trials import Outcome, Trial, run_trial
+from experiments.stages.trials import Outcome, Trial, run_trial, scored
+from features import Clips
 from features.augmentation import FeatureAugmentation
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A part of a comparison: the runs on the same sides of the data.
+
+    Attributes
+    ----------
+    data : which sides those are.
+    seeds : of its runs.
+    material : what the arms are made from there.
+    """
+
+    data: DataConfig
+    seeds: Sequence[int]
+    material: Material
+
+
+@dataclass(frozen=True)
 class TrainedArms:
-    """The arms of a comparison after their training.
+    """The arms of a comparison after their training on as many training tracks.
 
     Attributes
     ----------
     arms : all of them, the first the one that the others are held against.
-    ratio : further clips for each real one, where an arm says none itself.
+    cells : folds and draws; a run of an arm has a fit in each fold.
+    seeds : of the runs.
     budget : the steps of all.
-    outcomes : the runs of each arm that did not fail.
+    outcomes : of each arm that did not fail its fits, those of a run one after another.
     failed : why the others did.
+    rates : of each arm the learning rate, as a multiple of the recipe's, and the accuracy by
+        which it was chosen among others on the validation tracks.
     """
 
     arms: tuple[Arm, ...]
-    ratio: float
+    cells: Sequence[Cell]
+    seeds: int
     budget: Budget
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    rates: dict[str, dict[float, float]] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        """Further clips for each real one, where an arm says none itself."""
+        return self.cells[0].material.ratio
+
+    @property
+    def fits(self) -> list[tuple[int, Cell]]:
+        """The seed and the cell of each of an arm's fits."""
+        return [(seed, c) for seed in range(self.seeds) for c in self.cells if seed in c.seeds]
+
+    @property
+    def folds(self) -> int:
+        """Fits of a run."""
+        return len(self.fits) // self.seeds
+
+    def of(self, cell: Cell, arm: str) -> list[Outcome]:
+        """The fits of an arm in a cell; none of one that failed."""
+        fits = self.outcomes.get(arm)
+        return (
+            [one for one, (_, c) in zip(fits, self.fits, strict=True) if c is cell] if fits else []
+        )
 
 
 def run_arms(
     arms: tuple[Arm, ...],
-    material: Material,
+    cells: Sequence[Cell],
     settings: FitConfig,
     *,
-    split: str,
     seeds: int,
     fixed: bool,
     batches: FeatureAugmentation | None,
+    rates: Sequence[float] = (),
     should_stop: Callable[[], bool] | None,
 ) -> TrainedArms:
     """Train every arm with every seed, all for the same steps.
@@ -64,34 +110,55 @@ def run_arms(
     Parameters
     ----------
     settings : of every fit; its steps are the budget to begin with.
-    split : the name of the split.
     batches : augmentation of the batches of the arms that have any.
+    rates : multiples of the learning rate, of which each arm takes the one that is best by the
+        validation tracks, in the first budget that it is trained for; none takes it as it is.
     """
+    empty, progress = TrainedArms(arms, cells, seeds, Budget(0)), cells[0].material.progress
+    tried: dict[str, dict[float, float]] = {}
 
-    def run(arm: Arm, budget: Budget) -> list[Outcome]:
-        read_at = sorted({*_readings(arm, budget, material.ratio).values()})
+    def run(arm: Arm, budget: Budget, rate: float) -> list[Outcome]:
+        read_at = sorted({*_readings(arm, budget, empty.ratio).values()})
+        steps = replace(settings, steps=budget.steps, learning_rate=rate * settings.learning_rate)
+        of = "" if rate == 1 else f", {rate:g} of the learning rate"
         return [
             run_trial(
-                Trial(split, arm.name, seed),
-                material,
-                arm.training(material, seed),
-                replace(settings, steps=budget.steps),
+                Trial(cell.data.name, arm.name, seed),
+                cell.material,
+                arm.training(cell.material, seed),
+                steps,
                 augment=batches if arm.alters_batches else None,
                 read_at=read_at,
-                task=f"{arm.name} {seed + 1}/{seeds}",
+                task=f"{arm.name} {number}/{len(empty.fits)}{of}",
                 should_stop=should_stop,
             )
-            for seed in range(seeds)
+            for number, (seed, cell) in enumerate(empty.fits, 1)
         ]
 
+    def tuned(arm: Arm, budget: Budget) -> list[Outcome]:
+        if not rates:
+            return run(arm, budget, 1.0)
+        if arm.name not in tried:
+            found, failed = dict[float, float](), FloatingPointError()
+            for rate in rates:
+                try:
+                    found[rate], _ = _validated(run(arm, budget, rate))
+                except FloatingPointError as error:  # of too high a rate
+                    failed = error
+                    progress.say(f"{arm.name}, {rate:g} of the learning rate: {error}")
+            if not found:
+                raise failed
+            tried[arm.name] = found
+        return run(arm, budget, best_rate(tried[arm.name]))
+
     def run_all(budget: Budget) -> TrainedArms:
-        found = TrainedArms(arms, material.ratio, budget)
+        found = replace(empty, budget=budget, outcomes={}, failed={}, rates=tried)
         for arm in arms:
             try:
-                found.outcomes[arm.name] = run(arm, budget)
+                found.outcomes[arm.name] = tuned(arm, budget)
             except FloatingPointError as error:  # a failed arm stays in the report
                 found.failed[arm.name] = str(error)
-                material.progress.say(f"{arm.name} failed: {error}")
+                progress.say(f"{arm.name} failed: {error}")
         best = {name: _best_steps(runs) for name, runs in found.outcomes.items()}
         return replace(found, budget=replace(budget, late=late_arms(best, budget.steps)))
 
@@ -99,17 +166,22 @@ def run_arms(
     if fixed:
         return run_all(Budget(steps))
     try:
-        needed = steps_needed(lambda tried: _best_steps(run(arms[0], Budget(tried))), steps)
+        needed = steps_needed(lambda given: _best_steps(tuned(arms[0], Budget(given))), steps)
     except FloatingPointError:  # which the arm's own run tells
         return run_all(Budget(steps))
     budget = Budget(FACTOR * needed, needed)
     for _ in range(DOUBLINGS):
-        material.progress.say(f"budget of every arm: {budget.steps} steps, by validation tracks")
+        progress.say(f"budget of every arm: {budget.steps} steps, by validation tracks")
         found = run_all(budget)
         if not found.budget.late:
             return found
         budget = Budget(2 * budget.steps, needed)
     return run_all(budget)
+
+
+def best_rate(tried: Mapping[float, float]) -> float:
+    """The learning rate of the best accuracy; of several the one nearest to the recipe's own."""
+    return max(tried, key=lambda rate: (tried[rate], -abs(np.log(rate))))
 
 
 def _readings(arm: Arm, budget: Budget, ratio: float) -> dict[str, int]:
@@ -125,53 +197,120 @@ def _best_steps(runs: Sequence[Outcome]) -> list[int]:
 
 
 def told(
-    trained: TrainedArms,
+    amounts: Sequence[TrainedArms],
     *,
     groups: Mapping[str, str],
     gans: np.ndarray,
+    draws: np.ndarray,
     question: str | None = None,
 ) -> dict[str, Any]:
     """What ``results.json`` holds of arms, their budget and their differences.
 
     Parameters
     ----------
+    amounts : the arms, trained on each amount of training tracks; the first is what the comparison
+        is about.
     groups : of each test track its artist or speaker, or itself.
-    gans : (runs,) the GAN seed of each run.
+    gans, draws : (runs,) the GAN seed of each run, and the draw of its training tracks.
     question : the arm that the comparison is about, if not the usual one.
     """
-    late, primary = trained.budget.late, _primary(trained, question)
+    trained = amounts[0]
+    primary = _primary(trained, question)
     made = [arm.name for arm in trained.arms if arm.needs("gans")]
-    known: dict[str, Any] = {"groups": groups, "gans": gans, "generated": made}
+    known: dict[str, Any] = {"groups": _units(trained, groups), "gans": gans, "draws": draws}
+    known |= {"generated": made, "primary": primary}
     held = dict.fromkeys([*pairs(trained.arms), *([primary] if primary else [])])
-    finished = [pair for pair in held if trained.outcomes.keys() >= set(pair)]
-    differences, per_label = statistics.compare_arms(
-        _tested(trained.outcomes), finished, primary=primary, **known
-    )
-    found: dict[str, Any] = {
-        "arms": {arm.name: _told(arm, trained, gans) for arm in trained.arms},
-        "budget": {**asdict(trained.budget), "late": list(late)},
-        "differences": verdicts.limited(differences, late),
-        "per_label": verdicts.limited(per_label, late),
-        "answer": None,
-        "readings": [],
-    }
-    found["curves"] = _over_ratios(trained, found["arms"], len(groups))
+    tested = [_tested(of) for of in amounts]
+    judged = statistics.compare_arms(tested, list(held), **known)
+    parts: list[dict[str, Any]] = [
+        {
+            "amount": of.cells[0].data.amount,
+            "arms": {arm.name: _told(arm, of, gans, draws) for arm in of.arms},
+            "budget": {**asdict(of.budget), "late": list(of.budget.late)},
+            "differences": verdicts.limited(differences, of.budget.late),
+            "per_label": verdicts.limited(per_label, of.budget.late),
+        }
+        for of, (differences, per_label) in zip(amounts, judged, strict=True)
+    ]
+    curves = _over_ratios(trained, parts[0]["arms"], len(groups))
+    curves += _over_amounts(amounts, parts, len(groups))
+    found = {**parts[0], "answer": None, "readings": [], "amounts": parts[1:], "curves": curves}
     if (asked := scores.question(found)) and primary:
         found["readings"] = _read(trained, primary, known)
+        late = trained.budget.late
         found["answer"] = verdicts.answer(
             asked, scores.beside(found, asked), found["readings"], found["arms"], late
         )
         asked["verdict"] = found["answer"]["verdict"]
+        arm, against = (_right(tested[0][name]) for name in primary)
+        found["otherwise"] = otherwise(arm, against, np.array([*_fold_of(trained).values()]))
     return found
 
 
-def validated(trained: TrainedArms) -> dict[str, Any]:
+def _units(trained: TrainedArms, groups: Mapping[str, str]) -> Mapping[str, str]:
+    """What differences vary with: of enough folds these, whose tracks were told by one training."""
+    if trained.folds < statistics.FEWEST_CLUSTERS:
+        return groups
+    return {track: f"fold {fold}" for track, fold in _fold_of(trained).items()}
+
+
+def _fold_of(trained: TrainedArms) -> dict[str, int]:
+    """The fold of each test track, in the order in which they are told."""
+    tests = (
+        (c.data.fold, c.material.clips.track_ids[c.material.rows["test"]]) for c in trained.cells
+    )
+    return {str(track): fold for fold, tracks in tests for track in tracks}
+
+
+def _right(runs: statistics.Runs) -> np.ndarray:
+    """Whether each run (runs, n) told each test track right, by the vote of its clips."""
+    found = []
+    for probabilities, test in runs:
+        names, votes = vote_by_track(probabilities, test.track_ids)
+        label = dict(zip(test.track_ids, test.labels, strict=True))
+        found.append(votes.argmax(1) == [label[name] for name in names])
+    return np.array(found)
+
+
+def validated(amounts: Sequence[TrainedArms]) -> dict[str, Any]:
     """What the validation tracks say of each arm's runs at their best steps, and of the budget."""
-    arms = {
-        name: [dict(zip(("accuracy", "loss"), _validated([run]), strict=True)) for run in runs]
-        for name, runs in trained.outcomes.items()
-    }
-    return {"sealed": True, "validation": arms, "budget": asdict(trained.budget)}
+    found = [
+        {
+            "amount": trained.cells[0].data.amount,
+            "validation": {
+                name: [
+                    dict(zip(("accuracy", "loss"), _validated([run]), strict=True)) for run in runs
+                ]
+                for name, runs in trained.outcomes.items()
+            },
+            "budget": asdict(trained.budget),
+        }
+        for trained in amounts
+    ]
+    return {"sealed": True, **found[0], "amounts": found[1:]}
+
+
+def _over_amounts(
+    amounts: Sequence[TrainedArms], found: Sequence[Mapping[str, Any]], tests: int
+) -> list[dict[str, Any]]:
+    """Track accuracy over how many tracks train, of each arm."""
+    if len(amounts) < 2:
+        return []
+    data, metric = [trained.cells[0].data for trained in amounts], "track_accuracy"
+    xs = [one.shots or 100 * one.train_share for one in data]
+    over = "training tracks of each class" if data[0].shots else "percent of the training tracks"
+    series = []
+    for name in (arm.name for arm in amounts[0].arms):
+        at = sorted((x, i) for i, x in enumerate(xs) if found[i]["arms"][name]["runs"])
+        points = [_point(x, found[i]["arms"][name], metric, tests) for x, i in at]
+        series.append({"name": name, "points": points})
+    return [{"over": over, "metric": metric, "series": series}]
+
+
+def _point(x: float, arm: Mapping[str, Any], metric: str, tests: int) -> dict[str, Any]:
+    """A point of a curve: an arm's mean and its interval."""
+    ends = scores.interval(arm, metric, tests)
+    return {"x": x, "mean": scores.average(arm, metric), "ci95": list(ends or ())}
 
 
 def _over_ratios(
@@ -185,13 +324,8 @@ def _over_ratios(
             name, ratio = told
             series.setdefault(name, {0.0: real} if real else {})[ratio] = arms[arm.name]
     metric = "track_accuracy"
-
-    def point(x: float, arm: Mapping[str, Any]) -> dict[str, Any]:
-        ends = scores.interval(arm, metric, tests)
-        return {"x": x, "mean": scores.average(arm, metric), "ci95": list(ends or ())}
-
     found = [
-        {"name": name, "points": [point(x, points[x]) for x in sorted(points)]}
+        {"name": name, "points": [_point(x, points[x], metric, tests) for x in sorted(points)]}
         for name, points in series.items()
         if len(points) > 2
     ]
@@ -236,34 +370,58 @@ def _read(
         at = {name: None if reading == CONVERGED else steps[name].get(reading) for name in primary}
         if reading != CONVERGED and None in at.values():
             continue
-        tested = _tested({name: trained.outcomes[name] for name in primary}, at)
-        (row, *_), _ = statistics.compare_arms(tested, [primary], primary=primary, **known)
+        two = replace(trained, outcomes={name: trained.outcomes[name] for name in primary})
+        ((row, *_), _), *_ = statistics.compare_arms([_tested(two, at)], [primary], **known)
         found.append({"reading": reading, "about": about, "steps": at, **row})
     return found
 
 
 def _tested(
-    outcomes: Mapping[str, Sequence[Outcome]], at: Mapping[str, int | None] | None = None
-) -> dict[str, list[tuple[np.ndarray, Any]]]:
+    trained: TrainedArms, at: Mapping[str, int | None] | None = None
+) -> dict[str, list[tuple[np.ndarray, Clips]]]:
     """The answers of each arm's runs at a step, or at their best one, with the test clips."""
+    at, folds = at or {}, trained.folds
 
     def answers(run: Outcome, step: int | None) -> np.ndarray:
         return run.probabilities if step is None else run.readings[step]
 
-    at = at or {}
     return {
-        name: [(answers(run, at.get(name)), run.test) for run in runs]
-        for name, runs in outcomes.items()
+        name: [
+            (
+                np.concatenate([answers(one, at.get(name)) for one in run]),
+                run[0].clips.select(np.concatenate([one.rows["test"] for one in run])),
+            )
+            for run in batched(fits, folds)
+        ]
+        for name, fits in trained.outcomes.items()
     }
 
 
-def _told(arm: Arm, trained: TrainedArms, gans: np.ndarray) -> dict[str, Any]:
+def _told(arm: Arm, trained: TrainedArms, gans: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
     about: dict[str, Any] = {"about": arm.about, "subject": arm.subject, "role": arm.role}
     about |= {"sources": list(arm.sources), "generated": arm.needs("gans")}
     if arm.name in trained.failed:
         return {**about, "runs": [], "error": trained.failed[arm.name]}
+    if tried := trained.rates.get(arm.name):
+        about["learning_rate"] = best_rate(tried)
+        about["tried"] = {f"{rate:g}": accuracy for rate, accuracy in tried.items()}
     runs = []
-    for outcome in trained.outcomes[arm.name]:
-        seed = outcome.trial.seed
-        runs.append({"classifier_seed": seed, "gan_seed": int(gans[seed]), **outcome.record()})
+    for outcome, (seed, cell) in zip(trained.outcomes[arm.name], trained.fits, strict=True):
+        seeds = {"classifier_seed": seed, "gan_seed": int(gans[seed])}
+        place = {"fold": cell.data.fold, "draw": int(draws[seed])}
+        runs.append({**seeds, **place, **outcome.record()})
+    if trained.folds > 1:
+        own = replace(trained, outcomes={arm.name: trained.outcomes[arm.name]})
+        about["pooled"] = _pooled(_tested(own)[arm.name])
     return {**about, "runs": runs}
+
+
+def _pooled(runs: Sequence[tuple[np.ndarray, Clips]]) -> dict[str, list[float]]:
+    """The scores of each run over the test tracks of all folds."""
+    found = [scored(probabilities, test) for probabilities, test in runs]
+    return {metric: [one[metric] for one in found] for metric in scores.METRICS}
+
+
+def batched(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """The items, so many at a time."""
+    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flax import nnx
@@ -33,6 +34,7 @@ from features import (
     decode_tracks,
     scan_tracks,
     split_clips,
+    split_folds,
     split_tracks,
 )
 from features.audio import described
@@ -125,13 +127,12 @@ class Dataset:
         return tuple(track for track in whole if track not in kept)
 
     def _whole_split(self, config: DataConfig) -> Split[tuple[Track, ...]]:
-        split = split_tracks(
-            [recording.track for recording in self.recordings],
-            fractions=config.fractions,
-            seed=config.split_seed,
-            by=config.split,
-            lists=config.split_lists,
-        )
+        tracks = [recording.track for recording in self.recordings]
+        drawn: Any = {"fractions": config.fractions, "seed": config.split_seed, "by": config.split}
+        if config.folds > 1:
+            split = split_folds(tracks, folds=config.folds, **drawn)[config.fold]
+        else:
+            split = split_tracks(tracks, lists=config.split_lists, **drawn)
         identities = {r.track.track_id: r.identity for r in self.recordings}
         check_disjoint(split, groups=SPLITS[config.split].groups, identities=identities)
         if (shared := shared_groups(split)) and not config.allow_shared_groups:
@@ -181,7 +182,7 @@ def shared_groups(split: Split[tuple[Track, ...]]) -> list[str]:
 def _kept(tracks: Sequence[Track], config: DataConfig) -> tuple[Track, ...]:
     """So many tracks of each class as ``config`` keeps, of fewer shots some of those of more."""
     by_label = defaultdict[str, list[Track]](list)
-    for track in ordered(tracks, config.split_seed):
+    for track in ordered(tracks, config.split_seed, config.draw):
         by_label[track.label].append(track)
     kept = set[Track]()
     for label, found in by_label.items():

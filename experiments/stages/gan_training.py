@@ -17,10 +17,10 @@ from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run, Stage
 from experiments.stages.ancestors import Ancestor, Ancestry
-from experiments.stages.gans import GAN_LIST, Gan, find_gans, gan_config, gan_seed
+from experiments.stages.gans import GAN_LIST, Gan, gan_config, gan_seed, open_gan
 from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
 from experiments.stages.plan import remember_gan_step
-from features import Recording
+from features import Recording, code_of
 from features.checksums import SEAL, check, key_of
 from wavegan import (
     Job,
@@ -66,7 +66,7 @@ class GanTraining:
     recordings : of the training tracks alone.
     labels : the classes, in order.
     recipe : clip, GAN and its training.
-    seeds : GANs a class.
+    seeds : of the GANs of each class.
     judged_by : of the validation tracks, by which the best checkpoint is chosen. For a class that
         has too few, its training tracks are taken, and it is said so.
     ancestry : what they start from, where not from scratch.
@@ -75,21 +75,21 @@ class GanTraining:
     recordings: Sequence[Recording]
     labels: Sequence[str]
     recipe: Recipe
-    seeds: int = 1
+    seeds: Sequence[int] = (0,)
     judged_by: Sequence[Recording] = ()
     ancestry: Ancestry | None = None
 
 
 def train_gans(
     run: Run,
-    training: GanTraining,
+    trainings: Sequence[GanTraining],
     *,
     progress: Progress,
     should_stop: Callable[[], bool] | None = None,
     at_once: int | None = None,
     watching: Watching = Watching(quality=0),
-) -> list[Gan]:
-    """The GANs of ``training``; finished ones are kept.
+) -> list[list[Gan]]:
+    """The GANs of each of ``trainings``; finished ones are kept.
 
     Parameters
     ----------
@@ -103,12 +103,8 @@ def train_gans(
     TrainingDiverged, TrainingInterrupted
         As `wavegan.train`, naming the class; what is finished stays.
     """
-    judge = None
-    if watching.judge:
-        kept, rate = keep_judge(run, training, progress), training.recipe.sample_rate
-        judge = load_judge(kept, len(training.labels), rate)
-    turns = [gans for _, gans in _turns(run, training)]
-    every = [gan for gans in turns for gan in gans]
+    turns = [_turns(run, training) for training in trainings]
+    every = [gan for of in turns for _, gans in of for gan in gans]
     for folder in (gan.stage.folder for gan in every if gan.stage.finished):
         check(folder)
     unjudged = dict.fromkeys(g.name for g in every if not (g.stage.finished or g.judged_by))
@@ -120,16 +116,23 @@ def train_gans(
     if at_once is None:
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
         at_once = len(every) if idle else 1
-    for gans in turns:
-        waiting = [gan for gan in gans if not gan.stage.finished]
-        first(partial(_take_up, run, waiting))
-        for start in range(0, len(waiting), at_once):
-            team = waiting[start : start + at_once]
-            done = sum(gan.stage.finished for gan in every)
-            tasks = [f"GAN {done + i}/{len(every)} {gan.name}" for i, gan in enumerate(team, 1)]
-            _train(run, team, tasks, progress, should_stop, watching, judge)
-    first(lambda: run.write_json(GAN_LIST, [gan.stage.folder.name for gan in turns[-1]]))
-    return find_gans(run.path)
+    for training, of in zip(trainings, turns, strict=True):
+        judge = None
+        if watching.judge:
+            kept, rate = keep_judge(run, training, progress), training.recipe.sample_rate
+            judge = load_judge(kept, len(training.labels), rate)
+        for _, gans in of:
+            waiting = [gan for gan in gans if not gan.stage.finished]
+            first(partial(_take_up, run, waiting))
+            for start in range(0, len(waiting), at_once):
+                team = waiting[start : start + at_once]
+                done = sum(gan.stage.finished for gan in every)
+                tasks = [f"GAN {done + i}/{len(every)} {gan.name}" for i, gan in enumerate(team, 1)]
+                _train(run, team, tasks, progress, should_stop, watching, judge)
+    last = [[gan.stage.folder for gan in of[-1][1]] for of in turns]
+    names = [folder.name for folders in last for folder in folders]
+    first(lambda: run.write_json(GAN_LIST, names))
+    return [[open_gan(folder) for folder in folders] for folders in last]
 
 
 def unfinished(run: Run, training: GanTraining) -> list[tuple[Recipe, int]]:
@@ -195,9 +198,10 @@ def _turns(run: Run, training: GanTraining) -> list[tuple[Recipe, list[_GanStage
     if recipe.shared is None:
         return [(recipe, _gan_stages(run, training))]
     shared = _gan_stages(run, replace(training, recipe=recipe.shared))
+    by_seed = dict(zip(training.seeds, shared, strict=True))
 
     def from_shared(labels: Sequence[str], seed: int) -> Ancestor:
-        return shared[seed].as_ancestor
+        return by_seed[seed].as_ancestor
 
     gans = _gan_stages(run, replace(training, ancestry=from_shared))
     done = all(gan.stage.finished for gan in gans)
@@ -224,7 +228,7 @@ def _gan_stages(run: Run, training: GanTraining) -> list[_GanStage]:
     """The GANs of all seeds: one of each class, or one of all."""
     recipe, classes, found = training.recipe, training.labels, []
     each = [classes] if recipe.conditional else zip(classes)
-    for seed, labels in product(range(training.seeds), each):
+    for seed, labels in product(training.seeds, each):
         heard, judges = (
             [r for r in side if r.track.label in labels]
             for side in (training.recordings, training.judged_by)
@@ -232,13 +236,14 @@ def _gan_stages(run: Run, training: GanTraining) -> list[_GanStage]:
         judges = judges if _enough(judges, recipe.num_samples) else []
         settings = replace(recipe.gan_train, seed=gan_seed(seed, classes.index(labels[0])))
         config = gan_config(recipe, len(labels))
-        provenance = {
+        provenance: dict[str, Any] = {
             **({"label": labels[0]} if len(labels) == 1 else {"labels": list(labels)}),
             "seed": seed,
             "sample_rate": recipe.sample_rate,
             "tracks": {r.track.track_id: r.digest for r in heard},
             **({"judged_by": {r.track.track_id: r.digest for r in judges}} if judges else {}),
             "sounds": {r.track.track_id: str(r.identity) for r in (*heard, *judges)},
+            "code": code_of("wavegan"),
         }
         ancestor = training.ancestry(labels, seed) if training.ancestry else None
         if ancestor:
@@ -246,7 +251,8 @@ def _gan_stages(run: Run, training: GanTraining) -> list[_GanStage]:
         # How often it is logged and saved has no part in what a GAN is.
         fixed = _without(as_dict(settings), {*CADENCE} - {"steps"})
         parts = {"wavegan": as_dict(config), "train": fixed, "provenance": provenance}
-        stage = Stage(run, f"gan-{provenance.get('label', 'all')}-{seed}", parts)
+        name = f"gan-{provenance.get('label', 'all')}-{seed}"
+        stage = Stage(run, name, parts, by=provenance["code"])
         found.append(
             _GanStage(heard, judges, labels, classes, config, settings, provenance, stage, ancestor)
         )
@@ -275,7 +281,8 @@ def _shorter(run: Run, gan: _GanStage) -> dict[int, Path]:
         train = _without(config.get("train", {}), CADENCE)
         return [config.get("wavegan"), config.get("provenance"), train]
 
-    wanted, found = identity(gan.stage.content["inputs"]), {}
+    found: dict[int, Path] = {}
+    wanted = identity(gan.stage.content["inputs"])
     for file in (run.path / "stages").glob("gan-*/config.json"):
         stored = RunFolder(file.parent).read_config()
         if identity(stored) == wanted and stored["train"]["steps"] < gan.settings.steps:

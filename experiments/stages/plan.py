@@ -23,6 +23,7 @@ from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
 from experiments.report.terminal import Progress
+from experiments.run import Run
 from experiments.stages.gans import gan_config
 from features.checksums import key_of
 from features.limits import check_disk, check_memory
@@ -107,6 +108,11 @@ class Plan:
     def say(self, progress: Progress, folder: Path) -> None:
         """Say it; a ValueError where the disk is too small for it."""
         progress.say(str(self))
+        if Run(folder).of_other_code:
+            progress.say(
+                "the code has changed since this run was last worked on: what it made is left in "
+                "stages/, and made again"
+            )
         check_disk(self.disk_bytes, folder, "this run", "make room, or choose another --out")
 
     def as_dict(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def gan_quality(material: Material, real: Sequence[Outcome]) -> list[dict[str, A
     """
     turns, found = len({gan.seed for gan in material.gans}), []
     for gan in material.gans:
-        judges = [run for run in real if run.trial.seed % turns == gan.seed]
+        judges = [run for run in real if run.trial.seed % turns == gan.seed % turns]
         rows = {row["gan/step"]: row for row in gan.curves()}
         row = rows.get(gan.choice, {}) if gan.choice is not None else {}
         kept = {name: row[f"quality/{name}"] for name in _KEPT if f"quality/{name}" in row}

@@ -21,7 +21,7 @@ from classifiers.history import one_after_another
 from classifiers.prediction import read_probabilities
 from experiments.config import as_dict
 from experiments.recipes import Recipe
-from experiments.run import Run, as_folder
+from experiments.run import Run, as_folder, code
 from experiments.stages.examples import Examples, Material
 from experiments.stages.plan import steps_of
 from features import Clips, Rows, Standardizer, extractors
@@ -29,7 +29,8 @@ from features.augmentation import FeatureAugmentation
 from features.storage import Interrupted, read_json, replacing, write_json
 
 CLASSIFIER = "classifier.safetensors"  # in the stage of a trial
-PROBABILITIES = "probabilities.npy"  # there, too: of the best weights
+PROBABILITIES = "probabilities.npy"  # there, too: of the best weights, of the test clips
+VALIDATED = "validation.npy"  # there, too: theirs of the validation clips, where there are any
 
 
 @dataclass(frozen=True)
@@ -73,25 +74,12 @@ class Outcome:
     def test(self) -> Clips:
         return self.clips.select(self.rows["test"])
 
-    def votes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each test track its id, its probabilities (K,) and its label."""
-        test = self.test
-        names, votes = vote_by_track(self.probabilities, test.track_ids)
-        label = dict(zip(test.track_ids, test.labels, strict=True))
-        return names, votes, np.array([label[name] for name in names], np.int32)
-
     def record(self) -> dict[str, Any]:
         """Steps and scores, by clip and by track, as ``results.json`` holds them."""
-        by_clip = evaluate(self.probabilities, self.test.labels)
-        by_track = evaluate(*self.votes()[1:])
         return {
             "steps": self.history["num_steps"],
             "best_step": self.history["best_step"],
-            "accuracy": by_clip.accuracy,
-            "track_accuracy": by_track.accuracy,
-            "macro_f1": by_clip.macro_f1,
-            "confusion": np.asarray(by_clip.confusion).tolist(),
-            "track_confusion": np.asarray(by_track.confusion).tolist(),
+            **scored(self.probabilities, self.test),
             "history": self.history,
             "stopped_early": self.history["stopped_early"],
             "seconds": self.seconds,
@@ -120,8 +108,28 @@ class Outcome:
                 "clips": int((clips == name).sum()),
                 "correct": bool(vote.argmax() == label),
             }
-            for name, vote, label in zip(*self.votes(), strict=True)
+            for name, vote, label in zip(*_votes(self.probabilities, self.test), strict=True)
         ]
+
+
+def scored(probabilities: np.ndarray, test: Clips) -> dict[str, Any]:
+    """Accuracy, macro-F1 and confusions of answers (N, K) on test clips, by clip and by track."""
+    by_clip = evaluate(probabilities, test.labels)
+    by_track = evaluate(*_votes(probabilities, test)[1:])
+    return {
+        "accuracy": by_clip.accuracy,
+        "track_accuracy": by_track.accuracy,
+        "macro_f1": by_clip.macro_f1,
+        "confusion": np.asarray(by_clip.confusion).tolist(),
+        "track_confusion": np.asarray(by_track.confusion).tolist(),
+    }
+
+
+def _votes(probabilities: np.ndarray, test: Clips) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each test track its id, its probabilities (K,) and its label."""
+    names, votes = vote_by_track(probabilities, test.track_ids)
+    label = dict(zip(test.track_ids, test.labels, strict=True))
+    return names, votes, np.array([label[name] for name in names], np.int32)
 
 
 def is_done(
@@ -134,10 +142,12 @@ def is_done(
     wanted = json.loads(json.dumps(_classifier(trial, recipe, settings)))
     folder = glob.escape(as_folder(f"classifier-{trial.name}"))
     for file in (run.path / "stages").glob(f"{folder}-*/stage.json"):
-        inputs = read_json(file, f"remove {file.parent}").get("inputs") or {}
+        made = read_json(file, f"remove {file.parent}")
+        inputs = made.get("inputs") or {}
         if any_steps and isinstance(inputs.get("fit"), dict):
             inputs = {**inputs, "fit": {**inputs["fit"], "steps": wanted["fit"]["steps"]}}
-        if all(inputs.get(name) == value for name, value in wanted.items()):
+        same = all(inputs.get(name) == value for name, value in wanted.items())
+        if same and made.get("code") == code():
             return True
     return False
 
@@ -198,14 +208,17 @@ def run_trial(
         scaler = Standardizer.fit(real) if recipe.input.standardize else None
         model = recipe.network(real[0].shape, len(clips.label_names), trial.seed)
 
-        def answer(name: str, model: nnx.Module) -> None:
-            with replacing(folder / name) as temporary:
-                np.save(temporary, predict(model, Rows([test.features], scaler=scaler)))
+        def answer(name: str, model: nnx.Module, side: str = "test") -> None:
+            asked = Rows([material.side(side).features], scaler=scaler)
+            if len(asked):
+                with replacing(folder / name) as temporary:
+                    np.save(temporary, predict(model, asked))
 
         work = _Fitting(trial, material, settings, augment, scaler, folder, task, should_stop)
         history = work.fit(model, phases, read_at, lambda step, m: answer(_reading(step), m))
         write_json(folder / "history.json", history.to_dict())
         answer(PROBABILITIES, model)
+        answer(VALIDATED, model, "valid")
         save(model, folder / CLASSIFIER, metadata=_described(trial, material, scaler))
         seconds = round(time.monotonic() - started, 2)
         write_json(folder / "timing.json", {"seconds": seconds})

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import experiments.run
 from experiments.commands.doctor import check_run
 from experiments.run import Run
 from experiments.stages.gans import open_gan
@@ -180,9 +181,27 @@ def test_a_stage_that_is_not_what_was_written_is_refused(tmp_path, file, change,
 
 def test_a_stage_without_hashes_is_of_an_earlier_version_and_read(tmp_path):
     folder = Run(tmp_path).stage("s", {"x": 1}, make)
-    (folder / "stage.json").write_text('{"stage": "s", "inputs": {"x": 1}}')
+    said = json.loads((folder / "stage.json").read_text())
+    del said["files"]
+    (folder / "stage.json").write_text(json.dumps(said))
     assert Run(tmp_path).stage("s", {"x": 1}, make) == folder
-    (folder / "stage.json").write_text('{"stage": "s", "inputs": {"x": 2}}')
+    (folder / "stage.json").write_text(json.dumps(said | {"inputs": {"x": 2}}))
+    with pytest.raises(ValueError, match=r"stage\.json is changed"):
+        Run(tmp_path).stage("s", {"x": 1}, make)
+
+
+def test_what_other_code_made_is_no_part_of_a_result(tmp_path, monkeypatch):
+    """It is left where it is and made anew; a changed text of the code in a stage is named."""
+    with Run(tmp_path).working("compare", {}, {}) as run:
+        folder = run.stage("s", {"x": 1}, make)
+    assert not Run(tmp_path).of_other_code
+    monkeypatch.setattr(experiments.run, "code", lambda: "another")
+    assert Run(tmp_path).of_other_code
+    other = Run(tmp_path).stage("s", {"x": 1}, make)
+    assert other != folder
+    assert folder.exists()
+    said = json.loads((other / "stage.json").read_text())
+    (other / "stage.json").write_text(json.dumps(said | {"code": "a third"}))
     with pytest.raises(ValueError, match=r"stage\.json is changed"):
         Run(tmp_path).stage("s", {"x": 1}, make)
 
@@ -243,7 +262,7 @@ def test_a_gan_of_another_configuration_is_named(tmp_path):
 
     folder = Run(tmp_path).stage("gan-a-0", inputs, build)
     kept = json.loads((folder / "stage.json").read_text())
-    for stage in (kept, {name: kept[name] for name in ("stage", "inputs")}):
+    for stage in (kept, {name: kept[name] for name in ("stage", "inputs", "code")}):
         (folder / "stage.json").write_text(json.dumps(stage))
         (folder / "config.json").write_text(json.dumps(config))
         assert Run(tmp_path).stage("gan-a-0", inputs, build) == folder

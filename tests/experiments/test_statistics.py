@@ -171,6 +171,17 @@ def simulated(
     return truth, group, gan, (truth[:, None] + ~right * wrong) % LABELS
 
 
+def folded(rng, tracks, runs, folds, of_fold, **options):
+    """A study whose tracks are told by trainings of ``folds``, in each of which an arm may gain."""
+    truth, _, _, predicted = simulated(rng, tracks, runs, **options)
+    fold, right = np.arange(tracks) // LABELS % folds, predicted == truth[:, None]
+    luck = rng.normal(0, of_fold, folds)[fold, None]  # a share of the answers: made right or wrong
+    changed = rng.random(right[0].shape) < np.abs(luck)
+    usual = (truth[:, None] + 1) % LABELS
+    predicted[0] = np.where(changed, np.where(luck > 0, truth[:, None], usual), predicted[0])
+    return truth, fold, np.zeros(runs, int), predicted
+
+
 def judged(truth, group, gan, predicted):
     """Its differences in track accuracy, clip accuracy and macro-F1."""
     votes = (predicted[..., None] == np.arange(LABELS)).sum(-2).argmax(-1)
@@ -203,6 +214,17 @@ def test_at_most_one_false_claim_in_twenty(name):
     """At most 7 % by the upper end of Wilson's interval of 1000 null studies."""
     for share in false_claims(name, 1000):
         assert wilson(share, 1000)[1] <= 0.07
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("folds", "runs"), [(6, 5), (10, 3)])
+def test_folds_that_happen_to_help_bring_no_more_false_claims(folds, runs):
+    """All of a fold's tracks are told by the same trainings: the fold is what was drawn."""
+    rng, claims = np.random.default_rng(10), np.zeros(3)
+    for _ in range(1000):
+        study = folded(rng, 20 * folds, runs, folds, 0.05)
+        claims += [d.p < 0.05 for d in judged(*study)]
+    assert all(wilson(share, 1000)[1] <= 0.07 for share in claims / 1000)
 
 
 @pytest.mark.slow
@@ -240,9 +262,31 @@ def test_a_planted_difference_is_found_by_the_artists_that_vary():
 # --- all that a page claims ----------------------------------------------------------------------
 
 
-def page(study, arms=("real", "real+classical", "real+synthetic")):
+ARMS = ("real", "real+classical", "real+synthetic")
+
+
+def page(study, arms=ARMS, **known):
     """The rows of `compare_arms`; the second half of a study's arms is the first arm's."""
-    truth, group, gan, predicted = study
+    (rows,) = pages([study], arms, **known)
+    return rows
+
+
+def pages(studies, arms, **known):
+    """The same of several sets of the same arms, tested alike."""
+    (truth, group, gan, _), *_ = studies
+    sets = [answered(truth, predicted, arms) for *_, predicted in studies]
+    known = {"groups": {f"t{i}": f"g{g}" for i, g in enumerate(group)}, "gans": gan} | known
+    return compare_arms(
+        sets,
+        [(arm, arms[0]) for arm in arms[1:]],
+        generated=arms[-1:],
+        primary=(arms[-1], arms[0]),
+        **known,
+    )
+
+
+def answered(truth, predicted, arms):
+    """The runs of each arm as `compare_arms` takes them."""
     clips = predicted.shape[-1]
     ids = np.repeat([f"t{i}" for i in range(len(truth))], clips)
     names = tuple(f"l{i}" for i in range(LABELS))
@@ -256,14 +300,7 @@ def page(study, arms=("real", "real+classical", "real+synthetic")):
         sample_rate=8000,
     )
     one_hot = np.eye(LABELS)[predicted.reshape(*predicted.shape[:2], -1)]
-    return compare_arms(
-        {name: [(p, test) for p in of] for name, of in zip(arms, one_hot, strict=True)},
-        [(arm, arms[0]) for arm in arms[1:]],
-        groups={f"t{i}": f"g{g}" for i, g in enumerate(group)},
-        gans=gan,
-        generated=arms[-1:],
-        primary=(arms[-1], arms[0]),
-    )
+    return {name: [(p, test) for p in of] for name, of in zip(arms, one_hot, strict=True)}
 
 
 def of_three(rng, **options):
@@ -300,6 +337,47 @@ def test_a_class_without_test_clips_has_no_row():
     seen = truth != 3
     _, per_label = page((truth[seen], group[seen], gan, predicted[:, :, seen]))
     assert [row["label"] for row in per_label[:9]] == [f"l{i}" for i in range(10) if i != 3]
+
+
+def test_of_a_class_with_few_tracks_nothing_is_claimed():
+    """Nor does it take part in Holm's procedure: six tracks a class do, five do not."""
+    rng = np.random.default_rng(3)
+    few, enough = (of_three(rng, tracks=n, runs=5, gain=4.0) for n in (50, 60))
+    rows, classes = page(few)
+    assert {row["verdict"] for row in classes} == {"too few tracks"}
+    assert "benefit" in {row["verdict"] for row in page(enough)[1]}
+    others = [row["p"] for row in rows if not row["primary"]]
+    smallest = min((row for row in rows if not row["primary"]), key=lambda row: row["p"])
+    assert (smallest["verdict"] == "benefit") == (min(others) * len(others) < 0.05)
+
+
+def test_other_amounts_of_tracks_are_judged_with_the_first():
+    """All but the primary difference by one procedure: what is asked of many amounts costs."""
+    rng = np.random.default_rng(5)
+    studies = [of_three(rng, tracks=60, runs=5, gain=0.8) for _ in range(3)]
+    alone, together = pages(studies[:1], ARMS), pages(studies, ARMS)
+    assert [len(rows) for rows, _ in together] == [6, 6, 6]
+    assert [len(classes) for _, classes in together] == [20, 0, 0]
+    assert [row["primary"] for row in together[0][0]] == [row["primary"] for row in alone[0][0]]
+    assert not any(row["primary"] for rows, _ in together[1:] for row in rows)
+    others = [row for rows, classes in together for row in (*rows, *classes)]
+    smallest = min((row for row in others if not row.get("primary")), key=lambda row: row["p"])
+    claims = smallest["verdict"] in ("benefit", "harm")
+    assert claims == (smallest["p"] * (len(others) - 1) < 0.05)
+
+
+def test_draws_of_training_tracks_are_what_varies():
+    """Runs of one draw are not worth as many draws, whatever is held against what."""
+    rng = np.random.default_rng(6)
+    study = of_three(rng, tracks=60, runs=9, gans=3, of_gan=1.0)
+    gan = study[2]
+    drawn, plain = (page(study, draws=draws)[0] for draws in (gan, None))
+    for own, other in zip(drawn, plain, strict=True):
+        assert own["mean"] == pytest.approx(other["mean"])
+        if "real+synthetic" in (own["arm"], own["against"]):
+            assert own == other  # the GANs of this study
+        else:
+            assert own["ci95"] != other["ci95"]
 
 
 def difference(p: float, p_equivalent: float = 1.0, mean: float = 0.1) -> Difference:

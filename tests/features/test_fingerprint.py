@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from features import _fingerprint
-from features._fingerprint import fingerprint
+from features._fingerprint import code_of, fingerprint
 
 LONG_AGO = (1e9, 1e9)
 
@@ -256,3 +256,18 @@ def test_a_file_changed_while_the_process_runs_counts_for_that_process_alone(loa
     monkeypatch.setattr(_fingerprint, "_UNSURE", "another process")
     monkeypatch.setattr(_fingerprint, "_texts", {})
     assert fingerprint(make) != before
+
+
+def test_the_code_of_packages_is_that_of_their_sources(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in (("one", "x = 1"), ("two", "x = 2"), ("three", "x = 1")):
+        (tmp_path / f"code_{name}").mkdir()
+        (tmp_path / f"code_{name}" / "__init__.py").write_text(text)
+    found = {name: code_of(f"code_{name}") for name in ("one", "two")}
+    assert found["one"] != found["two"]
+    assert len(found["one"]) == 32
+    assert code_of("code_one") == found["one"] != code_of("code_three")  # its name tells, too
+    (tmp_path / "code_one" / "__init__.py").write_text("x = 3")
+    assert code_of("code_one") == found["one"]  # which runs here
+    code_of.cache_clear()
+    assert code_of("code_one") != found["one"]

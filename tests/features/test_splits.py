@@ -21,6 +21,7 @@ from features.splits import (
     check_disjoint,
     register_split,
     split_clips,
+    split_folds,
     split_tracks,
 )
 
@@ -288,6 +289,56 @@ def backwards(tracks, fractions, seed, lists):
     return [order[:14], order[14:18], order[18:]]
 
 
+# --- folds ---------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(sizes, st.integers(2, 3), st.integers(0, 99), st.randoms())
+def test_each_track_is_tested_in_one_fold(sizes, folds, seed, random):
+    sizes = {label: size + 3 for label, size in sizes.items()}
+    tracks = data_set(sizes)
+    found = split_folds(tracks, folds=folds, seed=seed)
+    assert sorted(t.track_id for split in found for t in split.test) == sorted(
+        t.track_id for t in tracks
+    )
+    for split in found:
+        check_disjoint(split)
+        assert len(split.train) + len(split.valid) + len(split.test) == len(tracks)
+        for label, size in sizes.items():
+            assert abs(labels(split.test)[label] - size / folds) < 1
+            assert abs(labels(split.valid)[label] - (size - size / folds) * 2 / 9) < 2
+    random.shuffle(tracks)
+    assert split_folds(tracks, folds=folds, seed=seed) == found
+
+
+def test_as_many_folds_as_speakers_leave_each_out_once():
+    tracks = [
+        track(label, f"{speaker}{i}", group=speaker)
+        for label in "abc"
+        for speaker in "uvwxyz"
+        for i in range(4)
+    ]
+    found = split_folds(tracks, folds=6, by="group")
+    assert sorted([*{t.group for t in split.test}] for split in found) == [[s] for s in "uvwxyz"]
+    for split in found:
+        sides = [{t.group for t in side} for side in (split.train, split.valid, split.test)]
+        assert [len(side) for side in sides] == [4, 1, 1]
+        assert not sides[0] & sides[1]
+
+
+def test_folds_that_cannot_be():
+    tracks = [track("a", str(i), f"s{i % 3}") for i in range(9)] + data_set({"b": 9})
+    with pytest.raises(
+        ValueError, match=r"5 folds: class 'a' has 3 group\(s\) \(s0, s1, s2\), 5 are"
+    ):
+        split_folds(tracks, folds=5, by="group")
+    with pytest.raises(ValueError, match="10 folds: class 'a' has 9 tracks, 10 are needed"):
+        split_folds(tracks, folds=10)
+    for by, folds in (("gtzan-filtered", 3), ("track", 1)):
+        with pytest.raises(ValueError, match="two folds or more"):
+            split_folds(tracks, folds=folds, by=by)
+
+
 def of_ten():
     return [Track(Path(f"{g}.{i}.wav"), g, f"{g}.{i}", f"{g}.{i}") for g in "ab" for i in range(10)]
 
@@ -306,7 +357,7 @@ def test_a_users_own_split_is_checked_like_any_other(splits):
     with pytest.raises(LeakError, match="1 tracks are in both train and test"):
         split_tracks(of_ten(), by="leaky")
     register_split("strange", "x")(lambda *given: [1, 2])
-    with pytest.raises(ValueError, match=r"'strange' gave .* three lists of the tracks"):
+    with pytest.raises(ValueError, match=r"'strange' gave .* a list of the tracks"):
         split_tracks(of_ten(), by="strange")
     register_split("listed", "x", needs=("lists",))(lambda *given: backwards(*given))
     with pytest.raises(ValueError, match="by='listed' needs lists="):

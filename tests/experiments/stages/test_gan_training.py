@@ -22,9 +22,10 @@ def heard(small_config):
 
 def trained(heard, recipe, out, **options):
     with Run(out).working("train", {}, {}) as run:
-        return train_gans(
-            run, GanTraining(*heard, recipe), progress=Progress(quiet=True), **options
+        (gans,) = train_gans(
+            run, [GanTraining(*heard, recipe)], progress=Progress(quiet=True), **options
         )
+        return gans
 
 
 @pytest.fixture(scope="module")
