@@ -103,7 +103,7 @@ class DataConfig:
     def amount(self) -> str:
         """How much of the training side is used, in words; empty of all."""
         if self.shots is not None:
-            return f"{self.shots} tracks a class"
+            return f"{self.shots} track{'s' * (self.shots > 1)} a class"
         return f"{self.train_share:.3g} of the training tracks" if self.holds_back else ""
 
     @property

@@ -89,7 +89,7 @@ def tested_tracks(split: Record) -> int:
 # --- a comparison ---------------------------------------------------------------------------------
 
 
-def tests(results: Record) -> int:
+def held_out_tracks(results: Record) -> int:
     """Test tracks, those of all folds together."""
     split = results.get("split", {})
     return split.get("tests") or len(split.get("test", ()))
@@ -115,7 +115,7 @@ def bounds(results: Record, found: Record) -> str:
     if any(arm.get("role") == "generated" and not arm.get("generated") for arm in both):
         words.append("for these clips")  # of a generator that was trained once, elsewhere
     groups = split.get("test_groups")
-    if groups and groups < min(FEWEST_CLUSTERS, tests(results)):
+    if groups and groups < min(FEWEST_CLUSTERS, held_out_tracks(results)):
         several = f"these {groups} artists or speakers" if groups > 1 else "this artist or speaker"
         words.append(f"for {several}")
     return " and ".join(words)

@@ -48,7 +48,7 @@ def render_report(
         For clips that hold NaN or Inf.
     """
     data, arms = results.get("data", {}), results.get("arms", {})
-    tests, found = scores.tests(results), scores.question(results)
+    tests, found = scores.held_out_tracks(results), scores.question(results)
     arm = found["arm"] if found else "real+synthetic"
     gained = results.get("quality_gain")
     sums = {name: scores.confusions(record, "confusion") for name, record in arms.items()}

@@ -105,6 +105,11 @@ def train_gans(
     """
     turns = [_turns(run, training) for training in trainings]
     every = [gan for of in turns for _, gans in of for gan in gans]
+    judges: list[Judge | None] = [None] * len(trainings)
+    if watching.judge:
+        for i, training in enumerate(trainings):
+            kept, rate = keep_judge(run, training, progress), training.recipe.sample_rate
+            judges[i] = load_judge(kept, len(training.labels), rate)
     for folder in (gan.stage.folder for gan in every if gan.stage.finished):
         check(folder)
     unjudged = dict.fromkeys(g.name for g in every if not (g.stage.finished or g.judged_by))
@@ -116,19 +121,22 @@ def train_gans(
     if at_once is None:
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
         at_once = len(every) if idle else 1
-    for training, of in zip(trainings, turns, strict=True):
-        judge = None
-        if watching.judge:
-            kept, rate = keep_judge(run, training, progress), training.recipe.sample_rate
-            judge = load_judge(kept, len(training.labels), rate)
-        for _, gans in of:
-            waiting = [gan for gan in gans if not gan.stage.finished]
-            first(partial(_take_up, run, waiting))
-            for start in range(0, len(waiting), at_once):
-                team = waiting[start : start + at_once]
-                done = sum(gan.stage.finished for gan in every)
-                tasks = [f"GAN {done + i}/{len(every)} {gan.name}" for i, gan in enumerate(team, 1)]
-                _train(run, team, tasks, progress, should_stop, watching, judge)
+    for turn in (-2, -1):  # those that others start from, of all trainings, before these
+        waiting = [
+            (gan, judge)
+            for of, judge in zip(turns, judges, strict=True)
+            for _, gans in of[turn : turn + 1 or None]
+            for gan in gans
+            if not gan.stage.finished
+        ]
+        first(partial(_take_up, run, [gan for gan, _ in waiting]))
+        for start in range(0, len(waiting), at_once):
+            team = waiting[start : start + at_once]
+            done = sum(gan.stage.finished for gan in every)
+            tasks = [
+                f"GAN {done + i}/{len(every)} {gan.name}" for i, (gan, _) in enumerate(team, 1)
+            ]
+            _train(run, team, tasks, progress, should_stop, watching)
     last = [[gan.stage.folder for gan in of[-1][1]] for of in turns]
     names = [folder.name for folders in last for folder in folders]
     first(lambda: run.write_json(GAN_LIST, names))
@@ -296,14 +304,17 @@ def _without(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, A
 
 def _train(
     run: Run,
-    team: Sequence[_GanStage],
+    judged: Sequence[tuple[_GanStage, Judge | None]],
     tasks: Sequence[str],
     progress: Progress,
     should_stop: Callable[[], bool] | None,
     watching: Watching,
-    judge: Judge | None,
 ) -> None:
-    """Train some GANs in one program, and finish the stages of those that come to their end."""
+    """Train some GANs in one program, and finish the stages of those that come to their end.
+
+    Each of ``judged`` is a GAN and the judge of its clips, where it has one.
+    """
+    team = [gan for gan, _ in judged]
     config, settings, steps = team[0].config, team[0].settings, team[0].settings.steps
     boards = [
         TensorBoard(gan.stage.part / "tensorboard", previews=gan.stage.part / "previews")
@@ -330,7 +341,7 @@ def _train(
             inspect=_inspectors(gan, watching, judge),
             init=gan.ancestor.networks(config, gan.labels) if gan.ancestor else None,
         )
-        for i, gan in enumerate(team)
+        for i, (gan, judge) in enumerate(judged)
     ]
     ended: Sequence[_GanStage] = ()
     done = max(RunFolder(team[0].stage.part).steps(), default=0)
