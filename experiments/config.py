@@ -140,7 +140,8 @@ class CompareConfig:
     folds : parts of the tracks that are the test side in turn, each with GANs and runs of its own,
         so that every track is tested; 1 tests those of ``fractions`` alone.
     train_share : of the training tracks of each class, those that are used; the others are held
-        back, for the arm real+oracle. Of several shares the first is what the question is about.
+        back, for the arm real+oracle. None is all of them; of several shares the first is what the
+        question is about.
     shots : so many training and validation tracks of each class instead of a share; of several
         the first is what the question is about.
     draws : of the training tracks that shots or a share keep, which the runs take in turn.

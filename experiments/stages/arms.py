@@ -35,6 +35,7 @@ class Source:
     needs : of `NEEDS`, without which it can't be made.
     alters_batches : whether the augmentations of features alter the batches of its arm.
     subject : what a verdict on it is about, as "the GAN's clips"; ``about`` where it is empty.
+    of : the source that it is a choice of, which its arms are held against, too.
     """
 
     about: str
@@ -43,6 +44,7 @@ class Source:
     needs: tuple[str, ...] = ()
     alters_batches: bool = False
     subject: str = ""
+    of: str = ""
 
     def __post_init__(self) -> None:
         if not callable(self.make):
@@ -116,6 +118,7 @@ SOURCES: Registry[Source] = _Sources(
             "generated",
             ("gans", "judge"),
             subject="the GAN's clips that a classifier is surest of",
+            of="synthetic",
         ),
         "accepted": Source(
             "generated clips that the GAN's critic accepts",
@@ -123,6 +126,7 @@ SOURCES: Registry[Source] = _Sources(
             "generated",
             ("gans",),
             subject="the GAN's clips that its critic accepts",
+            of="synthetic",
         ),
     },
     _check,
@@ -186,6 +190,17 @@ class Arm:
     def needs(self, what: str) -> bool:
         """Whether a source needs it, one of `NEEDS`."""
         return any(what in source.needs for _, source in self)
+
+    def chooses_from(self, other: Arm) -> bool:
+        """Whether it is the other arm with a choice of its clips."""
+
+        def whole(arm: Arm, chosen: bool) -> list[list[tuple[str, float | None]]]:
+            return [
+                [((source.of if chosen else "") or name, ratio) for name, source, ratio in phase]
+                for phase in arm.phases
+            ]
+
+        return self.name != other.name and whole(self, True) == whole(other, False)
 
     def exposure(self, ratio: float) -> float | None:
         """Clips that it trains on for each real one, which has 1; None without, or in phases.
@@ -311,13 +326,18 @@ def pairs(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     """Each difference to be estimated: an arm, and the one that it is held against.
 
     All arms are held against the first, and those of generated clips against every other that
-    is classical or a control, too.
+    is classical or a control, too, and where they are a choice of others' clips against these.
     """
     baseline, *others = arms
     controls = [one for one in others if one.role in ("classical", "control")]
     against_first = [(one.name, baseline.name) for one in others]
     made = [one for one in others if one.role == "generated"]
-    return against_first + [(one.name, control.name) for one in made for control in controls]
+    chosen = [(one.name, whole.name) for one in made for whole in made if one.chooses_from(whole)]
+    return [
+        *against_first,
+        *((one.name, control.name) for one in made for control in controls),
+        *chosen,
+    ]
 
 
 def questioned(arms: Sequence[Arm], wanted: str | None = None) -> Arm | None:

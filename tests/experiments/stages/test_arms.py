@@ -110,6 +110,15 @@ def test_generated_clips_are_held_against_all_that_other_clips_would_do():
     ]
 
 
+def test_chosen_clips_are_held_against_those_that_they_were_chosen_from():
+    chosen = ("real+confident", "synthetic", "real+synthetic@2", "real+accepted@2")
+    found = pairs(arms("real", *chosen, "real+synthetic"))
+    assert found[5:] == [
+        ("real+confident", "real+synthetic"),
+        ("real+accepted@2", "real+synthetic@2"),
+    ]
+
+
 def test_a_comparison_is_about_generated_clips_beside_real_ones_first():
     def about(*names, wanted=None):
         found = questioned(arms(*names), wanted)
