@@ -85,7 +85,7 @@ def otherwise(results: Record) -> dict[str, Any]:
     rows = []
     if chances := found.get("mcnemar"):
         least, most = number(min(chances)), number(max(chances))
-        said = f"p {least}" if len(chances) == 1 else f"p {least} to {most}"
+        said = f"p {least}" if least == most else f"p {least} to {most}"
         about = "exact, by track, in each run by itself: are the tracks that one arm alone got "
         rows.append(("McNemar", about + "right as often each arm's?", said))
     if (share := found.get("improvement")) is not None:

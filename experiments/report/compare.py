@@ -22,6 +22,7 @@ from experiments.report.formats import counted, percent, points, spread
 from experiments.report.kit import render_results
 from experiments.report.sound import altered_rows, listening
 from experiments.scores import METRICS, Record, runs_of
+from experiments.statistics import TOO_FEW
 from experiments.verdicts import CLAIMS
 
 
@@ -75,6 +76,11 @@ def render_report(
         differences=_plots(results.get("differences", [])),
         per_label=_plots(results.get("per_label", [])),
         claimed=[d for d in results.get("per_label", []) if d.get("verdict") in CLAIMS],
+        few=list(
+            dict.fromkeys(
+                d["label"] for d in results.get("per_label", []) if d.get("verdict") == TOO_FEW
+            )
+        ),
         matrices=[
             confusion(name, counted(of[1], "run"), data.get("labels", []), of[0])
             for name, of in sums.items()

@@ -29,8 +29,10 @@ def compare(results: Record, out: Path) -> None:
         print("the test side is sealed: the same command without --sealed opens it")
         return
     parts, asked = (results, *results.get("amounts", [])), question(results)
-    for part in parts:
+    for number, part in enumerate(parts):
         amount = part.get("amount")
+        if number:
+            print()
         _print_scores(f"arm, {amount}" if amount else "arm", part["arms"])
     shown = [d for d in results["differences"] if d["metric"] == (asked or d)["metric"]]
     for part in parts[1:]:

@@ -41,6 +41,13 @@ class Progress:
         self.quiet = quiet
         self._terminal = self.stream.isatty()
         self._task, self._first, self._start, self._shown = "", 0, 0.0, 0.0
+        self._said = set[str]()
+
+    def say_once(self, text: str) -> None:
+        """A line that stays, which is not said again."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
 
     def say(self, text: str) -> None:
         """A line that stays."""

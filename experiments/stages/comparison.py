@@ -120,7 +120,10 @@ def run_arms(
     def run(arm: Arm, budget: Budget, rate: float) -> list[Outcome]:
         read_at = sorted({*_readings(arm, budget, empty.ratio).values()})
         steps = replace(settings, steps=budget.steps, learning_rate=rate * settings.learning_rate)
-        of = "" if rate == 1 else f", {rate:g} of the learning rate"
+        amount = cells[0].data.amount
+        of = (f", {amount}" if amount else "") + (
+            f", {rate:g} of the learning rate" if rate != 1 else ""
+        )
         return [
             run_trial(
                 Trial(cell.data.name, arm.name, seed),

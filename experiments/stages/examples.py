@@ -147,8 +147,8 @@ def oracle(material: Material, seed: int) -> list[Examples]:
     found = [held[real[held] == label][:count] for label, count in material.counts.items()]
     rows, wanted = np.concatenate(found), sum(material.counts.values())
     if len(rows) < wanted:
-        material.progress.say(
-            f"oracle of run {seed + 1}: {len(rows)} further real clips, and {wanted} are asked for"
+        material.progress.say_once(
+            f"oracle: {len(rows)} further real clips, and {wanted} are asked for"
         )
     key = f"oracle {_hash(str(rows.tolist()))} {material.side(HELD).key}"
     return [Examples(Rows([material.features], rows), real[rows], key)]

@@ -213,6 +213,10 @@ def test_classes_that_are_claimed_are_named():
     words = f"(Holm): {found['label']} ({found['arm']} against {found['against']}, "
     text = Page(render_report(results, clips={}, gan_curves={})).text
     assert f"{words}\N{MINUS SIGN}25.0)." in text
+    assert "nothing is claimed" not in text
+    results["per_label"][0].update(verdict="too few tracks", label="blues")
+    text = Page(render_report(results, clips={}, gan_curves={})).text
+    assert "Of blues nothing is claimed: they have under six test tracks" in text
 
 
 def test_failed_arms_are_shown_and_leave_no_verdict():
