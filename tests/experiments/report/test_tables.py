@@ -125,7 +125,7 @@ def test_each_run_of_an_arm_has_a_row_and_a_failed_arm_its_reason(tmp_path):
                              "macro_f1", "seconds", "error"]  # fmt: skip
     assert [row["arm"] for row in rows] == ["real", "real", "real+synthetic", "broken"]
     first = RESULTS["arms"]["real"]["runs"][0]
-    assert {name: float(x) for name, x in rows[0].items() if name not in ("arm", "error")} == {
+    assert {name: float(x) for name, x in rows[0].items() if x and name != "arm"} == {
         name: x for name, x in first.items() if name != "confusion"
     }
     assert rows[2]["accuracy"] == rows[2]["error"] == ""
@@ -138,11 +138,27 @@ def test_each_difference_has_a_row_those_of_classes_too(tmp_path):
     assert list(main) == ["amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
                           "p_equivalent", "verdict", "primary", "detectable", "holds"]  # fmt: skip
     assert list(main.values()) == [
-        "real+synthetic", "real", "track_accuracy", "", "-0.015", "-0.25", "0.22", "0.5", "0.25",
+        "", "real+synthetic", "real", "track_accuracy", "", "-0.015", "-0.25", "0.22", "0.5", "0.25",
         "undecided", "True", "0.4", "for this GAN and for these 2 artists or speakers",
     ]  # fmt: skip
     assert (blues["metric"], blues["label"], blues["low"]) == ("recall", "blues", "0.25")
     assert blues["detectable"] == blues["p_equivalent"] == blues["primary"] == ""
+
+
+def test_other_amounts_have_rows_and_tables_of_their_own(tmp_path):
+    part = {name: RESULTS[name] for name in ("arms", "differences")} | {
+        "amount": "20 tracks a class"
+    }
+    results = {**RESULTS, "amount": "5 tracks a class", "amounts": [part]}
+    write_comparison(tmp_path, results)
+    for file, rows in (("runs.csv", [4, 4]), ("differences.csv", [2, 1])):
+        amounts = [row["amount"] for row in read(tmp_path / file)]
+        few, more = rows
+        assert amounts == ["5 tracks a class"] * few + ["20 tracks a class"] * more
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert (
+        text.count("Arms, of 5 tracks a class:") == text.count("Arms, of 20 tracks a class:") == 1
+    )
 
 
 def markdown_tables(text: str) -> list[list[list[str]]]:
