@@ -209,7 +209,8 @@ def split_folds(
     found = []
     try:
         for test in _sides(rule, tracks, (1 / folds,) * folds, seed):
-            others = [track for track in tracks if track not in {*test}]
+            tested = {*test}
+            others = [track for track in tracks if track not in tested]
             heard, judged, _ = _sides(rule, others, rest, seed)
             found.append(Split(heard, judged, test, by))
             check_disjoint(found[-1], groups=rule.groups)

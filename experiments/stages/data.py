@@ -11,7 +11,7 @@ import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,9 @@ class Dataset:
     recordings: tuple[Recording, ...]
     quarantined: tuple[Quarantined, ...]
     skipped: tuple[str, ...]
+    _splits: dict[str, Split[tuple[Track, ...]]] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def digests(self) -> dict[str, str]:
@@ -127,6 +130,13 @@ class Dataset:
         return tuple(track for track in whole if track not in kept)
 
     def _whole_split(self, config: DataConfig) -> Split[tuple[Track, ...]]:
+        """The sides before any training track is held back; drawn once."""
+        whole = replace(config, shots=None, train_share=1.0, draw=0)
+        if (key := repr(whole)) not in self._splits:
+            self._splits[key] = self._drawn(whole)
+        return self._splits[key]
+
+    def _drawn(self, config: DataConfig) -> Split[tuple[Track, ...]]:
         tracks = [recording.track for recording in self.recordings]
         drawn: Any = {"fractions": config.fractions, "seed": config.split_seed, "by": config.split}
         if config.folds > 1:

@@ -138,8 +138,8 @@ def test_each_difference_has_a_row_those_of_classes_too(tmp_path):
     assert list(main) == ["amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
                           "p_equivalent", "verdict", "primary", "detectable", "holds"]  # fmt: skip
     assert list(main.values()) == [
-        "", "real+synthetic", "real", "track_accuracy", "", "-0.015", "-0.25", "0.22", "0.5", "0.25",
-        "undecided", "True", "0.4", "for this GAN and for these 2 artists or speakers",
+        "", "real+synthetic", "real", "track_accuracy", "", "-0.015", "-0.25", "0.22", "0.5",
+        "0.25", "undecided", "True", "0.4", "for this GAN and for these 2 artists or speakers",
     ]  # fmt: skip
     assert (blues["metric"], blues["label"], blues["low"]) == ("recall", "blues", "0.25")
     assert blues["detectable"] == blues["p_equivalent"] == blues["primary"] == ""

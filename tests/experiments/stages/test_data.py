@@ -187,3 +187,14 @@ def test_gtzans_artists_are_found_near_its_tracks(gtzan):
         with pytest.raises(LeakError, match=r"1 artists or speakers on two sides \(one artist\)"):
             dataset.split(config)
         place.unlink()
+
+
+def test_sides_are_those_of_the_tracks_that_are_left(small_config):
+    """Which are drawn once, and anew for other tracks."""
+    data = small_config.data
+    dataset = open_dataset(data, sample_rate=4000)
+    before = dataset.split(data)
+    assert dataset.split(replace(data, train_share=0.5)).test == before.test
+    fewer = dataset.only({r.track.track_id for r in dataset.recordings[1:]})
+    names = {t.track_id for t in (*fewer.split(data).train, *fewer.split(data).test)}
+    assert dataset.recordings[0].track.track_id not in names
