@@ -3,7 +3,8 @@
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.arms import arm_of
-from experiments.stages.data import cut, open_dataset
+from experiments.stages.clips import cut
+from experiments.stages.data import open_dataset
 from experiments.stages.examples import Material
 from experiments.stages.gans import find_gans
 from features import extract

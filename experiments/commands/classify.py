@@ -25,15 +25,8 @@ from experiments.report.tables import write_tracks_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.arms import Arm, arm_of
-from experiments.stages.data import (
-    Dataset,
-    Rows,
-    cut,
-    open_dataset,
-    refuse_searched,
-    say_groups,
-    shared_groups,
-)
+from experiments.stages.clips import cut, refuse_searched
+from experiments.stages.data import Dataset, Rows, open_dataset, say_groups, shared_groups
 from experiments.stages.examples import Material
 from experiments.stages.gans import Gan, Tracks, find_gans, gan_of, refuse_heard, refuse_leaks
 from experiments.stages.plan import Plan, steps_of, total

@@ -29,16 +29,11 @@ from experiments.report.tables import write_comparison
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.scores import question
-from experiments.stages.comparison import Cell, TrainedArms, run_arms, told, validated
-from experiments.stages.data import (
-    Dataset,
-    Rows,
-    cut,
-    open_dataset,
-    refuse_searched,
-    shared_groups,
-)
+from experiments.stages.clips import cut, refuse_searched
+from experiments.stages.comparison import Cell, TrainedArms, run_arms
+from experiments.stages.data import Dataset, Rows, open_dataset, shared_groups
 from experiments.stages.examples import Material
+from experiments.stages.findings import told, validated
 from experiments.stages.folders import FolderClips, open_folder
 from experiments.stages.gan_training import (
     GanTraining,

@@ -21,7 +21,8 @@ from experiments.config import SearchConfig, as_dict
 from experiments.recipes import SPACES, Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run
-from experiments.stages.data import Dataset, cut, open_dataset
+from experiments.stages.clips import cut
+from experiments.stages.data import Dataset, open_dataset
 from experiments.stages.plan import Plan, steps_of
 from features import Rows, Standardizer, extract, split_tracks
 from features.storage import Interrupted

@@ -1,30 +1,24 @@
-"""The arms of a comparison trained for one budget, and what their difference is worth."""
+"""The arms of a comparison, all trained for one budget on the sides of each fold and draw."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from classifiers import FitConfig, vote_by_track
-from experiments import scores, statistics, verdicts
+from classifiers import FitConfig
 from experiments.config import DataConfig
-from experiments.opinions import otherwise
-from experiments.stages.arms import Arm, held_against, pairs, questioned
+from experiments.stages.arms import Arm
 from experiments.stages.budget import (
-    CONVERGED,
     DOUBLINGS,
     FACTOR,
-    READINGS,
     Budget,
     late_arms,
     steps_needed,
 )
 from experiments.stages.examples import Material
-from experiments.stages.trials import Outcome, Trial, run_trial, scored
-from features import Clips
+from experiments.stages.trials import Outcome, Trial, run_trial
 from features.augmentation import FeatureAugmentation
 
 
@@ -118,7 +112,7 @@ def run_arms(
     tried: dict[str, dict[float, float]] = {}
 
     def run(arm: Arm, budget: Budget, rate: float) -> list[Outcome]:
-        read_at = sorted({*_readings(arm, budget, empty.ratio).values()})
+        read_at = sorted({*readings_of(arm, budget, empty.ratio).values()})
         steps = replace(settings, steps=budget.steps, learning_rate=rate * settings.learning_rate)
         amount = cells[0].data.amount
         of = (f", {amount}" if amount else "") + (
@@ -145,7 +139,7 @@ def run_arms(
             found, failed = dict[float, float](), FloatingPointError()
             for rate in rates:
                 try:
-                    found[rate], _ = _validated(run(arm, budget, rate))
+                    found[rate], _ = validated_by(run(arm, budget, rate))
                 except FloatingPointError as error:  # of too high a rate
                     failed = error
                     progress.say(f"{arm.name}, {rate:g} of the learning rate: {error}")
@@ -187,7 +181,7 @@ def best_rate(tried: Mapping[float, float]) -> float:
     return max(tried, key=lambda rate: (tried[rate], -abs(np.log(rate))))
 
 
-def _readings(arm: Arm, budget: Budget, ratio: float) -> dict[str, int]:
+def readings_of(arm: Arm, budget: Budget, ratio: float) -> dict[str, int]:
     """Steps at which an arm is tested beside its best one; in phases no step is like another's."""
     return budget.readings(arm.exposure(ratio)) if len(arm.phases) == 1 else {}
 
@@ -196,157 +190,7 @@ def _best_steps(runs: Sequence[Outcome]) -> list[int]:
     return [run.history["best_step"] for run in runs]
 
 
-# --- what comes of it ----------------------------------------------------------------------------
-
-
-def told(
-    amounts: Sequence[TrainedArms],
-    *,
-    groups: Mapping[str, str],
-    gans: np.ndarray,
-    draws: np.ndarray,
-    question: str | None = None,
-) -> dict[str, Any]:
-    """What ``results.json`` holds of arms, their budget and their differences.
-
-    Parameters
-    ----------
-    amounts : the arms, trained on each amount of training tracks; the first is what the comparison
-        is about.
-    groups : of each test track its artist or speaker, or itself.
-    gans, draws : (runs,) the GAN seed of each run, and the draw of its training tracks.
-    question : the arm that the comparison is about, if not the usual one.
-    """
-    trained = amounts[0]
-    primary = _primary(trained, question)
-    made = [arm.name for arm in trained.arms if arm.needs("gans")]
-    known: dict[str, Any] = {"groups": _units(trained, groups), "gans": gans, "draws": draws}
-    known |= {"generated": made, "primary": primary}
-    held = dict.fromkeys([*pairs(trained.arms), *([primary] if primary else [])])
-    tested = [_tested(of) for of in amounts]
-    judged = statistics.compare_arms(tested, list(held), **known)
-    parts: list[dict[str, Any]] = [
-        {
-            "amount": of.cells[0].data.amount,
-            "arms": {arm.name: _told(arm, of, gans, draws) for arm in of.arms},
-            "budget": {**asdict(of.budget), "late": list(of.budget.late)},
-            "differences": verdicts.limited(differences, of.budget.late),
-            "per_label": verdicts.limited(per_label, of.budget.late),
-        }
-        for of, (differences, per_label) in zip(amounts, judged, strict=True)
-    ]
-    curves = _over_ratios(trained, parts[0]["arms"], len(groups))
-    curves += _over_amounts(amounts, parts, len(groups))
-    found = {**parts[0], "answer": None, "readings": [], "amounts": parts[1:], "curves": curves}
-    if (asked := scores.question(found)) and primary:
-        found["readings"] = _read(trained, primary, known)
-        late = trained.budget.late
-        found["answer"] = verdicts.answer(
-            asked, scores.beside(found, asked), found["readings"], found["arms"], late
-        )
-        asked["verdict"] = found["answer"]["verdict"]
-        arm, against = (_right(tested[0][name]) for name in primary)
-        found["otherwise"] = otherwise(arm, against, np.array([*_fold_of(trained).values()]))
-    return found
-
-
-def _units(trained: TrainedArms, groups: Mapping[str, str]) -> Mapping[str, str]:
-    """What differences vary with: of enough folds these, whose tracks were told by one training."""
-    if trained.folds < statistics.FEWEST_CLUSTERS:
-        return groups
-    return {track: f"fold {fold}" for track, fold in _fold_of(trained).items()}
-
-
-def _fold_of(trained: TrainedArms) -> dict[str, int]:
-    """The fold of each test track, in the order in which they are told."""
-    tests = (
-        (c.data.fold, c.material.clips.track_ids[c.material.rows["test"]]) for c in trained.cells
-    )
-    return {str(track): fold for fold, tracks in tests for track in tracks}
-
-
-def _right(runs: statistics.Runs) -> np.ndarray:
-    """Whether each run (runs, n) told each test track right, by the vote of its clips."""
-    found = []
-    for probabilities, test in runs:
-        names, votes = vote_by_track(probabilities, test.track_ids)
-        label = dict(zip(test.track_ids, test.labels, strict=True))
-        found.append(votes.argmax(1) == [label[name] for name in names])
-    return np.array(found)
-
-
-def validated(amounts: Sequence[TrainedArms]) -> dict[str, Any]:
-    """What the validation tracks say of each arm's runs at their best steps, and of the budget."""
-    found = [
-        {
-            "amount": trained.cells[0].data.amount,
-            "validation": {
-                name: [
-                    dict(zip(("accuracy", "loss"), _validated([run]), strict=True)) for run in runs
-                ]
-                for name, runs in trained.outcomes.items()
-            },
-            "budget": asdict(trained.budget),
-        }
-        for trained in amounts
-    ]
-    return {"sealed": True, **found[0], "amounts": found[1:]}
-
-
-def _over_amounts(
-    amounts: Sequence[TrainedArms], found: Sequence[Mapping[str, Any]], tests: int
-) -> list[dict[str, Any]]:
-    """Track accuracy over how many tracks train, of each arm."""
-    if len(amounts) < 2:
-        return []
-    data, metric = [trained.cells[0].data for trained in amounts], "track_accuracy"
-    xs = [one.shots or 100 * one.train_share for one in data]
-    over = "training tracks of each class" if data[0].shots else "percent of the training tracks"
-    series = []
-    for name in (arm.name for arm in amounts[0].arms):
-        at = sorted((x, i) for i, x in enumerate(xs) if found[i]["arms"][name]["runs"])
-        points = [_point(x, found[i]["arms"][name], metric, tests) for x, i in at]
-        series.append({"name": name, "points": points})
-    return [{"over": over, "metric": metric, "series": series}]
-
-
-def _point(x: float, arm: Mapping[str, Any], metric: str, tests: int) -> dict[str, Any]:
-    """A point of a curve: an arm's mean and its interval."""
-    ends = scores.interval(arm, metric, tests)
-    return {"x": x, "mean": scores.average(arm, metric), "ci95": list(ends or ())}
-
-
-def _over_ratios(
-    trained: TrainedArms, arms: Mapping[str, Mapping[str, Any]], tests: int
-) -> list[dict[str, Any]]:
-    """Track accuracy over how many clips are added, of what there are several ratios of."""
-    real = arms.get("real")
-    series: dict[str, dict[float, Mapping[str, Any]]] = {}
-    for arm in trained.arms:
-        if (told := arm.ratios(trained.ratio)) and arm.name in trained.outcomes:
-            name, ratio = told
-            series.setdefault(name, {0.0: real} if real else {})[ratio] = arms[arm.name]
-    metric = "track_accuracy"
-    found = [
-        {"name": name, "points": [_point(x, points[x], metric, tests) for x in sorted(points)]}
-        for name, points in series.items()
-        if len(points) > 2
-    ]
-    over = "further clips for each real one"
-    return [{"over": over, "metric": metric, "series": found}] if found else []
-
-
-def _primary(trained: TrainedArms, wanted: str | None) -> tuple[str, str] | None:
-    """The pair that the comparison is about; against the best by validation of the classical."""
-    asked = questioned(trained.arms, wanted)
-    if asked is None:
-        return None
-    among = [name for name in held_against(asked, trained.arms) if name in trained.outcomes]
-    best = max(among, key=lambda name: _score(trained.outcomes[name]), default=None)
-    return asked.name, best or trained.arms[0].name
-
-
-def _validated(runs: Sequence[Outcome]) -> tuple[float, float]:
+def validated_by(runs: Sequence[Outcome]) -> tuple[float, float]:
     """Mean accuracy and loss of the validation clips at the best steps."""
     found = []
     for run in runs:
@@ -354,77 +198,3 @@ def _validated(runs: Sequence[Outcome]) -> tuple[float, float]:
         found.append([run.history["valid_accuracy"][at], run.history["valid_loss"][at]])
     accuracy, loss = np.mean(found, 0).tolist()
     return accuracy, loss
-
-
-def _score(runs: Sequence[Outcome]) -> tuple[float, float]:
-    """By which the best of several arms is chosen: the accuracy, of equal ones the loss."""
-    accuracy, loss = _validated(runs)
-    return accuracy, -loss
-
-
-def _read(
-    trained: TrainedArms, primary: tuple[str, str], known: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """The question's difference at each of `READINGS` that both arms have."""
-    arms = [arm for arm in trained.arms if arm.name in primary]
-    steps = {arm.name: _readings(arm, trained.budget, trained.ratio) for arm in arms}
-    found = []
-    for reading, about in READINGS.items():
-        at = {name: None if reading == CONVERGED else steps[name].get(reading) for name in primary}
-        if reading != CONVERGED and None in at.values():
-            continue
-        two = replace(trained, outcomes={name: trained.outcomes[name] for name in primary})
-        ((row, *_), _), *_ = statistics.compare_arms([_tested(two, at)], [primary], **known)
-        found.append({"reading": reading, "about": about, "steps": at, **row})
-    return found
-
-
-def _tested(
-    trained: TrainedArms, at: Mapping[str, int | None] | None = None
-) -> dict[str, list[tuple[np.ndarray, Clips]]]:
-    """The answers of each arm's runs at a step, or at their best one, with the test clips."""
-    at, folds = at or {}, trained.folds
-
-    def answers(run: Outcome, step: int | None) -> np.ndarray:
-        return run.probabilities if step is None else run.readings[step]
-
-    return {
-        name: [
-            (
-                np.concatenate([answers(one, at.get(name)) for one in run]),
-                run[0].clips.select(np.concatenate([one.rows["test"] for one in run])),
-            )
-            for run in batched(fits, folds)
-        ]
-        for name, fits in trained.outcomes.items()
-    }
-
-
-def _told(arm: Arm, trained: TrainedArms, gans: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
-    about: dict[str, Any] = {"about": arm.about, "subject": arm.subject, "role": arm.role}
-    about |= {"sources": list(arm.sources), "generated": arm.needs("gans")}
-    if arm.name in trained.failed:
-        return {**about, "runs": [], "error": trained.failed[arm.name]}
-    if tried := trained.rates.get(arm.name):
-        about["learning_rate"] = best_rate(tried)
-        about["tried"] = {f"{rate:g}": accuracy for rate, accuracy in tried.items()}
-    runs = []
-    for outcome, (seed, cell) in zip(trained.outcomes[arm.name], trained.fits, strict=True):
-        seeds = {"classifier_seed": seed, "gan_seed": int(gans[seed])}
-        place = {"fold": cell.data.fold, "draw": int(draws[seed])}
-        runs.append({**seeds, **place, **outcome.record()})
-    if trained.folds > 1:
-        own = replace(trained, outcomes={arm.name: trained.outcomes[arm.name]})
-        about["pooled"] = _pooled(_tested(own)[arm.name])
-    return {**about, "runs": runs}
-
-
-def _pooled(runs: Sequence[tuple[np.ndarray, Clips]]) -> dict[str, list[float]]:
-    """The scores of each run over the test tracks of all folds."""
-    found = [scored(probabilities, test) for probabilities, test in runs]
-    return {metric: [one[metric] for one in found] for metric in scores.METRICS}
-
-
-def batched(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """The items, so many at a time."""
-    return [items[i : i + size] for i in range(0, len(items), size)]

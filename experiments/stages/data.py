@@ -1,7 +1,7 @@
-"""From a folder to clips on their sides: tracks are found, decoded, cut and split.
+"""From a folder to tracks on their sides: they are found, decoded and split.
 
-One data set, one way: `open_dataset` reads it, `cut` makes a recipe's clips of it, and
-`Dataset.sides` says which of them train, validate and test.
+One data set, one way: `open_dataset` reads it, `experiments.stages.clips` cuts a recipe's clips of
+it, and `Dataset.sides` says which of them train, validate and test.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flax import nnx
 
 from experiments.config import DataConfig
-from experiments.recipes import Recipe, recorded_search
 from experiments.report.terminal import Progress
 from features import (
     Clips,
@@ -30,7 +28,6 @@ from features import (
     Split,
     Track,
     check_disjoint,
-    cut_clips,
     decode_tracks,
     scan_tracks,
     split_clips,
@@ -40,7 +37,6 @@ from features import (
 from features.audio import described
 from features.cache import default_cache_dir, writing_to_cache
 from features.dataset import passed_over
-from features.silence import without_silence
 from features.splits import SIDES, SPLITS, ordered
 from features.synthetic import render_dataset
 
@@ -257,7 +253,7 @@ def open_dataset(
     short = [r for r in decoded.recordings if r.num_samples < num_samples]
     kept = [r for r in decoded.recordings if r.num_samples >= num_samples]
     if short and not config.skip_short:
-        raise _too_short(
+        raise too_short(
             short,
             num_samples,
             "fill them up with zeros (--pad-short), leave them out (--skip-short), or choose a "
@@ -326,96 +322,7 @@ def say_groups(recordings: Sequence[Recording], progress: Progress) -> None:
         )
 
 
-# --- clips ---------------------------------------------------------------------------------------
-
-
-def cut(
-    dataset: Dataset,
-    recipe: Recipe,
-    *,
-    skip_short: bool,
-    pad_short: bool = False,
-    progress: Progress,
-) -> tuple[Dataset, Clips]:
-    """The clips of a recipe, and the data set without the tracks that hold none.
-
-    Silence is taken out where the recipe asks for that, then clips lie end to end.
-
-    Raises
-    ------
-    ValueError
-        For a track too short for a clip (unless ``skip_short`` or ``pad_short``), or a clip too
-        short for the recipe's features or network.
-    """
-    recordings: Sequence[Recording] = dataset.recordings
-    if recipe.silence is not None:
-        shown = progress.of("taking out silence", "track")
-        recordings = without_silence(recordings, by=recipe.silence, on_progress=shown)
-    recordings, num_samples = _shared_length(recipe, recordings, skip_short)
-    if num_samples < recipe.num_samples:
-        progress.say(
-            f"clips of {num_samples / recipe.sample_rate:.2f} s instead of "
-            f"{recipe.clip_seconds:.2f} s: the shortest track has {recipe.per_track} of them"
-        )
-    check_input(recipe, num_samples, len(dataset.labels))
-    short = [r for r in recordings if r.num_samples < num_samples]
-    if short and pad_short:
-        progress.say(f"filled up with zeros: {len(short)} tracks shorter than a clip")
-    elif short and (len(short) == len(recordings) or not skip_short):
-        advice = "choose a smaller --num-samples, fill them up with zeros (--pad-short), or leave "
-        advice += "them out with --skip-short"
-        if recipe.silence is not None:
-            advice += " (these are lengths without silence, which --silence none keeps)"
-        raise _too_short(short, num_samples, advice)
-    clips = cut_clips(
-        recordings,
-        num_samples=num_samples,
-        label_names=dataset.labels,
-        on_short="pad" if pad_short else "skip",
-    )
-    if recipe.per_track is not None:
-        clips = clips.select(clips.starts < recipe.per_track * num_samples)
-    kept = dataset.only(set(clips.track_ids.tolist()))
-    if left := len(dataset.recordings) - len(kept.recordings):
-        progress.say(f"left out: {left} tracks shorter than a clip")
-    return kept, clips
-
-
-def check_input(recipe: Recipe, num_samples: int, num_classes: int) -> None:
-    """Raise ValueError unless features and network can take a clip of ``num_samples``."""
-    try:
-        shape = recipe.input_shape(num_samples)
-        nnx.eval_shape(lambda: recipe.network(shape, num_classes))  # nothing is computed
-    except ValueError as error:
-        raise ValueError(
-            f"a clip of {num_samples / recipe.sample_rate:.3g} s does not fit the recipe "
-            f"{recipe.name}, whose own clips have {recipe.clip_seconds:.3g} s: {error}; "
-            "give longer tracks or another --num-samples"
-        ) from None
-
-
-def _shared_length(
-    recipe: Recipe, recordings: Sequence[Recording], skip_short: bool
-) -> tuple[Sequence[Recording], int]:
-    """The tracks to use, and the length that ``per_track`` clips have in each of them."""
-    if recipe.per_track is None:
-        return recordings, recipe.num_samples
-    wanted = recipe.per_track * recipe.num_samples
-    usual = min(wanted, int(np.median([r.num_samples for r in recordings])))
-    short = [r for r in recordings if r.num_samples < usual / 2]
-    if short and not skip_short:
-        first = short[0]
-        raise ValueError(
-            f"{len(short)} tracks are less than half as long as is usual here, and all clips of "
-            f"{recipe.name} would have to follow them: {first.track.path.name} has "
-            f"{first.num_samples / first.sample_rate:.2f} s, most have "
-            f"{usual / first.sample_rate:.2f} s or more; leave them out with --skip-short"
-        )
-    kept = [r for r in recordings if r.num_samples >= usual / 2]
-    return kept, min(recipe.num_samples, min(r.num_samples for r in kept) // recipe.per_track)
-
-
-def _too_short(short: Sequence[Recording], num_samples: int, advice: str) -> ValueError:
+def too_short(short: Sequence[Recording], num_samples: int, advice: str) -> ValueError:
     """What is wrong with recordings that hold no clip, and what can be done."""
     sample_rate = short[0].sample_rate
     names = [f"{r.track.path.name} ({r.num_samples / sample_rate:.2f} s)" for r in short]
@@ -424,27 +331,3 @@ def _too_short(short: Sequence[Recording], num_samples: int, advice: str) -> Val
         f"({num_samples} samples at {sample_rate} Hz): {', '.join(names[:5])}"
         f"{' …' if len(short) > 5 else ''}; {advice}"
     )
-
-
-# --- leaks ---------------------------------------------------------------------------------------
-
-
-def refuse_searched(recipe: Recipe, clips: Clips, rows: Rows, split_seed: int) -> None:
-    """Make sure that no test track was seen by the search that found the recipe's sizes.
-
-    Raises
-    ------
-    LeakError
-        Naming the tracks.
-    """
-    if recipe.search is None:
-        return
-    seen = list(recorded_search(recipe.search)["best"]["tracks"].values())
-    test = clips.select(rows["test"])
-    both = list(dict.fromkeys(test.track_ids[np.isin(test.digests, seen)].tolist()))
-    if both:
-        raise LeakError(
-            f"the search that found the sizes of {recipe.name} saw {len(both)} test tracks of "
-            f"split seed {split_seed} ({', '.join(both[:5])}): test on splits that it left out, or "
-            "search again with `wavegan search` on this data and give its file with --sizes"
-        )

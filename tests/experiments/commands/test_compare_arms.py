@@ -11,7 +11,8 @@ from compared import examples
 from classifiers import load, predict
 from experiments.commands.compare import compare
 from experiments.report.terminal import Progress
-from experiments.stages.data import cut, open_dataset
+from experiments.stages.clips import cut
+from experiments.stages.data import open_dataset
 from experiments.stages.gans import find_gans
 from features import LeakError, Rows, Standardizer, load_audio, save_audio
 

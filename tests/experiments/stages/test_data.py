@@ -3,123 +3,12 @@
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from experiments.config import DataConfig
-from experiments.recipes import RECIPES
 from experiments.report.terminal import Progress
-from experiments.stages.data import Dataset, check_input, cut, open_dataset, shared_groups
-from features import LeakError, decode_tracks, save_audio, scan_tracks
-from features.extractors import LogMelPicture
-from features.synthetic import synthesize
-
-RATE = 4000
-
-
-def cut_recordings(recipe, recordings, *, skip_short, progress=None):
-    """The clips alone."""
-    dataset = Dataset("tracks", ("a", "b"), tuple(recordings), (), ())
-    progress = progress or Progress(quiet=True)
-    return cut(dataset, recipe, skip_short=skip_short, progress=progress)[1]
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory):
-    """Four tracks, of 2, 2, 3 and 0.5 s."""
-    root = tmp_path_factory.mktemp("tracks")
-    lengths = {"a/x": 2.0, "a/y": 2.0, "b/z": 3.0, "b/short": 0.5}
-    for i, (name, seconds) in enumerate(lengths.items()):
-        audio = synthesize("techno", i, seconds=seconds, sample_rate=RATE)
-        save_audio(root / f"{name}.wav", audio, RATE)
-    return decode_tracks(scan_tracks(root), sample_rate=RATE, cache_dir=root / "cache").recordings
-
-
-@pytest.fixture
-def whole(recordings):
-    """The recordings without the short one."""
-    return [r for r in recordings if r.num_samples > RATE]
-
-
-def test_end_to_end(small_recipe, whole):
-    clips = cut_recordings(small_recipe, whole, skip_short=False)
-    assert clips.num_samples == 1024
-    assert dict(zip(*np.unique(clips.track_ids, return_counts=True), strict=True)) == {
-        "x": 8000 // 1024,
-        "y": 8000 // 1024,
-        "z": 12000 // 1024,
-    }
-
-
-@pytest.fixture
-def per_track(small_recipe):
-    return replace(
-        small_recipe,
-        architecture="final_eff",
-        options={},
-        input=LogMelPicture(n_fft=256),
-        per_track=4,
-        num_samples=5000,
-    )
-
-
-def test_so_many_a_track_follow_the_shortest(per_track, whole, capsys):
-    clips = cut_recordings(per_track, whole, skip_short=False, progress=Progress())
-    assert clips.num_samples == 8000 // 4
-    assert len(clips) == 12  # of the long track the first four
-    assert "clips of 0.50 s instead of 1.25 s" in capsys.readouterr().err
-
-
-def test_long_enough_tracks_give_the_recipes_length(per_track, whole):
-    clips = cut_recordings(replace(per_track, num_samples=1800), whole, skip_short=False)
-    assert clips.num_samples == 1800
-
-
-def test_one_short_track_does_not_shorten_all(per_track, recordings):
-    with pytest.raises(ValueError, match=r"1 tracks are less than half.*short.wav has 0.50 s"):
-        cut_recordings(per_track, recordings, skip_short=False)
-    clips = cut_recordings(per_track, recordings, skip_short=True)
-    assert "short" not in clips.track_ids
-    assert clips.num_samples == 2000
-
-
-def test_tracks_too_short_for_a_clip(small_recipe, recordings):
-    longer = replace(small_recipe, num_samples=RATE, silence="frames")
-    said = r"1 tracks are shorter than a clip of 1.00 s.*short.wav.*--skip-short.*without silence"
-    with pytest.raises(ValueError, match=said):
-        cut_recordings(longer, recordings, skip_short=False)
-    assert "short" not in cut_recordings(longer, recordings, skip_short=True).track_ids
-    with pytest.raises(ValueError, match=r"4 tracks are shorter than a clip of 5.00 s"):
-        cut_recordings(replace(longer, num_samples=5 * RATE), recordings, skip_short=True)
-
-
-@pytest.mark.parametrize("by", ["samples", "frames"])
-def test_silence_is_taken_out_first(small_recipe, whole, by):
-    clips = cut_recordings(replace(small_recipe, silence=by), whole, skip_short=False)
-    kept = cut_recordings(small_recipe, whole, skip_short=False)
-    assert 0 < len(clips) <= len(kept)
-    if by == "samples":
-        assert len(clips) < len(kept)
-        assert np.abs(clips.audio[:]).min() > 0
-
-
-@pytest.mark.parametrize(
-    ("name", "num_samples", "said"),
-    [
-        ("cnn1", 1, "does not fit the recipe cnn1, whose own clips have 3 s: .*layer"),
-        ("final_eff", 60, "does not fit the recipe final_eff, whose own clips have 1.99 s"),
-    ],
-)
-def test_a_clip_too_short_for_the_recipe(name, num_samples, said):
-    with pytest.raises(ValueError, match=said):
-        check_input(RECIPES[name], num_samples, 10)
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_fits_its_own_clips(name):
-    recipe = RECIPES[name]
-    check_input(recipe, recipe.num_samples, 10)
-
+from experiments.stages.data import open_dataset, shared_groups
+from features import LeakError
 
 # --- artists and speakers ------------------------------------------------------------------------
 

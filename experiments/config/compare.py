@@ -1,0 +1,206 @@
+"""What `experiments.compare` is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from experiments.config.data import MOST_RUNS, DataConfig
+from experiments.config.train import check_quality
+from experiments.recipes import Recipe
+from features.augmentation import FeatureAugmentation, WaveformAugmentation, parse_augmentations
+from features.limits import check_counts
+from features.splits import SPLITS
+
+if TYPE_CHECKING:
+    from experiments.stages.arms import Arm
+
+DEFAULT_ARMS = ("real", "real+classical", "real+noise", "real+synthetic")
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """A comparison of arms.
+
+    Attributes
+    ----------
+    recipe : classifier, features, clip and GAN.
+    data : tracks and split.
+    seeds : paired runs of each arm, with classifier seeds from 0 on.
+    gan_seeds : GANs a genre, which the runs take in turn; a fold and a draw have their own, of a
+        draw at least one.
+    folds : parts of the tracks that are the test side in turn, each with GANs and runs of its own,
+        so that every track is tested; 1 tests those of ``fractions`` alone.
+    train_share : of the training tracks of each class, those that are used; the others are held
+        back, for the arm real+oracle. None is all of them; of several shares the first is what the
+        question is about.
+    shots : so many training and validation tracks of each class instead of a share; of several
+        the first is what the question is about.
+    draws : of the training tracks that shots or a share keep, which the runs take in turn.
+    tune : multiples of the classifier's learning rate, of which each arm takes the one that is
+        best by the validation tracks; none takes it as it is.
+    steps : optimiser steps of every run; None follows the recipe's epochs over the real clips.
+    synthetic_ratio : further clips for each real training clip, genre by genre, where an arm says
+        none itself.
+    arms : what is compared, the others against the first. A name says what an arm trains on:
+        real, oversampled, classical, noise, shuffled, oracle, synthetic, confident (generated
+        clips that a classifier of the training tracks is surest of), accepted (those that the
+        GAN's critic accepts), or a folder's; with + in between for both, @2 for twice as many
+        clips as real ones, -then- for one after the other. "usual", "controls" and "ratios" are
+        several under one name (see `ARM_SETS`).
+    folders : clips of other generators, as NAME=FOLDER: a folder of class folders, which an arm
+        named real+NAME adds.
+    vouch : names of folders, or "all", of which you know that what made them was trained on none
+        of the tracks held out, where nothing there says so. The page says that you did.
+    question : the arm that the comparison is about; None is the first with generated clips.
+    sealed : stop before any answer on the test tracks is looked at: what the validation tracks say
+        is printed and kept. The results count how often the test side was opened.
+    augment : what the classical arms do to clips (see `parse_augmentations`): changes of the
+        waveform make altered copies, those of features alter the batches. Without it, all of
+        the waveform.
+    quality : generated clips by which the checkpoints of a GAN are held against the validation
+        tracks, so that the best one makes the clips; 0 takes the last one.
+    at_once : GANs trained in one program; None is all on an accelerator, one on a CPU.
+    """
+
+    recipe: Recipe
+    data: DataConfig = DataConfig()
+    seeds: int = 3
+    gan_seeds: int = 1
+    folds: int = 1
+    train_share: tuple[float, ...] = ()
+    shots: tuple[int, ...] = ()
+    draws: int = 1
+    tune: tuple[float, ...] = ()
+    steps: int | None = None
+    synthetic_ratio: float = 1.0
+    arms: tuple[str, ...] = DEFAULT_ARMS
+    folders: tuple[str, ...] = ()
+    vouch: tuple[str, ...] = ()
+    question: str | None = None
+    sealed: bool = False
+    augment: str | None = None
+    quality: int = 128
+    at_once: int | None = None
+
+    def __post_init__(self):
+        self.data.refuse_chunks("a comparison")
+        check_quality(self.quality, self.recipe)
+        if self.data.fractions[1] == 0 and "lists" not in SPLITS[self.data.split].needs:
+            raise ValueError(
+                "--fractions leaves the validation side empty, and early stopping needs one: "
+                "give a middle value above 0"
+            )
+        from experiments.stages.arms import LARGEST, expanded  # which knows of configurations
+
+        twice = len(set(self.arms)) < len(self.arms)
+        object.__setattr__(self, "arms", expanded(self.arms))
+        arms, folders = self.declared, [said.partition("=")[0] for said in self.folders]
+        if unknown := set(self.vouch) - {*folders, "all"}:
+            raise ValueError(
+                f"--vouch {', '.join(sorted(unknown))}: there is no such --arm; give "
+                f"{', '.join([*folders, 'all'])}"
+            )
+        if len(self.arms) < 2 or twice:
+            raise ValueError(f"--arms needs two or more different arms, found {self.arms}")
+        if self.question is not None and self.question not in self.arms[1:]:
+            raise ValueError(
+                f"--question {self.question} is none of the arms that are held against "
+                f"{self.arms[0]}: {', '.join(self.arms[1:])}"
+            )
+        if self.generates and self.recipe.silence is not None:
+            raise ValueError(
+                f"{self.recipe.name} takes silence out of its tracks, and generated clips, all of "
+                "one length, can't be treated alike: give --silence none"
+            )
+        held = all(data.holds_back for data in self.amounts)
+        if any(one.needs("held-back tracks") for one in arms) and not held:
+            raise ValueError(
+                "the oracle adds real clips of tracks that are held back, and none are: give "
+                "--train-share below 1 (0.5 holds back as many as it trains on) or --shots"
+            )
+        check_counts(MOST_RUNS, seeds=self.seeds, gan_seeds=self.gan_seeds)
+        check_counts(MOST_RUNS, folds=self.folds, draws=self.draws)
+        if self.draws > 1 and not held:
+            raise ValueError(
+                f"--draws {self.draws}: all training tracks are used, so that there is nothing to "
+                "draw: give --shots, or --train-share below 1"
+            )
+        object.__setattr__(self, "gan_seeds", max(self.gan_seeds, self.draws))
+        if self.gan_seeds % self.draws:
+            raise ValueError(
+                f"--gan-seeds {self.gan_seeds} must be a multiple of --draws {self.draws}: each "
+                "draw has as many GANs"
+            )
+        if self.gan_seeds > self.seeds:
+            raise ValueError(
+                f"--gan-seeds, at least --draws, lies in 1 … --seeds, found {self.gan_seeds}: "
+                f"give --seeds {self.gan_seeds} or more"
+            )
+        if len({*self.tune}) < len(self.tune) or not all(0 < rate <= 1000 for rate in self.tune):
+            raise ValueError(
+                f"--tune takes multiples of the learning rate, above 0 and each once, as "
+                f"0.3,1,3; found {self.tune}"
+            )
+        check_counts(steps=self.steps, at_once=self.at_once)
+        if not 1 / LARGEST <= self.synthetic_ratio <= LARGEST:
+            raise ValueError(
+                f"--synthetic-ratio lies in {1 / LARGEST:g} … {LARGEST:g} further clips for each "
+                f"real one, found {self.synthetic_ratio}"
+            )
+        classical = any(one.needs("augmentation") for one in arms)
+        if self.augment is not None and not classical:
+            raise ValueError(
+                f"--augment {self.augment} is for the arm real+classical: name it in --arms"
+            )
+        if classical and self.augmentations == (None, None):
+            raise ValueError("--augment none leaves the arm real+classical as real: drop the arm")
+
+    @property
+    def amounts(self) -> tuple[DataConfig, ...]:
+        """The data with each amount of training tracks, the first that of the question."""
+        if self.shots and self.train_share:
+            raise ValueError("--shots and --train-share both say what is used: give one of them")
+        for name, amounts in (("shots", self.shots), ("train-share", self.train_share)):
+            if len({*amounts}) < len(amounts):
+                raise ValueError(f"--{name} {','.join(map(str, amounts))} has one twice")
+        data = replace(self.data, folds=self.folds)
+        return (
+            tuple(replace(data, shots=count) for count in self.shots)
+            or tuple(replace(data, train_share=share) for share in self.train_share)
+            or (data,)
+        )
+
+    def cells(self, amount: DataConfig) -> list[tuple[DataConfig, list[int]]]:
+        """The sides of each fold and draw of an amount, and the seeds of the runs on them."""
+        return [
+            (
+                replace(amount, fold=fold, draw=draw),
+                [seed for seed in range(self.seeds) if self.draw_of(seed) == draw],
+            )
+            for fold in range(self.folds)
+            for draw in range(self.draws)
+        ]
+
+    def draw_of(self, seed: int) -> int:
+        """The draw of the training tracks of a run; its GANs have it, too."""
+        return seed % self.gan_seeds // (self.gan_seeds // self.draws)
+
+    @property
+    def declared(self) -> tuple[Arm, ...]:
+        """The arms; a ValueError where one can't be, or a folder is none."""
+        from experiments.stages.arms import declared
+
+        return declared(self.arms, self.folders)
+
+    @property
+    def generates(self) -> bool:
+        """Whether GANs are trained for an arm."""
+        return any(one.needs("gans") for one in self.declared)
+
+    @property
+    def augmentations(self) -> tuple[WaveformAugmentation | None, FeatureAugmentation | None]:
+        """Those of the classical arms: of their copies, and of their batches."""
+        if self.augment is None:
+            return WaveformAugmentation(), None
+        return parse_augmentations(self.augment)
