@@ -1,4 +1,4 @@
-"""How a recipe cuts tracks into clips, and what it refuses before any training."""
+"""Which tracks a data set has, and on which side each is: speakers, artists, twins."""
 
 import shutil
 from dataclasses import replace
@@ -30,7 +30,7 @@ def opened(root, **settings):
     said = []
     progress = Progress()
     progress.say = said.append
-    return open_dataset(config, sample_rate=RATE, progress=progress), said, config
+    return open_dataset(config, sample_rate=4000, progress=progress), said, config
 
 
 def test_speakers_on_two_sides_are_refused(spoken):
