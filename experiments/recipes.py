@@ -173,12 +173,14 @@ class GanPreset:
     about : a line on what it is.
     gan, train : settings of `WaveGANConfig` and `TrainConfig` that it changes.
     shared_steps : of one GAN for all classes, which the others start from; 0 is without.
+    looked_at : names of the data sets by whose tracks it was chosen among others, in a study.
     """
 
     about: str
     gan: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     shared_steps: int = 0
+    looked_at: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -284,13 +286,26 @@ VARIANTS: dict[str, GanPreset] = {
         train=_PENALISED,
     ),
     "fast-penalised-spectrogram": GanPreset(
-        "penalised-spectrogram at a rate of 1e-3", gan=_SPECTROGRAM, train=_PENALISED | _FAST
+        "penalised-spectrogram at a rate of 1e-3",
+        gan=_SPECTROGRAM,
+        train=_PENALISED | _FAST,
+        looked_at=("gtzan-mini", "fsdd"),
     ),
     "pairs+augment": GanPreset(
         "pairs with adaptive augmentation of what the critic sees", train=_PAIRS | _AUGMENT
     ),
     "spectral-norm": GanPreset("WGAN-GP, spectral norm of the critic", gan={"spectral_norm": True}),
 }
+
+
+def looked_at(recipe: Recipe) -> tuple[str, ...]:
+    """The data sets by whose tracks the way of training of a recipe's GAN was chosen."""
+
+    def same(variant: GanPreset) -> bool:
+        parts = ((recipe.gan, variant.gan), (recipe.gan_train, variant.train))
+        return all(getattr(of, name) == x for of, said in parts for name, x in said.items())
+
+    return next((v.looked_at for v in VARIANTS.values() if v.looked_at and same(v)), ())
 
 
 # A preset is all of a way of training: nothing of the recipe's own is left in it.

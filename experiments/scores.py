@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.recipes import REFERENCE
-from experiments.statistics import FEWEST_CLUSTERS
+from experiments.statistics import FEWEST_CLUSTERS, FEWEST_GANS
 from features.synthetic import GENRES
 
 Record = Mapping[str, Any]  # an object of results.json
@@ -110,8 +110,13 @@ def bounds(results: Record, found: Record) -> str:
     """For what alone a difference holds, in words: one GAN, or a few artists or speakers."""
     split, arms, words = results.get("split", {}), results.get("arms", {}), []
     both = [arms.get(found[arm], {}) for arm in ("arm", "against")]
-    if any(arm.get("generated") for arm in both) and results.get("gan", {}).get("seeds") == 1:
-        words.append("for these GANs" if split.get("folds", 1) > 1 else "for this GAN")
+    seeds, folds = results.get("gan", {}).get("seeds"), split.get("folds", 1)
+    if (
+        any(arm.get("generated") for arm in both)
+        and seeds
+        and (gans := seeds * folds) < FEWEST_GANS
+    ):
+        words.append(f"for these {gans} GANs" if gans > 1 else "for this GAN")
     if any(arm.get("role") == "generated" and not arm.get("generated") for arm in both):
         words.append("for these clips")  # of a generator that was trained once, elsewhere
     groups = split.get("test_groups")

@@ -26,6 +26,7 @@ LEVEL = 0.05  # of a claim, and of all claims beside the primary one together
 POWER = 0.8
 EQUIVALENT = 0.02  # a difference within which arms are called equivalent
 FEWEST_CLUSTERS = 6  # from which a claim about others than these is made
+FEWEST_GANS = 5  # the same
 TOO_FEW = "too few tracks"  # in place of a verdict on a class
 _NOTHING = 1e-12  # of rounding
 _SURE = 0.8  # that the stated detectable difference is no smaller than the true one

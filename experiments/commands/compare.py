@@ -22,7 +22,7 @@ import numpy as np
 
 from classifiers import FitConfig
 from experiments.config import CompareConfig, DataConfig, as_dict, inspected
-from experiments.recipes import Recipe
+from experiments.recipes import Recipe, looked_at
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
 from experiments.report.tables import write_comparison
@@ -327,6 +327,7 @@ def _results(
             "stages": [gan.folder.name for gan in gans],
             "chosen": [gan.choice for gan in gans],
             "vouched": list(config.vouch),
+            "looked_at": list(looked_at(recipe)) if config.generates else [],
             "quality": qualities,
             "seconds": [round(gan.seconds, 1) for gan in gans],
         },

@@ -22,6 +22,10 @@ def checks(results: Record) -> list[tuple[str, str]]:
     found = []
     if "stages" in gan:
         found.append(("what GANs have heard", _heard(results)))
+    if names := gan.get("looked_at"):
+        said = f"their way of training was chosen by validation tracks of {joined(names)}"
+        here = results.get("data", {}).get("name") in names
+        found.append(("settings of GANs", said + "; these may be among the tracks here" * here))
     shared = split.get("shared_groups")
     if shared is not None:
         known = f"{len(shared)} of them on two sides: {', '.join(shared[:5])}"

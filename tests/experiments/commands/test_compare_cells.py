@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.commands.compare import compare
+from experiments.recipes import RECIPES, looked_at
 from experiments.report import printed
 from experiments.scores import held_out_tracks
 from experiments.stages.gans import find_gans
@@ -186,3 +187,8 @@ def test_each_arm_takes_its_best_learning_rate(small_config, tmp_path):
         assert history["valid_accuracy"][at] == max(tried.values())
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "learning rates" in page
+
+
+def test_a_way_of_training_says_by_which_data_it_was_chosen(small_recipe):
+    assert looked_at(RECIPES["demo"]) == ("gtzan-mini", "fsdd")
+    assert looked_at(small_recipe) == ()

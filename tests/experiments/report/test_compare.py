@@ -181,6 +181,7 @@ def test_inner_ids_are_unique(page):
 )  # fmt: skip
 def test_the_verdict_is_a_sentence(mean, verdict, words):
     results = fake_results(("a", "b"))
+    results["gan"]["seeds"] = 5
     results["arms"]["real+synthetic"]["subject"] = "the GAN's clips"
     for d in results["differences"]:
         if (d["arm"], d["against"], d["metric"]) == ("real+synthetic", "real", "track_accuracy"):
@@ -200,7 +201,11 @@ def test_a_verdict_says_for_what_alone_it_holds():
     results["gan"]["seeds"], results["split"]["test_groups"] = 3, 6
     text = Page(render_report(results, clips={}, gan_curves={})).text
     assert "for this GAN" not in text
-    assert "for these" not in text
+    assert "helped, for these 3 GANs: track accuracy" in text
+    results["split"]["folds"] = 2  # six GANs
+    assert "for these" not in Page(render_report(results, clips={}, gan_curves={})).text
+    results["split"]["folds"], results["gan"]["seeds"] = 1, 5
+    assert "for these" not in Page(render_report(results, clips={}, gan_curves={})).text
 
 
 def test_classes_that_are_claimed_are_named():
