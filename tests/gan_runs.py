@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from wavegan import step
+from wavegan import players, step
 from wavegan.devices import device_mesh
 
 METRICS = {
@@ -69,7 +69,7 @@ def steps_logged(run):
 
 def lowered(config, train_config, gans=1):
     """The step of so many GANs as text, lowered for a GPU."""
-    one = jax.eval_shape(lambda: step.initial_state(config, train_config, jax.random.key(0)))
+    one = jax.eval_shape(lambda: players.initial_state(config, train_config, jax.random.key(0)))
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct((gans, *x.shape), x.dtype), one)
     batch = gans, train_config.critic_steps, train_config.batch_size
     real = jax.ShapeDtypeStruct((*batch, config.num_samples, config.channels), jnp.float32)

@@ -25,9 +25,10 @@ from wavegan.networks import (
     definitions,
     without_weights,
 )
+from wavegan.players import State
 from wavegan.reference import load_reference
 from wavegan.run_folder import RunFolder
-from wavegan.step import State, state_shapes
+from wavegan.step import state_shapes
 from wavegan.train_config import TrainConfig
 
 Network = Generator | Discriminator

@@ -22,9 +22,10 @@ from wavegan.devices import CLIP_AXES, advance, fitted, place, whole_mesh
 from wavegan.distributed import agreed, fetched, first
 from wavegan.export import located, read_exported
 from wavegan.networks import Discriminator, Generator, WaveGANConfig, definitions
+from wavegan.players import State, Terms
 from wavegan.run_folder import CheckpointError, RunFolder
 from wavegan.start import Init, read_state
-from wavegan.step import State, Terms, compiled_draw, compiled_step
+from wavegan.step import compiled_draw, compiled_step
 from wavegan.train_config import TrainConfig
 from wavegan.training_run import Inspector, Job, TrainingRun, with_weights
 from wavegan.windows import Recordings, Source, together

@@ -18,9 +18,9 @@ from features.storage import understanding
 from wavegan.distributed import first
 from wavegan.metrics import Standing, standing
 from wavegan.networks import Generator, WaveGANConfig, definitions
+from wavegan.players import State, initial_state
 from wavegan.run_folder import RunFolder, as_dict
 from wavegan.start import Init, Start, read_start
-from wavegan.step import State, initial_state
 from wavegan.train_config import CADENCE, TrainConfig
 from wavegan.watch import TrainingDiverged, Watch, refuse_broken
 from wavegan.windows import Recordings, Windows

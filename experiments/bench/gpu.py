@@ -23,7 +23,7 @@ from flax import nnx
 from experiments.bench import Row, classifiers, gan, interleaved, row, run_benchmark
 from experiments.bench.classifiers import Case
 from features.spectra import log_mel, mfcc
-from wavegan import step
+from wavegan import players, step
 from wavegan.devices import Program, device_mesh, needed_bytes, place
 from wavegan.networks import CHOICES, WaveGANConfig, definitions
 from wavegan.train_config import TrainConfig
@@ -176,7 +176,7 @@ def _one_step(config: WaveGANConfig, batch_size: int, device: jax.Device) -> tup
     """Clips, gradients (of which Adam's first moments are a share), changes, and seconds."""
     settings = TrainConfig(batch_size=batch_size, critic_steps=1)
     mesh = device_mesh(1, batch_size, [device])
-    state = step.initial_state(config, settings, jax.random.key(0))
+    state = players.initial_state(config, settings, jax.random.key(0))
     clips = np.random.default_rng(0).uniform(-1, 1, (1, 1, batch_size, config.num_samples, 1))
     latents = np.random.default_rng(1).uniform(-1, 1, (batch_size, config.latent_dim))
     program = step.compiled_step(config, settings, mesh)
@@ -232,7 +232,7 @@ def _steps(sizes: Sizes, precision: str, repeats: int) -> Iterator[Row]:
 def counted_flops(config: WaveGANConfig, batch_size: int, critic_steps: int = 5) -> float:
     """Floating-point operations of a step by XLA's count, which takes a loop for one round."""
     settings = TrainConfig(batch_size=batch_size)
-    players = step.Players(config, settings, True, device_mesh(1, batch_size, jax.devices()[:1]))
+    both = players.Players(config, settings, True, device_mesh(1, batch_size, jax.devices()[:1]))
     state = step.state_shapes(config, settings)
     real = jax.ShapeDtypeStruct((batch_size, config.num_samples, config.channels), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -242,7 +242,7 @@ def counted_flops(config: WaveGANConfig, batch_size: int, critic_steps: int = 5)
         counted: Any = program.lower(state, real, key).cost_analysis()
         return counted["flops"]
 
-    return critic_steps * flops(players.critic_step) + flops(players.generator_step)
+    return critic_steps * flops(both.critic_step) + flops(both.generator_step)
 
 
 def _several(sizes: Sizes, repeats: int) -> Iterator[Row]:

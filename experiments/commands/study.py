@@ -40,9 +40,9 @@ from wavegan import (
     training_states,
 )
 from wavegan.environment import environment
+from wavegan.players import State
 from wavegan.quality import Quality
 from wavegan.run_folder import RunFolder
-from wavegan.step import State
 from wavegan.train_config import DATA
 from wavegan.windows import Windows
 

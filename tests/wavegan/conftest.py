@@ -13,8 +13,8 @@ import pytest
 
 from wavegan import TrainConfig, WaveGANConfig, train
 from wavegan import step as step_module
+from wavegan.players import initial_state
 from wavegan.run_folder import RunFolder
-from wavegan.step import initial_state
 
 
 @pytest.fixture(scope="session")

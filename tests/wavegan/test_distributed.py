@@ -26,7 +26,7 @@ join(f"127.0.0.1:{port}", 2, int(me), timeout=120)
 import jax, numpy as np
 from wavegan import Job, TrainConfig, WaveGANConfig, train, train_together
 from wavegan.run_folder import RunFolder
-from wavegan.step import initial_state
+from wavegan.players import initial_state
 
 me, folder, audio = int(me), Path(folder), np.load(audio)
 config = WaveGANConfig(**json.loads(config))

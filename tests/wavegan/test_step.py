@@ -19,8 +19,9 @@ from gan_runs import lowered
 from wavegan import LOSSES, TrainConfig, WaveGANConfig
 from wavegan.devices import device_mesh, needed_bytes, place
 from wavegan.networks import definitions
+from wavegan.players import Players, initial_state
 from wavegan.spectrogram_critic import log_spectrogram
-from wavegan.step import Players, compiled_step, initial_state, state_shapes, training_step
+from wavegan.step import compiled_step, state_shapes, training_step
 
 MESH = device_mesh(1, 8, jax.devices()[:1])
 
@@ -423,7 +424,8 @@ import json, sys
 import jax, jax.numpy as jnp, numpy as np
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.devices import CLIP_AXES, device_mesh, place
-from wavegan.step import compiled_step, initial_state
+from wavegan.players import initial_state
+from wavegan.step import compiled_step
 
 def losses(config, settings, seeds, devices):
     # The mesh, and of each GAN the terms of three steps.

@@ -28,8 +28,8 @@ from wavegan import (
     training,
     training_states,
 )
+from wavegan.players import initial_state
 from wavegan.run_folder import RunFolder
-from wavegan.step import initial_state
 from wavegan.training_run import Job, TrainingRun
 
 
