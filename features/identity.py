@@ -152,6 +152,8 @@ class Identifier:
     def _keep(self, found: Landmarks) -> None:
         """Of landmarks with one hash the first, of these those with the smallest hashes."""
         hashes, frames = found
+        if not len(hashes):
+            return
         if len(self._hashes) == _MARKS:
             small = hashes <= self._hashes[-1]
             hashes, frames = hashes[small], frames[small]
