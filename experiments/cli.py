@@ -123,6 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             if os.access(existing(default_cache_dir()), os.W_OK):
                 jax.config.update("jax_compilation_cache_dir", f"{default_cache_dir()}/compiled")
+                # Compiling takes 50 MB, too, however short it is.
+                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         return call.command.run(call) or 0
     except KeyboardInterrupt:
         kept = "; what is finished is kept, the same command resumes" if call else ""

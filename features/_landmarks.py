@@ -39,8 +39,9 @@ class Listener:
         """Hear more, at `RATE`; the hashes (24 bits) and frames of the landmarks found by now."""
         # Differences of samples hold no offset, and lift what is high and weak.
         before = self._before if len(self._before) else sound[:1]
-        self._sound = np.concatenate([self._sound, np.diff(sound, prepend=before)])
-        self._before = np.concatenate([self._before, sound])[-1:]
+        sound = np.concatenate([before, sound])
+        self._sound = np.concatenate([self._sound, sound[1:] - sound[:-1]])
+        self._before = sound[-1:]
         size = (_CHUNK + 2 * _REACH - 1) * HOP + _WINDOW
         found = [self._none()]
         while len(self._sound) >= size:
@@ -84,8 +85,10 @@ def _peaks(sound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     near = _highest(beside, _REACH)
     inner = power[_REACH:-_REACH, _SPREAD:-_SPREAD]
     # Of frames that are all the same the first is the peak.
-    peak = (inner == near[_REACH : _REACH + len(inner)]) & (inner > near[: len(inner)])
-    times, bins = np.nonzero(peak & (inner > _FLOOR * power.max()))
+    peak = inner == near[_REACH : _REACH + len(inner)]
+    peak &= inner > near[: len(inner)]
+    peak &= inner > _FLOOR * power.max()
+    times, bins = np.divmod(np.flatnonzero(peak), inner.shape[1])
     return times + _REACH, bins
 
 
@@ -101,16 +104,18 @@ def _highest(values: np.ndarray, count: int) -> np.ndarray:
 
 def _paired(times: np.ndarray, bins: np.ndarray, held: int) -> Landmarks:
     """Each peak with those after it in its zone, of which one at least is not ``held``."""
-    place = np.arange(len(times))
     last = np.searchsorted(times, times + _AHEAD, side="right")
-    begin = np.maximum(place + 1, held)
+    first = np.searchsorted(times, times, side="right")  # of two at one time neither is later
+    begin = np.maximum(first, held)
     counts = np.maximum(last - begin, 0)
-    one = np.repeat(place, counts)
-    other = np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
-    other = other + np.repeat(begin, counts)
-    later, aside = times[other] - times[one], bins[other] - bins[one]
-    fit = (later > 0) & (np.abs(aside) <= _ASIDE)
-    one, later, aside = one[fit], later[fit], aside[fit] + _ASIDE
+    one = np.repeat(np.arange(len(times), dtype=np.int32), counts)
+    other = np.arange(len(one), dtype=np.int32)
+    other += np.repeat((begin - np.cumsum(counts) + counts).astype(np.int32), counts)
+    low = bins.astype(np.int32)
+    aside = low[other] - low[one] + _ASIDE
+    fit = np.flatnonzero(aside.view(np.uint32) <= 2 * _ASIDE)  # none is below 0
+    one, other, aside = one[fit], other[fit], aside[fit]
+    later = times[other] - times[one]
     code = (bins[one] << 16 | aside << 8 | later // _COARSE).astype(np.uint64)
     return _mixed(code), times[one]
 

@@ -117,6 +117,7 @@ def stream_audio(
     sample_rate: int | None = None,
     channels: int = 1,
     heard: Callable[[np.ndarray, int], object] | None = None,
+    opened: Callable[[str, int, int], object] | None = None,
 ) -> Iterator[Float32[np.ndarray, "n c"]]:
     """The audio of `load_audio` in blocks, in constant memory whatever the file's length.
 
@@ -126,6 +127,7 @@ def stream_audio(
     ----------
     heard : called with each block (n, channels) as it was before it was resampled, and with the
         file's sample rate.
+    opened : called first, with what `described` says of the file, unless that is None.
 
     Yields
     ------
@@ -140,6 +142,8 @@ def stream_audio(
         yield _loaded_otherwise(path, sample_rate, channels, 0.0, None, error, heard)[0]
         return
     with file:
+        if opened is not None:
+            opened(*_about(file))
         rate = sample_rate or file.samplerate
         yield from _blocks(file, path, rate, channels, 0.0, None, heard=heard)
 
@@ -214,9 +218,12 @@ def described(path: str | Path) -> tuple[str, int, int] | None:
     import soundfile as sf
 
     try:
-        found = audio_info(path)
+        return _about(audio_info(path))
     except (sf.SoundFileError, TypeError):
         return None
+
+
+def _about(found: Any) -> tuple[str, int, int]:
     return f"{found.format} {found.subtype}", found.samplerate, found.channels
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float32, Int64
 
 from features._landmarks import RATE, Landmarks, Listener
 from features.audio import stream_audio, to_pcm
+from features.storage import Unfit
 
 _VERSION = "1"  # of the print: others can't be compared with it
 _MARKS = 64  # landmarks in a print
@@ -51,7 +52,7 @@ class Identity:
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[0-9a-f]{32}", self.samples):
-            raise ValueError(
+            raise Unfit(
                 f"the identity of a recording has no samples {self.samples!r:.60}: 32 hexadecimal "
                 "digits are accepted; take it from a file that is whole"
             )
@@ -61,7 +62,7 @@ class Identity:
             data = b"?"
         marks = np.frombuffer(data[: len(data) // 4 * 4], "<u4").astype(np.int64)
         if len(data) not in (0, 4 * _SHORT_MARKS, 4 * _MARKS) or (np.diff(marks >> 8) <= 0).any():
-            raise ValueError(
+            raise Unfit(
                 f"the identity of a recording has no print {self.print!r:.60}: base64 of landmarks "
                 "in order is accepted; take it from a file that is whole"
             )
@@ -71,10 +72,12 @@ class Identity:
 
     @classmethod
     def parse(cls, text: Any) -> Identity:
-        """The identity that `str` gave ``text`` for; a ValueError where it is anything else."""
+        """The identity that `str` gave ``text`` for; an `Unfit`, a ValueError, where it is anything
+        else.
+        """
         version, *parts = text.split(":") if isinstance(text, str) else [""]
         if version != _VERSION or len(parts) != 2:
-            raise ValueError(
+            raise Unfit(
                 f"{text!r:.60} is no identity of a recording that this version can compare: text "
                 f"such as '{_VERSION}:samples:print' is accepted; take it from a file that is "
                 "whole, or make that anew with this version"
@@ -149,6 +152,8 @@ class Identifier:
     def _keep(self, found: Landmarks) -> None:
         """Of landmarks with one hash the first, of these those with the smallest hashes."""
         hashes, frames = found
+        if not len(hashes):
+            return
         if len(self._hashes) == _MARKS:
             small = hashes <= self._hashes[-1]
             hashes, frames = hashes[small], frames[small]

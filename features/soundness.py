@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int16
 
-from features.audio import AudioError, described, stream_audio, to_pcm
+from features.audio import AudioError, stream_audio, to_pcm
 from features.dataset import Track
 from features.identity import Identifier, Identity, twins
 
@@ -99,18 +99,22 @@ def check_tracks(
 
 def _checked(track: Track) -> Checked | Quarantined:
     total = full = 0
-    identifier = Identifier()
+    identifier, about = Identifier(), ("unknown", 0, 0)
+
+    def opened(*found: Any) -> None:
+        nonlocal about
+        about = found
+
     try:
         digest = file_digest(track.path)
-        for pcm in sound_blocks(track.path, heard=identifier.add):
+        for pcm in sound_blocks(track.path, heard=identifier.add, opened=opened):
             total += len(pcm)
-            full += int((pcm == 2**15 - 1).sum() + (pcm == -(2**15)).sum())
+            full += int(np.count_nonzero(pcm == 2**15 - 1) + np.count_nonzero(pcm == -(2**15)))
     except AudioError as error:
         return Quarantined(track, error.reason)
     except OSError as error:
         return Quarantined(track, f"unreadable: {error.strerror}")
-    encoding, rate, channels = described(track.path) or ("unknown", 0, 0)
-    identity = identifier.identity()
+    identity, (encoding, rate, channels) = identifier.identity(), about
     return Checked(track, digest, identity, total, rate, channels, encoding, full / total)
 
 
@@ -120,13 +124,14 @@ def sound_blocks(
     sample_rate: int | None = None,
     channels: int = 1,
     heard: Callable[[np.ndarray, int], object] | None = None,
+    opened: Callable[[str, int, int], object] | None = None,
 ) -> Iterator[Int16[np.ndarray, "n c"]]:
     """The audio of a file as 16-bit blocks.
 
     Parameters
     ----------
     sample_rate, channels : as in `features.load_audio`.
-    heard : as in `features.audio.stream_audio`.
+    heard, opened : as in `features.audio.stream_audio`.
 
     Raises
     ------
@@ -140,11 +145,12 @@ def sound_blocks(
         if heard is not None:
             heard(block, rate)
 
-    for block in stream_audio(source, sample_rate=sample_rate, channels=channels, heard=range_of):
-        if block.size and (loudest := float(np.abs(block).max())) > LOUDEST_PEAK:
+    wanted: dict[str, Any] = {"sample_rate": sample_rate, "channels": channels}
+    for block in stream_audio(source, **wanted, heard=range_of, opened=opened):
+        if block.size and (loudest := float(max(block.max(), -block.min()))) > LOUDEST_PEAK:
             raise AudioError(source, f"out of range: samples reach {loudest:.4g}, beyond ±1")
         pcm = to_pcm(block).astype(np.int16)
-        peak = max(peak, int(np.abs(pcm.astype(np.int32)).max(initial=0)))
+        peak = max(peak, int(pcm.max(initial=0)), -int(pcm.min(initial=0)))
         total += len(pcm)
         yield pcm
     if total == 0:

@@ -27,6 +27,10 @@ _LEFTOVER = re.compile(
 )
 
 
+class Unfit(ValueError):
+    """A part of a file's content is not what belongs there; `understanding` names the file."""
+
+
 class Interrupted(RuntimeError):
     """Asked to stop: what is done is kept, and the same call goes on with the rest."""
 
@@ -285,11 +289,13 @@ def parsed_json(
 
 @contextmanager
 def understanding(where: str | Path, advice: str) -> Iterator[None]:
-    """Reading of a file's content: what is not where it belongs, or of another type, is a
+    """Reading of a file's content: what is not where it belongs, of another type, or `Unfit`, is a
     ValueError that names the file and says what to do (``advice``).
     """
     try:
         yield
+    except Unfit as error:
+        raise ValueError(f"{where} is damaged: {error}; or {advice}") from None
     except MISREAD as error:
         said = f"{type(error).__name__}: {error}"
         said = said if len(said) <= LONGEST else said[:LONGEST] + "…"

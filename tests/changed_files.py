@@ -92,6 +92,26 @@ def safetensors_of(draw: st.DrawFn, whole: bytes) -> bytes:
 
 
 @st.composite
+def identity_of(draw: st.DrawFn, whole: bytes) -> bytes:
+    """Another version, samples or print, some of them of another length, or a part too many."""
+    identity, _, key = whole.decode().partition(" ")
+    version, samples, landmarks = identity.split(":")
+    parts = {
+        "version": draw(st.sampled_from(["0", "2", "", "1.0", "9" * 5000, "\x00"])),
+        "samples": draw(st.sampled_from([samples[::-1], samples[:-1], samples * 2, "../x", "G"])),
+        "print": draw(
+            st.sampled_from(["", landmarks[4:], landmarks * 2, landmarks[::-1], "A===="])
+        ),
+    }
+    kept = {"version": version, "samples": samples, "print": landmarks}
+    name = draw(st.sampled_from([*parts, "more", "key"]))
+    if name in parts:
+        kept[name] = parts[name]
+    text = ":".join(kept.values()) + (":" if name == "more" else "")
+    return f"{text} {key[::-1] if name == 'key' else key}".encode()
+
+
+@st.composite
 def npy_of(draw: st.DrawFn, whole: bytes) -> bytes:
     """The header with another type, order or shape; its length is right."""
     size = int.from_bytes(whole[8:10], "little")

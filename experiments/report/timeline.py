@@ -7,15 +7,20 @@ colours apart; it is in full colour where its label is the answer, pale elsewher
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from experiments.report.formats import clock
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 _PIECES = 120  # of a strip, at most
 WIDTH, HEIGHT = 960, 100  # of a strip's own coordinates
@@ -28,6 +33,11 @@ _LIGHT = ("#0072b2", "#c04e00", "#117733", "#aa4499", "#8a6d00", "#332288", "#cc
           "#882255", "#5c646d")  # fmt: skip
 _DARK = ("#5cb8ee", "#f0913f", "#5fbf6a", "#e08ad8", "#e0c94f", "#a79bff", "#ff9aa6", "#55cfc0",
          "#e07aa6", "#b4bcc4")  # fmt: skip
+
+
+_SHEET = 245, 246, 247  # behind a strip of a picture
+_FONT = "mpl-data/fonts/ttf/DejaVuSans.ttf"  # in matplotlib's folder
+_DPI = 160  # of a picture that is 7 inches wide
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,35 +113,57 @@ def timeline_png(timeline: Timeline, rows: Mapping[int, str], *, title: str) -> 
     rows : the columns to draw, from the top, and what stands beside each: its name.
     title : plain text above.
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from PIL import Image, ImageColor, ImageDraw
 
+    size = 7 * _DPI, int(_DPI * (0.9 + 0.33 * len(rows)))
+    image = Image.new("RGB", size, "white")
+    draw, plain, large = ImageDraw.Draw(image), _font(20), _font(24)
+    names, title = [_line(name) for name in rows.values()], _line(title)
+    left = min(30 + max(map(plain.getlength, names)), image.width // 2)
+    right = image.width - 16 - max(map(plain.getlength, timeline.ticks.values())) / 2
+    top, bottom = 56, image.height - 76
+    high = (bottom - top) / (1.25 * len(rows) - 0.25)  # of a strip; a fourth of it is between two
+    x = np.rint(left + timeline.edges / timeline.seconds * (right - left)).astype(int)
     answers = timeline.probabilities.argmax(1)
-    plain: dict[str, Any] = {"parse_math": False}  # a name may hold a dollar sign
-    bases = [-1.25 * i for i in range(len(rows))]
-    with mpl.rc_context({"font.size": 9}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for it
-        figure = Figure(figsize=(7, 0.9 + 0.33 * len(rows)), layout="constrained", dpi=160)
-        FigureCanvasAgg(figure)
-        axis = figure.subplots()  # one for all strips: many take their time
-        for base, column in zip(bases, rows, strict=True):
-            values, painted = timeline.probabilities[:, column], _LIGHT[column % len(_LIGHT)]
-            axis.axhspan(base, base + 1, color="#f5f6f7", lw=0)
-            for heights, alpha in ((values, 0.35), (np.where(answers == column, values, 0), 1)):
-                axis.stairs(
-                    base + heights, timeline.edges, baseline=base, fill=True, color=painted,
-                    alpha=alpha, lw=0,
-                )  # fmt: skip
-        axis.set(xlim=(0, timeline.seconds), ylim=(bases[-1], 1), xlabel="time (min:s)")
-        axis.set_xticks(list(timeline.ticks), list(timeline.ticks.values()))
-        axis.set_yticks([base + 0.5 for base in bases], list(rows.values()), **plain)
-        axis.tick_params(length=0)
-        axis.spines[:].set_visible(False)
-        figure.suptitle(title, fontsize=11, **plain)
-        file = io.BytesIO()
-        figure.savefig(file, format="png", metadata={"Software": None})
+    for i, (column, name) in enumerate(zip(rows, names, strict=True)):
+        base = top + (1.25 * i + 1) * high
+        full = ImageColor.getrgb(_LIGHT[column % len(_LIGHT)])
+        pale = tuple(np.rint(0.35 * np.array(full) + 0.65 * np.array(_SHEET)).astype(int).tolist())
+        draw.rectangle((left, round(base - high), right, round(base)), _SHEET)
+        tops = np.rint(base - high * timeline.probabilities[:, column]).astype(int)
+        for start, stop, y, answer in zip(x[:-1], x[1:], tops, answers, strict=True):
+            if stop > start and y < round(base):
+                colour = full if answer == column else pale
+                draw.rectangle((start, y, stop - 1, round(base)), colour)
+        draw.text((left - 12, base - high / 2), name, "black", plain, anchor="rm")
+    for time, name in timeline.ticks.items():
+        place = left + time / timeline.seconds * (right - left)
+        draw.text((place, bottom + 8), name, "black", plain, anchor="mt")
+    draw.text(((left + right) / 2, image.height - 12), "time (min:s)", "black", plain, anchor="mb")
+    if (wide := large.getlength(title)) > (room := image.width - 20):
+        large = _font(max(int(24 * room / wide), 8))
+    draw.text((image.width / 2, 28), title, "black", large, anchor="mm")
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+@lru_cache
+def _font(size: int) -> FreeTypeFont | ImageFont:
+    """The font of matplotlib's pictures, of so many pixels, without matplotlib, which is large."""
+    from PIL import ImageFont as fonts
+
+    found = find_spec("matplotlib")
+    file = Path(found.origin if found and found.origin else "").parent / _FONT
+    try:
+        return fonts.truetype(file, size, layout_engine=fonts.Layout.BASIC)
+    except OSError:  # a system may keep it elsewhere
+        return fonts.load_default(size)
+
+
+def _line(text: str) -> str:
+    """``text`` in one line that can be drawn."""
+    return " ".join(text.encode(errors="replace").decode().split())
 
 
 def colour(column: int) -> str:

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import pytest
 import soundfile as sf
-from changed_files import bytes_of, json_of, npy_of, safetensors_of
+from changed_files import bytes_of, identity_of, json_of, npy_of, safetensors_of
 from classify_results import fake_classification
 from flax import nnx
 from hypothesis import HealthCheck, assume, given, settings
@@ -31,12 +31,16 @@ from classifiers.fit_folder import FitFolder
 from classifiers.history import Member
 from experiments.cli import _status, main, parsed
 from experiments.commands.classify import gather_recipes
+from experiments.commands.compare import OPENINGS, _opened, compare
 from experiments.commands.doctor import check_run
 from experiments.commands.predict import find_classifier
-from experiments.config import as_dict
+from experiments.config import CompareConfig, DataConfig, as_dict
 from experiments.recipes import RECIPES, recorded_search
 from experiments.run import Run
-from experiments.stages.gans import find_gans
+from experiments.stages.budget import Budget
+from experiments.stages.comparison import TrainedArms
+from experiments.stages.folders import PROVENANCE, open_folder
+from experiments.stages.gans import Gan, find_gans
 from experiments.stages.trained import read_training
 from features import (
     Standardizer,
@@ -51,6 +55,8 @@ from features import (
     split_tracks,
 )
 from features.extractors import Mfcc
+from features.generated import MANIFESTS
+from features.identity import identify
 from features.silence import without_silence
 from features.synthetic import MANIFEST, render_dataset
 from wavegan import Previews, TrainConfig, WaveGANConfig
@@ -62,6 +68,13 @@ FEATURES = Mfcc(n_mfcc=4, n_fft=32, hop_length=16, n_mels=8)
 GAN = WaveGANConfig(num_samples=64, dim=1, latent_dim=4)
 TRAIN = TrainConfig(batch_size=2, steps=2, critic_steps=1, log_every=1, checkpoint_every=1)
 TRAINED_ON = {"data": "abc"}
+COMPARED = replace(
+    RECIPES["demo"],
+    options={"lstm_sizes": (8, 4), "dense_sizes": (4, 4)},
+    input=FEATURES,
+    sample_rate=RATE,
+    num_samples=256,
+)
 
 
 class Refused(ValueError):
@@ -96,6 +109,8 @@ def write_world(root: Path) -> None:
     _write_audio(root)
     _write_gans(root)
     _write_classifier(root)
+    _write_folders(root)
+    _write_openings(root)
     _write_texts(root)
     render_dataset(root / "embedded", **EMBEDDED)
     clips_of_latents(root), cached(root), remembered.remember("0f", 1.5)
@@ -123,7 +138,9 @@ def _write_audio(root: Path) -> None:
 
 def _write_gans(root: Path) -> None:
     audio = np.random.default_rng(0).uniform(-0.5, 0.5, (4, 300, 1)).astype(np.float32)
+    sounds = {"drone.0": str(identify(root / "audio" / "x.wav"))}
     told = {"label": "drone", "seed": 0, "sample_rate": RATE, "tracks": {"drone.0": "0f" * 16}}
+    told |= {"sounds": sounds, "ancestors": [{"name": "x", "tracks": {}, "sounds": sounds}]}
     inputs = {"wavegan": wavegan.run_folder.as_dict(GAN), "provenance": told}
 
     def build(folder: Path) -> None:
@@ -170,6 +187,27 @@ def _write_classifier(root: Path) -> None:
 
 def fit_folder(root: Path) -> FitFolder:
     return FitFolder(root / "fit", {"seeds": [0], "labels": "inputs (3, 2)"})
+
+
+def _write_folders(root: Path) -> None:
+    """Clips of two other generators: one tells what all are from, the other class by class."""
+    heard = root / "audio" / "x.wav"
+    said = {"tracks": {"x": "0f" * 16}, "sounds": {"x": str(identify(heard))}}
+    said |= {"ancestors": [{"name": "y", **said}], "judged_by": said["tracks"]}
+    for folder in ("made", "told"):
+        for label in ("a", "b"):
+            noise = np.random.default_rng(ord(label)).uniform(-0.5, 0.5, (300, 1))
+            save_audio(root / folder / label / "0.wav", noise, RATE)
+    for label in ("a", "b"):
+        told = {"latents": "", "provenance": {"seed": 1, "label": label, **said}}
+        (root / "told" / label / MANIFESTS[0]).write_text(json.dumps(told))
+    (root / "made" / PROVENANCE).write_text(json.dumps(said))
+
+
+def _write_openings(root: Path) -> None:
+    run = Run(root / "compared")
+    run.write_json(OPENINGS, [{"time": "2026-01-01T00:00:00+00:00", "trials": "0f", "count": 2}])
+    opened(root)
 
 
 def _write_texts(root: Path) -> None:
@@ -264,6 +302,30 @@ def recipes(root: Path) -> Any:
     return found, (root / "recipes" / "table.md").read_text()
 
 
+def compared_with(folder: str) -> Callable[[Path], Any]:
+    """A comparison with clips of another generator, up to its plan, and what they are told of."""
+
+    def read(root: Path) -> Any:
+        said = f"other={root / folder}"
+        arms, data = ("real", "real+other"), DataConfig(str(root / "music"))
+        config = CompareConfig(COMPARED, data, arms=arms, folders=(said,))
+        compare(config, root / "out", dry_run=True)
+        return [told_of(gan) for gan in open_folder(said, ("a", "b"), COMPARED, 256).gans]
+
+    return read
+
+
+def told_of(gan: Gan) -> Any:
+    return gan.labels, gan.key, gan.unknown, gan.told("tracks"), gan.told("judged_by")
+
+
+def opened(root: Path) -> Any:
+    """When the test side was opened; a second time by the same trials is the same opening."""
+    trials = [type("Outcome", (), {"folder": Path(name)}) for name in ("classifier-0", "b")]
+    trained = TrainedArms((), 1.0, Budget(1), {"real": trials})
+    return _opened(Run(root / "compared"), trained)
+
+
 def resumed(root: Path) -> Any:
     taken, members, trees = fit_folder(root).restore(weights={"w": np.zeros(4)})
     return taken, members, [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(trees)]
@@ -273,7 +335,7 @@ def cached(root: Path) -> Any:
     decoded = decode_tracks(scan_tracks(root / "music"), sample_rate=RATE)
     kept = without_silence(decoded.recordings)
     rows = extract(cut_clips(kept, num_samples=256), FEATURES)
-    sounds = [(r.digest, r.samples.tobytes()) for r in (*decoded.recordings, *kept)]
+    sounds = [(r.digest, r.identity, r.samples.tobytes()) for r in (*decoded.recordings, *kept)]
     return sounds, decoded.quarantined, np.asarray(rows[np.arange(len(rows))]).tobytes()
 
 
@@ -368,10 +430,20 @@ KINDS = {
     "probabilities": Kind("classified/stages/*/*.npy", trial, (npy_of,)),
     "results of recipes": Kind("recipes/net5/results.json", recipes, JSON, ("recipes",)),
     "fit under way": Kind("fit/fit.safetensors", resumed, (safetensors_of,)),
+    "provenance of another generator's clips": Kind(
+        f"made/{PROVENANCE}", compared_with("made"), JSON, edited=True
+    ),
+    "manifest of another generator's clips": Kind(
+        f"told/a/{MANIFESTS[0]}", compared_with("told"), JSON, edited=True
+    ),
+    "openings of the test side": Kind(f"compared/{OPENINGS}", opened, JSON, ("compared",)),
     "index of the cache": Kind("cache/audio-v1/index.json", cached, JSON, (CACHE,)),
     "audio in the cache": Kind("cache/audio-v1/*[0-9]-1.npy", cached, (npy_of,), (CACHE,)),
     "audio without silence": Kind("cache/audio-v1/*-frames*.npy", cached, (npy_of,), (CACHE,)),
     "features in the cache": Kind("cache/features*/*/*.npy", cached, (npy_of,), (CACHE,)),
+    "identity in the cache": Kind(
+        "cache/audio-v1/*.identity", cached, (identity_of,), (CACHE,)
+    ),
     "seconds a step": Kind(
         "cache/seconds-a-step.json",
         lambda root: remembered.recall("0f"),

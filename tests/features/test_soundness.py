@@ -137,7 +137,7 @@ def peak_of(*command: str, **environment: str) -> float:
 
 
 @pytest.mark.slow
-def test_an_hour_in_stereo_is_checked_in_300_mb_and_classified_in_400(tmp_path):
+def test_an_hour_in_stereo_is_checked_in_300_mb_and_classified_in_350(tmp_path):
     rng = np.random.default_rng(0)
     for label in "ab":
         for i in range(4):
@@ -147,11 +147,16 @@ def test_an_hour_in_stereo_is_checked_in_300_mb_and_classified_in_400(tmp_path):
     with sf.SoundFile(tmp_path / "hour/a/long.wav", "w", 44100, 2) as file:
         for _ in range(3600):
             file.write(rng.uniform(-0.5, 0.5, (44100, 2)))
-    run, own = tmp_path / "run", {"WAVEGAN_CACHE": str(tmp_path / "cache")}
+    cache = str(tmp_path / "cache")
+    run, own = tmp_path / "run", {"WAVEGAN_CACHE": cache, "JAX_COMPILATION_CACHE_DIR": cache}
     fit = ("--fit-steps", "2", "--seeds", "1", "--data", str(tmp_path / "short"))
     peak_of("classify", "--recipe", "demo", *fit, "--out", str(run), **own)
     hour = str(tmp_path / "hour/a/long.wav")
-    assert peak_of("predict", str(run), hour, "--out", str(tmp_path / "out"), **own) <= 400
+    predict, out = ("predict", str(run)), ("--out", str(tmp_path / "out"))
+    short = str(tmp_path / "short/a/0.wav")
+    peak_of(*predict, short, *out, **own)  # which compiles, and that takes 50 MB once
+    assert peak_of(*predict, short, *out, **own) <= 300
+    assert peak_of(*predict, hour, *out, **own) <= 350
     for i in range(3):  # a class of one track is a fault
         sf.write(tmp_path / "hour/a" / f"{i}.wav", rng.uniform(-0.5, 0.5, 80000), 8000)
     assert peak_of("doctor", "--data", str(tmp_path / "hour"), **own) <= 300

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from features.storage import (
+    Unfit,
     plain_name,
     read_json,
     remove_leftovers,
@@ -141,3 +142,11 @@ def test_what_is_not_where_it_belongs_names_the_file():
             understanding("x.json", "do that"),
         ):
             wrong()
+
+
+def test_a_part_that_does_not_fit_names_the_file_beside_its_own_advice():
+    with (
+        pytest.raises(ValueError, match=r"^x\.json is damaged: no hash: give one; or do that$"),
+        understanding("x.json", "do that"),
+    ):
+        raise Unfit("no hash: give one")

@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +169,19 @@ def test_pictures_are_those_of_the_last_prediction(run, music, tmp_path):
         predict_files(run, [music / "drone" / f"{name}.wav"], tmp_path)
         (picture,) = (tmp_path / "pictures").iterdir()
         assert name in picture.name
+
+
+def test_what_is_large_and_draws_nothing_is_not_imported(run, music, tmp_path):
+    code = (
+        "import sys\n"
+        "from experiments.cli import main\n"
+        "assert main(['predict', *sys.argv[1:]]) == 0\n"
+        "heavy = {'matplotlib', 'librosa', 'numba', 'scipy', 'sklearn', 'orbax', 'tensorstore'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
+    )
+    file, out = music / "march" / "march.00001.wav", tmp_path / "out"
+    subprocess.run([sys.executable, "-c", code, run, file, "--out", out], check=True)
+    assert len(list((out / "pictures").glob("*.png"))) == 1
 
 
 def test_pictures_of_others_are_left_alone(run, music, tmp_path):

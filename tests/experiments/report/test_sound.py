@@ -6,6 +6,8 @@ import io
 import numpy as np
 import pytest
 import soundfile as sf
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from experiments.report.kit import part
@@ -117,3 +119,4 @@ def test_the_legend_has_the_colours_of_the_pictures():
     found = {"#" + bytes(rgb).hex() for _, rgb in image.getcolors(9999)}
     assert len(stops) == 16
     assert {stops[0], stops[-1]} <= found  # silence and the loudest point
+    assert stops == [to_hex(colour) for colour in colormaps["magma"](np.arange(0, 256, 17))]

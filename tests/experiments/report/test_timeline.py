@@ -100,6 +100,8 @@ def test_a_picture_takes_any_name_and_any_number_of_labels():
     many = _picture(timeline_png(made, {i: f"label {i}" for i in range(30)}, title=""))
     assert many.shape[0] > 3 * small.shape[0]
     assert timeline_png(made, names, title="a") == timeline_png(made, names, title="a")
+    for text in ("a\nb\r\x0bc\0", "\ud800", "", "w" * 3000):
+        assert _picture(timeline_png(made, {0: text}, title=text)).shape == (196, 1120, 3)
 
 
 def _contrast(a: str, b: str) -> float:
