@@ -135,6 +135,11 @@ def check_sealed(path: Path) -> None:
         )
 
 
+def was_sealed(path: Path) -> bool:
+    """Whether ``path`` was sealed, be it there or not."""
+    return path.name in _hashes(path.parent)
+
+
 def _hashes(folder: Path) -> dict[str, str]:
     """The hashes of a folder's sealed files, by their names."""
     try:

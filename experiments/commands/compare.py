@@ -47,7 +47,7 @@ from experiments.stages.plan import Plan, steps_of
 from experiments.stages.quality import gan_quality, quality_gain
 from experiments.stages.trials import Trial, is_done
 from features import Clips, Recording, Split, Track, extract
-from features.checksums import key_of
+from features.checksums import key_of, was_sealed
 from features.splits import SIDES
 from features.storage import understanding, write_text
 from wavegan.environment import environment
@@ -240,8 +240,17 @@ def _opened(run: Run, trained: Sequence[TrainedArms]) -> list[dict[str, Any]]:
     fits = (fits for one in trained for fits in one.outcomes.values())
     trials = [outcome.folder.name for of in fits for outcome in of]
     key = key_of(sorted(trials))
-    there = run.read_json(OPENINGS, list) if (run.path / OPENINGS).exists() else []
-    with understanding(run.path / OPENINGS, "restore it from a copy"):
+    file, there = run.path / OPENINGS, list[dict[str, Any]]()
+    if file.exists():
+        there = run.read_json(OPENINGS, list)
+    elif was_sealed(file):
+        raise ValueError(
+            f"{file} is missing, which counts how often the test side was opened: restore it from "
+            "a copy, or choose another --out"
+        )
+    with understanding(file, "restore it from a copy"):
+        if not all(isinstance(one[name], str) for one in there for name in ("time", "trials")):
+            raise TypeError("openings have a time and a key of trials")
         known = any(one["trials"] == key for one in there)
     if not known:
         now = datetime.now(UTC).isoformat(timespec="seconds")

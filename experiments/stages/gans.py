@@ -19,7 +19,7 @@ from features.audio import to_pcm
 from features.identity import Identity, twins
 from features.limits import wrong_rate
 from features.soundness import file_digest
-from features.storage import plain_name, understanding, write_json
+from features.storage import Unfit, plain_name, understanding, write_json
 from wavegan import Generator, WaveGANConfig, load
 from wavegan.export import located, models, read_exported
 from wavegan.run_folder import RunFolder
@@ -213,8 +213,14 @@ def provenance_of(
     ):
         raise TypeError("tracks are names and hashes")
     for one in (found, *ancestors):
-        for text in one.get("sounds", {}).values():
+        sounds = one.get("sounds", {})
+        for text in sounds.values():
             Identity.parse(text)
+        if strange := sounds.keys() - {*one.get("tracks", {}), *one.get("judged_by", {})}:
+            raise Unfit(
+                f"it has the sound of {min(strange)!r:.80}, which is among neither tracks nor "
+                "judged_by: name it there"
+            )
     if (rate := found.get("sample_rate")) is not None and (wrong := wrong_rate(rate)):
         raise TypeError(f"sample_rate {wrong}")
     return found

@@ -20,6 +20,7 @@ from experiments.stages.arms import arm_of
 from experiments.stages.data import open_dataset
 from experiments.stages.gans import Gan, Tracks, find_gans, refuse_leaks, sample_gan
 from features import LeakError, load_audio, save_audio
+from features.checksums import write_sealed
 from features.identity import Identity
 from features.storage import Interrupted
 from wavegan import export
@@ -438,6 +439,15 @@ def test_openings_of_the_test_side_are_counted(finished, small_config, tmp_path)
     before = outcome_of_opening(small_config, out)
     assert outcome_of_opening(replace(small_config, seeds=1), out) == before + 1
     assert outcome_of_opening(small_config, out) == before + 1
+    file = out / "openings.json"
+    kept = json.loads(file.read_text())
+    file.unlink()
+    with pytest.raises(ValueError, match=r"openings\.json is missing, which counts how often"):
+        compare(small_config, out)
+    del kept[0]["time"]
+    write_sealed(file, kept)
+    with pytest.raises(ValueError, match=r"openings\.json is damaged \(KeyError: 'time'\)"):
+        compare(small_config, out)
 
 
 def test_several_ratios_make_a_curve_that_begins_at_real_clips_alone(

@@ -15,6 +15,7 @@ OF_TRACKS = [
     *({"tracks": said} for said in (None, 7, "x", ["x"], {"x": 7}, {"x": {"y": HASH}})),
     *({"judged_by": said} for said in (None, ["x"], {"x": None})),
     *({"sounds": said} for said in (None, [SOUND], {"x": 7}, {"x": ""}, {"x": SOUND[:-2]})),
+    {"sounds": {"another": SOUND}},
     *({"sounds": {"x": said}} for said in (f"2{SOUND[1:]}", f"{SOUND}AAAA", "1:\ud800:")),
 ]
 
