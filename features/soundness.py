@@ -19,6 +19,7 @@ from features.dataset import Track
 from features.identity import Identifier, Identity, twins
 
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
+_SMALL = 100_000  # bytes of a file
 LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another
 
 
@@ -168,12 +169,13 @@ def each_track(
     workers: int | None = None,
     on_progress: Callable[[int, int, str], object] | None = None,
 ) -> list[Result]:
-    """``function`` of each track, in their order, from ``workers`` threads (one a core if None).
+    """``function`` of each track, in their order, from ``workers`` threads.
 
-    An error ends it; what is under way ends first. ``on_progress`` is called in the calling
+    None is one a core, or of small files one in all: their work is mostly Python's, of which
+    threads only wait for one another. An error ends it; what is under way ends first. ``on_progress`` is called in the calling
     thread after each track as (done, total, track_id).
     """
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or (1 if _are_small(tracks) else os.cpu_count())) as pool:
         futures = {pool.submit(function, track): track for track in tracks}
         try:
             for done, future in enumerate(as_completed(futures), 1):
@@ -184,6 +186,13 @@ def each_track(
             pool.shutdown(cancel_futures=True)
             raise
     return [future.result() for future in futures]
+
+
+def _are_small(tracks: Sequence[Track]) -> bool:
+    """Whether most files are small, by some of them."""
+    some = [track.path for track in tracks[:: max(1, len(tracks) // 64)]]
+    sizes = sorted(path.stat().st_size for path in some if path.is_file())
+    return bool(sizes) and sizes[len(sizes) // 2] < _SMALL
 
 
 def without_twins(results: Iterable[Found | Quarantined]) -> tuple[list[Found], list[Quarantined]]:
