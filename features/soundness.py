@@ -172,8 +172,8 @@ def each_track(
     """``function`` of each track, in their order, from ``workers`` threads.
 
     None is one a core, or of small files one in all: their work is mostly Python's, of which
-    threads only wait for one another. An error ends it; what is under way ends first. ``on_progress`` is called in the calling
-    thread after each track as (done, total, track_id).
+    threads only wait for one another. An error ends it; what is under way ends first.
+    ``on_progress`` is called in the calling thread after each track as (done, total, track_id).
     """
     with ThreadPoolExecutor(workers or (1 if _are_small(tracks) else os.cpu_count())) as pool:
         futures = {pool.submit(function, track): track for track in tracks}
