@@ -93,8 +93,8 @@ def train_gans(
 
     Parameters
     ----------
-    at_once : GANs trained in one program; None is all on an accelerator or several devices,
-        and one after another on a CPU.
+    at_once : GANs trained in one program; None is as many as a training has on an accelerator or
+        several devices, and one after another on a CPU.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def train_gans(
         )
     if at_once is None:
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
-        at_once = len(every) if idle else 1
+        at_once = max(len(gans) for of in turns for _, gans in of) if idle else 1
     for turn in (-2, -1):  # those that others start from, of all trainings, before these
         waiting = [
             (gan, judge)
