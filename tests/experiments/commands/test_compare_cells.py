@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.commands import compare as command
 from experiments.commands.compare import compare
 from experiments.recipes import RECIPES, looked_at
 from experiments.report import printed
@@ -124,6 +125,15 @@ def test_finished_cells_are_not_done_again(several):
     assert (plan["gans"], plan["fits"]) == (0, 0)
     more = compare(replace(config, shots=(1,)), out, dry_run=True)
     assert (more["gans"], more["fits"]) == (0, 0)
+
+
+def test_a_gan_of_another_fold_is_caught(several, monkeypatch):
+    """It heard what this fold tests: a planted leak."""
+    config, out, _ = several
+    there = command.train_gans
+    monkeypatch.setattr(command, "train_gans", lambda *given, **more: there(*given, **more)[::-1])
+    with pytest.raises(LeakError, match="was trained on tracks of the validation or test side"):
+        compare(config, out)
 
 
 def test_clips_of_a_generator_that_heard_any_track_are_refused(several, tmp_path):
