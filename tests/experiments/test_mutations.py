@@ -138,9 +138,10 @@ def _write_audio(root: Path) -> None:
 
 def _write_gans(root: Path) -> None:
     audio = np.random.default_rng(0).uniform(-0.5, 0.5, (4, 300, 1)).astype(np.float32)
-    sounds = {"drone.0": str(identify(root / "audio" / "x.wav"))}
-    told = {"label": "drone", "seed": 0, "sample_rate": RATE, "tracks": {"drone.0": "0f" * 16}}
-    told |= {"sounds": sounds, "ancestors": [{"name": "x", "tracks": {}, "sounds": sounds}]}
+    heard: dict[str, Any] = {"tracks": {"drone.0": "0f" * 16}}
+    heard |= {"sounds": {"drone.0": str(identify(root / "audio" / "x.wav"))}}
+    told = {"label": "drone", "seed": 0, "sample_rate": RATE, **heard}
+    told |= {"ancestors": [{"name": "x", **heard}]}
     inputs = {"wavegan": wavegan.run_folder.as_dict(GAN), "provenance": told}
 
     def build(folder: Path) -> None:
@@ -322,8 +323,8 @@ def told_of(gan: Gan) -> Any:
 def opened(root: Path) -> Any:
     """When the test side was opened; a second time by the same trials is the same opening."""
     trials = [type("Outcome", (), {"folder": Path(name)}) for name in ("classifier-0", "b")]
-    trained = TrainedArms((), 1.0, Budget(1), {"real": trials})
-    return _opened(Run(root / "compared"), trained)
+    trained = TrainedArms((), (), 1, Budget(1), {"real": trials})
+    return _opened(Run(root / "compared"), [trained])
 
 
 def resumed(root: Path) -> Any:
