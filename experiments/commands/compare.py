@@ -132,20 +132,24 @@ def compare(
         features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
         judged = any(arm.needs("judge") for arm in arms)
         waveform, batches = config.augmentations
-        made = {
-            id(cell): Material(
-                run, recipe, clips, cell.rows, features, progress, own, folders,
-                cell.training.recordings,
-                keep_judge(run, cell.training, progress) if judged else None,
-                ratio=config.synthetic_ratio,
-                waveform=waveform,
-            )
-            for cell, own in zip(every, gans, strict=True)
-        }  # fmt: skip
+        whole = Material(run, recipe, clips, {}, features, progress, folders=folders)
+        whole = replace(whole, ratio=config.synthetic_ratio, waveform=waveform)
+        made = iter(
+            [
+                replace(
+                    whole,
+                    rows=cell.rows,
+                    gans=own,
+                    heard=cell.training.recordings,
+                    judge=keep_judge(run, cell.training, progress) if judged else None,
+                )
+                for cell, own in zip(every, gans, strict=True)
+            ]
+        )
         trained = [
             run_arms(
                 arms,
-                [Cell(cell.data, cell.seeds, made[id(cell)]) for cell in cells],
+                [Cell(cell.data, cell.seeds, next(made)) for cell in cells],
                 fit,
                 seeds=config.seeds,
                 fixed=not chosen,

@@ -39,7 +39,8 @@ class CompareConfig:
     draws : of the training tracks that shots or a share keep, which the runs take in turn.
     tune : multiples of the classifier's learning rate, of which each arm takes the one that is
         best by the validation tracks; none takes it as it is.
-    steps : optimiser steps of every run; None follows the recipe's epochs over the real clips.
+    steps : optimiser steps of every run; None chooses them by the validation tracks, from the
+        recipe's epochs over the real clips on.
     synthetic_ratio : further clips for each real training clip, genre by genre, where an arm says
         none itself.
     arms : what is compared, the others against the first. A name says what an arm trains on:
@@ -60,7 +61,8 @@ class CompareConfig:
         the waveform.
     quality : generated clips by which the checkpoints of a GAN are held against the validation
         tracks, so that the best one makes the clips; 0 takes the last one.
-    at_once : GANs trained in one program; None is all on an accelerator, one on a CPU.
+    at_once : GANs trained in one program; None is those of a fold and draw on an accelerator, one
+        on a CPU.
     """
 
     recipe: Recipe
@@ -113,6 +115,11 @@ class CompareConfig:
                 f"{self.recipe.name} takes silence out of its tracks, and generated clips, all of "
                 "one length, can't be treated alike: give --silence none"
             )
+        if self.shots and self.train_share:
+            raise ValueError("--shots and --train-share both say what is used: give one of them")
+        for name, given in (("shots", self.shots), ("train-share", self.train_share)):
+            if len({*given}) < len(given):
+                raise ValueError(f"--{name} {','.join(map(str, given))} has one twice")
         held = all(data.holds_back for data in self.amounts)
         if any(one.needs("held-back tracks") for one in arms) and not held:
             raise ValueError(
@@ -159,11 +166,6 @@ class CompareConfig:
     @property
     def amounts(self) -> tuple[DataConfig, ...]:
         """The data with each amount of training tracks, the first that of the question."""
-        if self.shots and self.train_share:
-            raise ValueError("--shots and --train-share both say what is used: give one of them")
-        for name, amounts in (("shots", self.shots), ("train-share", self.train_share)):
-            if len({*amounts}) < len(amounts):
-                raise ValueError(f"--{name} {','.join(map(str, amounts))} has one twice")
         data = replace(self.data, folds=self.folds)
         return (
             tuple(replace(data, shots=count) for count in self.shots)

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import vote_by_track
 from experiments import scores, statistics, verdicts
 from experiments.opinions import otherwise
 from experiments.stages.arms import Arm, held_against, pairs, questioned
 from experiments.stages.budget import CONVERGED, READINGS
 from experiments.stages.comparison import TrainedArms, best_rate, readings_of, validated_by
-from experiments.stages.trials import Outcome, scored
+from experiments.stages.trials import Outcome, scored, votes
 from features import Clips
 
 
@@ -86,12 +85,8 @@ def _fold_of(trained: TrainedArms) -> dict[str, int]:
 
 def _right(runs: statistics.Runs) -> np.ndarray:
     """Whether each run (runs, n) told each test track right, by the vote of its clips."""
-    found = []
-    for probabilities, test in runs:
-        names, votes = vote_by_track(probabilities, test.track_ids)
-        label = dict(zip(test.track_ids, test.labels, strict=True))
-        found.append(votes.argmax(1) == [label[name] for name in names])
-    return np.array(found)
+    told = (votes(*run)[1:] for run in runs)
+    return np.array([by_track.argmax(1) == labels for by_track, labels in told])
 
 
 def validated(amounts: Sequence[TrainedArms]) -> dict[str, Any]:
@@ -100,18 +95,17 @@ def validated(amounts: Sequence[TrainedArms]) -> dict[str, Any]:
         {
             "amount": trained.cells[0].data.amount,
             "validation": {
-                name: [_score_of(run) for run in runs] for name, runs in trained.outcomes.items()
+                name: [
+                    dict(zip(("accuracy", "loss"), validated_by([fit]), strict=True))
+                    for fit in fits
+                ]
+                for name, fits in trained.outcomes.items()
             },
             "budget": asdict(trained.budget),
         }
         for trained in amounts
     ]
     return {"sealed": True, **found[0], "amounts": found[1:]}
-
-
-def _score_of(run: Outcome) -> dict[str, float]:
-    accuracy, loss = validated_by([run])
-    return {"accuracy": accuracy, "loss": loss}
 
 
 def _over_amounts(

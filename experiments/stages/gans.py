@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +119,8 @@ class Gan:
         """The averaged generator of a checkpoint (the newest, ``step`` or "best"), and its step."""
         if self.folder.is_file():
             return load(self.folder, step=step), self.provenance.get("step")
-        whole = RunFolder(self.folder).whole_step(step)
-        return _loaded(self.folder, whole), whole
+        step = RunFolder(self.folder).whole_step(step)
+        return load(self.folder, step=step), step
 
     def about(self, step: int | None, sample_rate: int | None = None) -> dict[str, Any]:
         """What the manifest of its clips says of it; ``sample_rate`` where it does not know its."""
@@ -137,12 +137,6 @@ class Gan:
             "sample_rate": known,
             "provenance": dict(self.provenance),
         }
-
-
-@lru_cache(maxsize=1)
-def _loaded(folder: Path, step: int) -> Generator:
-    """The generator of a checkpoint, which the classes of one GAN are drawn from in turn."""
-    return load(folder, step=step)
 
 
 def find_gans(path: Path) -> list[Gan]:

@@ -108,14 +108,14 @@ class Outcome:
                 "clips": int((clips == name).sum()),
                 "correct": bool(vote.argmax() == label),
             }
-            for name, vote, label in zip(*_votes(self.probabilities, self.test), strict=True)
+            for name, vote, label in zip(*votes(self.probabilities, self.test), strict=True)
         ]
 
 
 def scored(probabilities: np.ndarray, test: Clips) -> dict[str, Any]:
     """Accuracy, macro-F1 and confusions of answers (N, K) on test clips, by clip and by track."""
     by_clip = evaluate(probabilities, test.labels)
-    by_track = evaluate(*_votes(probabilities, test)[1:])
+    by_track = evaluate(*votes(probabilities, test)[1:])
     return {
         "accuracy": by_clip.accuracy,
         "track_accuracy": by_track.accuracy,
@@ -125,11 +125,11 @@ def scored(probabilities: np.ndarray, test: Clips) -> dict[str, Any]:
     }
 
 
-def _votes(probabilities: np.ndarray, test: Clips) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each test track its id, its probabilities (K,) and its label."""
-    names, votes = vote_by_track(probabilities, test.track_ids)
+def votes(probabilities: np.ndarray, test: Clips) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each test track its id, its probabilities (K,) and its label; clips have (N, K)."""
+    names, found = vote_by_track(probabilities, test.track_ids)
     label = dict(zip(test.track_ids, test.labels, strict=True))
-    return names, votes, np.array([label[name] for name in names], np.int32)
+    return names, found, np.array([label[name] for name in names], np.int32)
 
 
 def is_done(
