@@ -159,6 +159,9 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
             import_module(name)
         except ModuleNotFoundError as error:
             raise ImportError(f"--plugin {name}: {error}") from None
+        from features import counted_in
+
+        counted_in(name)
     return rest
 
 

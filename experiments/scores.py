@@ -111,12 +111,11 @@ def bounds(results: Record, found: Record) -> str:
     split, arms, words = results.get("split", {}), results.get("arms", {}), []
     both = [arms.get(found[arm], {}) for arm in ("arm", "against")]
     seeds, folds = results.get("gan", {}).get("seeds"), split.get("folds", 1)
-    if (
-        any(arm.get("generated") for arm in both)
-        and seeds
-        and (gans := seeds * folds) < FEWEST_GANS
-    ):
-        words.append(f"for these {gans} GANs" if gans > 1 else "for this GAN")
+    if any(arm.get("generated") for arm in both) and seeds:
+        gans = seeds * folds
+        # GANs of as many seeds, or folds, are what the difference varies with.
+        if (gans if seeds > 1 or results.get("varies_with") == "folds" else seeds) < FEWEST_GANS:
+            words.append(f"for these {gans} GANs" if gans > 1 else "for this GAN")
     if any(arm.get("role") == "generated" and not arm.get("generated") for arm in both):
         words.append("for these clips")  # of a generator that was trained once, elsewhere
     groups = split.get("test_groups")
@@ -124,6 +123,14 @@ def bounds(results: Record, found: Record) -> str:
         several = f"these {groups} artists or speakers" if groups > 1 else "this artist or speaker"
         words.append(f"for {several}")
     return " and ".join(words)
+
+
+def varying(results: Record) -> str:
+    """What its differences vary with, in words."""
+    folds = results.get("varies_with") == "folds"
+    draws = results.get("split", {}).get("draws", 1) > 1
+    rows = "draws of the training tracks" if draws else "runs (GANs, where there are several)"
+    return f"{'folds' if folds else 'tracks (artists or speakers, where known)'} and {rows}"
 
 
 def paired_seeds(arms: Mapping[str, Record]) -> int:

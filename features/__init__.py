@@ -1,7 +1,7 @@
 """Audio in, arrays out: files, data sets, splits, spectra, augmentation."""
 
 import features._xla  # noqa: F401  # before anything that computes
-from features._fingerprint import code_of, fingerprint
+from features._fingerprint import code_of, counted_in, fingerprint
 from features.audio import AudioError, load_audio, save_audio
 from features.augmentation_registry import AUGMENTATIONS, register_augmentation
 from features.cache import Decoded, Recording, decode_tracks
@@ -54,6 +54,7 @@ __all__ = [
     "chroma",
     "code_of",
     "concatenate_clips",
+    "counted_in",
     "cut_clips",
     "decode_tracks",
     "delta",

@@ -29,6 +29,7 @@ _INSTALLED = (
     *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     *site.getsitepackages(),
 )
+_counted: set[str] = set()  # modules of users
 _texts: dict[Path, tuple[object, str]] = {}  # of each source file the module's spec, and a hash
 
 
@@ -68,16 +69,27 @@ def fingerprint(make: Any) -> str:
 def code_of(*modules: str) -> str:
     """Hash of the sources of `features` and of these packages, or parts of packages, 32 digits.
 
-    It is that of the first call in a process: what is changed later does not run here.
+    It is that of the first call in a process: what is changed later does not run here. Modules that
+    are `counted_in` are in it, too.
     """
     import importlib
 
     found = {}
-    for name in sorted({"features", *modules}):
-        folder = Path(str(importlib.import_module(name).__file__)).parent
-        for path in sorted(folder.rglob("*.py")):
+    for name in sorted({"features", *modules, *_counted}):
+        file = Path(str(importlib.import_module(name).__file__))
+        folder = file.parent
+        for path in sorted(folder.rglob("*.py")) if file.name == "__init__.py" else [file]:
             found[f"{name}/{path.relative_to(folder).as_posix()}"] = _hash(path.read_bytes())
     return _hash(json.dumps(found, sort_keys=True).encode())
+
+
+def counted_in(module: str) -> None:
+    """Make a module, or package, of your own part of every `code_of`: what it registers, say.
+
+    Where it is changed, what a run folder has of it is made anew.
+    """
+    _counted.add(module)
+    code_of.cache_clear()
 
 
 def _described(value: Any, modules: set[str], name: str) -> Any:

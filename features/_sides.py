@@ -20,14 +20,15 @@ def _order(seed: int, key: Hashable) -> bytes:
     return blake2b(f"{seed}:{key}".encode(), digest_size=16).digest()
 
 
-def ordered(tracks: Iterable[Track], seed: int, draw: int = 0) -> list[Track]:
+def ordered(tracks: Iterable[Track], seed: int, fold: int = 0, draw: int = 0) -> list[Track]:
     """Tracks in an order of chance, the same for every order that they come in.
 
-    Each ``draw`` of a seed is another order.
+    Each ``fold`` and ``draw`` of a seed has another: with that of the split itself, the first of
+    the training side would be the same tracks in nearly every fold.
     """
 
     def place(track: Track) -> tuple[bytes, str]:
-        key = f"{track.track_id} {draw}" if draw else track.track_id
+        key = f"{track.track_id} {fold} {draw}" if fold or draw else track.track_id
         return _order(seed, key), track.track_id
 
     return sorted(tracks, key=place)

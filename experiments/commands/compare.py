@@ -102,9 +102,8 @@ def compare(
     settings = [_shared(recipe.fit, config.steps, len(cells[0].rows["train"])) for cells in amounts]
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
     if config.generates:
-        for cell in every:
-            for turn, left in unfinished(Run(out), cell.training):
-                plan.add_gans(turn, left, dataset.labels, progress)
+        for turn, left in unfinished(Run(out), [cell.training for cell in every]):
+            plan.add_gans(turn, left, dataset.labels, progress)
     chosen = config.steps is None
     for cells, fit in zip(amounts, settings, strict=True):
         trials = (Trial(c.data.name, arm.name, s) for c in cells for arm in arms for s in c.seeds)
@@ -194,10 +193,29 @@ def _cells(
         split, rows = dataset.split(data), dataset.sides(clips, data)
         held_out = dataset.of(split.valid), dataset.of(split.test)
         gans = sorted({seed % config.gan_seeds for seed in seeds})
-        heard = dataset.of(split.train)
-        training = GanTraining(heard, dataset.labels, recipe, gans, held_out[0])
+        heard, held = dataset.of(split.train), dataset.held_back(data)
+        drawn = config.draws > 1 and amount == config.amounts[0]
+        if drawn or any(arm.needs("held-back tracks") for arm in config.declared):
+            _refuse_none_held_back(held, split.train, dataset.labels, data.amount)
+        training = GanTraining(
+            heard, dataset.labels, recipe, gans, held_out[0], quality=config.quality
+        )
         found.append(_Sides(data, seeds, split, rows, held_out, training))
     return found
+
+
+def _refuse_none_held_back(
+    held: Sequence[Track], train: Sequence[Track], labels: Sequence[str], amount: str
+) -> None:
+    """Raise ValueError, naming it, where a class has no training track but those that are used."""
+    for label in labels:
+        if not any(track.label == label for track in held):
+            count = sum(track.label == label for track in train)
+            raise ValueError(
+                f"{amount} are all {count} that {label} has, so that none is held back for another "
+                "draw or for the oracle: give a smaller --train-share, fewer --shots, or more "
+                "tracks"
+            )
 
 
 def _clips_recipe(config: CompareConfig) -> Recipe:
@@ -279,6 +297,8 @@ def _results(
     recipe, data, trained = config.recipe, config.data, amounts[0]
     material, split = trained.cells[0].material, cells[0].split
     seeds = np.arange(config.seeds)
+    by_fold = {cell.data.fold: len(cell.rows["test"]) for cell in cells}
+    tested = {"test": sum(by_fold.values())}
     tests = {track: None for cell in cells for track in cell.split.test}
     groups = {track.track_id: track.group for track in tests}
     answered = told(
@@ -308,7 +328,7 @@ def _results(
         "data": {
             **dataset.about(),
             "tracks": len(used),
-            "clips": {side: len(rows) for side, rows in material.rows.items()},
+            "clips": {**{side: len(rows) for side, rows in material.rows.items()}, **tested},
             "sample_rate": recipe.sample_rate,
             "num_samples": material.clips.num_samples,
         },
@@ -344,8 +364,9 @@ def _results(
             "quality": qualities,
             "seconds": [round(gan.seconds, 1) for gan in gans],
         },
-        "quality_gain": asked
-        and quality_gain(qualities, runs[asked["arm"]], runs[asked["against"]]),
+        "quality_gain": quality_gain(qualities, runs[asked["arm"]], runs[asked["against"]])
+        if asked and answered["arms"][asked["arm"]]["generated"]
+        else None,
         **answered,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -39,7 +40,7 @@ def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
     """Lines on a data set, and whether every track of it can be used; a ValueError if none can."""
     tracks = scan_tracks(root)
     shown = progress.of("checking tracks", "track")
-    used, bad = check_tracks(tracks, on_progress=shown)
+    used, bad = check_tracks(tracks, processes=os.cpu_count() or 1, on_progress=shown)
     by_label = Counter(track.label for track in tracks)
     labels = ", ".join(f"{label} {count}" for label, count in sorted(by_label.items()))
     seconds = np.array([r.num_samples / r.sample_rate for r in used])

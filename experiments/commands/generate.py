@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +47,18 @@ def generate(
     refuse_recordings(out)
     labels, files = list[str](), list[str]()
     check_folder(out, "--out")
-    for gan in _gans(config.run, config.label):
+    gans = _gans(config.run, config.label)
+    makers = Counter((gan.seed, name) for gan in gans for name in gan.labels)
+    for gan in gans:
         generator, step = gan.generator(config.step)
         about = gan.about(step, config.sample_rate)
         for i, name in enumerate(gan.labels):
             if config.label not in (None, name):
                 continue
-            below = plain_name(f"{name}-gan{gan.seed}" if gan.seed else name, gan.folder)
-            folder = inside(out, below)
+            below = f"{name}-gan{gan.seed}" if gan.seed else name
+            if makers[gan.seed, name] > 1:  # of several folds, draws or amounts
+                below += f"-{gan.folder.name.rpartition('-')[2]}"
+            folder = inside(out, plain_name(below, gan.folder))
             clips = write_samples(
                 generator,
                 folder,

@@ -57,7 +57,7 @@ def train(
     Run(out).refuse_others("train", fixed)
     plan = Plan(len(dataset.recordings))
     training = GanTraining(heard, dataset.labels, recipe, range(config.seeds), judged_by, ancestry)
-    for turn, left in unfinished(Run(out), training):
+    for turn, left in unfinished(Run(out), [training]):
         plan.add_gans(turn, left, dataset.labels, progress)
     if dry_run:
         return plan.as_dict()

@@ -59,6 +59,7 @@ def render_report(
         question=found,
         subject=arms.get(arm, {}).get("subject") or f"what {arm} adds",
         bounds=scores.bounds(results, found) if found else "",
+        varying=scores.varying(results),
         others=scores.beside(results, found) if found else [],
         checks=checks(results),
         readings=readings(results),

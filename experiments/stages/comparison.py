@@ -106,7 +106,7 @@ def run_arms(
     settings : of every fit; its steps are the budget to begin with.
     batches : augmentation of the batches of the arms that have any.
     rates : multiples of the learning rate, of which each arm takes the one that is best by the
-        validation tracks, in the first budget that it is trained for; none takes it as it is.
+        validation tracks, in the first budget that all are trained for; none takes it as it is.
     """
     empty, progress = TrainedArms(arms, cells, seeds, Budget(0)), cells[0].material.progress
     tried: dict[str, dict[float, float]] = {}
@@ -166,6 +166,7 @@ def run_arms(
         needed = steps_needed(lambda given: _best_steps(tuned(arms[0], Budget(given))), steps)
     except FloatingPointError:  # which the arm's own run tells
         return run_all(Budget(steps))
+    tried.clear()  # the first arm's own: in other steps other rates are best
     budget = Budget(FACTOR * needed, needed)
     for _ in range(DOUBLINGS):
         progress.say(f"budget of every arm: {budget.steps} steps, by validation tracks")

@@ -188,7 +188,7 @@ def shared_groups(split: Split[tuple[Track, ...]]) -> list[str]:
 def _kept(tracks: Sequence[Track], config: DataConfig) -> tuple[Track, ...]:
     """So many tracks of each class as ``config`` keeps, of fewer shots some of those of more."""
     by_label = defaultdict[str, list[Track]](list)
-    for track in ordered(tracks, config.split_seed, config.draw):
+    for track in ordered(tracks, config.split_seed, config.fold, config.draw):
         by_label[track.label].append(track)
     kept = set[Track]()
     for label, found in by_label.items():

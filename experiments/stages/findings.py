@@ -38,7 +38,8 @@ def told(
     trained = amounts[0]
     primary = _primary(trained, question)
     made = [arm.name for arm in trained.arms if arm.needs("gans")]
-    known: dict[str, Any] = {"groups": _units(trained, groups), "gans": gans, "draws": draws}
+    folds = _folds(trained, groups)
+    known: dict[str, Any] = {"groups": folds or groups, "gans": gans, "draws": draws}
     known |= {"generated": made, "primary": primary}
     held = dict.fromkeys([*pairs(trained.arms), *([primary] if primary else [])])
     tested = [_tested(of) for of in amounts]
@@ -56,6 +57,7 @@ def told(
     curves = _over_ratios(trained, parts[0]["arms"], len(groups))
     curves += _over_amounts(amounts, parts, len(groups))
     found = {**parts[0], "answer": None, "readings": [], "amounts": parts[1:], "curves": curves}
+    found["varies_with"] = "folds" if folds else "groups"
     if (asked := scores.question(found)) and primary:
         found["readings"] = _read(trained, primary, known)
         late = trained.budget.late
@@ -68,11 +70,19 @@ def told(
     return found
 
 
-def _units(trained: TrainedArms, groups: Mapping[str, str]) -> Mapping[str, str]:
-    """What differences vary with: of enough folds these, whose tracks were told by one training."""
-    if trained.folds < statistics.FEWEST_CLUSTERS:
-        return groups
-    return {track: f"fold {fold}" for track, fold in _fold_of(trained).items()}
+def _folds(trained: TrainedArms, groups: Mapping[str, str]) -> dict[str, str]:
+    """What differences vary with where folds are enough: theirs, told by trainings of their own.
+
+    None where an artist or speaker is in two: then folds are not drawn independently.
+    """
+    fold_of, heard = _fold_of(trained), dict[int, list[bytes]]()
+    for cell in trained.cells:
+        heard.setdefault(cell.data.fold, []).append(cell.material.rows["train"].tobytes())
+    first = {fold: [*heard.values()].index(rows) for fold, rows in heard.items()}
+    units = {track: f"fold {first[fold]}" for track, fold in fold_of.items()}
+    pairs = {(groups[track], fold) for track, fold in fold_of.items()}
+    parted = len(pairs) > len({*groups.values()})
+    return {} if parted or len({*units.values()}) < statistics.FEWEST_CLUSTERS else units
 
 
 def _fold_of(trained: TrainedArms) -> dict[str, int]:

@@ -70,6 +70,7 @@ class GanTraining:
     judged_by : of the validation tracks, by which the best checkpoint is chosen. For a class that
         has too few, its training tracks are taken, and it is said so.
     ancestry : what they start from, where not from scratch.
+    quality : generated clips by which it is, where what is chosen is all that is used of them.
     """
 
     recordings: Sequence[Recording]
@@ -78,6 +79,7 @@ class GanTraining:
     seeds: Sequence[int] = (0,)
     judged_by: Sequence[Recording] = ()
     ancestry: Ancestry | None = None
+    quality: int = 0
 
 
 def train_gans(
@@ -104,7 +106,8 @@ def train_gans(
         As `wavegan.train`, naming the class; what is finished stays.
     """
     turns = [_turns(run, training) for training in trainings]
-    every = [gan for of in turns for _, gans in of for gan in gans]
+    # Of two trainings on the same tracks the GANs are the same.
+    every = list({g.stage.folder: g for of in turns for _, gans in of for g in gans}.values())
     judges: list[Judge | None] = [None] * len(trainings)
     if watching.judge:
         for i, training in enumerate(trainings):
@@ -122,13 +125,14 @@ def train_gans(
         idle = jax.default_backend() != "cpu" or len(jax.devices()) > 1
         at_once = max(len(gans) for of in turns for _, gans in of) if idle else 1
     for turn in (-2, -1):  # those that others start from, of all trainings, before these
-        waiting = [
-            (gan, judge)
+        judge_of = {
+            gan.stage.folder: judge
             for of, judge in zip(turns, judges, strict=True)
             for _, gans in of[turn : turn + 1 or None]
             for gan in gans
             if not gan.stage.finished
-        ]
+        }
+        waiting = [(g, judge_of[g.stage.folder]) for g in every if g.stage.folder in judge_of]
         first(partial(_take_up, run, [gan for gan, _ in waiting]))
         for start in range(0, len(waiting), at_once):
             team = waiting[start : start + at_once]
@@ -138,12 +142,12 @@ def train_gans(
             ]
             _train(run, team, tasks, progress, should_stop, watching)
     last = [[gan.stage.folder for gan in of[-1][1]] for of in turns]
-    names = [folder.name for folders in last for folder in folders]
+    names = list(dict.fromkeys(folder.name for folders in last for folder in folders))
     first(lambda: run.write_json(GAN_LIST, names))
     return [[open_gan(folder) for folder in folders] for folders in last]
 
 
-def unfinished(run: Run, training: GanTraining) -> list[tuple[Recipe, int]]:
+def unfinished(run: Run, trainings: Sequence[GanTraining]) -> list[tuple[Recipe, int]]:
     """How many GANs `train_gans` would train, by the recipe of each turn.
 
     Raises
@@ -151,8 +155,12 @@ def unfinished(run: Run, training: GanTraining) -> list[tuple[Recipe, int]]:
     ValueError
         Where a class has too little audio, or what the ancestry raises.
     """
-    turns = _turns(run, training)
-    return [(turn, sum(not gan.stage.finished for gan in gans)) for turn, gans in turns]
+    found, seen = list[tuple[Recipe, int]](), set[Path]()
+    for turn, gans in (turn for training in trainings for turn in _turns(run, training)):
+        left = {gan.stage.folder for gan in gans if not gan.stage.finished} - seen
+        found.append((turn, len(left)))
+        seen |= left
+    return found
 
 
 def keep_judge(run: Run, training: GanTraining, progress: Progress) -> Path:
@@ -259,6 +267,9 @@ def _gan_stages(run: Run, training: GanTraining) -> list[_GanStage]:
         # How often it is logged and saved has no part in what a GAN is.
         fixed = _without(as_dict(settings), {*CADENCE} - {"steps"})
         parts = {"wavegan": as_dict(config), "train": fixed, "provenance": provenance}
+        if training.quality:
+            every = recipe.gan_train.inspect_every
+            parts["chosen_by"] = {"quality": training.quality, "inspect_every": every}
         name = f"gan-{provenance.get('label', 'all')}-{seed}"
         stage = Stage(run, name, parts, by=provenance["code"])
         found.append(

@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 
 from experiments.scores import (
     best_split,
+    bounds,
     chance,
     comparable,
     leaks_worth,
@@ -76,3 +77,23 @@ def test_published_figures_compare_with_the_split_of_their_protocol(
 def test_guessing():
     assert chance(["a", "b"]) == 0.5
     assert chance([]) is None
+
+
+@pytest.mark.parametrize(
+    ("folds", "seeds", "varies", "said"),
+    [
+        (1, 1, "groups", "for this GAN"),
+        (1, 3, "groups", "for these 3 GANs"),
+        (1, 5, "groups", ""),
+        (5, 1, "groups", "for these 5 GANs"),  # of one seed, nothing varies with the GANs
+        (8, 1, "groups", "for these 8 GANs"),
+        (5, 2, "groups", ""),
+        (6, 1, "folds", ""),
+    ],
+)
+def test_a_difference_holds_for_gans_that_it_does_not_vary_with(folds, seeds, varies, said):
+    arms = {"a": {"generated": True, "role": "generated"}, "b": {}}
+    results = {
+        "arms": arms, "gan": {"seeds": seeds}, "split": {"folds": folds}, "varies_with": varies
+    }  # fmt: skip
+    assert bounds(results, {"arm": "a", "against": "b"}) == said

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from features import _fingerprint
-from features._fingerprint import code_of, fingerprint
+from features._fingerprint import code_of, counted_in, fingerprint
 
 LONG_AGO = (1e9, 1e9)
 
@@ -271,3 +271,17 @@ def test_the_code_of_packages_is_that_of_their_sources(tmp_path, monkeypatch):
     assert code_of("code_one") == found["one"]  # which runs here
     code_of.cache_clear()
     assert code_of("code_one") != found["one"]
+
+
+def test_modules_of_ones_own_are_counted_in(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(_fingerprint, "_counted", set())
+    found = [code_of("wavegan")]
+    for text in ("x = 1", "x = 2"):
+        (tmp_path / "code_mine.py").write_text(text)
+        counted_in("code_mine")
+        found.append(code_of("wavegan"))
+    assert len({*found}) == 3
+    monkeypatch.setattr(_fingerprint, "_counted", set())
+    code_of.cache_clear()
+    assert code_of("wavegan") == found[0]

@@ -59,6 +59,14 @@ def test_it_is_what_decoding_says(tracks, tmp_path):
         assert one.encoding == "WAV PCM_16"
 
 
+def test_processes_come_to_the_same(tracks, monkeypatch):
+    monkeypatch.setattr("features.soundness._MANY", 2)
+    seen = []
+    found = check_tracks(tracks, processes=2, on_progress=lambda *told: seen.append(told))
+    assert found == check_tracks(tracks)
+    assert seen == [(i, len(tracks), track.track_id) for i, track in enumerate(tracks, 1)]
+
+
 def test_of_one_recording_the_first_of_a_class_stays_and_how_it_was_known_is_said(tmp_path):
     sound = to_pcm(synthesize("techno", 0, seconds=3.0, sample_rate=16000)).astype(np.int16)
     files = {"a/1.wav": sound, "a/2.flac": sound, "a/3.wav": sound[1:] // 2, "b/1.wav": sound[9:]}

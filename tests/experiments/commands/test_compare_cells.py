@@ -9,6 +9,8 @@ import pytest
 
 from experiments.commands import compare as command
 from experiments.commands.compare import compare
+from experiments.commands.generate import generate
+from experiments.config import GenerateConfig
 from experiments.recipes import RECIPES, looked_at
 from experiments.report import printed
 from experiments.scores import held_out_tracks
@@ -119,8 +121,17 @@ def test_other_tests_say_what_they_say_of_all_folds(several):
     assert results["otherwise"].keys() == {"mcnemar", "improvement", "resampled", "bayes"}
 
 
+def test_clips_of_every_gan_have_a_folder_of_their_own(several, tmp_path):
+    _, out, _ = several
+    written = generate(GenerateConfig(out, count=1), tmp_path / "clips")
+    assert len(set(written.files)) == len(written.files) == 8 * 3
+    assert all((written.folder / name).exists() for name in written.files)
+
+
 def test_finished_cells_are_not_done_again(several):
     config, out, _ = several
+    judged = compare(replace(config, quality=16), out, dry_run=True)
+    assert judged["gans"] == 8  # of which other checkpoints may be the best
     plan = compare(config, out, dry_run=True)
     assert (plan["gans"], plan["fits"]) == (0, 0)
     more = compare(replace(config, shots=(1,)), out, dry_run=True)
@@ -181,6 +192,19 @@ def test_fewer_tracks_than_folds_or_shots_are_named(small_config, tmp_path):
         ValueError, match=r"--train-share 0\.1 leaves \w+ no training track of 2: give 0\.25"
     ):
         compare(replace(small_config, train_share=(1.0, 0.1)), tmp_path / "c")
+
+
+def test_that_nothing_is_held_back_for_the_oracle_is_said_before_any_training(
+    small_config, tmp_path
+):
+    """Two training tracks a class: 0.9 of them are both."""
+    config = replace(small_config, arms=("real", "real+oracle"), train_share=(0.9,))
+    with pytest.raises(ValueError, match=r"0\.9 of the training tracks are all 2 that drone has"):
+        compare(config, tmp_path / "run")
+    config = replace(small_config, shots=(2,), draws=2)
+    with pytest.raises(ValueError, match="2 tracks a class are all 2 that drone has, so that none"):
+        compare(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_each_arm_takes_its_best_learning_rate(small_config, tmp_path):

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -87,3 +88,16 @@ def test_sides_are_those_of_the_tracks_that_are_left(small_config):
     fewer = dataset.only({r.track.track_id for r in dataset.recordings[1:]})
     names = {t.track_id for t in (*fewer.split(data).train, *fewer.split(data).test)}
     assert dataset.recordings[0].track.track_id not in names
+
+
+def test_few_tracks_are_drawn_anew_in_each_fold_and_draw(render, tmp_path):
+    """The first of the split's own order would be the same few in nearly every fold."""
+    dataset, *_ = opened(render(tmp_path / "many", tracks=20, seconds=0.1))
+    places = product(range(4), range(3))
+    trained = [
+        dataset.split(
+            DataConfig(dataset.name, fractions=(0.5, 0.25, 0.25), shots=4, folds=4, fold=f, draw=d)
+        ).train
+        for f, d in places
+    ]
+    assert len({frozenset(tracks) for tracks in trained}) == 12

@@ -9,7 +9,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages import judge
 from experiments.stages.data import open_dataset
-from experiments.stages.gan_training import GanTraining, Watching, train_gans
+from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
 from wavegan import generate, load
 
 
@@ -40,6 +40,17 @@ def test_gans_in_one_program_are_as_one_after_another(heard, small_recipe, one_b
         assert one.folder.name == other.folder.name  # the same stage, however it was trained
         clips = [generate(load(gan.folder), 4, seed=0).audio for gan in (one, other)]
         np.testing.assert_allclose(*clips, atol=1e-4)
+
+
+def test_two_trainings_on_the_same_tracks_have_one_gan(heard, small_recipe, tmp_path):
+    recipe = replace(small_recipe, conditional=True)
+    twice = [GanTraining(*heard, recipe)] * 2
+    with Run(tmp_path / "run").working("train", {}, {}) as run:
+        assert [count for _, count in unfinished(run, twice)] == [1, 0]
+        (one,), (other,) = train_gans(run, twice, progress=Progress(quiet=True))
+        assert one.folder == other.folder
+        assert [count for _, count in unfinished(run, twice)] == [0, 0]
+    assert len(list((tmp_path / "run" / "stages").iterdir())) == 1
 
 
 def test_how_often_it_is_saved_is_no_other_gan(heard, small_recipe, one_by_one):
