@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+unexport PYTHONDONTWRITEBYTECODE  # else each of the tests' many processes compiles all modules
 
 .PHONY: demo test test-slow test-newest lint types bench clean
 

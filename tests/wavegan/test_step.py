@@ -53,6 +53,14 @@ def run(config, train_config, real, *, seed=0, labels=None, **options):
     return before, *jax.tree.map(lambda x: x[0], (after, terms))
 
 
+def critic_terms(config, train_config, real, *, penalised=True):
+    """The terms of one critic step of one GAN, without the rest of a step."""
+    players = Players(config, train_config, penalised, MESH)
+    state, key = initial_state(config, train_config, jax.random.key(0)), jax.random.key(1)
+    step = jax.jit(lambda: players.critic_step(state, real[0], None, key)[1])
+    return jax.device_get(step())
+
+
 def clips(config, train_config, seed=0):
     shape = (train_config.critic_steps, train_config.batch_size, config.num_samples)
     values = np.random.default_rng(seed).uniform(-1, 1, (*shape, config.channels))
@@ -112,15 +120,14 @@ def test_parts_of_a_batch_add_up(config, train_config):
     config = replace(config, phase_shuffle=0)
     real = clips(config, train_config)
     _, expected, terms = run(config, train_config, real)
-    for parts in (2, 8):
-        _, after, others = run(config, replace(train_config, accumulate=parts), real)
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6),
-            (after["critic_optimizer"], after["generator_optimizer"]),
-            (expected["critic_optimizer"], expected["generator_optimizer"]),
-        )
-        for name in ("critic_loss", "critic_gap", "generator_loss", "critic_gradient_norm"):
-            assert others[name] == pytest.approx(terms[name], rel=1e-4), name
+    _, after, others = run(config, replace(train_config, accumulate=4), real)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6),
+        (after["critic_optimizer"], after["generator_optimizer"]),
+        (expected["critic_optimizer"], expected["generator_optimizer"]),
+    )
+    for name in ("critic_loss", "critic_gap", "generator_loss", "critic_gradient_norm"):
+        assert others[name] == pytest.approx(terms[name], rel=1e-4), name
 
 
 def test_no_part_of_a_batch_repeats_another(config, train_config):
@@ -150,15 +157,10 @@ def test_a_penalty_leaves_the_spectrogram_critic_alone(train_config, penalty):
     """Its slopes are hundreds of times those of the waveform critic, and swamp the loss."""
     config = WaveGANConfig(num_samples=256, dim=2, latent_dim=4)
     settings = replace(train_config, loss="logistic-r1", penalty=penalty)
-    real = clips(config, settings)[0]
-
-    def terms(config):
-        players = Players(config, settings, True, MESH)
-        state = initial_state(config, settings, jax.random.key(0))
-        step = jax.jit(lambda: players.critic_step(state, real, None, jax.random.key(1))[1])
-        return jax.device_get(step())
-
-    expected, found = terms(config), terms(replace(config, spectrogram_critic=True))
+    expected, found = (
+        critic_terms(replace(config, spectrogram_critic=second), settings, clips(config, settings))
+        for second in (False, True)
+    )
     assert found["critic_gap"] != expected["critic_gap"]
     assert found["penalty"] == pytest.approx(expected["penalty"], rel=1e-4)
 
@@ -229,9 +231,9 @@ def test_a_lazy_penalty(config, penalised):
     """It is left out of a step, and weighs four times as much in every fourth."""
     lazy = replace(penalised, penalty_every=4)
     real = clips(config, lazy)
-    *_, every = run(config, replace(lazy, penalty_every=1), real)
-    *_, with_penalty = run(config, lazy, real)
-    *_, without = run(config, lazy, real, penalised=False)
+    every = critic_terms(config, replace(lazy, penalty_every=1), real)
+    with_penalty = critic_terms(config, lazy, real)
+    without = critic_terms(config, lazy, real, penalised=False)
     assert "penalty" not in without
     assert without["critic_loss"] == pytest.approx(-without["critic_gap"])
     assert with_penalty["penalty"] == pytest.approx(every["penalty"], rel=1e-5)
@@ -355,9 +357,8 @@ FULL = WaveGANConfig(
 @pytest.mark.parametrize(
     "change",
     [
-        {},
-        {"upsample": "nn", "post_filter": 65},
-        {"spectrogram_critic": True, "spectral_norm": True, "phase_shuffle_by": "batch"},
+        {"spectrogram_critic": True, "phase_shuffle_by": "batch"},
+        {"upsample": "nn", "post_filter": 65, "spectral_norm": True},
     ],
     ids=str,
 )
