@@ -28,7 +28,7 @@ EQUIVALENT = 0.02  # a difference within which arms are called equivalent
 FEWEST_CLUSTERS = 6  # from which a claim about others than these is made
 FEWEST_GANS = 5  # the same
 TOO_FEW = "too few tracks"  # in place of a verdict on a class
-_NOTHING = 1e-12  # of rounding
+NOTHING = 1e-12  # of rounding
 _SURE = 0.8  # that the stated detectable difference is no smaller than the true one
 
 Metric = Callable[[np.ndarray], np.ndarray]  # of counts (..., K, 3)
@@ -109,8 +109,8 @@ def _judged(mean: float, table: np.ndarray, sizes: np.ndarray, level: float) -> 
     if not freedom:  # one track in one run
         return Difference(mean, (-1.0, 1.0), 1.0, 1.0, None)
     error = variance**0.5
-    if error < _NOTHING:  # all agree: as likely as that many fair coins
-        p = min(1.0, 2 * 0.5 ** max(table.shape)) if abs(mean) > _NOTHING else 1.0
+    if error < NOTHING:  # all agree: as likely as that many fair coins
+        p = min(1.0, 2 * 0.5 ** max(table.shape)) if abs(mean) > NOTHING else 1.0
         return Difference(mean, (mean, mean), p, 1.0, None)
     half = float(stats.t.ppf(0.975, freedom) * error)
     return Difference(

@@ -32,6 +32,7 @@ def test_the_resampled_test_by_its_formula():
     plain = stats.ttest_1samp(found.ravel(), 0).pvalue
     assert resampled(found) > plain  # folds that share their training tracks say less
     assert resampled(np.zeros((3, 5))) == 1.0
+    assert resampled(np.full((3, 5), 0.1)) == 2 / 2**5
 
 
 def test_bayes_is_sure_of_what_is_plain():
