@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flax import nnx
 
+from classifiers.architectures import Classifier
 from classifiers.prediction import predictor
 from classifiers.saved import load
 from features import Standardizer
 from features.extractors import from_dict
-from features.limits import check_rate
-from features.silence import regrouped, sounding_blocks
+from features.limits import wrong_rate
+from features.silence import SILENCES, regrouped, sounding_blocks
 from features.soundness import sound_blocks
-from features.storage import understanding
+from features.storage import Unfit, understanding
 
 _SAID = {"labels", "sample_rate", "num_samples", "input", "tracks", "silence", "recipe", "scaler"}
 _BATCH = 16  # clips whose features are computed at a time: 32 take 25 MB more, and as long
@@ -50,7 +50,7 @@ class AudioClassifier:
     """
 
     path: Path
-    model: nnx.Module
+    model: Classifier
     about: dict[str, Any]
 
     @staticmethod
@@ -64,11 +64,30 @@ class AudioClassifier:
             )
         read = AudioClassifier(path, model, about)
         with understanding(path, "give a classifier that `wavegan classify` wrote"):
-            check_rate(about["sample_rate"])
-            read.clip_seconds, from_dict(about["input"]), about["tracks"].values()
-            if not all(isinstance(label, str) for label in about["labels"]):
-                raise TypeError("labels are texts")
+            about["tracks"].values()
+            read._check()
         return read
+
+    def _check(self) -> None:
+        """Raise Unfit where what the file says could not be of its network."""
+        labels, length, spec = self.about["labels"], self.about["num_samples"], self.model.spec
+        texts = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        if not texts or not len({*labels}) == len(labels) == spec.num_classes:
+            raise Unfit(f"its {spec.num_classes} classes have the labels {labels!r:.80}")
+        if wrong := wrong_rate(self.about["sample_rate"]):
+            raise Unfit(f"sample_rate {wrong}")
+        try:
+            from_dict(self.about["input"])
+        except ValueError as error:
+            raise Unfit(str(error)) from None
+        if type(length) is not int or not 1 <= length < 1 << 31:
+            raise Unfit(f"a clip has {length!r:.40} samples")
+        if (silence := self.about["silence"]) not in (None, *SILENCES):
+            raise Unfit(f"silence is taken out by {silence!r:.40}, not by {', '.join(SILENCES)}")
+        if (said := self.about["scaler"]) is not None:
+            sizes, wanted = len(Standardizer.from_dict(said).mean), spec.input_shape[-1]
+            if sizes != wanted:
+                raise Unfit(f"its scaler has {sizes} numbers, its network {wanted} features")
 
     @property
     def labels(self) -> tuple[str, ...]:

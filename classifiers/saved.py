@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from classifiers.architectures import Classifier, create
-from features.array_files import read_safetensors, write_safetensors
+from features.array_files import check_sizes, read_safetensors, write_safetensors
 from features.storage import MISREAD, parsed_json
 
 VERSION = 1  # of the format; another one is refused
@@ -70,12 +71,14 @@ def load(path: str | Path) -> tuple[Classifier, dict[str, Any]]:
     """
     path = Path(path)
     arrays, header = read_safetensors(path, "save the classifier again", _KEY)
-    model, metadata = _described(path, header)
+    model, metadata = _described(path, header, arrays)
     _fill(path, model, arrays)
     return model, metadata
 
 
-def _described(path: Path, header: Mapping[str, str]) -> tuple[Classifier, dict[str, Any]]:
+def _described(
+    path: Path, header: Mapping[str, str], arrays: Mapping[str, np.ndarray]
+) -> tuple[Classifier, dict[str, Any]]:
     """The network of a file's header, without weights, and the metadata."""
     if _KEY not in header:
         raise ValueError(f"{path} holds no classifier: classifiers.save did not write it")
@@ -85,7 +88,9 @@ def _described(path: Path, header: Mapping[str, str]) -> tuple[Classifier, dict[
         if version == VERSION:
             spec = dict(about["spec"])
             options = dict(spec.pop("options"))
-            model = nnx.eval_shape(lambda: create(**spec, rngs=nnx.Rngs(0), **options))
+            check_sizes([spec, options], arrays)
+            key = jax.random.key(0)  # traced: of weights that are filled none is drawn
+            model = nnx.eval_shape(lambda k: create(**spec, rngs=nnx.Rngs(k), **options), key)
             return model, dict(about["metadata"])
     except (*MISREAD, ValueError) as error:
         raise ValueError(

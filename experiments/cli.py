@@ -157,8 +157,9 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
             sys.path.insert(0, here)
         try:
             import_module(name)
-        except ModuleNotFoundError as error:
-            raise ImportError(f"--plugin {name}: {error}") from None
+        except (ModuleNotFoundError, TypeError, ValueError) as error:
+            told = f"--plugin {name!r} takes the name of a module, as it is imported: {error}"
+            raise ImportError(told) from None
         from features import counted_in
 
         counted_in(name)

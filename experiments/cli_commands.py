@@ -80,8 +80,9 @@ def _names(recipe: str) -> tuple[str, ...]:
     """The recipes that ``--recipe`` means."""
     from experiments.recipes import RECIPES
 
-    published = tuple(name for name in RECIPES if name != "demo")
-    return published if recipe == "all" else tuple(recipe.split(","))
+    published = [name for name in RECIPES if name != "demo"]
+    named = ([name] if name != "all" else published for name in recipe.split(","))
+    return tuple(dict.fromkeys(name for names in named for name in names))
 
 
 # --- options -------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ class Option:
         for kind in self.kinds:
             of = get_args(kind)
             if kind is str or of[:1] == (str,):
-                words.append(", ".join(self.choices))
+                words.append(", ".join(self.choices) or "a text")
             elif of:
                 several = "numbers" if Ellipsis in of else f"{len(of)} numbers"
                 words.append(f"{several} with commas")
@@ -111,7 +111,7 @@ class Option:
 
     def _value(self, kind: Any, text: str) -> Any:
         if of := get_args(kind):
-            parts = [part.strip() for part in text.split(",") if part.strip()]
+            parts = [part.strip() for part in text.split(",")] if text else []
             if Ellipsis not in of and len(parts) != len(of):
                 raise ValueError
             return tuple(self._value(of[0], part) for part in parts)
@@ -119,6 +119,8 @@ class Option:
         if kind is str and self.choices and names - {*self.choices}:
             raise ValueError
         value = _WORDS[text.lower()] if kind is bool else kind(text)
+        if kind in (Path, str) and not text:  # a path of nothing would be the current folder's
+            raise ValueError
         if kind in (int, float) and not abs(value) < 2**63:  # nor infinite, nor NaN
             raise ValueError
         return value
@@ -266,9 +268,11 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
     """
     import yaml  # type: ignore[import-untyped]
 
+    from features.storage import read_text
+
     said, values = f"--config {file}", {}
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file, "give a file of options")
         if (brackets := sum(map(text.count, "[{"))) > _BRACKETS:
             raise ValueError(f"it has {brackets} opening brackets, more than {_BRACKETS}")
         if file.suffix != ".toml" and any(isinstance(t, yaml.AliasToken) for t in yaml.scan(text)):

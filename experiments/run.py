@@ -169,6 +169,18 @@ class Run:
         write_sealed(self.path / name, value)
 
 
+def refuse_run(out: Path) -> None:
+    """Raise ValueError where a folder or file to write is a run, or in the stages of one."""
+    out = out.absolute()
+    for folder in (out, *out.parents):
+        of_stages = folder.name == "stages" and (folder.parent / "config.json").exists()
+        if of_stages or (folder == out and (folder / "config.json").exists()):
+            run = folder.parent if of_stages else folder
+            raise ValueError(
+                f"--out {out} is in the finished work of the run {run}: choose a folder of its own"
+            )
+
+
 def as_folder(stage: str) -> str:
     """How the name of a stage begins the name of its folder."""
     return shortened(re.sub(r"[^\w.+-]+", "_", stage))

@@ -94,7 +94,25 @@ def read_safetensors(
         found = _HASH.fullmatch(text)
         if found is None or _hash_of(arrays, found[1]) != found[2]:
             raise ValueError(f"{path} is damaged (its content is not what was written): {again}")
+    for name, array in arrays.items():
+        if array.dtype.kind not in "iub" and not np.isfinite(array.astype(np.float32)).all():
+            raise ValueError(f"{path}: the variable {name} has numbers that are none: {again}")
     return arrays, header
+
+
+def check_sizes(said: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError where a network that is ``said`` to be in a file could not be in its arrays.
+
+    A width is an axis of some array, and a list of widths has an array for each.
+    """
+    most, longest = sum(array.size for array in arrays.values()), 100 + len(arrays)
+    if isinstance(said, Mapping | list | tuple):
+        if len(said) > longest:
+            raise ValueError(f"it says {len(said)} sizes, and has {len(arrays)} arrays")
+        for part in said.values() if isinstance(said, Mapping) else said:
+            check_sizes(part, arrays)
+    elif isinstance(said, int) and not isinstance(said, bool) and abs(said) > max(most, 1 << 20):
+        raise ValueError(f"it says a size of {said:.3g}, and has {most} numbers in all")
 
 
 def _hash_of(arrays: Mapping[str, np.ndarray], text: str) -> str:

@@ -109,6 +109,8 @@ def problems_below(folder: Path) -> Iterator[str]:
     for path in sorted((folder / "stages").glob("[!.]*")):
         if path.suffix == ".part":
             yield f"unfinished: {path}: the same command goes on with it"
+        elif path.is_dir() and not any(path.iterdir()):
+            yield f"left over: {path}, an empty folder"
         elif path.is_dir():
             yield from (f"{what}: {path / file}" for file, what in problems(path).items())
 

@@ -119,6 +119,14 @@ def from_dict(values: Mapping[str, Any]) -> Extractor:
         raise ValueError(
             f"the extractor {name} has no {', '.join(sorted(unknown))}; it has {', '.join(known)}"
         )
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        wanted, found = type(field.default), settings.get(field.name, field.default)
+        numbers = (int, float) if wanted is float else (wanted,)
+        if wanted in (bool, int, float, str) and type(found) not in numbers:
+            raise ValueError(
+                f"the extractor {name} has {field.name} {found!r:.40}, where {wanted.__name__} is "
+                "needed"
+            )
     return kind(**settings)
 
 

@@ -9,6 +9,8 @@ from math import inf
 import numpy as np
 from jaxtyping import Float
 
+from features.limits import check_memory
+
 
 @dataclass(frozen=True)
 class MelOptions:
@@ -67,6 +69,9 @@ def mel_filters(
 
 @lru_cache(maxsize=64)
 def filters_of(options: MelOptions) -> np.ndarray:
+    size = 40.0 * options.n_mels * (1 + options.n_fft // 2)
+    what = f"{options.n_mels:,} mel bands of {options.n_fft // 2:,} bins"
+    check_memory(size, what, "take fewer n_mels, or a smaller n_fft")
     bottom, top = _mel(np.array([options.fmin, options.top]), options.htk)
     edges = _hertz(np.linspace(bottom, top, options.n_mels + 2), options.htk)
     bins = np.arange(1 + options.n_fft // 2) * options.sample_rate / options.n_fft

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 # What reading of a file's content raises where it is of another shape than expected.
 MISREAD = (LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 LONGEST = 200  # characters of a value in an error
+_LONGEST_TEXT = 500e6  # bytes of a file that is read whole
 NAME_BYTES = 255  # that a file system takes as a name
 _NO_NAME = {"Cc": "has control characters", "Zl": "has a line break", "Zp": "has a line break"}
 _NAME = 50  # bytes of a file's name that its temporary one keeps
@@ -267,8 +268,13 @@ def read_json(path: str | Path, advice: str, kind: type | tuple[type, ...] = dic
 
 def read_text(path: str | Path, advice: str) -> str:
     """The content of a file in UTF-8; where it is none, a ValueError names the file."""
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path} is a pipe or a device, which may have no end: {advice}")
+    if path.is_file() and (size := path.stat().st_size) > _LONGEST_TEXT:
+        raise ValueError(f"{path} has {size / 1e9:.1f} GB, which no text of ours has: {advice}")
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is damaged ({error}): {advice}") from None
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from features.array_files import read_safetensors, write_safetensors
+from features.array_files import check_sizes, read_safetensors, write_safetensors
 from features.limits import check_kinds
 from features.storage import MISREAD, parsed_json
 from wavegan.networks import Generator, WaveGANConfig, without_weights
@@ -102,13 +102,15 @@ def read_exported(path: str | Path) -> tuple[Generator, dict[str, Any]]:
     """
     path = located(path)
     arrays, header = read_safetensors(path, "export the generator again", _KEY)
-    config, metadata = _described(path, header)
+    config, metadata = _described(path, header, arrays)
     generator, _ = without_weights(config)
     _fill(path, generator, arrays)
     return generator, metadata
 
 
-def _described(path: Path, header: Mapping[str, str]) -> tuple[WaveGANConfig, dict[str, Any]]:
+def _described(
+    path: Path, header: Mapping[str, str], arrays: Mapping[str, np.ndarray]
+) -> tuple[WaveGANConfig, dict[str, Any]]:
     """The configuration and the metadata in a file's header."""
     if _KEY not in header:
         raise ValueError(f"{path} holds no generator: `wavegan export` did not write it")
@@ -118,6 +120,7 @@ def _described(path: Path, header: Mapping[str, str]) -> tuple[WaveGANConfig, di
         if version == VERSION:
             config = WaveGANConfig(**about["config"])
             check_kinds(config)
+            check_sizes(about["config"], arrays)
             return config, dict(about["metadata"])
     except (*MISREAD, ValueError) as error:
         raise ValueError(

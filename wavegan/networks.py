@@ -338,8 +338,9 @@ def definitions(config: WaveGANConfig) -> tuple[nnx.GraphDef, nnx.GraphDef]:
 
 @lru_cache(maxsize=64)
 def _abstract(config: WaveGANConfig) -> tuple[Any, Any]:
-    generator = nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0)))
-    critic = nnx.eval_shape(lambda: Discriminator(config, rngs=nnx.Rngs(0)))
+    key = jax.random.key(0)  # traced: nothing is drawn
+    generator = nnx.eval_shape(lambda key: Generator(config, rngs=nnx.Rngs(key)), key)
+    critic = nnx.eval_shape(lambda key: Discriminator(config, rngs=nnx.Rngs(key)), key)
     return nnx.split(generator), nnx.split(critic)
 
 

@@ -179,7 +179,7 @@ class RunFolder:
         """Steps of the checkpoints that were written to the end, ascending."""
         # A kill may leave a digest under its temporary name.
         digests = (self.path / "checkpoints").glob("[0-9]*.json")
-        return sorted(int(file.stem) for file in digests)
+        return sorted(int(file.stem) for file in digests if file.stem.isdecimal())
 
     def whole_step(self, step: int | str | None = None) -> int:
         """The step of the newest whole checkpoint, or ``step`` where that one is whole.

@@ -106,7 +106,8 @@ def write_samples(
         for pattern in (f".{glob.escape(name)}.*", ".latents-*.npy"):
             for abandoned in folder.glob(pattern):  # those of wavegan 0.2.0
                 abandoned.unlink(missing_ok=True)
-        finished = {f for f in files if (folder / f).exists()} if resumed else set[str]()
+        length = generator.config.num_samples
+        finished = {f for f in files if resumed and _is_whole(folder / f, length)}
 
         latent_dim = generator.config.latent_dim
         with writing_rows(folder / "latents.npy", (count, latent_dim), "<f4") as rows:
@@ -134,6 +135,16 @@ def write_samples(
                 done += 1
                 yield done, count
         (folder / _PLAN).replace(folder / MANIFEST)
+
+
+def _is_whole(file: Path, length: int) -> bool:
+    """Whether a clip of so many samples is there, which nobody cut short."""
+    from soundfile import LibsndfileError, info
+
+    try:
+        return file.exists() and info(file).frames == length
+    except LibsndfileError:
+        return False
 
 
 def write_interpolation(

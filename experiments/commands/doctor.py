@@ -14,7 +14,7 @@ from experiments.report.terminal import Progress, safe
 from experiments.run import Run
 from experiments.stages.gans import GAN_LIST, find_gans
 from features import scan_tracks
-from features.checksums import problems_below
+from features.checksums import HASHES, problems_below
 from features.dataset import KNOWN_FAULTS, by_reason, passed_over
 from features.soundness import Checked, check_tracks
 from features.storage import read_json
@@ -23,7 +23,13 @@ from wavegan.run_folder import CheckpointError, RunFolder
 
 CLIPPED_SHARE = 1e-3  # of samples at full scale, from which a track counts as clipped
 # What a finished run has, if not results.json and report.html.
-_ENDS = {"train": [GAN_LIST], "study": ["results.json"], "search": ["search.json"]}
+_TABLES = ["runs.csv", "differences.csv", "table.md", "table.tex"]
+_ENDS = {
+    "train": [GAN_LIST, "report.html"],
+    "study": ["results.json"],
+    "search": ["search.json"],
+    "compare": ["results.json", "report.html", *_TABLES],
+}
 
 
 def check_machine() -> list[str]:
@@ -87,7 +93,7 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     text = json.dumps([read_json(path / n, "restore it", object) for n in kept], ensure_ascii=False)
     wanted = set(re.findall(r'["/]((?:gan|classifier)-[^"/]+-[0-9a-f]{12})["/]', text))
     files = [f"stages/{name}" for name in sorted(wanted)]
-    files += _ENDS.get(command, ["results.json", "report.html"])
+    files += [HASHES, *_ENDS.get(command, ["results.json", "report.html"])]
     lines += [f"missing: {path / name}" for name in files if not (path / name).exists()]
     try:
         for gan in find_gans(path) if GAN_LIST in kept and not lines else ():
@@ -95,7 +101,8 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     except (ValueError, CheckpointError) as error:
         lines.append(f"changed: {error}")
     told = f"{len(lines)} things are not as written" if lines else "all is as it was written"
-    return [*lines, f"{path}: a run of `wavegan {command}`, {told}"], not lines
+    told = f"{path}: a run of `wavegan {command}`, {told}"
+    return [safe(line) for line in (*lines, told)], not lines
 
 
 def _format(one: Checked) -> str:

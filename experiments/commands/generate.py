@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.config import GenerateConfig, InterpolateConfig
 from experiments.report.terminal import Progress
-from experiments.run import Run
+from experiments.run import Run, refuse_run
 from experiments.stages.gans import Gan, find_gans
 from features.dataset import refuse_recordings
 from features.limits import check_folder
@@ -44,6 +44,7 @@ def generate(
     """
     progress = progress or Progress(quiet=True)
     out = Path(out) if out is not None else _beside(config.run, "generated")
+    refuse_run(out)
     refuse_recordings(out)
     labels, files = list[str](), list[str]()
     check_folder(out, "--out")
@@ -101,6 +102,7 @@ def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Wri
     to_seed = config.seed + ahead if config.to_seed is None else config.to_seed
     name = plain_name(f"{first}.s{config.seed}-{last}.s{to_seed}", gan.folder)
     folder = Path(out) if out is not None else _beside(config.run, f"interpolated/{name}")
+    refuse_run(folder)
     refuse_recordings(folder)
     check_folder(folder, "--out")
     generator, step = gan.generator(config.step)
@@ -129,6 +131,7 @@ def export(
 
     ``dtype`` is `wavegan.export`'s.
     """
+    refuse_run(Path(file))
     gan = _one_gan(Path(run), label)
     generator, found = gan.generator(step)
     about = {**gan.provenance, "step": found, "ema": True}

@@ -10,15 +10,17 @@ from experiments.config import PredictConfig
 from experiments.report.predict import prediction_picture, render_predictions
 from experiments.report.tables import write_predictions_csv
 from experiments.report.terminal import Progress
-from experiments.run import Run
+from experiments.run import Run, refuse_run
 from features import AudioError
 from features.audio import described
-from features.dataset import audio_files, gtzan_name
+from features.dataset import audio_files, gtzan_name, refuse_recordings
 from features.limits import check_folder
 from features.soundness import file_digest
 from features.storage import (
+    MISREAD,
     inside,
     plain_name,
+    read_json,
     readable,
     replacing,
     shortened,
@@ -66,10 +68,12 @@ def predict(
     """
     out, progress = Path(out), progress or Progress(quiet=True)
     check_folder(out, "--out")
+    refuse_run(out)
+    refuse_recordings(out)
     inside(out, "pictures")
     classifier = find_classifier(config.run, config.split, config.seed)
     files = audio_files(config.files)
-    folders = {file: gtzan_name(file.resolve().parent.name) for file in files}
+    folders = {file: gtzan_name(file.absolute().parent.name) for file in files}
     unknown = {*folders.values()} - set(classifier.labels)
     if config.labelled and unknown:
         raise ValueError(
@@ -98,16 +102,26 @@ def predict(
         "files": predictions,
         "refused": refused,
     }
+    earlier = _pictures(out)
     write_json(out / "predictions.json", result)
     write_predictions_csv(out / "predictions.csv", result)
     write_text(out / "predictions.html", render_predictions(result))
-    for earlier in (out / "pictures").glob("[0-9][0-9][0-9][0-9]*-*.png"):  # and nobody else's
-        earlier.unlink()
-    for number, found in enumerate(predictions, 1):
-        name = f"{number:04d}-{shortened(Path(found['file']).stem)}.png"
+    for name in earlier:
+        (out / "pictures" / name).unlink(missing_ok=True)
+    for name, found in zip(_pictures(out), predictions, strict=True):
         with replacing(out / "pictures" / name) as temporary:
             temporary.write_bytes(prediction_picture(found, classifier.labels))
     return result
+
+
+def _pictures(out: Path) -> list[str]:
+    """The names of the pictures of the predictions in a folder, where it has any."""
+    try:
+        files = read_json(out / "predictions.json", "")["files"]
+        stems = [shortened(Path(found["file"]).stem) for found in files]
+    except (OSError, ValueError, *MISREAD):  # which somebody changed: its pictures stay
+        return []
+    return [f"{number:04d}-{stem}.png" for number, stem in enumerate(stems, 1)]
 
 
 def _predict_file(classifier: AudioClassifier, file: Path, label: str | None) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def predict(result: Mapping[str, Any], out: Path) -> None:
         if rate := found["resampled_from"]:
             notes.append(f"resampled from {rate} to {found['sample_rate']} Hz")
         note = f"  ({', '.join(notes)})" if notes else ""
-        print(f"{found['confidence']:6.1%}  {found['predicted']:<12}  {safe(found['file'])}{note}")
+        print(safe(f"{found['confidence']:6.1%}  {found['predicted']:<12}  {found['file']}{note}"))
     for refused in result["refused"]:
         print(safe(f"refused  {refused['file']}: {refused['reason']}"))
     if labelled:

@@ -215,8 +215,10 @@ def provenance_of(
                 f"it has the sound of {min(strange)!r:.80}, which is among neither tracks nor "
                 "judged_by: name it there"
             )
-    if (rate := found.get("sample_rate")) is not None and (wrong := wrong_rate(rate)):
-        raise TypeError(f"sample_rate {wrong}")
+    if (rate := found.get("sample_rate")) is not None:
+        wrong = wrong_rate(rate) or ("is no whole number" if type(rate) is not int else None)
+        if wrong:
+            raise TypeError(f"sample_rate {wrong}")
     return found
 
 

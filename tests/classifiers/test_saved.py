@@ -121,8 +121,10 @@ SPEC = {"name": "net3", "input_shape": [16, 16, 3], "num_classes": 3, "options":
         ({"spec": SPEC | {"input_shape": [2, 2, 3]}}, r"net3 on an input of \(2, 2, 3\)"),
         ({"spec": {"name": "net3"}}, "describes no classifier"),
         ({"spec": None}, "describes no classifier"),
+        ({"spec": SPEC | {"num_classes": 10**12}}, r"a size of 1e\+12, and has \d+ numbers"),
+        ({"spec": SPEC | {"options": {"dense_sizes": [1] * 10**5}}}, "it says 100000 sizes"),
     ],
-    ids=["version", "name", "option", "shape", "incomplete", "none"],
+    ids=["version", "name", "option", "shape", "incomplete", "none", "large", "long"],
 )
 def test_another_version_or_architecture(file, about, message):
     rewrite(file, about=about)
@@ -144,8 +146,9 @@ def test_another_version_or_architecture(file, about, message):
             {"layers.0.bias": np.zeros(4, np.float16)},
             r"layers\.0\.bias is float16 \(4,\), net3 needs float32 \(4,\)",
         ),
+        ({"layers.0.bias": np.full(4, np.nan, np.float32)}, r"0\.bias has numbers that are none"),
     ],
-    ids=["missing", "extra", "shape", "dtype"],
+    ids=["missing", "extra", "shape", "dtype", "NaN"],
 )
 def test_other_variables(file, arrays, message):
     rewrite(file, **arrays)

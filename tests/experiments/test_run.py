@@ -281,13 +281,18 @@ def test_doctor_tells_what_of_a_run_is_missing_changed_or_left_over(tmp_path):
     with Run(tmp_path).working("compare", {}, {}) as run:
         folder = run.stage("s", {}, make)
         (tmp_path / "results.json").write_text("{}")
-        (tmp_path / "report.html").write_text("")
+        for name in ("report.html", "runs.csv", "differences.csv", "table.md", "table.tex"):
+            (tmp_path / name).write_text("")
     lines, sound = check_run(tmp_path)
     assert sound
     assert lines == [f"{tmp_path}: a run of `wavegan compare`, all is as it was written"]
     (folder / "below" / "value").write_text("2")
     (folder / "more").write_text("2")
     (tmp_path / "report.html").unlink()
+    (tmp_path / "hashes.json").unlink()
+    (tmp_path / "table.md").unlink()
+    (tmp_path / "stages" / "empty").mkdir()
+    (tmp_path / "stages" / "e\x1b[31mx\ny").mkdir()
     (tmp_path / "gans.json").write_text('["gan-a-0-0123456789ab"]')
     (tmp_path / "stages" / "t-0123456789ab.part").mkdir()
     (tmp_path / "stages" / ".x-a1b2c3d4.part").touch()
@@ -296,7 +301,8 @@ def test_doctor_tells_what_of_a_run_is_missing_changed_or_left_over(tmp_path):
     found = {line.split(": ")[0]: line for line in lines}
     assert set(found) == {"changed", "left over", "missing", "unfinished", str(tmp_path)}
     said = "\n".join(lines)
-    for name in ("value", "more", "report.html", "gan-a-0-", "t-0123456789ab.part", ".x-a1b2c3d4"):
+    for name in ("value", "more", "report.html", "gan-a-0-", "t-0123456789ab.part", ".x-a1b2c3d4",
+                 "hashes.json", "table.md", "stages/empty", "stages/e\\x1b[31mx\\ny"):  # fmt: skip
         assert name in said
     with pytest.raises(ValueError, match="no such folder"):
         check_run(tmp_path / "none")

@@ -165,6 +165,7 @@ def test_something_else(tmp_path):
         ({"config": {"num_samples": 64, "colour": 3}}, "colour"),
         ({"config": {"num_samples": 63}}, "num_samples must be 16 times"),
         ({"config": None}, "describes no generator"),
+        ({"config": {"num_samples": 64, "dim": 10**9}}, r"a size of 1e\+09, and has \d+ numbers"),
     ],
 )
 def test_another_version_or_configuration(file, about, message):

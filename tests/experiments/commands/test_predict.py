@@ -52,6 +52,47 @@ def test_one_file_is_what_its_clips_are(run, music, tmp_path):
     assert found["resampled_from"] is None
 
 
+CRAFTED = {
+    "num_samples": [-5, 0, 1024.5, 1e300, None, "1024"],
+    "sample_rate": [0, "x"],
+    "labels": [[], ["a"], {}, "abc", ["a"] * 3, ["a", "b", 3], [*"abcdefg"]],
+    "scaler": [[1], "x", True, {"mean": [0.0], "std": [1.0]}],
+    "silence": ["bogus", 3],
+    "input": [{"type": "Mfcc", name: value} for name in ("n_fft", "hop_length", "n_mels", "n_mfcc")
+              for value in (None, "x", 1.5)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_what_a_file_says_wrongly_is_refused_when_it_is_read(run, name, tmp_path):
+    """Whoever wrote it: its hash is right."""
+    classifier = find_classifier(run)
+    for value in CRAFTED[name]:
+        file = tmp_path / "crafted.safetensors"
+        save(classifier.model, file, metadata={**classifier.about, name: value})
+        with pytest.raises(ValueError, match=r"crafted\.safetensors"):
+            AudioClassifier.read(file)
+
+
+def test_a_label_steers_no_terminal(run, music, tmp_path, capsys):
+    classifier = find_classifier(run)
+    labels = [f"{label}\x1b[31m\n" for label in classifier.labels]
+    file = tmp_path / "c.safetensors"
+    save(classifier.model, file, metadata={**classifier.about, "labels": labels})
+    track = music / "drone" / "drone.00000.wav"
+    assert main(["predict", str(file), str(track), "--out", str(tmp_path / "out")]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_it_writes_into_no_run_and_among_no_recordings(run, music, tmp_path):
+    file = music / "drone" / "drone.00000.wav"
+    for out in (run, run / "stages", run / "stages" / "new"):
+        with pytest.raises(ValueError, match="is in the finished work of the run"):
+            predict_files(run, [file], out)
+    with pytest.raises(ValueError, match="holds recordings"):
+        predict_files(run, [file], music)
+
+
 def test_the_honest_split_and_the_first_seed_are_taken(run):
     assert find_classifier(run).about["split"] == "track"
     assert find_classifier(run, "chunk", 1).about["seed"] == 1
