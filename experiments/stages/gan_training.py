@@ -261,15 +261,15 @@ def _gan_stages(run: Run, training: GanTraining) -> list[_GanStage]:
             "sounds": {r.track.track_id: str(r.identity) for r in (*heard, *judges)},
             "code": code_of("wavegan"),
         }
+        if training.quality:
+            every = recipe.gan_train.inspect_every
+            provenance["chosen_by"] = {"quality": training.quality, "inspect_every": every}
         ancestor = training.ancestry(labels, seed) if training.ancestry else None
         if ancestor:
             provenance["ancestors"] = list(ancestor.lineage)
         # How often it is logged and saved has no part in what a GAN is.
         fixed = _without(as_dict(settings), {*CADENCE} - {"steps"})
         parts = {"wavegan": as_dict(config), "train": fixed, "provenance": provenance}
-        if training.quality:
-            every = recipe.gan_train.inspect_every
-            parts["chosen_by"] = {"quality": training.quality, "inspect_every": every}
         name = f"gan-{provenance.get('label', 'all')}-{seed}"
         stage = Stage(run, name, parts, by=provenance["code"])
         found.append(
