@@ -277,7 +277,15 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
             raise ValueError(f"it has {brackets} opening brackets, more than {_BRACKETS}")
         if file.suffix != ".toml" and any(isinstance(t, yaml.AliasToken) for t in yaml.scan(text)):
             raise ValueError("it has an alias (*name), of which a few make millions: write it out")
-        found = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
+        if file.suffix == ".toml":
+            found = tomllib.loads(text)
+        else:
+            root = yaml.compose(text)
+            pairs = root.value if isinstance(root, yaml.MappingNode) else []
+            keys = [key.value for key, _ in pairs]
+            if twice := [key for i, key in enumerate(keys) if key in keys[:i]]:
+                raise ValueError(f"it has {twice[0]} twice")
+            found = yaml.safe_load(text)
     except OSError as error:
         raise OptionError(f"{said}: {error.strerror}") from None
     except Exception as error:  # a constructor of YAML has any

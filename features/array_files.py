@@ -38,7 +38,8 @@ def read_npy(path: str | Path, advice: str, *, mapped: bool = False) -> np.ndarr
     except FileNotFoundError:
         raise
     except Exception as error:  # what numpy's parser raises at damage has many types
-        raise ValueError(f"{path} is damaged ({error}): {advice}") from None
+        found = "it is no array of numbers" if "pickle" in str(error) else error
+        raise ValueError(f"{path} is damaged ({found}): {advice}") from None
     if not isinstance(found, np.ndarray):  # an archive of several
         found.close()
         raise ValueError(f"{path} is no .npy file: {advice}")

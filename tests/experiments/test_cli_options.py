@@ -12,8 +12,9 @@ import pytest
 
 import experiments
 from experiments.cli import everything, main, parsed
-from experiments.cli_commands import COMMANDS
+from experiments.cli_commands import COMMANDS, _names
 from experiments.options import OptionError, Part, changed, joined
+from experiments.recipes import RECIPES
 from experiments.report import printed
 from wavegan import LOSSES, TrainConfig, WaveGANConfig
 
@@ -105,14 +106,32 @@ def test_top_help_and_version(capsys):
         ("generate run --format mp3", "takes wav, flac; found mp3"),
         ("report run --recipe demo", "there is no option or argument --recipe"),
         ("bench gpus", "takes gan, features, classifiers"),
+        ("compare --data=", "--data takes a text or none; found nothing"),
+        ("compare --shots 5,,20", "--shots takes numbers with commas; found 5,,20"),
+        ("compare --tune ,", "--tune takes numbers with commas; found ,"),
+        ("generate run --out=", "--out takes a path or none; found nothing"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_near(line, expected):
     assert expected in refused(*line.split())
 
 
+def test_each_recipe_is_named_once_also_beside_all():
+    named = [name for name in RECIPES if name != "demo"]
+    assert _names("all,demo") == (*named, "demo")
+    assert _names("net5,net6,net5") == ("net5", "net6")
+
+
 def test_errors_are_one_line_and_end_in_2(capsys):
-    for line in ("compare --seed 3", "compare --gan-los wgan", "nothing", "train --gan-dim 0", ""):
+    for line in (
+        "compare --plugin ../x",
+        "compare --plugin=",
+        "compare --seed 3",
+        "compare --gan-los wgan",
+        "nothing",
+        "train --gan-dim 0",
+        "",
+    ):
         assert main(line.split()) == 2
         found = capsys.readouterr()
         assert not found.out

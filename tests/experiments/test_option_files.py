@@ -1,6 +1,8 @@
 """Files of options: YAML, TOML, a run's configuration; what is printed as one."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,7 @@ def test_files_of_options_and_what_is_typed(tmp_path):
         ("", "write each as a line `name: value`"),
         ("seeds: [3\n", "mine.yaml: while parsing"),
         ("a: &a [1]\nseeds: *a\n", "mine.yaml: it has an alias"),
+        ("seeds: 1\ndata: x\nseeds: 2\n", "mine.yaml: it has seeds twice"),
         ("[" * 100_000, "mine.yaml: it has 100000 opening brackets, more than 1000"),
         ('["]", ' * 2000, "mine.yaml: it has 2000 opening brackets, more than 1000"),
         ("dry-run: true\n", "there is no option dry-run"),
@@ -70,6 +73,9 @@ def test_other_files_that_can_not_be_used(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("seeds: 3\n")
     assert "mine.toml: Expected '='" in refused("compare", "--config", str(file))
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for endless in (tmp_path / "pipe.yaml", Path("/dev/zero")):
+        assert "is a pipe or a device" in refused("compare", "--config", str(endless))
     file.write_bytes(b"\xff\xfe\x00")
     assert "mine.toml" in refused("compare", "--config", str(file))
     file.write_text('run = "runs/a"\n')
