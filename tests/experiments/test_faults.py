@@ -259,7 +259,9 @@ def _refusal(case: Any, wanted: dict[str, Any], *, orbax: bool) -> str:
 # --- commands ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+@pytest.fixture(
+    scope="module", params=["train", "classify", pytest.param("compare", marks=pytest.mark.slow)]
+)
 def undisturbed(request, render, tmp_path_factory) -> tuple[Case, dict[str, Any], Recorded]:
     """A command, what it comes to, and all that it did on the way."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -460,6 +460,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow  # two processes of test_distributed.py share their GANs in every run of the tests
 def test_eight_devices_give_the_losses_of_one():
     """Of one GAN over all of them, and of several as each has them alone on one."""
     devices = "--xla_force_host_platform_device_count=8"

@@ -40,6 +40,7 @@ def rehearsal(tmp_path_factory):
     return done.stdout, json.loads(file.read_text())
 
 
+@pytest.mark.slow
 def test_it_runs_with_jax_alone_and_says_that_there_is_no_gpu(rehearsal):
     said, rows = rehearsal
     assert "there is no GPU here: the CPU stands for it, at size toy" in said
@@ -53,6 +54,7 @@ def test_it_runs_with_jax_alone_and_says_that_there_is_no_gpu(rehearsal):
         assert row["hardware"] in said
 
 
+@pytest.mark.slow
 def test_numbers_are_held_against_those_of_float32(rehearsal):
     """On a CPU float32 and TF32 are one; bfloat16 differs, and holds to what it is allowed."""
     rows = [row for row in rehearsal[1] if "precision" in row and "error" in row]
@@ -62,6 +64,7 @@ def test_numbers_are_held_against_those_of_float32(rehearsal):
     assert all((row["error"] > 1e-5) == (row["precision"] == "bfloat16") for row in rows)
 
 
+@pytest.mark.slow
 def test_steps_have_their_share_and_memory(rehearsal):
     rows = [row for row in rehearsal[1] if row["case"].startswith("a step of 1 critic")]
     assert [row["precision"] for row in rows] == ["bfloat16", "tf32", "float32"]
