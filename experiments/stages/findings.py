@@ -73,7 +73,8 @@ def told(
 def _folds(trained: TrainedArms, groups: Mapping[str, str]) -> dict[str, str]:
     """What differences vary with where folds are enough: theirs, told by trainings of their own.
 
-    None where an artist or speaker is in two: then folds are not drawn independently.
+    None where an artist or speaker is in two: then folds are not drawn independently. Those that
+    trained on the same tracks are one.
     """
     fold_of, heard = _fold_of(trained), dict[int, list[bytes]]()
     for cell in trained.cells:

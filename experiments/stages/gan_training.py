@@ -70,7 +70,7 @@ class GanTraining:
     judged_by : of the validation tracks, by which the best checkpoint is chosen. For a class that
         has too few, its training tracks are taken, and it is said so.
     ancestry : what they start from, where not from scratch.
-    quality : generated clips by which it is, where what is chosen is all that is used of them.
+    quality : clips of a checkpoint that is judged, where only the chosen one is used later.
     """
 
     recordings: Sequence[Recording]
