@@ -64,12 +64,12 @@ class AudioClassifier:
             )
         read = AudioClassifier(path, model, about)
         with understanding(path, "give a classifier that `wavegan classify` wrote"):
-            about["tracks"].values()
             read._check()
         return read
 
     def _check(self) -> None:
-        """Raise Unfit where what the file says could not be of its network."""
+        """Raise Unfit, or what `MISREAD` has, where what the file says is not of its network."""
+        self.about["tracks"].values()
         labels, length, spec = self.about["labels"], self.about["num_samples"], self.model.spec
         texts = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
         if not texts or not len({*labels}) == len(labels) == spec.num_classes:

@@ -177,7 +177,7 @@ def refuse_run(out: Path) -> None:
         if of_stages or (folder == out and (folder / "config.json").exists()):
             run = folder.parent if of_stages else folder
             raise ValueError(
-                f"--out {out} is in the finished work of the run {run}: choose a folder of its own"
+                f"{out} is in the finished work of the run {run}: write into a folder of its own"
             )
 
 

@@ -22,13 +22,13 @@ from wavegan.environment import environment
 from wavegan.run_folder import CheckpointError, RunFolder
 
 CLIPPED_SHARE = 1e-3  # of samples at full scale, from which a track counts as clipped
-# What a finished run has, if not results.json and report.html.
+_PAGE = ["results.json", "report.html"]
 _TABLES = ["runs.csv", "differences.csv", "table.md", "table.tex"]
-_ENDS = {
+_ENDS = {  # what a finished run has, if not `_PAGE`
     "train": [GAN_LIST, "report.html"],
     "study": ["results.json"],
     "search": ["search.json"],
-    "compare": ["results.json", "report.html", *_TABLES],
+    "compare": [*_PAGE, *_TABLES],
 }
 
 
@@ -93,7 +93,7 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     text = json.dumps([read_json(path / n, "restore it", object) for n in kept], ensure_ascii=False)
     wanted = set(re.findall(r'["/]((?:gan|classifier)-[^"/]+-[0-9a-f]{12})["/]', text))
     files = [f"stages/{name}" for name in sorted(wanted)]
-    files += [HASHES, *_ENDS.get(command, ["results.json", "report.html"])]
+    files += [HASHES, *_ENDS.get(command, _PAGE)]
     lines += [f"missing: {path / name}" for name in files if not (path / name).exists()]
     try:
         for gan in find_gans(path) if GAN_LIST in kept and not lines else ():

@@ -148,7 +148,9 @@ def train_gans(
 
 
 def unfinished(run: Run, trainings: Sequence[GanTraining]) -> list[tuple[Recipe, int]]:
-    """How many GANs `train_gans` would train, by the recipe of each turn.
+    """How many GANs `train_gans` would train, by the recipe of each turn of each training.
+
+    One that several trainings have is counted with the first.
 
     Raises
     ------

@@ -162,6 +162,35 @@ def test_an_interrupted_command_goes_on(plain, tmp_path):
     assert list(write(folder)) == [(10, 10)]  # nothing left to do
 
 
+def test_a_clip_that_was_cut_short_is_made_anew(drums, tmp_path):
+    command, out = ("generate", drums, "--count", 3, "--out", tmp_path / "out"), tmp_path / "out"
+    run(*command)
+    (cut,) = out.rglob("*.00001.wav")
+    whole = cut.read_bytes()
+    for content in (b"RIFF", whole[:-20], b""):
+        cut.write_bytes(content)
+        run(*command)
+        assert cut.read_bytes() == whole
+
+
+def test_nothing_is_written_into_the_finished_work_of_a_run(drums, tmp_path, capsys):
+    (tmp_path / "run" / "stages" / "classifier-0").mkdir(parents=True)
+    precious = tmp_path / "run" / "stages" / "classifier-0" / "classifier.safetensors"
+    precious.write_bytes(b"precious")
+    (tmp_path / "run" / "config.json").write_text("{}")
+    before = contents(tmp_path)
+    for command in (
+        ("generate", drums, "--count", 1, "--out", tmp_path / "run"),
+        ("generate", drums, "--count", 1, "--out", tmp_path / "run" / "stages"),
+        ("interpolate", drums, "--steps", 2, "--out", precious.parent / "new"),
+        ("export", drums, precious),
+    ):
+        said = fails(capsys, *command)
+        assert f"is in the finished work of the run {tmp_path / 'run'}" in said
+    assert contents(tmp_path) == before
+    run("generate", drums, "--count", 1, "--out", tmp_path / "run" / "generated")
+
+
 def test_other_options_leave_nothing_of_the_former_clips(plain, drums, tmp_path):
     out = tmp_path / "out"
     run("generate", drums, "--count", 3, "--out", out)
