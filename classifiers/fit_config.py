@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import optax
 
-from features.limits import check_finite
+from features.limits import check_finite, check_positive
 
 OPTIMIZERS: tuple[str, ...] = ("adam", "rmsprop", "sgd")
 SCHEDULES: tuple[str, ...] = ("constant", "cosine")
@@ -72,6 +72,7 @@ class FitConfig:
                 raise ValueError(f"FitConfig: {name} is at least 1, not {value}")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"FitConfig: learning_rate is positive, not {self.learning_rate}")
+        check_positive(learning_rate=self.learning_rate)  # as float32
         for name in ("warmup_steps", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"FitConfig: {name} is not negative, not {getattr(self, name)}")
@@ -129,18 +130,19 @@ class FitConfig:
                     f"class {int(counts.argmin())} of {num_classes} has none"
                 )
             weights = tuple((len(labels) / (num_classes * counts)).tolist())
-        if weights is not None and len(weights) != num_classes:
+        steps = self.steps or (self.epochs or 0) * epoch
+        found = self.checked(steps, num_classes)
+        return replace(found, eval_every=self.eval_every or epoch, class_weights=weights)
+
+    def checked(self, steps: int, num_classes: int) -> FitConfig:
+        """The same with so many steps; errors as of `resolved`, but for classes without clips."""
+        weights = self.class_weights
+        if isinstance(weights, tuple) and len(weights) != num_classes:
             raise ValueError(
                 f"FitConfig: class_weights is one number for each of the {num_classes} classes, "
                 f"not {len(weights)}"
             )
-        return replace(
-            self,
-            steps=self.steps or (self.epochs or 0) * epoch,
-            epochs=None,
-            eval_every=self.eval_every or epoch,
-            class_weights=weights,
-        )
+        return replace(self, steps=steps, epochs=None)
 
 
 def learning_rates(config: FitConfig) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from classifiers.history import History, Member
 from classifiers.metrics import check_labels
 from classifiers.prediction import compiled_logits, gather, score
 from classifiers.step import Augment, member_of, split, stacked, training_step
+from features.limits import check_memory
 from features.storage import Interrupted
 
 _LOG_EVERY = 10  # steps between two messages with nothing but the training loss
@@ -212,8 +214,9 @@ def _batches(count: int, size: int, seeds: Sequence[int]) -> Iterator[np.ndarray
     generators = [np.random.default_rng(seed) for seed in seeds]
     left = np.empty((len(seeds), 0), int)
     while True:
-        while left.shape[1] < size:
-            left = np.hstack([left, [each.permutation(count) for each in generators]])
+        missing = range(-(-max(0, size - left.shape[1]) // count))
+        epochs = [np.stack([each.permutation(count) for each in generators]) for _ in missing]
+        left = np.hstack([left, *epochs])
         yield left[:, :size]
         left = left[:, size:]
 
@@ -277,6 +280,9 @@ def _checked(
             f"train labels name {len(names)} classes, {names}, and the network has {num_classes}: "
             f"create it with num_classes={len(names)}"
         )
+    one = math.prod(gather(data["train"][0], np.zeros(1, int)).shape)
+    batch = 4 * len(models) * config.batch_size * (2 * one + 4)  # with its gradient, and places
+    check_memory(batch, f"a batch of {config.batch_size:,} clips", "take a smaller batch_size")
     labels = data["train"][1]
     targets = np.eye(num_classes, dtype=np.float32)[labels]
     return graph, data, targets, config.resolved(labels, num_classes), names

@@ -240,12 +240,14 @@ def _predict(call: Call) -> int:
 
 def _study(call: Call) -> None:
     from experiments import study
+    from features.limits import check_file
     from features.storage import write_json
 
     if call.values.get("out") is None:
         raise OptionError("--out is missing: a study takes long, and the same --out resumes it")
+    check_file(file := call.values.get("json"), "--json")
     results = call.work(study, call.config())
-    if results and (file := call.values.get("json")):
+    if results and file is not None:
         write_json(file, results)
 
 
@@ -296,10 +298,12 @@ def _doctor(call: Call) -> int:
 
 def _bench(call: Call) -> None:
     from experiments.bench import run_benchmark
+    from features.limits import check_file
 
     given = {"repeats": 5, "json": None, "size": None, **call.values}
     if given["size"] is not None and given["what"] != "gpu":
         raise OptionError(f"--size is of `wavegan bench gpu`: {given['what']} has its own sizes")
+    check_file(given["json"], "--json")
     options = {"repeats": given["repeats"], "json_file": given["json"], "size": given["size"]}
     run_benchmark(given["what"], **options)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?")
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "PATH"}
@@ -104,6 +105,9 @@ class Option:
                 return self._value(kind, text)
             except (ValueError, KeyError):
                 continue
+        number = {int, float} & {*self.kinds} and _NUMBER.fullmatch(text)
+        if number and abs(float(text)) >= 2**63:
+            raise argparse.ArgumentTypeError(f"takes numbers below {2**63:.1e}; found {text}")
         unknown = next((part for part in text.split(",") if part not in self.choices), text)
         raise argparse.ArgumentTypeError(
             f"takes {self.accepted}; found {text or 'nothing'}{near(unknown, self.choices)}"

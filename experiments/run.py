@@ -4,8 +4,9 @@ config.json       the resolved configuration
 environment.json  versions and hardware
 metrics.jsonl     what was logged, a line a time
 results.json      the outcome
-hashes.json       what the JSON files above are known by
 report.html       the page to open
+stages.json       the stages that the outcome came from
+hashes.json       what the files above, and tables, are known by
 stages/NAME-KEY/  what each stage made, under a key of all that went into it
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 import jax
 
 from features import code_of
-from features.checksums import check, check_sealed, key_of, seal, write_sealed
+from features.checksums import check, check_sealed, key_of, seal, seal_files, write_sealed
 from features.json_lines import Log
 from features.limits import check_folder
 from features.settings import another, differences
@@ -38,6 +39,8 @@ from wavegan.environment import environment
 
 FORMAT = 6  # of run folders, that of wavegan 0.9; 0.4 to 0.7 shared one, others had their own
 CODE = ("wavegan", "classifiers", "experiments.stages")  # what, beside `features`, stages come from
+STAGES = "stages.json"
+_OF_OUTCOME = (".html", ".csv", ".md", ".tex")
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
 
 
@@ -47,6 +50,7 @@ class Run:
     def __init__(self, path: str | Path):
         self.path = Path(path).absolute()
         self.log = Log(self.path / "metrics.jsonl")
+        self.used: set[str] = set()  # names of finished stages that were asked for
 
     @contextmanager
     def working(
@@ -86,6 +90,8 @@ class Run:
             self.write_json("config.json", kept)
             self.write_json("environment.json", environment())
             yield self
+            self.write_json(STAGES, sorted(self.used))
+            seal_files([path for path in self.path.glob("*.*") if path.suffix in _OF_OUTCOME])
 
     def refuse_others(self, command: str, fixed: Mapping[str, Any]) -> None:
         """Make sure that what the folder holds, if anything, is this run, made by this version.
@@ -201,14 +207,18 @@ class Stage:
 
     def __init__(self, run: Run, name: str, inputs: Mapping[str, Any], by: str | None = None):
         by, inputs = by or code(), json.loads(json.dumps(inputs, sort_keys=True))
+        self.run = run
         self.content: dict[str, Any] = {"stage": name, "inputs": inputs, "code": by}
         self.folder = run.path / "stages" / f"{as_folder(name)}-{key_of([inputs, by])}"
         self.part = self.folder.with_name(self.folder.name + ".part")
 
     @property
     def finished(self) -> bool:
+        if self.folder.exists():
+            self.run.used.add(self.folder.name)
         return self.folder.exists()
 
     def finish(self) -> None:
         """What is in ``part`` is all that the stage is to hold."""
         seal(self.part, self.folder, self.content)
+        self.run.used.add(self.folder.name)

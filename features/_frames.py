@@ -13,6 +13,19 @@ from jax import custom_batching, lax
 from jaxtyping import Array, Complex, Float
 
 
+def check_audio(y: Array | np.ndarray) -> None:
+    """Raise TypeError for what is no array (..., samples) of floating-point numbers."""
+    dtype = getattr(y, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        found = f"the type {dtype}" if dtype else f"no type (it is a {type(y).__name__})"
+        raise TypeError(
+            f"audio has {found}; an array of floating-point numbers in [-1, 1] is accepted: "
+            "make one with numpy.asarray, and divide 16-bit integers by 32768"
+        )
+    if not y.ndim:
+        raise TypeError("audio is a single number; an array (..., samples) is accepted")
+
+
 def over_frames(
     measure: Callable[[Array, bool], Array],
     y: Array,

@@ -1,7 +1,7 @@
 """Finished folders and files: what was made, with its hash, and whether it still is that.
 
 A folder is *sealed* when it is finished: ``stage.json`` in it says what it was made from (the
-``inputs`` and the ``code``, whose hash ends its name) and the hash of each other file. JSON files
+``inputs`` and the ``code``, whose hash ends its name) and the hash of each other file. Files
 of a folder that is never finished are sealed one by one: ``hashes.json`` beside them has their
 hashes.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,14 @@ def write_sealed(path: Path, value: Any) -> None:
     if others.pop(path.name, None) is not None:
         write_json(path.parent / HASHES, others)
     write_json(path, value)
-    write_json(path.parent / HASHES, {**others, path.name: file_hash(path)})
+    seal_files([path])
+
+
+def seal_files(paths: Sequence[Path]) -> None:
+    """Seal files of one folder as they are, whatever they hold; those not there are left out."""
+    there = {path.name: file_hash(path) for path in paths if path.is_file()}
+    if there:
+        write_json(paths[0].parent / HASHES, {**_hashes(paths[0].parent), **there})
 
 
 def check_sealed(path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 RATES = (1_000, 768_000)  # Hz: what lies outside is a damaged header or a slip of the keyboard
+FLOATS = (1.2e-38, 3.4e38)  # positive ones that float32 tells from 0 and from infinity
 MOST_CHANNELS = 16  # of an audio file
 
 
@@ -39,10 +40,14 @@ def check_counts(most: float = math.inf, **settings: int | None) -> None:
 
 
 def check_positive(**settings: float | None) -> None:
-    """Raise ValueError for a setting that is not above 0; None is not given."""
+    """Raise ValueError for a setting that is not above 0, in float32 too; None is not given."""
     for name, value in settings.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be positive, found {value}")
+        if value is not None and not FLOATS[0] <= value <= FLOATS[1] and math.isfinite(value):
+            raise ValueError(
+                f"{name} must lie in {FLOATS[0]} … {FLOATS[1]}, as float32 does, found {value}"
+            )
 
 
 def check_kinds(config: Any) -> None:
@@ -129,6 +134,14 @@ def check_folder(folder: str | Path, name: str) -> None:
         )
     if long := next((p for p in folder.parts if len(os.fsencode(p)) > 255), None):
         raise ValueError(f"{name}: a name of {len(os.fsencode(long))} bytes; 255 are the most")
+
+
+def check_file(file: str | Path | None, name: str) -> None:
+    """Raise ValueError unless ``file`` can be written, as `check_folder`; None is not given."""
+    if file is not None:
+        check_folder(Path(file).parent, name)
+        if Path(file).is_dir():
+            raise ValueError(f"{name} {file} is a folder; give the name of a file in it")
 
 
 def existing(path: str | Path) -> Path:

@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Real
 
-from features._frames import over_frames, power, power_in_double
+from features._frames import check_audio, over_frames, power, power_in_double
 from features.mel import MelOptions, filter_parts, mel_filters  # noqa: F401
 
 _AMIN = 1e-10  # the smallest mel power that decibels tell apart, as in librosa.power_to_db
@@ -201,11 +201,7 @@ def delta(
 
 
 def _audio(y: Array | np.ndarray, options: MelOptions) -> Array:
-    if not jnp.issubdtype(y.dtype, jnp.floating):
-        raise TypeError(
-            f"audio has the type {y.dtype}; floating point in [-1, 1] is accepted: "
-            "divide 16-bit integers by 32768"
-        )
+    check_audio(y)
     needed = 1 if options.center else options.n_fft
     if y.shape[-1] < needed:
         raise ValueError(

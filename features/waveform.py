@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
-from features._frames import frames_of
+from features._frames import check_audio, frames_of
 
 _SILENT = 1e-10  # a sample no larger is zero, as in librosa.zero_crossings
 
@@ -77,11 +77,7 @@ def checked_audio(
     ((name, length),) = frame.items()
     if length < 1 or hop_length < 1:
         raise ValueError(f"{name}={length}, hop_length={hop_length}: both must be positive")
-    if not jnp.issubdtype(y.dtype, jnp.floating):
-        raise TypeError(
-            f"audio has the type {y.dtype}; floating point in [-1, 1] is accepted: "
-            "divide 16-bit integers by 32768"
-        )
+    check_audio(y)
     if y.shape[-1] < (needed := 1 if center else length):
         raise ValueError(
             f"the clip has {y.shape[-1]} samples; at least {needed} are needed with "

@@ -51,8 +51,10 @@ def join(
             )
     else:
         host, _, port = coordinator.rpartition(":")
-        if not host or not port.isdigit():
-            raise ValueError(f"coordinator must be HOST:PORT, found {coordinator!r}")
+        if not host or not (port.isdecimal() and 0 < int(port) < 2**16):
+            raise ValueError(
+                f"coordinator must be HOST:PORT, a port of 1 to 65535, found {coordinator!r}"
+            )
         if not 0 <= process < processes:
             raise ValueError(f"process must lie in 0 to {processes - 1}, found {process}")
         if process > 0:

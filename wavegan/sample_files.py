@@ -14,6 +14,7 @@ import numpy as np
 
 from features.array_files import read_npy
 from features.audio import save_audio
+from features.checksums import file_hash
 from features.generated import GENERATED, LATENTS, MANIFESTS
 from features.limits import check_disk, check_memory
 from features.storage import (
@@ -29,8 +30,9 @@ from wavegan.networks import Generator
 from wavegan.sampling import draw_latents, generate_batches, interpolate, line
 
 MANIFEST, _PLAN = MANIFESTS  # of what is finished, and of what is not
+_FREE = {"files": None, "blake2b": None}  # of a manifest: what grows with the number of clips
 _TEMPORARY = 20  # bytes that a file's name is longer by while it is written
-_NAME = 400  # bytes of memory that a file's name takes, in a list and as text
+_NAME = 600  # bytes of memory that a file's name and hash take, in a list and as text
 _HEADER = 44  # bytes of a wav file
 
 
@@ -99,6 +101,7 @@ def write_samples(
     manifest |= {"seed": seed} if latents is None else {"latents_from": _digest(latents)}
     with alone(folder):
         resumed = any(_same_but_files(folder / found, manifest) for found in (_PLAN, MANIFEST))
+        known = _hashes(folder / MANIFEST) if resumed else {}
         manifest["files"] = files
         write_json(folder / _PLAN, manifest)
         (folder / MANIFEST).unlink(missing_ok=True)
@@ -107,7 +110,13 @@ def write_samples(
             for abandoned in folder.glob(pattern):  # those of wavegan 0.2.0
                 abandoned.unlink(missing_ok=True)
         length = generator.config.num_samples
-        finished = {f for f in files if resumed and _is_whole(folder / f, length)}
+        finished = {
+            f
+            for f in files
+            if resumed
+            and _is_whole(folder / f, length)
+            and known.get(f) in (None, file_hash(folder / f))
+        }
 
         latent_dim = generator.config.latent_dim
         with writing_rows(folder / "latents.npy", (count, latent_dim), "<f4") as rows:
@@ -134,6 +143,8 @@ def write_samples(
                     save_audio(path, clip, about["sample_rate"], comment=GENERATED)
                 done += 1
                 yield done, count
+        manifest["blake2b"] = [file_hash(folder / file) for file in files]
+        write_json(folder / _PLAN, manifest)
         (folder / _PLAN).replace(folder / MANIFEST)
 
 
@@ -241,4 +252,14 @@ def _same_but_files(path: Path, manifest: Mapping[str, Any]) -> bool:
         found = read_json(path, "remove it")
     except (OSError, ValueError):
         return False
-    return {**found, "files": None} == {**json.loads(json.dumps(manifest)), "files": None}
+    wanted = json.loads(json.dumps(manifest))
+    return {**found, **_FREE} == {**wanted, **_FREE}
+
+
+def _hashes(manifest: Path) -> dict[str, str]:
+    """What a manifest says of the content of each file; a folder that is not finished has none."""
+    try:
+        found = read_json(manifest, "remove it")
+        return dict(zip(found["files"], found["blake2b"], strict=True))
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from features.limits import check_finite
+from features.limits import check_finite, check_positive
 from wavegan.augmentation import check_augmentations
 from wavegan.losses import LOSSES, PENALTIES, Penalty
 from wavegan.metrics import METRICS
@@ -152,9 +152,8 @@ class TrainConfig:
             )
         if self.inspect_every < 0:
             raise ValueError(f"inspect_every must not be negative, found {self.inspect_every}")
-        for name in ("learning_rate", "checkpoint_minutes", "keep_hours"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
+        positive = ("learning_rate", "checkpoint_minutes", "keep_hours")
+        check_positive(**{name: getattr(self, name) for name in positive})
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), found {self.ema_decay}")
         if not self.spectrogram_penalty >= 0:

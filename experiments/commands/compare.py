@@ -49,7 +49,7 @@ from experiments.stages.trials import Trial, is_done
 from features import Clips, Recording, Split, Track, extract
 from features.checksums import key_of, was_sealed
 from features.splits import SIDES
-from features.storage import understanding, write_text
+from features.storage import read_json, understanding, write_text
 from wavegan.environment import environment
 
 SHOWN_CLIPS = 12  # real and generated ones of each class in the report
@@ -265,7 +265,7 @@ def _opened(run: Run, trained: Sequence[TrainedArms]) -> list[dict[str, Any]]:
     file, there = run.path / OPENINGS, list[dict[str, Any]]()
     if file.exists():
         there = run.read_json(OPENINGS, list)
-    elif was_sealed(file):
+    elif was_sealed(file) or _tells_of_openings(run.path / "results.json"):
         raise ValueError(
             f"{file} is missing, which counts how often the test side was opened: restore it from "
             "a copy, or choose another --out"
@@ -279,6 +279,14 @@ def _opened(run: Run, trained: Sequence[TrainedArms]) -> list[dict[str, Any]]:
         there = [*there, {"time": now, "trials": key, "count": len(trials)}]
         run.write_json(OPENINGS, there)
     return there
+
+
+def _tells_of_openings(results: Path) -> bool:
+    """Whether the results of an earlier opening are there."""
+    try:
+        return "openings" in read_json(results, "restore it from a copy")
+    except FileNotFoundError:
+        return False
 
 
 def _shared(fit: FitConfig, steps: int | None, clips: int) -> FitConfig:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from experiments.report.terminal import Progress, safe
-from experiments.run import Run
+from experiments.run import STAGES, Run
 from experiments.stages.gans import GAN_LIST, find_gans
 from features import scan_tracks
 from features.checksums import HASHES, problems_below
 from features.dataset import KNOWN_FAULTS, by_reason, passed_over
 from features.soundness import Checked, check_tracks
-from features.storage import read_json
+from features.storage import plain_name, read_json, refuse_links
 from wavegan.environment import environment
 from wavegan.run_folder import CheckpointError, RunFolder
 
@@ -89,20 +87,28 @@ def check_run(path: Path) -> tuple[list[str], bool]:
         return [line for lines, _ in checked for line in lines], all(whole for _, whole in checked)
     command = Run(path).read_config().get("command", "")
     lines = list(problems_below(path))
-    kept = [name for name in ("results.json", GAN_LIST) if (path / name).exists()]
-    text = json.dumps([read_json(path / n, "restore it", object) for n in kept], ensure_ascii=False)
-    wanted = set(re.findall(r'["/]((?:gan|classifier)-[^"/]+-[0-9a-f]{12})["/]', text))
-    files = [f"stages/{name}" for name in sorted(wanted)]
+    listed = {name for file in (STAGES, GAN_LIST) for name in _names(path / file)}
+    files = [f"stages/{name}" for name in sorted(listed)]
     files += [HASHES, *_ENDS.get(command, _PAGE)]
     lines += [f"missing: {path / name}" for name in files if not (path / name).exists()]
     try:
-        for gan in find_gans(path) if GAN_LIST in kept and not lines else ():
+        refuse_links(path)
+    except ValueError as error:
+        lines.append(f"a link: {error}")
+    try:
+        for gan in find_gans(path) if (path / GAN_LIST).exists() and not lines else ():
             RunFolder(gan.folder).whole_step()
     except (ValueError, CheckpointError) as error:
         lines.append(f"changed: {error}")
     told = f"{len(lines)} things are not as written" if lines else "all is as it was written"
     told = f"{path}: a run of `wavegan {command}`, {told}"
     return [safe(line) for line in (*lines, told)], not lines
+
+
+def _names(file: Path) -> list[str]:
+    """The folders in ``stages`` that a file of a run lists; none where it is not there."""
+    names = read_json(file, "restore it from a copy", list) if file.exists() else []
+    return [plain_name(name, file) for name in names]
 
 
 def _format(one: Checked) -> str:

@@ -19,6 +19,7 @@ from experiments.stages.gan_training import GanTraining, Watching, train_gans, u
 from experiments.stages.gans import Gan, Tracks
 from experiments.stages.plan import Plan
 from experiments.stages.trained import read_training
+from features.checksums import seal_files, was_sealed
 from features.storage import Interrupted, understanding, write_text
 from wavegan import TrainingDiverged
 from wavegan.distributed import first
@@ -90,4 +91,6 @@ def write_training_page(run: Path) -> Path:
     page = run / "report.html"
     with understanding(run, "restore it from a copy"):
         write_text(page, render_training(read_training(run)))
+    if was_sealed(page):
+        seal_files([page])
     return page

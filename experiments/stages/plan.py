@@ -92,6 +92,11 @@ class Plan:
         """So many classifiers of a recipe on clips of a length, of ``steps`` steps in all."""
         if not count:
             return
+        try:
+            recipe.fit.checked(steps // count, num_classes)
+        except ValueError as error:  # "FitConfig: class_weights is …"
+            option, _, said = str(error).removeprefix("FitConfig: ").partition(" ")
+            raise ValueError(f"--fit-{option.replace('_', '-')} {said}") from None
         self.fits += count
         self.fit_steps += steps
         shape = recipe.input_shape(num_samples)

@@ -179,6 +179,8 @@ def test_data_that_do_not_fit_are_refused():
         fit(small(), (inputs, labels), None, FitConfig(steps=1, patience=1), seed=0)
     with pytest.raises(ValueError, match=r"valid inputs: .*10, 5.*not \(1, 10, 5, 1\)"):
         fit(small(), (inputs, labels), (inputs[..., None], labels), config, seed=0)
+    with pytest.raises(ValueError, match=r"a batch of 100,000,000,000 clips, .*: take a"):
+        fit(small(), (inputs, labels), None, FitConfig(10**11, steps=1), seed=0)
     with pytest.raises(ValueError, match="2 models and 1 seeds: give one seed a model"):
         fit_together([small(), small()], (inputs, labels), None, config, seeds=[0])
 

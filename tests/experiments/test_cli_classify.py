@@ -131,6 +131,17 @@ def test_a_plan_of_recipes_that_all_fail(render, tmp_path, capsys):
     assert "none of the recipes can be run" in said
 
 
+def test_a_fit_that_does_not_fit_the_data_is_refused_with_the_plan(render, tmp_path, capsys):
+    music = render(tmp_path / "music", seconds=1.6)
+    line = ["classify", "--data", str(music), "--dry-run", "--fit-steps", "9"]
+    for more, expected in (
+        (["--fit-class-weights", "1,2"], "-class-weights is one number for each of the 3 classes"),
+        (["--fit-warmup-steps", "9"], "--fit-warmup-steps is below the 9 "),
+        (["--fit-epochs", "1", "--fit-steps", "none", "--fit-warmup-steps", "9"], "the 1 steps"),
+    ):
+        assert expected in fails(capsys, *line, *more)
+
+
 def test_report_finds_the_page(classified, capsys):
     assert main(["report", str(classified)]) == 0
     assert capsys.readouterr().out.strip() == str(classified / "report.html")

@@ -286,6 +286,17 @@ def test_doctor_tells_what_of_a_run_is_missing_changed_or_left_over(tmp_path):
     lines, sound = check_run(tmp_path)
     assert sound
     assert lines == [f"{tmp_path}: a run of `wavegan compare`, all is as it was written"]
+    kept = folder.rename(tmp_path / "kept")
+    lines, sound = check_run(tmp_path)
+    assert (lines[0], sound) == (f"missing: {folder}", False)
+    kept.rename(folder)
+    (tmp_path / "runs.csv").write_text("edited")
+    (tmp_path / "out").symlink_to("/etc")
+    lines, sound = check_run(tmp_path)
+    assert not sound
+    assert lines[0] == f"changed: {tmp_path}/runs.csv"
+    assert lines[1].startswith(f"a link: {tmp_path}/out is a link that leads out of")
+    (tmp_path / "out").unlink()
     (folder / "below" / "value").write_text("2")
     (folder / "more").write_text("2")
     (tmp_path / "report.html").unlink()

@@ -1,6 +1,7 @@
 """Amounts that no machine holds and numbers that mean nothing are refused before work begins."""
 
 import math
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -31,6 +32,14 @@ def test_rates_have_bounds():
     limits.check_rate(768_000)
 
 
+def test_what_is_0_or_infinite_in_float32_is_not_positive():
+    limits.check_positive(rate=1e-30, seconds=None)
+    for value, said in ((0.0, "must be positive"), (-1.0, "must be"), (1e-45, "as float32 does"),
+                        (1e39, "must lie in 1.2e-38 … 3.4e+38")):  # fmt: skip
+        with pytest.raises(ValueError, match=f"rate {re.escape(said)}.*found"):
+            limits.check_positive(rate=value)
+
+
 def test_memory_and_disk_are_told_with_the_estimate(tmp_path):
     assert limits.free_memory() > 1e6
     with pytest.raises(
@@ -47,5 +56,11 @@ def test_a_folder_to_write_to_is_none_below_a_file(tmp_path):
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ValueError, match=r"--out .*file is a file"):
             limits.check_folder(folder, "--out")
+    limits.check_file(None, "--json")
+    limits.check_file(tmp_path / "new" / "rows.json", "--json")
+    with pytest.raises(ValueError, match=r"--json .*file is a file"):
+        limits.check_file(tmp_path / "file" / "rows.json", "--json")
+    with pytest.raises(ValueError, match=r"--json .* is a folder; give the name of a file in it"):
+        limits.check_file(tmp_path, "--json")
     with pytest.raises(ValueError, match="a name of 300 bytes"):
         limits.check_folder(tmp_path / ("x" * 300), "--out")

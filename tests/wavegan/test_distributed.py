@@ -191,9 +191,10 @@ def test_memory_of_a_device():
     [
         (("here:1", 2, None), "go together; found here:1, 2 and None"),
         ((None, None, 0), "go together; found None, None and 0"),
-        (("here", 2, 0), "coordinator must be HOST:PORT, found 'here'"),
-        ((":80", 2, 0), "coordinator must be HOST:PORT, found ':80'"),
-        (("here:http", 2, 0), "coordinator must be HOST:PORT, found 'here:http'"),
+        (("here", 2, 0), "a port of 1 to 65535, found 'here'"),
+        ((":80", 2, 0), "a port of 1 to 65535, found ':80'"),
+        (("here:99999", 2, 1), "coordinator must be HOST:PORT, a port of 1 to 65535, found"),
+        (("here:http", 2, 0), "a port of 1 to 65535, found 'here:http'"),
         (("here:1", 2, 2), "process must lie in 0 to 1, found 2"),
         (("here:1", 2, -1), "process must lie in 0 to 1, found -1"),
     ],

@@ -162,12 +162,13 @@ def test_an_interrupted_command_goes_on(plain, tmp_path):
     assert list(write(folder)) == [(10, 10)]  # nothing left to do
 
 
-def test_a_clip_that_was_cut_short_is_made_anew(drums, tmp_path):
+def test_a_clip_that_was_cut_short_or_changed_is_made_anew(drums, tmp_path):
     command, out = ("generate", drums, "--count", 3, "--out", tmp_path / "out"), tmp_path / "out"
     run(*command)
     (cut,) = out.rglob("*.00001.wav")
     whole = cut.read_bytes()
-    for content in (b"RIFF", whole[:-20], b""):
+    flipped = whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]
+    for content in (b"RIFF", whole[:-20], b"", flipped):
         cut.write_bytes(content)
         run(*command)
         assert cut.read_bytes() == whole
