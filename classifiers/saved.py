@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -89,7 +88,9 @@ def _described(
             spec = dict(about["spec"])
             options = dict(spec.pop("options"))
             check_sizes([spec, options], arrays)
-            key = jax.random.key(0)  # traced: of weights that are filled none is drawn
+            key = jax.eval_shape(
+                lambda: jax.random.key(0)
+            )  # of weights that are filled none is drawn
             model = nnx.eval_shape(lambda k: create(**spec, rngs=nnx.Rngs(k), **options), key)
             return model, dict(about["metadata"])
     except (*MISREAD, ValueError) as error:
@@ -118,7 +119,7 @@ def _fill(path: Path, model: Classifier, arrays: Mapping[str, np.ndarray]) -> No
                 f"{path}: the variable {name} is {found.dtype} {found.shape}, "
                 f"{model.spec.name} needs {needed.dtype} {needed.shape}"
             )
-        variable.set_value(jnp.asarray(found))
+        variable.set_value(jax.device_put(found))
 
 
 def _variables(model: nnx.Module) -> dict[str, nnx.Variable]:

