@@ -14,8 +14,11 @@ from jax import custom_batching, lax
 from jaxtyping import Array, Complex, Float
 
 
-def check_audio(y: Any) -> None:
-    """Raise TypeError for what is no array (..., samples) of floating-point numbers."""
+def audio_of(y: Any) -> Array | np.ndarray:
+    """Audio in float32; a TypeError for what is no array (..., samples) of such numbers.
+
+    NumPy's stays NumPy's: its way into JAX would be a program to compile for each shape.
+    """
     dtype = getattr(y, "dtype", None)
     if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
         found = f"the type {dtype}" if dtype else f"no type (it is a {type(y).__name__})"
@@ -25,6 +28,7 @@ def check_audio(y: Any) -> None:
         )
     if not y.ndim:
         raise TypeError("audio is a single number; an array (..., samples) is accepted")
+    return y.astype(np.float32, copy=False) if isinstance(y, np.ndarray) else y.astype(jnp.float32)
 
 
 def over_frames(

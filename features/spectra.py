@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Real
 
-from features._frames import check_audio, over_frames, power, power_in_double
+from features._frames import audio_of, over_frames, power, power_in_double
 from features.mel import MelOptions, filter_parts, mel_filters  # noqa: F401
 
 _AMIN = 1e-10  # the smallest mel power that decibels tell apart, as in librosa.power_to_db
@@ -200,8 +200,8 @@ def delta(
     return _delta(x, width, order)
 
 
-def _audio(y: Array | np.ndarray, options: MelOptions) -> Array:
-    check_audio(y)
+def _audio(y: Array | np.ndarray, options: MelOptions) -> Array | np.ndarray:
+    y = audio_of(y)
     needed = 1 if options.center else options.n_fft
     if y.shape[-1] < needed:
         raise ValueError(
@@ -209,7 +209,7 @@ def _audio(y: Array | np.ndarray, options: MelOptions) -> Array:
             f"n_fft={options.n_fft}, center={options.center}: take longer clips, a smaller n_fft"
             " or center=True"
         )
-    return jnp.asarray(y, jnp.float32)
+    return y
 
 
 @partial(jax.jit, static_argnames="options")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
-from features._frames import check_audio, frames_of
+from features._frames import audio_of, frames_of
 
 _SILENT = 1e-10  # a sample no larger is zero, as in librosa.zero_crossings
 
@@ -72,18 +72,18 @@ def zero_crossing_rate(
 
 def checked_audio(
     y: Array | np.ndarray, hop_length: int, center: bool, **frame: int
-) -> Float[Array, "*batch samples"]:
+) -> Float[Array | np.ndarray, "*batch samples"]:
     """Audio in float32, if it holds a frame; ``frame`` names its length as the caller does."""
     ((name, length),) = frame.items()
     if length < 1 or hop_length < 1:
         raise ValueError(f"{name}={length}, hop_length={hop_length}: both must be positive")
-    check_audio(y)
+    y = audio_of(y)
     if y.shape[-1] < (needed := 1 if center else length):
         raise ValueError(
             f"the clip has {y.shape[-1]} samples; at least {needed} are needed with "
             f"{name}={length}, center={center}: take longer clips, a smaller {name} or center=True"
         )
-    return jnp.asarray(y, jnp.float32)
+    return y
 
 
 @partial(jax.jit, static_argnames=("frame_length", "hop_length", "center"))

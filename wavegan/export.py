@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -151,7 +152,7 @@ def _fill(path: Path, generator: Generator, arrays: Mapping[str, np.ndarray]) ->
                 f"{path}: the variable {name} is {found.dtype} {found.shape}, "
                 f"{generator.config} needs {needed.dtype} {needed.shape}"
             )
-        variable.set_value(jnp.asarray(found, needed.dtype))
+        variable.set_value(jax.device_put(found.astype(needed.dtype)))
 
 
 def _variables(generator: Generator) -> list[tuple[str, nnx.Variable]]:

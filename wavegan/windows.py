@@ -185,8 +185,8 @@ class Windows:
             stop = min(first + self.num_samples, int(self._lengths[i]))
             clip[: stop - first] = _part(self._recording(i), first, stop, self._dtype)
             clip[stop - first :] = 0
-        labels = None if self._labels is None else jnp.asarray(self._labels[recording])
-        return _shaped(jnp.asarray(clips), self._divisors[recording], labels, shape)
+        labels = None if self._labels is None else self._labels[recording]
+        return _shaped(clips, self._divisors[recording], labels, shape)
 
     def stream(self, keys: Iterable[PRNGKeyArray], shape: tuple[int, ...]) -> Iterator[Batch]:
         """`draw` for each key in turn; the host store works ahead by two draws in a thread.

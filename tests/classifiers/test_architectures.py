@@ -139,8 +139,9 @@ def drawn(name, seed=0):
     """A small network as (graph, params, rest), with NumPy's weights: its own compile slowly."""
     rng = np.random.default_rng(seed)
     graph, params, rest = nnx.split(nnx.eval_shape(lambda: small(name)), nnx.Param, ...)
-    params = jax.tree.map(lambda p: jnp.asarray(rng.normal(0, 0.3, p.shape), jnp.float32), params)
-    return graph, params, jax.tree.map(lambda p: jnp.asarray(np.ones(p.shape, np.float32)), rest)
+    params = jax.tree.map(lambda p: rng.normal(0, 0.3, p.shape).astype(np.float32), params)
+    rest = jax.tree.map(lambda p: np.ones(p.shape, np.float32), rest)
+    return graph, *jax.device_put((params, rest))
 
 
 def inputs(name, *count):

@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features._frames import check_audio
+from features._frames import audio_of
 from features.waveform import rms, zero_crossing_rate
 
 RATE = 22050
@@ -92,7 +92,7 @@ def test_bad_input_is_named(feature):
         (np.float32(3), "a single"),
     ):
         with pytest.raises(TypeError, match=said):
-            check_audio(wrong)
+            audio_of(wrong)
     with pytest.raises(ValueError, match="frame_length=0"):
         feature(noise(5000), frame_length=0)
     with pytest.raises(ValueError, match="hop_length=-1"):
