@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import jax
@@ -106,6 +106,10 @@ class Turns:
 
     def memory_analysis(self) -> Any:
         """That of the larger program: they run one after the other."""
+        return self._larger
+
+    @cached_property
+    def _larger(self) -> Any:  # which each GAN asks for, and XLA takes 20 ms to say
         return max(self.critic, self.last, key=needed_bytes).memory_analysis()
 
 
