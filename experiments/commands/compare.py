@@ -46,12 +46,14 @@ from experiments.stages.gans import Gan, Tracks, refuse_heard, refuse_leaks, sam
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.quality import gan_quality, quality_gain
 from experiments.stages.trials import Trial, is_done
+from experiments.statistics import standard_errors
 from features import Clips, Recording, Split, Track, extract
 from features.checksums import key_of, was_sealed
 from features.splits import SIDES
 from features.storage import read_json, understanding, write_text
 from wavegan.environment import environment
 
+ENOUGH_DRAWS = 5  # fewer widen the intervals by more than the time they spare is worth
 SHOWN_CLIPS = 12  # real and generated ones of each class in the report
 OPENINGS, VALIDATION = "openings.json", "validation.json"  # in the run folder
 SHOWN_AUGMENTED = 3  # training clips whose altered versions the report has
@@ -113,6 +115,12 @@ def compare(
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
+    if 1 < config.draws < ENOUGH_DRAWS:
+        here, there = (standard_errors(n - 1) for n in (config.draws, ENOUGH_DRAWS))
+        progress.say(
+            f"where draws differ, {config.draws} make intervals of ±{here:.1f} standard errors, "
+            f"{ENOUGH_DRAWS} of ±{there:.1f}: give --draws {ENOUGH_DRAWS} to tell small effects"
+        )
     with Run(out).working("compare", as_dict(config), fixed) as run:
         gans: Sequence[Sequence[Gan]] = [()] * len(every)
         if config.generates:

@@ -13,6 +13,7 @@ from experiments.commands.generate import generate
 from experiments.config import GenerateConfig
 from experiments.recipes import RECIPES, looked_at
 from experiments.report import printed
+from experiments.report.terminal import Progress
 from experiments.scores import held_out_tracks
 from experiments.stages.gans import find_gans
 from features import LeakError, save_audio
@@ -34,8 +35,13 @@ def several(small_config, render, tmp_path_factory):
         quality=0,
         data=replace(small_config.data, root=str(six), fractions=(0.6, 0.2, 0.2)),
     )
-    out = tmp_path_factory.mktemp("runs") / "cells"
-    return config, out, compare(config, out)
+    out, said = tmp_path_factory.mktemp("runs") / "cells", list[str]()
+    progress = Progress(quiet=True)  # which measures no step
+    progress.say = said.append
+    results = compare(config, out, progress=progress)
+    expected = "2 make intervals of ±12.7 standard errors, 5 of ±2.8: give --draws 5"
+    assert any(expected in line for line in said)
+    return config, out, results
 
 
 def of_cell(results, name):
