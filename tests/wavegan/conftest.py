@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,13 @@ def train_config() -> TrainConfig:
 
 
 @pytest.fixture
-def as_on_a_gpu(monkeypatch):
-    """What is traced within the test is what a GPU gets."""
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    step_module._compiled.cache_clear()
-    yield
-    step_module._compiled.cache_clear()
+def as_on_a_gpu() -> Iterator[pytest.MonkeyPatch]:
+    """What is traced within the test, or until this is undone, is what a GPU gets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "default_backend", lambda: "gpu")
+        afresh = lru_cache(step_module._compiled.__wrapped__)  # what a CPU has been given stays
+        patch.setattr(step_module, "_compiled", afresh)
+        yield patch
 
 
 @pytest.fixture(scope="session")

@@ -43,38 +43,59 @@ def penalised(train_config) -> TrainConfig:
     return replace(train_config, loss="wgan-gp")
 
 
-def run(config, train_config, real, *, seed=0, labels=None, **options):
+@pytest.fixture(scope="module")
+def classes(config) -> WaveGANConfig:
+    """Of three classes; with `two_steps` it is the step of several tests, compiled once."""
+    return replace(config, num_classes=3)
+
+
+@pytest.fixture(scope="module")
+def two_steps(train_config) -> TrainConfig:
+    """Two critic steps a generator step, of augmented clips."""
+    flipped = {"augment": ("polarity",), "augment_probability": 1.0}
+    return replace(train_config, critic_steps=2, **flipped)
+
+
+def run(config, train_config, real, *, seed=0, labels=None, **changes):
     """One step of one GAN: the states before and after it, and its terms."""
-    state = initial_state(config, train_config, jax.random.key(seed))
+    state = initial_state(config, train_config, jax.random.key(seed)) | changes
     before = jax.device_get(state)
-    alone = jax.tree.map(lambda x: x[None], (state, real, labels))
-    program = compiled_step(config, train_config, MESH, **options)
-    after, terms = jax.device_get(program(place(alone[0], MESH, "gan"), *alone[1:]))
+    if config.num_classes and labels is None:
+        labels = drawn_classes(real)
+    alone = jax.tree.map(lambda x: x[None], (before, real, labels))
+    program = compiled_step(config, train_config, MESH)
+    after, terms = jax.device_get(program(*place(alone, MESH, "gan")))
     return before, *jax.tree.map(lambda x: x[0], (after, terms))
 
 
-def critic_terms(config, train_config, real, *, penalised=True):
-    """The terms of one critic step of one GAN, without the rest of a step."""
+def critic_step(config, train_config, real, labels=None):
+    """A state's first critic step alone, as ``(state) -> (state, terms)``."""
+    step = jax.jit(Players(config, train_config, True, MESH).critic_step)
+    return lambda state: jax.device_get(step(state, real[0], labels, jax.random.key(1)))
+
+
+def critic_terms(config, train_config, real, labels=None, *, penalised=True):
+    """State and terms of one critic step in which no weight moves: gradients take longest to
+    compile, and no term here is of them."""
     players = Players(config, train_config, penalised, MESH)
+    players._over_parts = lambda objective, weights: (objective(weights, 0), weights)
+    players._updated = lambda state, *_: dict(state)
     state, key = initial_state(config, train_config, jax.random.key(0)), jax.random.key(1)
-    step = jax.jit(lambda: players.critic_step(state, real[0], None, key)[1])
-    return jax.device_get(step())
+    return jax.device_get(jax.jit(players.critic_step)(state, real[0], labels, key))
 
 
 def clips(config, train_config, seed=0):
     shape = (train_config.critic_steps, train_config.batch_size, config.num_samples)
     values = np.random.default_rng(seed).uniform(-1, 1, (*shape, config.channels))
-    return jnp.asarray(values, jnp.float32)
+    return values.astype(np.float32)
+
+
+def drawn_classes(real):
+    return np.random.default_rng(0).integers(0, 3, real.shape[:2], np.int32)
 
 
 def same(one, other) -> bool:
     return all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
-
-
-@pytest.fixture
-def two_steps(train_config):
-    """Two critic steps a generator step."""
-    return replace(train_config, critic_steps=2)
 
 
 def test_a_state_has_the_shapes_that_are_told_before(config, train_config):
@@ -86,19 +107,20 @@ def test_a_state_has_the_shapes_that_are_told_before(config, train_config):
         assert jax.tree.map(lambda x: (x.shape, x.dtype), state_shapes(config, settings)) == shapes
 
 
-def test_each_critic_step_has_its_own_batch(config, two_steps):
+def test_each_critic_step_has_its_own_batch(classes, two_steps):
     """Each of the batches matters, and so does their order."""
-    real = clips(config, two_steps)
-    _, after, _ = run(config, two_steps, real)
-    for other in (real.at[0].multiply(0.5), real.at[1].multiply(0.5), real[::-1]):
-        assert not same(after["critic"], run(config, two_steps, other)[1]["critic"])
-    assert same(after, run(config, two_steps, real)[1])
-    assert not same(after["critic"], run(config, two_steps, real, seed=1)[1]["critic"])
+    real = clips(classes, two_steps)
+    _, after, _ = run(classes, two_steps, real)
+    halves = np.float32([[0.5, 1], [1, 0.5]])[..., None, None, None]
+    for other in (real * halves[0], real * halves[1], real[::-1]):
+        assert not same(after["critic"], run(classes, two_steps, other)[1]["critic"])
+    assert same(after, run(classes, two_steps, real)[1])
+    assert not same(after["critic"], run(classes, two_steps, real, seed=1)[1]["critic"])
 
 
-def test_a_step_moves_both_players(config, two_steps):
+def test_a_step_moves_both_players(classes, two_steps):
     """Adam moves a weight by its rate at most about once a step: twice for two critic steps."""
-    before, after, _ = run(config, two_steps, clips(config, two_steps))
+    before, after, _ = run(classes, two_steps, clips(classes, two_steps))
     for name, moves in (("generator", 1), ("critic", two_steps.critic_steps)):
         changes = jax.tree.map(lambda a, b: np.abs(a - b).max(), after[name], before[name])
         largest = max(jax.tree.leaves(changes))
@@ -107,17 +129,17 @@ def test_a_step_moves_both_players(config, two_steps):
     assert after["step"] == 1
 
 
-def test_one_compilation_serves_many_runs(config, train_config):
+def test_one_compilation_serves_many_runs(classes, two_steps):
     """Other seeds, lengths, data and cadence."""
-    one = compiled_step(config, train_config, MESH)
-    other = replace(train_config, seed=5, steps=3, overlap=0.5, slices="grid", checkpoint_every=1)
-    assert compiled_step(config, other, MESH) is one
-    assert compiled_step(config, replace(train_config, loss="wgan"), MESH) is not one
+    one = compiled_step(classes, two_steps, MESH)
+    other = replace(two_steps, seed=5, steps=3, overlap=0.5, slices="grid", checkpoint_every=1)
+    assert compiled_step(classes, other, MESH) is one
+    assert compiled_step(classes, replace(two_steps, loss="wgan"), MESH) is not one
 
 
-def test_parts_of_a_batch_add_up(config, train_config):
+def test_parts_of_a_batch_add_up_in_less_memory(config, train_config):
     """Without phase shuffle, penalty and batch norm a clip's loss is its own."""
-    config = replace(config, phase_shuffle=0)
+    config, train_config = replace(config, phase_shuffle=0), replace(train_config, batch_size=64)
     real = clips(config, train_config)
     _, expected, terms = run(config, train_config, real)
     for parts in (2, 8):
@@ -129,6 +151,11 @@ def test_parts_of_a_batch_add_up(config, train_config):
         )
         for name in ("critic_loss", "critic_gap", "generator_loss", "critic_gradient_norm"):
             assert others[name] == pytest.approx(terms[name], rel=1e-4), name
+    one, eight = (
+        needed_bytes(compiled_step(config, replace(train_config, accumulate=n), MESH))
+        for n in (None, 8)
+    )
+    assert eight < one / 2
 
 
 def test_no_part_of_a_batch_repeats_another(config, train_config):
@@ -148,7 +175,7 @@ def test_no_part_of_a_batch_repeats_another(config, train_config):
         return jnp.sum(critic(real, key)) * 0
 
     players.penalty, state = spy, initial_state(config, settings, jax.random.key(0))
-    players.critic_step(state, real[0], None, jax.random.key(1))
+    jax.jit(players.critic_step)(state, real[0], None, jax.random.key(1))
     jax.effects_barrier()
     assert len({tuple(np.asarray(x).tolist()) for (x,) in seen}) == 2
 
@@ -158,8 +185,9 @@ def test_a_penalty_leaves_the_spectrogram_critic_alone(train_config, penalty):
     """Its slopes are hundreds of times those of the waveform critic, and swamp the loss."""
     config = WaveGANConfig(num_samples=256, dim=2, latent_dim=4)
     settings = replace(train_config, loss="logistic-r1", penalty=penalty)
+    real = clips(config, settings)
     expected, found = (
-        critic_terms(replace(config, spectrogram_critic=second), settings, clips(config, settings))
+        critic_terms(replace(config, spectrogram_critic=second), settings, real)[1]
         for second in (False, True)
     )
     assert found["critic_gap"] != expected["critic_gap"]
@@ -172,18 +200,14 @@ def test_a_spectrogram_critic_is_penalised_by_its_own_slopes(train_config):
         num_samples=256, dim=2, latent_dim=4, num_classes=3, spectrogram_critic=True
     )
     settings = replace(train_config, loss="logistic-r1", spectrogram_penalty=0.5)
-    real, state = clips(config, settings)[0], initial_state(config, settings, jax.random.key(0))
-    labels = jnp.arange(len(real)) % 3
-
-    def terms(settings):
-        step = jax.jit(Players(config, settings, True, MESH).critic_step)
-        return jax.device_get(step(state, real, labels, jax.random.key(1))[1])
-
-    found, free = terms(settings), terms(replace(settings, spectrogram_penalty=0.0))
+    real, state = clips(config, settings), initial_state(config, settings, jax.random.key(0))
+    labels = np.arange(8) % 3
+    found = critic_step(config, settings, real, labels)(state)[1]
+    free = critic_terms(config, replace(settings, spectrogram_penalty=0.0), real, labels)[1]
     critic = nnx.merge(definitions(config)[1], state["critic"])
-    seen = log_spectrogram(real, 128)
+    seen = log_spectrogram(jnp.asarray(real[0]), 128)
     slopes = jax.jit(jax.grad(lambda x: critic.score_spectrogram(0, x, labels).sum()))(seen)
-    expected = float(np.sum(np.square(slopes)) / len(real) / 2)
+    expected = float(np.sum(np.square(slopes)) / 8 / 2)
     assert found["spectrogram_penalty"] == pytest.approx(expected, rel=1e-3)
     assert found["penalty"] == free["penalty"]
     assert "spectrogram_penalty" not in free
@@ -194,47 +218,37 @@ def test_a_spectrogram_critic_is_penalised_by_its_own_slopes(train_config):
 def test_pairs_move_both_players_by_both_sides(config, train_config):
     """Scores that all clips share cancel; of a plain loss the generator never sees a real clip."""
     paired = replace(train_config, loss="logistic-r1", penalty="r1+r2", relativistic=True)
-    real = clips(config, paired)
-    _, after, terms = run(config, paired, real)
-    _, other, _ = run(config, paired, 0.5 * real)
-    assert not same(after["generator"], other["generator"])
+    real, key = clips(config, paired), jax.random.key(1)
+    step = jax.jit(Players(config, paired, True, MESH).generator_step)
+    state = initial_state(config, paired, key)
+    one, other = (step(state, x[0], None, key)[0]["generator"] for x in (real, real / 2))
+    assert not same(one, other)
+    _, terms = critic_terms(config, paired, real)
     assert terms["critic_loss"] == pytest.approx(np.log(2) + 10 * terms["penalty"], rel=0.05)
-    plain = replace(paired, relativistic=False)
-    _, after, terms = run(config, plain, real)
+    _, terms = critic_terms(config, replace(paired, relativistic=False), real)
     assert terms["critic_loss"] == pytest.approx(2 * np.log(2) + 10 * terms["penalty"], rel=0.05)
 
 
 def test_the_rate_falls_as_half_a_cosine(config, train_config):
     """Adam's first step is as large as the rate: full at first, half way down after half."""
     falling = replace(train_config, rate_decay_steps=8, rate_decay_to=0.1)
-    program, moved = compiled_step(config, falling, MESH), {}
-    real = clips(config, falling)[None]
+    step, moved = critic_step(config, falling, clips(config, falling)), {}
+    state = initial_state(config, falling, jax.random.key(0))
     for done in (0, 4, 8, 100):
-        state = initial_state(config, falling, jax.random.key(0)) | {"step": jnp.asarray(done)}
-        before = jax.device_get(state["critic"])
-        after, _ = program(place(jax.tree.map(lambda x: x[None], state), MESH, "gan"), real, None)
-        changes = jax.tree.map(lambda a, b: np.abs(a[0] - b).max(), after["critic"], before)
+        after, _ = step(state | {"step": np.int32(done)})
+        changes = jax.tree.map(lambda a, b: np.abs(a - b).max(), after["critic"], state["critic"])
         moved[done] = max(jax.tree.leaves(changes)) / falling.learning_rate
     shares = [moved[done] / moved[0] for done in (4, 8, 100)]
     np.testing.assert_allclose(shares, [0.55, 0.1, 0.1], rtol=1e-2)
-
-
-def test_parts_of_a_batch_need_less_memory():
-    config = WaveGANConfig(num_samples=1024, dim=2)
-    whole = TrainConfig(batch_size=64, critic_steps=1, loss="dcgan")
-    one, eight = (
-        needed_bytes(compiled_step(config, replace(whole, accumulate=n), MESH)) for n in (1, 8)
-    )
-    assert eight < one / 2
 
 
 def test_a_lazy_penalty(config, penalised):
     """It is left out of a step, and weighs four times as much in every fourth."""
     lazy = replace(penalised, penalty_every=4)
     real = clips(config, lazy)
-    every = critic_terms(config, replace(lazy, penalty_every=1), real)
-    with_penalty = critic_terms(config, lazy, real)
-    without = critic_terms(config, lazy, real, penalised=False)
+    _, every = critic_terms(config, replace(lazy, penalty_every=1), real)
+    _, with_penalty = critic_terms(config, lazy, real)
+    _, without = critic_terms(config, lazy, real, penalised=False)
     assert "penalty" not in without
     assert without["critic_loss"] == pytest.approx(-without["critic_gap"])
     assert with_penalty["penalty"] == pytest.approx(every["penalty"], rel=1e-5)
@@ -242,17 +256,23 @@ def test_a_lazy_penalty(config, penalised):
     assert with_penalty["critic_loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_wgan_clips_the_critic_and_not_the_generator(config, train_config):
-    clipped = replace(train_config, loss="wgan")
-    _, after, _ = run(config, clipped, clips(config, clipped))
+def test_wgan_clips_the_critic_and_not_the_generator(classes, two_steps):
+    clipped = replace(two_steps, loss="wgan")
+    _, after, _ = run(classes, clipped, clips(classes, clipped))
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(after["critic"])) <= 0.01
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(after["generator"])) > 0.05
 
 
-def test_batch_norm_averages_follow_training(config, train_config):
+@pytest.fixture
+def normed(config, train_config):
+    """Networks of both kinds of norms, whose weights stay nearly as they are."""
+    config = replace(config, batch_norm=True, spectral_norm=True)
+    return config, replace(train_config, learning_rate=1e-6)
+
+
+def test_batch_norm_averages_follow_training(normed):
     """0.99 of the start (0 and 1) and 0.01 of the batch's; the average generator's follow."""
-    config = replace(config, batch_norm=True)
-    before, after, _ = run(config, train_config, clips(config, train_config))
+    before, after, _ = run(*normed, clips(*normed))
     for old, new in zip(
         before["generator"]["norms"].values(), after["generator"]["norms"].values(), strict=True
     ):
@@ -262,17 +282,12 @@ def test_batch_norm_averages_follow_training(config, train_config):
     assert not any("mean" in norm for norm in after["critic"]["norms"].values())
 
 
-def test_spectral_norms_sharpen(config, train_config):
+def test_spectral_norms_sharpen(normed):
     """The critic's kernels, over their norms' estimates, come to norm 1 as steps go by."""
-    config = replace(config, spectral_norm=True)
-    train_config = replace(train_config, learning_rate=1e-6)
-    state = place(
-        jax.tree.map(lambda x: x[None], initial_state(config, train_config, jax.random.key(0))),
-        MESH,
-        "gan",
-    )
-    program = compiled_step(config, train_config, MESH)
-    real = clips(config, train_config)[None]
+    state = jax.device_get(initial_state(*normed, jax.random.key(0)))
+    state = place(jax.tree.map(lambda x: x[None], state), MESH, "gan")
+    program = compiled_step(*normed, MESH)
+    real = place(clips(*normed)[None], MESH, "gan")
     for _ in range(20):
         state, _ = program(state, real, None)
     critic = jax.device_get(jax.tree.map(lambda x: x[0], state["critic"]))
@@ -291,38 +306,35 @@ def test_spectral_norms_sharpen(config, train_config):
 
 def test_augmentation_adapts_to_the_critic(config, train_config):
     """A critic that tells real from fake (loud from faint) raises the probability by a step."""
-    real = clips(config, train_config)[0]
+    real = clips(config, train_config)
 
     def probabilities(**options) -> tuple[float, float]:
         """In the state after a step of the critic, and in its terms."""
         settings = replace(train_config, augment=("gain",), augment_ramp=10, **options)
-        players = Players(config, settings, True, MESH)
-        state = initial_state(config, settings, jax.random.key(0))
-        after, terms = jax.jit(players.critic_step)(state, real, None, jax.random.key(1))
-        return float(after["augment_probability"]), float(terms["augment_probability"])
+        found = critic_terms(config, settings, real)
+        state, terms = (float(x["augment_probability"]) for x in found)
+        return state, terms
 
     assert probabilities(augment_target=-0.99) == pytest.approx((0.1, 0.1))
     assert probabilities(augment_target=0.99) == (0, 0)
     assert probabilities(augment_probability=0.5) == (0.5, 0.5)
 
 
-def test_what_is_augmented_is_seen_by_both_players(config, train_config):
+def test_what_is_augmented_is_seen_by_both_players(classes, two_steps):
     """With polarity flipped for certain in half the clips, nothing stays as it was."""
-    real = 0.5 + 0.1 * clips(config, train_config)
-    _, before, _ = run(config, train_config, real)
-    flipped = replace(train_config, augment=("polarity",), augment_probability=1.0)
-    _, after, _ = run(config, flipped, real)
+    real = 0.5 + np.float32(0.1) * clips(classes, two_steps)
+    _, before, _ = run(classes, two_steps, real, augment_probability=np.float32(0))
+    _, after, _ = run(classes, two_steps, real)
     for name in ("critic", "generator"):
         assert not same(before[name], after[name])
 
 
-def test_classes_reach_both_players(config, train_config):
+def test_classes_reach_both_players(classes, two_steps):
     """Other labels for the same clips change both; only the tables of classes seen move."""
-    config = replace(config, num_classes=3)
-    real = clips(config, train_config)
-    labels = jnp.zeros(real.shape[:2], jnp.int32)
-    before, zeros, _ = run(config, train_config, real, labels=labels)
-    _, ones, _ = run(config, train_config, real, labels=labels + 1)
+    real = clips(classes, two_steps)
+    labels = np.zeros(real.shape[:2], np.int32)
+    before, zeros, _ = run(classes, two_steps, real, labels=labels)
+    _, ones, _ = run(classes, two_steps, real, labels=labels + 1)
     assert not same(zeros["critic"], ones["critic"])
     assert not same(zeros["generator"], ones["generator"])
     tables = [m["shift"][...] for m in zeros["generator"]["modulations"].values()]
@@ -332,14 +344,15 @@ def test_classes_reach_both_players(config, train_config):
     assert not moved[1:].any()
 
 
-def test_gans_in_one_program_are_as_alone(config, train_config):
-    real = jnp.stack([clips(config, train_config, seed) for seed in range(3)])
-    states = [initial_state(config, train_config, jax.random.key(seed)) for seed in range(3)]
-    stacked = place(jax.tree.map(lambda *x: jnp.stack(x), *states), MESH, "gan")
-    program = compiled_step(config, train_config, MESH, gans=3)
-    after, terms = jax.device_get(program(stacked, real, None))
+def test_gans_in_one_program_are_as_alone(classes, two_steps):
+    real = np.stack([clips(classes, two_steps, seed) for seed in range(3)])
+    states = [initial_state(classes, two_steps, jax.random.key(seed)) for seed in range(3)]
+    stacked = place(jax.tree.map(lambda *x: np.stack(x), *states), MESH, "gan")
+    program = compiled_step(classes, two_steps, MESH, gans=3)
+    labels = np.stack([drawn_classes(x) for x in real])
+    after, terms = jax.device_get(program(stacked, *place((real, labels), MESH, "gan")))
     for seed in range(3):
-        _, expected, alone = run(config, train_config, real[seed], seed=seed)
+        _, expected, alone = run(classes, two_steps, real[seed], seed=seed)
         jax.tree.map(
             lambda a, b, i=seed: np.testing.assert_allclose(a[i], b, rtol=1e-3, atol=2e-5),
             (after["generator"], after["critic"]),
@@ -378,42 +391,45 @@ def test_several_gans_are_products_and_no_convolutions(train_config, change, bac
     assert not re.search(r"_group_count = ([2-9]|1\d)", alone)
 
 
-def test_critic_steps_are_compiled_once(config, train_config):
+def test_critic_steps_are_compiled_once(classes, two_steps):
     """In one program a loop, however many they are; on a CPU a program of their own."""
-    settings = replace(train_config, critic_steps=3, augment=("gain",))
-    config = replace(config, num_classes=2)
-    real = clips(config, settings)
-    labels = jnp.asarray(np.random.default_rng(0).integers(0, 2, real.shape[:2]), jnp.int32)
-    state = initial_state(config, settings, jax.random.key(0))
+    real = clips(classes, two_steps)
+    labels = drawn_classes(real)
+    state = initial_state(classes, two_steps, jax.random.key(0))
     traced = [
-        jax.jit(partial(training_step, config, given, True, MESH)).trace(state, *batch)
+        jax.jit(partial(training_step, classes, given, True, MESH)).trace(state, *batch)
         for given, batch in (
-            (settings, (real, labels)),
-            (replace(settings, critic_steps=2), (real[:2], labels[:2])),
+            (replace(two_steps, critic_steps=3), (real[[0, 1, 1]], labels[[0, 1, 1]])),
+            (two_steps, (real, labels)),
         )
     ]
     more, fewer = (len(str(one.jaxpr)) for one in traced)
     assert more < 1.1 * fewer
-    after, terms = jax.device_get(traced[0].lower().compile()(state, real, labels))
-    _, expected, others = run(config, settings, real, labels=labels)
+    after, terms = jax.device_get(traced[1].lower().compile()(state, real, labels))
+    _, expected, others = run(classes, two_steps, real, labels=labels)
     assert terms.keys() == others.keys()
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5),
         (after, terms),
         (expected, others),
     )
-    program = compiled_step(config, settings, MESH)
+    program = compiled_step(classes, two_steps, MESH)
     sizes = [needed_bytes(part) for part in (program.critic, program.last)]
     assert needed_bytes(program) == max(sizes)
-    assert program.critic_steps == 3
+    assert program.critic_steps == 2
 
 
 def test_half_precision_is_near(config, penalised):
     """bfloat16 keeps 8 bits, an error of 0.4 % a number; weights stay float32."""
-    *_, expected = run(config, penalised, clips(config, penalised))
-    half = replace(config, precision="bfloat16")
-    _, after, terms = run(half, penalised, clips(config, penalised))
-    assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves(after))
+    real, half = clips(config, penalised), replace(config, precision="bfloat16")
+    state = initial_state(config, penalised, jax.random.key(0))
+    (_, expected), (after, terms) = (
+        critic_step(which, penalised, real)(state) for which in (config, half)
+    )
+    step = Players(half, penalised, True, MESH).generator_step
+    moved, _ = jax.eval_shape(step, state, real[0], None, jax.random.key(1))
+    for leaf in jax.tree.leaves((after, moved)):
+        assert leaf.dtype != jnp.bfloat16
     for name in ("critic_loss", "penalty", "critic_gradient_norm"):
         assert terms[name] != expected[name]
         assert terms[name] == pytest.approx(expected[name], rel=0.05), name

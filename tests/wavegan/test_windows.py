@@ -66,7 +66,7 @@ def drawn(windows, count, seed=0):
 @settings(max_examples=60, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
-    num_samples=st.integers(1, 12),
+    num_samples=st.sampled_from([1, 3, 4, 7, 12]),
     channels=st.sampled_from([1, 2]),
     slices=st.sampled_from(["anywhere", "grid", "first"]),
     overlap=st.sampled_from([0.0, 0.25, 0.5, 0.9]),
@@ -108,15 +108,15 @@ def test_clips_are_slices_of_one_recording(
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize(
     ("lengths", "options"),
-    [
-        ([4, 9, 5], {}),
-        ([2, 9, 5], {"pad_end": True}),
+    [  # on tapes of one length, 28, with what fills it up: most share a program
+        ([4, 9, 15], {}),
+        ([2, 9, 13], {"pad_end": True}),
         ([4, 9, 15], {"slices": "grid", "overlap": 0.5}),
-        ([3, 9, 15], {"slices": "grid", "overlap": 0.25, "pad_end": True}),
+        ([3, 9, 12], {"slices": "grid", "overlap": 0.25, "pad_end": True}),
         ([4, 9, 15], {"slices": "grid", "random_start": True}),
         ([4, 9, 15], {"slices": "grid", "overlap": 0.5, "random_start": True}),
-        ([3, 9, 15], {"slices": "grid", "random_start": True, "pad_end": True}),
-        ([3, 4, 15], {"slices": "first"}),
+        ([3, 6, 15], {"slices": "grid", "random_start": True, "pad_end": True}),
+        ([3, 4, 17], {"slices": "first"}),
         ([3, 6, 15], {"slices": "first", "random_start": True}),
     ],
 )
@@ -138,14 +138,13 @@ def test_windows_are_as_frequent_as_the_reference_has_them(lengths, options, sto
 
 @pytest.mark.parametrize("store", STORES)
 def test_recordings_that_are_barely_longer_than_a_clip_do_not_drown_the_others(store):
-    """29 of 30 takes are shorter than a clip, one is 80 samples longer: 1 to 1.01, not 1 to 81."""
-    lengths = [8000] * 29 + [8272]
-    labels = np.arange(30)
+    """29 of 30 takes are shorter than a clip, one is 80 samples longer: 1 to 1.08, not 1 to 81."""
+    lengths = [1000] * 29 + [1104]
     windows = Windows(
         [np.zeros((n, 1), np.int16) for n in lengths],
-        num_samples=8192, channels=1, labels=labels, num_classes=30, pad_end=True, store=store,
+        num_samples=1024, channels=1, labels=range(30), num_classes=30, pad_end=True, store=store,
     )  # fmt: skip
-    drawn = np.concatenate([windows.draw(key, (256,)).labels for key in jax.random.split(KEY, 24)])
+    drawn = np.asarray(windows.draw(KEY, (6144,)).labels)
     counts = np.bincount(drawn, minlength=30)
     assert np.sum((counts - len(drawn) / 30) ** 2 / (len(drawn) / 30)) < 58  # p = 0.001
     assert windows.num_windows == 29 + 81
@@ -181,7 +180,7 @@ def test_the_stores_agree_bit_for_bit(kind, options):
 @pytest.mark.parametrize("options", [{}, {"slices": "grid", "pad_end": True}], ids=str)
 def test_sources_of_several_gans_draw_as_each_alone(options):
     """Bit for bit, in one program over sets of other sizes and types."""
-    sets = [Windows(x, **options, **given) for x, given in several_sets()]
+    sets = [Windows(x, **options, **given, store="host") for x, given in several_sets()]
     source = together([windows.source for windows in sets])
     keys = jax.random.split(KEY, len(sets))
     draw = jax.jit(jax.vmap(partial(gathered, shape=(2, 5), num_samples=8)))
