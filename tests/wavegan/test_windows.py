@@ -22,6 +22,7 @@ from wavegan.windows import Windows, gathered, together
 
 KEY = jax.random.key(0)
 STORES = ("device", "host")
+COUNT = 60  # clips of most draws, from three recordings: a program is compiled for each shape
 
 
 def numbered(lengths, channels=1):
@@ -59,7 +60,7 @@ def cut(recording, start, n):
     return np.pad(clip, ((0, n - len(clip)), (0, 0)))
 
 
-def drawn(windows, count, seed=0):
+def drawn(windows, count=COUNT, seed=0):
     return np.asarray(windows.draw(jax.random.key(seed), (count,)).clips)
 
 
@@ -96,12 +97,12 @@ def test_clips_are_slices_of_one_recording(
     allowed = expected_windows(lengths, num_samples, **options)
     assert windows.num_windows == len(allowed)
     slices_of = {cut(recordings[i], s, num_samples).tobytes(): i for i, s in allowed}
-    batch = windows.draw(jax.random.key(seed), (4, 8))
-    assert batch.clips.shape == (4, 8, num_samples, channels)
+    batch = windows.draw(jax.random.key(seed), (4, 15))
+    assert batch.clips.shape == (4, 15, num_samples, channels)
     assert batch.clips.dtype == np.float32
-    assert batch.labels.shape == (4, 8)
+    assert batch.labels.shape == (4, 15)
     assert batch.labels.dtype == np.int32
-    clips = np.asarray(batch.clips).reshape(32, num_samples, channels)
+    clips = np.asarray(batch.clips).reshape(60, num_samples, channels)
     assert [slices_of[clip.tobytes()] for clip in clips] == batch.labels.ravel().tolist()
 
 
@@ -183,10 +184,10 @@ def test_sources_of_several_gans_draw_as_each_alone(options):
     sets = [Windows(x, **options, **given, store="host") for x, given in several_sets()]
     source = together([windows.source for windows in sets])
     keys = jax.random.split(KEY, len(sets))
-    draw = jax.jit(jax.vmap(partial(gathered, shape=(2, 5), num_samples=8)))
+    draw = jax.jit(jax.vmap(partial(gathered, shape=(2, 30), num_samples=8)))
     batch = draw(source, keys)
     for i, (windows, key) in enumerate(zip(sets, keys, strict=True)):
-        alone = windows.draw(key, (2, 5))
+        alone = windows.draw(key, (2, 30))
         np.testing.assert_array_equal(batch.clips[i], alone.clips)
         np.testing.assert_array_equal(batch.labels[i], alone.labels)
 
@@ -203,14 +204,13 @@ def several_sets():
 
 @pytest.mark.parametrize("store", STORES)
 def test_draws_depend_on_the_key_and_are_independent(store):
-    windows = Windows(numbered([50]), num_samples=4, channels=1, store=store)
-    first, again, other = (
-        np.asarray(windows.draw(jax.random.key(seed), (2, 30)).clips) for seed in (0, 0, 1)
-    )
+    windows = Windows(numbered([50, 9, 31]), num_samples=4, channels=1, store=store)
+    draws = [windows.draw(jax.random.key(seed), (2, 30)) for seed in (0, 0, 1)]
+    first, again, other = (np.asarray(batch.clips) for batch in draws)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     assert not np.array_equal(first[0], first[1])  # a fresh batch for each critic step
-    assert windows.draw(KEY, (2,)).labels is None
+    assert draws[0].labels is None
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -218,24 +218,23 @@ def test_clips_as_one_array(store):
     """(N, L, C) of exactly a window's length: the clips themselves come back."""
     audio = np.random.default_rng(0).uniform(-1, 1, (3, 16, 2)).astype(np.float32)
     windows = Windows(audio, num_samples=16, channels=2, store=store)
-    assert {x.tobytes() for x in drawn(windows, 40)} == {x.tobytes() for x in audio}
+    assert {x.tobytes() for x in drawn(windows)} == {x.tobytes() for x in audio}
 
 
 @pytest.mark.parametrize("store", STORES)
 def test_int16_is_scaled_to_one(store):
-    audio = np.array([[[-32768], [-1], [0], [1], [16384], [32767]]], np.int16)
-    clips = drawn(Windows(audio, num_samples=6, channels=1, store=store), 1)
+    audio = np.array([[[-32768], [-1], [0], [1], [16384], [32767]]] * 3, np.int16)
+    clips = drawn(Windows(audio, num_samples=6, channels=1, store=store))
     assert clips.dtype == np.float32
-    np.testing.assert_array_equal(
-        clips.ravel(), np.float32([-1, -1 / 32768, 0, 1 / 32768, 0.5, 32767 / 32768])
-    )
+    expected = np.float32([-1, -1 / 32768, 0, 1 / 32768, 0.5, 32767 / 32768])
+    np.testing.assert_array_equal(clips[..., 0], np.tile(expected, (COUNT, 1)))
 
 
 @pytest.mark.parametrize("store", STORES)
 def test_int16_beside_float_is_scaled_too(store):
-    audio = [np.full((4, 1), 16384, np.int16), np.full((4, 1), 0.25, np.float64)]
-    clips = drawn(Windows(audio, num_samples=4, channels=1, store=store), 50)
-    assert set(clips.ravel()) == {0.5, 0.25}
+    audio = [np.full((4, 1), 16384, np.int16), *np.full((2, 4, 1), [[[0.25]], [[0.125]]])]
+    clips = drawn(Windows(audio, num_samples=4, channels=1, store=store))
+    assert set(clips.ravel()) == {0.5, 0.25, 0.125}
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -243,7 +242,7 @@ def test_a_file_of_24_bits_keeps_its_values(tmp_path, store):
     steps = np.random.default_rng(0).integers(-(2**23), 2**23, (64, 1))
     save_audio(tmp_path / "a.wav", (steps / 2**23).astype(np.float32), 8000, subtype="PCM_24")
     audio, _ = load_audio(tmp_path / "a.wav")
-    clips = drawn(Windows([audio], num_samples=64, channels=1, store=store), 1)
+    clips = drawn(Windows([audio] * 3, num_samples=64, channels=1, store=store))
     np.testing.assert_array_equal(clips[0], steps / 2**23)
 
 
@@ -256,13 +255,13 @@ def test_peak_normalization_is_by_recording(store):
     full[3, 0] = -32768
     audio = [quiet, full, np.zeros((32, 2), np.int16)]
     given = {"num_samples": 32, "channels": 2, "labels": [0, 1, 2], "num_classes": 3}
-    batch = Windows(audio, peak_normalize=True, store=store, **given).draw(KEY, (30,))
+    batch = Windows(audio, peak_normalize=True, store=store, **given).draw(KEY, (COUNT,))
     expected = np.stack([quiet / 1000, full / 32768, np.zeros((32, 2))])
     np.testing.assert_allclose(batch.clips, expected[batch.labels], atol=1e-7)
     assert set(np.abs(batch.clips).max((1, 2)).tolist()) == {0.0, 1.0}
-    floats = [x / np.float32(2000) for x in audio[::2]]  # a peak of 0.5, and silence
+    floats = [x / np.float32(2000) for x in (quiet, *audio[::2])]  # peaks of 0.5, and silence
     normalized = Windows(floats, num_samples=32, channels=2, peak_normalize=True, store=store)
-    assert set(np.abs(drawn(normalized, 30)).max((1, 2)).tolist()) == {0.0, 1.0}
+    assert set(np.abs(drawn(normalized)).max((1, 2)).tolist()) == {0.0, 1.0}
 
 
 def test_the_digest_tells_sets_apart():
@@ -377,12 +376,12 @@ def test_more_windows_than_32_bits_number():
 @pytest.mark.parametrize("store", STORES)
 def test_a_stream_is_the_draws_in_order(store):
     keys = list(jax.random.split(KEY, 7))
-    given = {"labels": [0, 1], "num_classes": 2, "store": store}
-    windows = Windows(numbered([50, 9]), num_samples=4, channels=1, **given)
-    batches = list(windows.stream(iter(keys), (2, 3)))
+    given = {"labels": [0, 1, 1], "num_classes": 2, "store": store}
+    windows = Windows(numbered([50, 9, 31]), num_samples=4, channels=1, **given)
+    batches = list(windows.stream(iter(keys), (2, 30)))
     assert len(batches) == 7
     for batch, key in zip(batches, keys, strict=True):
-        jax.tree.map(np.testing.assert_array_equal, batch, windows.draw(key, (2, 3)))
+        jax.tree.map(np.testing.assert_array_equal, batch, windows.draw(key, (2, 30)))
     assert list(windows.stream([], (2,))) == []
 
 
@@ -392,9 +391,9 @@ def loading_threads():
 
 @pytest.mark.parametrize(("store", "ahead"), [("device", 0), ("host", 2)])
 def test_the_host_store_works_two_draws_ahead_until_it_is_closed(store, ahead):
-    windows = Windows(numbered([50]), num_samples=4, channels=1, store=store)
+    windows = Windows(numbered([50, 9, 31]), num_samples=4, channels=1, store=store)
     keys = iter(jax.random.split(KEY, 10))
-    stream = windows.stream(keys, (3,))
+    stream = windows.stream(keys, (2, 30))
     assert not loading_threads()
     next(stream)
     next(stream)
@@ -416,12 +415,12 @@ def stored(folder, samples):
 def test_recordings_of_the_cache_are_read_without_a_map(tmp_path, store):
     samples = np.arange(-32768, 32767, 7, dtype=np.int16)[:, None]
     recording = stored(tmp_path, samples)
-    cached = Windows([recording], num_samples=64, channels=1, store=store)
-    mapped = Windows([recording.samples], num_samples=64, channels=1, store=store)
-    held = Windows([samples], num_samples=64, channels=1)
+    cached = Windows([recording] * 3, num_samples=64, channels=1, store=store)
+    mapped = Windows([recording.samples] * 3, num_samples=64, channels=1, store=store)
+    held = Windows([samples] * 3, num_samples=64, channels=1)
     assert cached.digest() == mapped.digest() == held.digest()
     for windows in (cached, mapped):
-        np.testing.assert_array_equal(drawn(windows, 20), drawn(held, 20))
+        np.testing.assert_array_equal(drawn(windows), drawn(held))
     with pytest.raises(ValueError, match=r"recording 0 must be \(samples, 2\), found \(9363, 1\)"):
         Windows([recording], num_samples=64, channels=2)
 
@@ -429,14 +428,14 @@ def test_recordings_of_the_cache_are_read_without_a_map(tmp_path, store):
 def test_an_error_of_a_draw_is_raised_in_its_turn(tmp_path):
     """The file is cut short once two batches are taken."""
     recording = stored(tmp_path, np.zeros((1000, 1), np.int16))
-    windows = Windows([recording], num_samples=1000, channels=1, store="host")
+    windows = Windows([recording] * 3, num_samples=1000, channels=1, store="host")
 
     def keys():
         yield from jax.random.split(KEY, 4)
         os.truncate(recording.path, 500)
         yield from jax.random.split(KEY, 4)
 
-    stream = windows.stream(keys(), (2,))
+    stream = windows.stream(keys(), (COUNT,))
     assert len([next(stream), next(stream)]) == 2  # the fourth key is taken, the file is whole
     with pytest.raises(OSError, match=r"cached\.npy: cut short"):
         list(stream)
@@ -444,14 +443,14 @@ def test_an_error_of_a_draw_is_raised_in_its_turn(tmp_path):
 
 
 def test_an_error_of_the_keys_is_raised():
-    windows = Windows(numbered([50]), num_samples=4, channels=1, store="host")
+    windows = Windows(numbered([50, 9, 31]), num_samples=4, channels=1, store="host")
 
     def keys():
         yield KEY
         raise RuntimeError("no more keys")
 
     with pytest.raises(RuntimeError, match="no more keys"):
-        list(windows.stream(keys(), (2,)))
+        list(windows.stream(keys(), (2, 30)))
     assert not loading_threads()
 
 
@@ -523,8 +522,7 @@ def test_mono_may_lack_its_channel(store):
     for flat in (audio[..., 0], list(audio[..., 0])):
         windows = Windows(flat, **options)
         assert windows.digest() == whole.digest()
-        one, other = (w.draw(jax.random.key(0), (5,)).clips for w in (windows, whole))
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(drawn(windows), drawn(whole))
     with pytest.raises(ValueError, match=r"recording 0 must be \(samples, 2\), found \(40,\)"):
         Windows(audio[..., 0], num_samples=8, channels=2)
 
