@@ -238,7 +238,7 @@ def test_nearest_conv_is_repeating_then_convolving(taps, stride):
 def test_mapped_over_kernels_it_is_products_that_equal_each_alone(convolve, taps, stride, c_in):
     """Of slopes of slopes, too, as a gradient penalty takes them."""
     c_out = 4
-    x = normal(0, 3, 2, 192, c_in)
+    x = normal(0, 3, 2, 96, c_in)
     shape = (taps, c_out, c_in) if convolve is transposed_conv else (taps, c_in, c_out)
     kernels = 0.1 * normal(1, 3, *shape)
 

@@ -20,8 +20,8 @@ def needed(config, train_config, parts):
 
 def test_a_step_that_does_not_fit_is_done_in_parts(audio, config, train_config, monkeypatch):
     """On a device that has a byte less than the whole batch needs."""
-    large = replace(train_config, batch_size=64, critic_steps=1, steps=2)
-    whole, half = (needed(config, large, parts) for parts in (None, 2))
+    large = replace(train_config, loss="dcgan", batch_size=64, steps=2)
+    whole, half = (needed(config, large, parts) for parts in (1, 2))
     assert half < whole
     monkeypatch.setattr("wavegan.devices.device_memory", lambda: whole - 1)
     with pytest.warns(UserWarning, match=r"a batch of 64 needs more .* added up over 2 parts"):
@@ -31,7 +31,7 @@ def test_a_step_that_does_not_fit_is_done_in_parts(audio, config, train_config, 
 
 
 def test_what_does_not_fit_is_refused(audio, config, train_config, monkeypatch, tmp_path):
-    large = replace(train_config, batch_size=64, critic_steps=1, steps=2, accumulate=2)
+    large = replace(train_config, loss="dcgan", batch_size=64, steps=2, accumulate=2)
     monkeypatch.setattr("wavegan.devices.device_memory", lambda: 10_000)
     found = rf"needs {needed(config, large, 2) / 1e9:.2f} GB on each device, which has 0\.00 GB"
     with pytest.raises(OutOfDeviceMemory, match=rf"{found}: .*batch_size \(found 64\).*found 2\)"):

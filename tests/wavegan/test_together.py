@@ -67,6 +67,7 @@ def assert_near(one, other):
 
 def test_each_is_trained_as_alone(sets, config, train_config):
     """Another seed alone makes more of a difference than this."""
+    sets = sets[::2]  # two at a time in all tests here: that is one program
     together = train_together(jobs(sets), config, train_config)
     alone = [train(a, config, replace(train_config, seed=i)) for i, a in enumerate(sets)]
     for one, other in zip(together, alone, strict=True):
