@@ -260,6 +260,7 @@ def _hashes(manifest: Path) -> dict[str, str]:
     """What a manifest says of the content of each file; a folder that is not finished has none."""
     try:
         found = read_json(manifest, "remove it")
-        return dict(zip(found["files"], found["blake2b"], strict=True))
+        hashes = dict(zip(found["files"], found["blake2b"], strict=True))
     except (FileNotFoundError, KeyError, TypeError, ValueError):
         return {}
+    return hashes if all(isinstance(x, str) for pair in hashes.items() for x in pair) else {}
