@@ -9,9 +9,12 @@ unexport PYTHONDONTWRITEBYTECODE  # else each of the tests' many processes compi
 demo: $(VENV)/.installed
 	$(BIN)/wavegan compare --recipe demo --fractions 0.5,0.2,0.3 --out runs/demo
 
-# Compiling takes most of the tests' time, on one core: a file of tests to each of up to four.
+# A file of tests to each of up to four processes: one more than cores, since each waits for disks
+# and children a tenth of its time, and no more than fit the memory.
+WORKERS = min(4, os.cpu_count() + 1, max(1, int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1.8e9)))
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
+		--numprocesses $$($(BIN)/python -c 'import os; print($(WORKERS))')
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
@@ -20,7 +23,8 @@ test-slow: $(VENV)/.installed
 test-newest:
 	$(PYTHON) -m venv --clear $(VENV)-newest
 	$(VENV)-newest/bin/pip install --quiet --upgrade --editable '.[dev]'
-	$(VENV)-newest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(VENV)-newest/bin/python -m pytest --dist loadfile --no-loadscope-reorder \
+		--numprocesses $$($(VENV)-newest/bin/python -c 'import os; print($(WORKERS))')
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
