@@ -88,9 +88,7 @@ def _described(
             spec = dict(about["spec"])
             options = dict(spec.pop("options"))
             check_sizes([spec, options], arrays)
-            key = jax.eval_shape(
-                lambda: jax.random.key(0)
-            )  # of weights that are filled none is drawn
+            key = jax.eval_shape(lambda: jax.random.key(0))  # none is drawn: they are filled
             model = nnx.eval_shape(lambda k: create(**spec, rngs=nnx.Rngs(k), **options), key)
             return model, dict(about["metadata"])
     except (*MISREAD, ValueError) as error:

@@ -40,7 +40,8 @@ from wavegan.environment import environment
 FORMAT = 6  # of run folders, that of wavegan 0.9; 0.4 to 0.7 shared one, others had their own
 CODE = ("wavegan", "classifiers", "experiments.stages")  # what, beside `features`, stages come from
 STAGES = "stages.json"
-_OF_OUTCOME = (".html", ".csv", ".md", ".tex")
+PAGES = ("report.html", "study.md", "table.md", "table.tex")
+TABLES = ("runs.csv", "differences.csv", "tracks.csv")
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
 
 
@@ -91,7 +92,7 @@ class Run:
             self.write_json("environment.json", environment())
             yield self
             self.write_json(STAGES, sorted(self.used))
-            seal_files([path for path in self.path.glob("*.*") if path.suffix in _OF_OUTCOME])
+            seal_files([self.path / name for name in (*PAGES, *TABLES)])
 
     def refuse_others(self, command: str, fixed: Mapping[str, Any]) -> None:
         """Make sure that what the folder holds, if anything, is this run, made by this version.

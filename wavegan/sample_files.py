@@ -65,7 +65,7 @@ def write_samples(
     """Write ``count`` clips, their latents and a manifest below ``folder``, in bounded memory.
 
     Files are ``<name>.s<seed>.<number>.<suffix>``, the latents ``latents.npy`` row by row, the
-    manifest ``manifest.json`` (``about``, the options, the file of each row), written last.
+    manifest ``manifest.json`` (``about``, the options, the file of each row and its hash), last.
     By it, and by the comment in each file, `features.scan_tracks` knows that they are no data.
     What an interrupted call of the same options left is kept.
 

@@ -283,6 +283,8 @@ def test_doctor_tells_what_of_a_run_is_missing_changed_or_left_over(tmp_path):
         (tmp_path / "results.json").write_text("{}")
         for name in ("report.html", "runs.csv", "differences.csv", "table.md", "table.tex"):
             (tmp_path / name).write_text("")
+        (tmp_path / "notes.md").write_text("a user's own")
+    (tmp_path / "notes.md").write_text("and changed")
     lines, sound = check_run(tmp_path)
     assert sound
     assert lines == [f"{tmp_path}: a run of `wavegan compare`, all is as it was written"]
