@@ -11,7 +11,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run, refuse_run
 from experiments.stages.gans import Gan, find_gans
 from features.dataset import refuse_recordings
-from features.limits import check_folder
+from features.limits import check_file, check_folder
 from features.storage import inside, plain_name
 from wavegan.export import export as export_generator
 from wavegan.sample_files import MANIFEST, write_interpolation, write_samples
@@ -132,6 +132,7 @@ def export(
     ``dtype`` is `wavegan.export`'s.
     """
     refuse_run(Path(file))
+    check_file(file, "OUT")
     gan = _one_gan(Path(run), label)
     generator, found = gan.generator(step)
     about = {**gan.provenance, "step": found, "ema": True}

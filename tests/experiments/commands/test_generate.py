@@ -280,6 +280,11 @@ def test_interpolation_that_cannot_be(drums, capsys):
 # export, and the comparison's clips
 
 
+def test_an_export_below_a_file_is_refused_in_words(genres, tmp_path, capsys):
+    said = fails(capsys, "export", genres, genres / "out.safetensors")
+    assert f"OUT {genres}: {genres} is a file; name a new folder" in said
+
+
 def test_an_export_of_an_export_is_the_same(genres, tmp_path):
     run("export", genres, tmp_path / "again.safetensors")
     first, second = (read_exported(f) for f in (genres, tmp_path / "again.safetensors"))
