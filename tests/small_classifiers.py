@@ -26,3 +26,7 @@ SMALL = {  # name: (input shape, options)
     ),
     "short_chunk_resnet": ((12, 10, 1), {"width": 4}),
 }
+
+
+# Networks whose layers are all in another one, which stands for them where time is long.
+LARGER = {"net2": "net3", "net4": "net3", "net6": "net5", "cnn1": "cnn2", "final_eff": "final_acc"}

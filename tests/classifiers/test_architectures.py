@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from small_classifiers import SMALL
+from small_classifiers import LARGER, SMALL
 
 from classifiers.architectures import ARCHITECTURES, create
 
@@ -15,8 +15,6 @@ PUBLISHED = (  # the fifteen of the literature, in their order
     "net1 net2 net3 net4 net5 net6 cnn1 cnn2 parallel_cnn cnn_lstm cnn_bilstm cnn_rnn final_eff "
     "final_acc cnn_rnn_tempo"
 )
-# Networks whose layers are all in another one, which stands for them where time is long.
-LARGER = {"net2": "net3", "net4": "net3", "net6": "net5", "cnn1": "cnn2", "final_eff": "final_acc"}
 
 
 def small(name, seed=0, **options):

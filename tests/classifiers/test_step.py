@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from classifier_toys import SMALL, same, small, toy
 from flax import nnx
+from small_classifiers import LARGER
 from small_classifiers import SMALL as EVERY
 
 from classifiers.architectures import ARCHITECTURES, create
@@ -151,7 +152,13 @@ def test_bfloat16_computes_about_the_same_and_keeps_float32(name):
         np.testing.assert_allclose(a, b, rtol=0.05, atol=0.02)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+# A larger network of the same parts is among the slow tests.
+TRACED = [
+    pytest.param(name, marks=pytest.mark.slow) if name in LARGER else name for name in ARCHITECTURES
+]
+
+
+@pytest.mark.parametrize("name", TRACED)
 def test_every_architecture_is_traced_in_bfloat16_and_several_at_once(name):
     shape, options = EVERY[name]
     rule = _rule(FitConfig(steps=1, compute_dtype="bfloat16"))
