@@ -14,6 +14,13 @@ from wavegan import generate, load
 
 
 @pytest.fixture(scope="module")
+def quick_recipe(small_recipe):
+    """With GANs of two layers and no penalty, which compile quickly."""
+    quick = replace(small_recipe.gan_train, loss="dcgan")
+    return replace(small_recipe, num_samples=256, gan_train=quick)
+
+
+@pytest.fixture(scope="module")
 def heard(small_config):
     recipe = small_config.recipe
     dataset = open_dataset(small_config.data, sample_rate=recipe.sample_rate)
@@ -29,12 +36,12 @@ def trained(heard, recipe, out, **options):
 
 
 @pytest.fixture(scope="module")
-def one_by_one(heard, small_recipe, tmp_path_factory):
-    return trained(heard, small_recipe, tmp_path_factory.mktemp("gans") / "alone", at_once=1)
+def one_by_one(heard, quick_recipe, tmp_path_factory):
+    return trained(heard, quick_recipe, tmp_path_factory.mktemp("gans") / "alone", at_once=1)
 
 
-def test_gans_in_one_program_are_as_one_after_another(heard, small_recipe, one_by_one, tmp_path):
-    together = trained(heard, small_recipe, tmp_path / "together", at_once=3)
+def test_gans_in_one_program_are_as_one_after_another(heard, quick_recipe, one_by_one, tmp_path):
+    together = trained(heard, quick_recipe, tmp_path / "together", at_once=3)
     assert [gan.label for gan in together] == ["drone", "march", "techno"]
     for one, other in zip(together, one_by_one, strict=True):
         assert one.folder.name == other.folder.name  # the same stage, however it was trained
@@ -42,8 +49,8 @@ def test_gans_in_one_program_are_as_one_after_another(heard, small_recipe, one_b
         np.testing.assert_allclose(*clips, atol=1e-4)
 
 
-def test_two_trainings_on_the_same_tracks_have_one_gan(heard, small_recipe, tmp_path):
-    recipe = replace(small_recipe, conditional=True)
+def test_two_trainings_on_the_same_tracks_have_one_gan(heard, quick_recipe, tmp_path):
+    recipe = replace(quick_recipe, conditional=True)
     twice = [GanTraining(*heard, recipe)] * 2
     with Run(tmp_path / "run").working("train", {}, {}) as run:
         assert [count for _, count in unfinished(run, twice)] == [1, 0]
@@ -53,21 +60,21 @@ def test_two_trainings_on_the_same_tracks_have_one_gan(heard, small_recipe, tmp_
     assert len(list((tmp_path / "run" / "stages").iterdir())) == 1
 
 
-def test_how_often_it_is_saved_is_no_other_gan(heard, small_recipe, one_by_one):
+def test_how_often_it_is_saved_is_no_other_gan(heard, quick_recipe, one_by_one):
     """A finished GAN stays, whatever its cadence; other steps or data make another."""
     out = one_by_one[0].folder.parent.parent
     before = {gan.folder: gan.folder.stat().st_mtime_ns for gan in one_by_one}
-    cadence = replace(small_recipe.gan_train, log_every=2, checkpoint_every=1, keep_checkpoints=5)
-    again = trained(heard, replace(small_recipe, gan_train=cadence), out)
+    cadence = replace(quick_recipe.gan_train, log_every=2, checkpoint_every=1, keep_checkpoints=5)
+    again = trained(heard, replace(quick_recipe, gan_train=cadence), out)
     assert {gan.folder: gan.folder.stat().st_mtime_ns for gan in again} == before
 
 
-def test_what_is_watched(heard, small_recipe, tmp_path, monkeypatch):
+def test_what_is_watched(heard, quick_recipe, tmp_path, monkeypatch):
     """Sample metrics, previews beside real clips of each class, the judge's eyes, event files."""
     monkeypatch.setattr(judge, "CLIPS", 128)
     monkeypatch.setattr(judge, "FIT", replace(judge.FIT, epochs=1))
-    settings = replace(small_recipe.gan_train, inspect_every=2, batch_size=4)
-    recipe = replace(small_recipe, gan_train=settings, conditional=True)
+    settings = replace(quick_recipe.gan_train, inspect_every=2, batch_size=4)
+    recipe = replace(quick_recipe, gan_train=settings, conditional=True)
     watching = Watching(quality=32, judge=True, tensorboard=True)
     (gan,) = trained(heard, recipe, tmp_path / "run", watching=watching)
     inspected = [row for row in gan.curves() if "quality/kernel_distance" in row]
@@ -81,9 +88,9 @@ def test_what_is_watched(heard, small_recipe, tmp_path, monkeypatch):
     assert gan.generator("best")[1] in (2, 3)
 
 
-def test_more_steps_train_on(heard, small_recipe, one_by_one, tmp_path):
+def test_more_steps_train_on(heard, quick_recipe, one_by_one, tmp_path):
     """As many steps at once end the same; what there was is not left behind."""
-    longer = replace(small_recipe, gan_train=replace(small_recipe.gan_train, steps=5))
+    longer = replace(quick_recipe, gan_train=replace(quick_recipe.gan_train, steps=5))
     shutil.copytree(one_by_one[0].folder.parent.parent, tmp_path / "run")
     on = trained(heard, longer, tmp_path / "run")
     whole = trained(heard, longer, tmp_path / "whole")
@@ -103,6 +110,6 @@ def test_more_steps_train_on(heard, small_recipe, one_by_one, tmp_path):
         ({"quality": -1}, "--quality must be 0 or more clips, found -1"),
     ],
 )
-def test_counts_that_are_too_small(small_recipe, change, said):
+def test_counts_that_are_too_small(quick_recipe, change, said):
     with pytest.raises(ValueError, match=said):
-        TrainGansConfig(small_recipe, **change)
+        TrainGansConfig(quick_recipe, **change)
