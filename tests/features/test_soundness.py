@@ -162,7 +162,7 @@ def test_an_hour_in_stereo_is_checked_in_300_mb_and_classified_in_350(tmp_path):
     hour = str(tmp_path / "hour/a/long.wav")
     predict, out = ("predict", str(run)), ("--out", str(tmp_path / "out"))
     short = str(tmp_path / "short/a/0.wav")
-    peak_of(*predict, short, *out, **own)  # which compiles, and that takes 50 MB once
+    assert peak_of(*predict, short, *out, **own) <= 300  # which compiles
     assert peak_of(*predict, short, *out, **own) <= 300
     assert peak_of(*predict, hour, *out, **own) <= 350
     for i in range(3):  # a class of one track is a fault

@@ -368,7 +368,7 @@ FULL = WaveGANConfig(
 )
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("backend", [pytest.param("cpu", marks=pytest.mark.slow), "gpu"])
 @pytest.mark.parametrize(
     "change",
     [
