@@ -40,8 +40,14 @@ from wavegan.environment import environment
 FORMAT = 6  # of run folders, that of wavegan 0.9; 0.4 to 0.7 shared one, others had their own
 CODE = ("wavegan", "classifiers", "experiments.stages")  # what, beside `features`, stages come from
 STAGES = "stages.json"
-PAGES = ("report.html", "study.md", "table.md", "table.tex")
-TABLES = ("runs.csv", "differences.csv", "tracks.csv")
+_PAGE = ("results.json", "report.html")
+OUTCOME = {  # what a finished run of each command has
+    "train": ("gans.json", "report.html"),
+    "study": ("results.json", "study.md"),
+    "search": ("search.json",),
+    "classify": (*_PAGE, "tracks.csv"),
+    "compare": (*_PAGE, "runs.csv", "differences.csv", "table.md", "table.tex"),
+}
 _AGAIN = "restore it from a copy, or remove it and run the command that made it again"
 
 
@@ -92,7 +98,7 @@ class Run:
             self.write_json("environment.json", environment())
             yield self
             self.write_json(STAGES, sorted(self.used))
-            seal_files([self.path / name for name in (*PAGES, *TABLES)])
+            seal_files([self.path / name for name in OUTCOME.get(command, ())])
 
     def refuse_others(self, command: str, fixed: Mapping[str, Any]) -> None:
         """Make sure that what the folder holds, if anything, is this run, made by this version.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.report.terminal import Progress, safe
-from experiments.run import STAGES, Run
+from experiments.run import OUTCOME, STAGES, Run
 from experiments.stages.gans import GAN_LIST, find_gans
 from features import scan_tracks
 from features.checksums import HASHES, problems_below
@@ -20,14 +20,6 @@ from wavegan.environment import environment
 from wavegan.run_folder import CheckpointError, RunFolder
 
 CLIPPED_SHARE = 1e-3  # of samples at full scale, from which a track counts as clipped
-_PAGE = ["results.json", "report.html"]
-_TABLES = ["runs.csv", "differences.csv", "table.md", "table.tex"]
-_ENDS = {  # what a finished run has, if not `_PAGE`
-    "train": [GAN_LIST, "report.html"],
-    "study": ["results.json"],
-    "search": ["search.json"],
-    "compare": [*_PAGE, *_TABLES],
-}
 
 
 def check_machine() -> list[str]:
@@ -89,7 +81,7 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     lines = list(problems_below(path))
     listed = {name for file in (STAGES, GAN_LIST) for name in _names(path / file)}
     files = [f"stages/{name}" for name in sorted(listed)]
-    files += [HASHES, *_ENDS.get(command, _PAGE)]
+    files += [HASHES, *OUTCOME.get(command, ())]
     lines += [f"missing: {path / name}" for name in files if not (path / name).exists()]
     try:
         refuse_links(path)

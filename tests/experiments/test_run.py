@@ -326,6 +326,7 @@ def test_doctor_goes_through_the_runs_of_several_recipes(tmp_path):
         with Run(tmp_path / name).working("classify", {}, {}):
             (tmp_path / name / "results.json").write_text("{}")
             (tmp_path / name / "report.html").write_text("")
+            (tmp_path / name / "tracks.csv").write_text("")
     lines, sound = check_run(tmp_path)
     assert sound
     assert [line.split(":")[0] for line in lines] == [f"{tmp_path}/net5", f"{tmp_path}/net6"]
