@@ -181,7 +181,8 @@ def _write_classifier(root: Path) -> None:
         file = f"stages/{stage.name}/classifier.safetensors"
         results["splits"]["track"]["runs"][0] |= {"seed": 0, "classifier": file}
         run.write_json("results.json", results)
-    (root / "classified" / "report.html").write_text("")
+        for name in ("report.html", "tracks.csv"):
+            (run.path / name).write_text("")
     Run(root / "recipes" / "net5").write_json("results.json", results)
     fit_folder(root).save(3, [Member(seed=0)], weights={"w": np.arange(4.0)})
 
