@@ -21,6 +21,7 @@ from features.storage import Unfit
 
 _VERSION = "1"  # of the print: others can't be compared with it
 _MARKS = 64  # landmarks in a print
+_SOME = 4 * _MARKS  # landmarks of a block that are looked at first
 _SHORT, _SHORT_MARKS = 3.0, 32  # seconds, and the landmarks that shorter sounds have in theirs
 _AGREE, _SHARE = 11, 1 / 3  # landmarks at one distance in time that tell: so many, and this share
 _TICK = 3  # frames, 15 ms, in which a print tells times, modulo 256
@@ -159,6 +160,10 @@ class Identifier:
             hashes, frames = hashes[small], frames[small]
         hashes = np.concatenate([self._hashes, hashes])
         frames = np.concatenate([self._frames, frames])
+        if len(hashes) > _SOME:  # a few of which make a print, unless one comes again and again
+            small = hashes <= np.partition(hashes, _SOME)[_SOME]
+            if len(np.unique(hashes[small])) >= _MARKS:
+                hashes, frames = hashes[small], frames[small]
         self._hashes, places = np.unique(hashes, return_index=True)
         self._hashes, self._frames = self._hashes[:_MARKS], frames[places[:_MARKS]]
 

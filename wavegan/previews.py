@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, Num
 
-from features.audio import save_audio
 from features.generated import GENERATED
+from features.saving import save_audio
 from features.storage import read_json, replacing, understanding, write_json
 from wavegan.display import clip_pictures
 from wavegan.networks import Generator

@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from features.array_files import read_npy
-from features.audio import save_audio
 from features.checksums import file_hash
 from features.generated import GENERATED, LATENTS, MANIFESTS
 from features.limits import check_disk, check_memory
+from features.saving import save_audio
 from features.storage import (
     NAME_BYTES,
     alone,

@@ -17,11 +17,11 @@ import numpy as np
 from jax import Array
 
 from experiments.bench import Row, interleaved, row
-from features.audio import save_audio
 from features.clips import load_clips
 from features.dataset import scan_tracks
 from features.feature_cache import extract
 from features.rows import Rows
+from features.saving import save_audio
 from features.spectra import log_mel, mfcc
 
 _RATE = 22050

@@ -16,7 +16,7 @@ from experiments.stages.gans import Gan, provenance_of
 from features import LeakError, Recording
 from features.audio import audio_info, load_audio, to_pcm
 from features.dataset import SUFFIXES
-from features.excerpts import LEAST_SECONDS, excerpts
+from features.excerpt_search import LEAST_SECONDS, excerpts
 from features.generated import MANIFESTS
 from features.limits import check_memory
 from features.storage import read_json, understanding

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.random import PCG64, Generator, SeedSequence
 
-from features.audio import save_audio
+from features.saving import save_audio
 from features.storage import read_json, write_json
 from features.synthetic.genres import STYLES, Style, compose
 from features.synthetic.instruments import DRUMS, Player, band_pass, room, shape, strike

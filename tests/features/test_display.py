@@ -10,8 +10,8 @@ import soundfile as sf
 from PIL import Image
 
 from features import Clips, Rows, Split, Standardizer, decode_tracks, extract, scan_tracks
-from features.audio import save_audio
 from features.clips import LazyAudio
+from features.saving import save_audio
 
 RATE = 8000
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, (3, RATE)).astype(np.float32)

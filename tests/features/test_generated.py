@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from features.audio import load_audio, save_audio
+from features.audio import load_audio
 from features.dataset import refuse_recordings, scan_tracks
 from features.generated import GENERATED, LATENTS, MANIFESTS, is_generated
+from features.saving import save_audio
 
 
 def make(root: Path, *names: str) -> None:

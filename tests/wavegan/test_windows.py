@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.audio import load_audio, save_audio
+from features.audio import load_audio
 from features.cache import Recording
 from features.dataset import Track
 from features.identity import Identity
+from features.saving import save_audio
 from wavegan.windows import Windows, gathered, together
 
 KEY = jax.random.key(0)

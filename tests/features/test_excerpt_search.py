@@ -11,7 +11,7 @@ import soundfile as sf
 
 from features.cache import Recording, decode_tracks
 from features.dataset import scan_tracks
-from features.excerpts import excerpts
+from features.excerpt_search import excerpts
 from features.synthetic import synthesize
 
 RATE = 16000
