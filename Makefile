@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE  # else each of the tests' many processes compiles all modules
 
-.PHONY: demo test test-slow test-newest lint types bench clean
+.PHONY: demo test test-slow test-ray test-newest lint types bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/wavegan compare --recipe demo --fractions 0.5,0.2,0.3 --out runs/demo
@@ -18,6 +18,11 @@ test: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+# What runs on a cluster, on one of this machine: Ray is an extra.
+test-ray: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint .ci/constraints.txt '.[ray]'
+	$(BIN)/python -m pytest -m slow -k cluster tests/experiments
 
 # The newest of all that pyproject.toml allows, on this Python: make test-newest PYTHON=python3.13
 test-newest:

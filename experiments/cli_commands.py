@@ -102,6 +102,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     """What types and docstrings do not say of options: the names that they take, and metavars."""
     import wavegan
     from classifiers.fit_config import COMPUTE_DTYPES, OPTIMIZERS, SCHEDULES
+    from experiments.executors import EXECUTORS
     from experiments.recipes import GAN_PRESETS, RECIPES, VARIANTS
     from features.augmentation import AUGMENTATIONS
     from features.silence import SILENCES
@@ -124,6 +125,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
         "step": ("best",),
         "format": ("wav", "flac"),
         "dtype": EXPORTED,
+        "executor": EXECUTORS,
         "what": ("gan", "features", "classifiers", "gpu"),
         "size": ("toy", "full"),
     }

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import platform
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from features.json_lines import Log
 from features.limits import check_folder
 from features.settings import another, differences
 from features.storage import (
+    alone,
     is_leftover,
     read_json,
     refuse_links,
@@ -37,7 +40,9 @@ from features.storage import (
 )
 from wavegan.environment import environment
 
-FORMAT = 6  # of run folders, that of wavegan 0.9; 0.4 to 0.7 shared one, others had their own
+FORMAT = (
+    6  # of run folders, that of wavegan 0.9 and 0.10; 0.4 to 0.7 shared one, others had their own
+)
 CODE = ("wavegan", "classifiers", "experiments.stages")  # what, beside `features`, stages come from
 STAGES = "stages.json"
 _PAGE = ("results.json", "report.html")
@@ -83,14 +88,17 @@ class Run:
             return
         self.refuse_others(command, fixed)
         (self.path / "stages").mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a") as lock:
+        with (self.path / ".lock").open("a+", errors="replace") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
+                lock.seek(0)
                 raise ValueError(
-                    f"--out {self.path} is in use by another process: wait for it, or choose "
-                    "another folder"
+                    f"--out {self.path} is in use by another process, {lock.read(200)}: wait for "
+                    "it, or choose another folder"
                 ) from None
+            lock.truncate(0)
+            print(f"number {os.getpid()} on {platform.node()}", end="", file=lock, flush=True)
             remove_leftovers(self.path, "**/.*")
             kept = {"format": FORMAT, "command": command, "fixed": dict(fixed), "code": code()}
             kept |= config
@@ -153,9 +161,13 @@ class Run:
         if stage.finished:
             check(stage.folder)
         else:
-            stage.part.mkdir(parents=True, exist_ok=True)
-            build(stage.part)
-            stage.finish()
+            with alone(stage.part, wait=True):  # another worker may be at it
+                if stage.finished:
+                    with suppress(OSError):  # renamed when it was finished, or made just now
+                        stage.part.rmdir()
+                else:
+                    build(stage.part)
+                    stage.finish()
         return stage.folder
 
     def read_config(self) -> dict[str, Any]:

@@ -92,6 +92,11 @@ def counted_in(module: str) -> None:
     code_of.cache_clear()
 
 
+def counted_modules() -> set[str]:
+    """Those that are `counted_in`, for a process that is to have them, too."""
+    return set(_counted)
+
+
 def _described(value: Any, modules: set[str], name: str) -> Any:
     """``value`` as JSON; the modules that define what it does are added to ``modules``."""
     kind = type(value)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from features.storage import write_text, writing
+from features.storage import alone, write_text, writing
 
 
 def append_row(path: str | Path, row: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 class Log:
-    """What tasks say at their steps, in one file; each has each step once.
+    """What tasks say at their steps, in one file, of several processes; each has each step once.
 
     A task that was killed, and goes on from before, says some steps again: its first row in this
     process takes the place of its rows of that step and later ones.
@@ -61,11 +61,12 @@ class Log:
 
     def append(self, task: Mapping[str, Any], row: Mapping[str, Any]) -> None:
         """Add a row, one member of which is named …/step, with what tells its task from others."""
-        if task not in self._begun:
-            self._begun.append(task)
-            step = next(name for name in row if name.endswith("/step"))
-            rows = read_rows(self.path)
-            kept = [r for r in rows if not (r.items() >= task.items() and r[step] >= row[step])]
-            if kept != rows:
-                write_rows(self.path, kept)
-        append_row(self.path, {**task, **row})
+        with alone(self.path.parent, wait=True):
+            if task not in self._begun:
+                self._begun.append(task)
+                step = next(name for name in row if name.endswith("/step"))
+                rows = read_rows(self.path)
+                kept = [r for r in rows if not (r.items() >= task.items() and r[step] >= row[step])]
+                if kept != rows:
+                    write_rows(self.path, kept)
+            append_row(self.path, {**task, **row})

@@ -199,14 +199,16 @@ def readable(path: str | Path) -> str:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, made where missing, against others that ask the same; a ValueError where
-    another process, or call, is at work in it. It ends with the process, and leaves no file.
+def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold ``folder``, made where missing, against others that ask the same.
+
+    It ends with the process, and leaves no file. Where another process, or call, is at work in
+    the folder it is a ValueError, or with ``wait`` comes after that.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     except BlockingIOError:
         raise ValueError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import features
 from classifiers import FitInterrupted
 from features.storage import Interrupted
 from wavegan import TrainingInterrupted
@@ -44,6 +45,20 @@ def test_importing_loads_nothing_heavy(package):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["features", "features.soundness", "experiments.executors"])
+def test_what_reads_files_alone_needs_no_jax(module):
+    code = f"import sys, {module}; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_every_name_of_features_is_there():
+    assert {"load_audio", "Rows", "twins"} <= {*dir(features)}
+    for name in features.__all__:
+        assert hasattr(features, name), name
+    assert not hasattr(features, "sing")
 
 
 def test_one_exception_catches_every_stop():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,33 +21,29 @@ from typing import Any
 import numpy as np
 
 from classifiers import FitConfig
-from experiments.config import CompareConfig, DataConfig, as_dict, inspected
-from experiments.recipes import Recipe, looked_at
+from experiments.config import CompareConfig, as_dict
+from experiments.recipes import looked_at
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
 from experiments.report.tables import write_comparison
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.scores import question
-from experiments.stages.clips import cut, refuse_searched
+from experiments.stages.cells import Sides, of_cell, open_cells, open_folders, whole_material
 from experiments.stages.comparison import Cell, TrainedArms, run_arms
-from experiments.stages.data import Dataset, Rows, open_dataset, shared_groups
-from experiments.stages.examples import Material
+from experiments.stages.data import Dataset, shared_groups
 from experiments.stages.findings import told, validated
-from experiments.stages.folders import FolderClips, open_folder
 from experiments.stages.gan_training import (
-    GanTraining,
     Watching,
-    keep_judge,
     train_gans,
     unfinished,
 )
-from experiments.stages.gans import Gan, Tracks, refuse_heard, refuse_leaks, sample_gan
+from experiments.stages.gans import Gan, Tracks, refuse_leaks, sample_gan
+from experiments.stages.parts import sharing
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.quality import gan_quality, quality_gain
 from experiments.stages.trials import Trial, is_done
 from experiments.statistics import standard_errors
-from features import Clips, Recording, Split, Track, extract
 from features.checksums import key_of, was_sealed
 from features.splits import SIDES
 from features.storage import read_json, understanding, write_text
@@ -89,25 +85,21 @@ def compare(
         Where ``should_stop`` said so; the same call goes on.
     """
     started, progress = time.monotonic(), progress or Progress(quiet=True)
-    recipe, data, arms = _clips_recipe(config), config.data, config.declared
-    rate, channels = recipe.sample_rate, recipe.gan.channels
-    dataset = open_dataset(data, sample_rate=rate, channels=channels, progress=progress)
-    short = {"skip_short": data.skip_short, "pad_short": data.pad_short}
-    dataset, clips = cut(dataset, recipe, **short, progress=progress)
-    amounts = [_cells(config, amount, dataset, clips, recipe) for amount in config.amounts]
-    every = [cell for cells in amounts for cell in cells]
-    for cell in every:
-        refuse_searched(recipe, clips, cell.rows, data.split_seed)
-    folders = _open_folders(config, dataset, recipe, clips.num_samples, every, progress)
-    fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(data)}
-    Run(out).refuse_others("compare", fixed)
-    settings = [_shared(recipe.fit, config.steps, len(cells[0].rows["train"])) for cells in amounts]
+    opened = open_cells(config, progress)
+    recipe, arms, every = opened.recipe, config.declared, opened.every
+    dataset, clips = opened.dataset, opened.clips
+    folders = open_folders(opened, progress)
+    Run(out).refuse_others("compare", opened.fixed)
+    settings = [
+        _shared(recipe.fit, config.steps, len(cells[0].rows["train"])) for cells in opened.amounts
+    ]
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
+    trainings = [cell.training for cell in every]
     if config.generates:
-        for turn, left in unfinished(Run(out), [cell.training for cell in every]):
+        for turn, left in unfinished(Run(out), trainings):
             plan.add_gans(turn, left, dataset.labels, progress)
     chosen = config.steps is None
-    for cells, fit in zip(amounts, settings, strict=True):
+    for cells, fit in zip(opened.amounts, settings, strict=True):
         trials = (Trial(c.data.name, arm.name, s) for c in cells for arm in arms for s in c.seeds)
         fits = sum(not is_done(Run(out), t, recipe, fit, any_steps=chosen) for t in trials)
         fits *= max(1, len(config.tune))
@@ -121,38 +113,29 @@ def compare(
             f"where draws differ, {config.draws} make intervals of ±{here:.1f} standard errors, "
             f"{ENOUGH_DRAWS} of ±{there:.1f}: give --draws {ENOUGH_DRAWS} to tell small effects"
         )
-    with Run(out).working("compare", as_dict(config), fixed) as run:
+    with (
+        Run(out).working("compare", as_dict(config), opened.fixed) as run,
+        sharing(config, run, progress, should_stop) as others,
+    ):
         gans: Sequence[Sequence[Gan]] = [()] * len(every)
         if config.generates:
             gans = train_gans(
                 run,
-                [cell.training for cell in every],
+                trainings,
                 at_once=config.at_once,
                 progress=progress,
                 should_stop=should_stop,
                 watching=Watching(config.quality),
+                elsewhere=others.train if others else None,
             )
         for cell, own in zip(every, gans, strict=True):
             valid, test = map(Tracks.of, cell.held_out)
             for gan in own:
                 refuse_leaks(gan, valid=valid, test=test)
-        features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
-        judged = any(arm.needs("judge") for arm in arms)
-        waveform, batches = config.augmentations
-        whole = Material(run, recipe, clips, {}, features, progress, folders=folders)
-        whole = replace(whole, ratio=config.synthetic_ratio, waveform=waveform)
-        made = iter(
-            [
-                replace(
-                    whole,
-                    rows=cell.rows,
-                    gans=own,
-                    heard=cell.training.recordings,
-                    judge=keep_judge(run, cell.training, progress) if judged else None,
-                )
-                for cell, own in zip(every, gans, strict=True)
-            ]
-        )
+        whole = whole_material(opened, run, folders, progress)
+        if others and opened.judged:
+            others.judge([cell.data.name for cell in every])
+        made = iter([of_cell(opened, whole, *of) for of in zip(every, gans, strict=True)])
         trained = [
             run_arms(
                 arms,
@@ -160,11 +143,12 @@ def compare(
                 fit,
                 seeds=config.seeds,
                 fixed=not chosen,
-                batches=batches,
+                batches=config.augmentations[1],
                 rates=config.tune,
                 should_stop=should_stop,
+                elsewhere=others.fit if others else None,
             )
-            for cells, fit in zip(amounts, settings, strict=True)
+            for cells, fit in zip(opened.amounts, settings, strict=True)
         ]
         seconds = round(time.monotonic() - started, 1)
         how = {"command": command, "environment": environment() | {"session_seconds": seconds}}
@@ -178,91 +162,6 @@ def compare(
         write_text(run.path / "report.html", _page(config, trained[0], results))
         write_comparison(run.path, results)
     return results
-
-
-@dataclass(frozen=True)
-class _Sides:
-    """Of a cell which tracks and clips are on each side, and the training of its GANs."""
-
-    data: DataConfig
-    seeds: Sequence[int]
-    split: Split[tuple[Track, ...]]
-    rows: Rows
-    held_out: tuple[Sequence[Recording], Sequence[Recording]]  # that validate, and that test
-    training: GanTraining
-
-
-def _cells(
-    config: CompareConfig, amount: DataConfig, dataset: Dataset, clips: Clips, recipe: Recipe
-) -> list[_Sides]:
-    """The folds and draws of an amount of training tracks."""
-    found = []
-    for data, seeds in config.cells(amount):
-        split, rows = dataset.split(data), dataset.sides(clips, data)
-        held_out = dataset.of(split.valid), dataset.of(split.test)
-        gans = sorted({seed % config.gan_seeds for seed in seeds})
-        heard, held = dataset.of(split.train), dataset.held_back(data)
-        drawn = config.draws > 1 and amount == config.amounts[0]
-        if drawn or any(arm.needs("held-back tracks") for arm in config.declared):
-            _refuse_none_held_back(held, split.train, dataset.labels, data.amount)
-        training = GanTraining(
-            heard, dataset.labels, recipe, gans, held_out[0], quality=config.quality
-        )
-        found.append(_Sides(data, seeds, split, rows, held_out, training))
-    return found
-
-
-def _refuse_none_held_back(
-    held: Sequence[Track], train: Sequence[Track], labels: Sequence[str], amount: str
-) -> None:
-    """Raise ValueError, naming it, where a class has no training track but those that are used."""
-    for label in labels:
-        if not any(track.label == label for track in held):
-            count = sum(track.label == label for track in train)
-            raise ValueError(
-                f"{amount} are all {count} that {label} has, so that none is held back for another "
-                "draw or for the oracle: give a smaller --train-share, fewer --shots, or more "
-                "tracks"
-            )
-
-
-def _clips_recipe(config: CompareConfig) -> Recipe:
-    """The recipe whose clips all arms have: as long as the GAN's where GANs make some."""
-    recipe = config.recipe
-    if config.data.pad_short:
-        recipe = replace(recipe, gan_train=replace(recipe.gan_train, pad_end=True))
-    if not config.generates:
-        return recipe
-    recipe = replace(recipe, per_track=None)  # end to end
-    recipe.clip_gan  # noqa: B018  which refuses a length that no GAN makes
-    return inspected(recipe) if config.quality else recipe
-
-
-def _open_folders(
-    config: CompareConfig,
-    dataset: Dataset,
-    recipe: Recipe,
-    num_samples: int,
-    cells: Sequence[_Sides],
-    progress: Progress,
-) -> dict[str, FolderClips]:
-    """The clips of other generators, none of which may have heard what any cell holds out."""
-    held_out = ({r.digest: r for cell in cells for r in cell.held_out[side]} for side in (0, 1))
-    folders, (validate, tests) = {}, (list(found.values()) for found in held_out)
-    valid, test = Tracks.of(validate), Tracks.of(tests)
-    for said in config.folders:
-        folder = open_folder(said, dataset.labels, recipe, num_samples)
-        for gan in folder.gans:
-            if {folder.name, "all"} & {*config.vouch}:
-                advice = "nobody can vouch for it"
-                refuse_heard(gan, valid=valid, test=test, advice=advice)
-            else:
-                vouch = f"--vouch {folder.name}"
-                refuse_leaks(gan, valid=valid, test=test, vouch=vouch)
-        folder.say(progress)
-        folder.refuse_excerpts(list({r.digest: r for r in (*validate, *tests)}.values()), progress)
-        folders[folder.name] = folder
-    return folders
 
 
 def _opened(run: Run, trained: Sequence[TrainedArms]) -> list[dict[str, Any]]:
@@ -306,7 +205,7 @@ def _shared(fit: FitConfig, steps: int | None, clips: int) -> FitConfig:
 def _results(
     config: CompareConfig,
     dataset: Dataset,
-    cells: Sequence[_Sides],
+    cells: Sequence[Sides],
     amounts: Sequence[TrainedArms],
 ) -> dict[str, Any]:
     """What ``results.json`` holds, but for how it was made; ``cells`` are those of all amounts."""

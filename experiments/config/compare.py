@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from experiments.config.data import MOST_RUNS, DataConfig
 from experiments.config.train import check_quality
+from experiments.executors import Asked, check_executor
 from experiments.recipes import Recipe
 from features.augmentation import FeatureAugmentation, WaveformAugmentation, parse_augmentations
 from features.limits import check_counts
@@ -63,6 +64,12 @@ class CompareConfig:
         tracks, so that the best one makes the clips; 0 takes the last one.
     at_once : GANs trained in one program; None is those of a fold and draw on an accelerator, one
         on a CPU.
+    executor : what has the GANs, judges and fits done side by side: "local", processes of this
+        machine with cores of their own; "ray", tasks of a Ray cluster, of one core each. None does
+        one after another, here.
+    workers : of the executor at a time; None is one a core.
+    cluster : address of the Ray cluster; None is $RAY_ADDRESS, else one that is started here.
+    gpus : that each task of Ray takes; below 1, several share one.
     """
 
     recipe: Recipe
@@ -84,6 +91,10 @@ class CompareConfig:
     augment: str | None = None
     quality: int = 128
     at_once: int | None = None
+    executor: str | None = None
+    workers: int | None = None
+    cluster: str | None = None
+    gpus: float = 0.0
 
     def __post_init__(self):
         self.data.refuse_chunks("a comparison")
@@ -149,7 +160,8 @@ class CompareConfig:
                 f"--tune takes multiples of the learning rate, above 0 and each once, as "
                 f"0.3,1,3; found {self.tune}"
             )
-        check_counts(steps=self.steps, at_once=self.at_once)
+        check_counts(steps=self.steps, at_once=self.at_once, workers=self.workers)
+        check_executor(self.executor, self.shared)
         if not 1 / LARGEST <= self.synthetic_ratio <= LARGEST:
             raise ValueError(
                 f"--synthetic-ratio lies in {1 / LARGEST:g} … {LARGEST:g} further clips for each "
@@ -162,6 +174,11 @@ class CompareConfig:
             )
         if classical and self.augmentations == (None, None):
             raise ValueError("--augment none leaves the arm real+classical as real: drop the arm")
+
+    @property
+    def shared(self) -> Asked:
+        """How the executor is to do its parts."""
+        return Asked(self.workers, self.cluster, self.gpus)
 
     @property
     def amounts(self) -> tuple[DataConfig, ...]:

@@ -85,6 +85,43 @@ class TrainedArms:
         )
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A fit of an arm in plain values, so that another process can do it, too.
+
+    Attributes
+    ----------
+    batches : augmentation of its batches.
+    read_at : as in `run_trial`, and ``task``.
+    """
+
+    trial: Trial
+    settings: FitConfig
+    batches: FeatureAugmentation | None
+    read_at: tuple[int, ...]
+    task: str
+
+    def run(
+        self, arms: Sequence[Arm], material: Material, should_stop: Callable[[], bool] | None
+    ) -> Outcome:
+        """Do it with the material of its cell; errors are those of `run_trial`."""
+        arm = next(arm for arm in arms if arm.name == self.trial.arm)
+        return run_trial(
+            self.trial,
+            material,
+            arm.training(material, self.trial.seed),
+            self.settings,
+            augment=self.batches,
+            read_at=self.read_at,
+            task=self.task,
+            should_stop=should_stop,
+        )
+
+
+Elsewhere = Callable[[Sequence[Fit]], Mapping[Fit, str]]
+"""Has fits done by others, side by side, and says of those that failed why."""
+
+
 def run_arms(
     arms: tuple[Arm, ...],
     cells: Sequence[Cell],
@@ -95,6 +132,7 @@ def run_arms(
     batches: FeatureAugmentation | None,
     rates: Sequence[float] = (),
     should_stop: Callable[[], bool] | None,
+    elsewhere: Elsewhere | None = None,
 ) -> TrainedArms:
     """Train every arm with every seed, all for the same steps.
 
@@ -107,29 +145,37 @@ def run_arms(
     batches : augmentation of the batches of the arms that have any.
     rates : multiples of the learning rate, of which each arm takes the one that is best by the
         validation tracks, in the first budget that all are trained for; none takes it as it is.
+    elsewhere : does the fits before they are asked for here, where there are others to do them.
     """
     empty, progress = TrainedArms(arms, cells, seeds, Budget(0)), cells[0].material.progress
     tried: dict[str, dict[float, float]] = {}
 
-    def run(arm: Arm, budget: Budget, rate: float) -> list[Outcome]:
-        read_at = sorted({*readings_of(arm, budget, empty.ratio).values()})
+    def fits_of(arm: Arm, budget: Budget, rate: float) -> list[Fit]:
+        read_at = tuple(sorted({*readings_of(arm, budget, empty.ratio).values()}))
         steps = replace(settings, steps=budget.steps, learning_rate=rate * settings.learning_rate)
         amount = cells[0].data.amount
         of = (f", {amount}" if amount else "") + (
             f", {rate:g} of the learning rate" if rate != 1 else ""
         )
         return [
-            run_trial(
+            Fit(
                 Trial(cell.data.name, arm.name, seed),
-                cell.material,
-                arm.training(cell.material, seed),
                 steps,
-                augment=batches if arm.alters_batches else None,
-                read_at=read_at,
-                task=f"{arm.name} {number}/{len(empty.fits)}{of}",
-                should_stop=should_stop,
+                batches if arm.alters_batches else None,
+                read_at,
+                f"{arm.name} {number}/{len(empty.fits)}{of}",
             )
             for number, (seed, cell) in enumerate(empty.fits, 1)
+        ]
+
+    def run(arm: Arm, budget: Budget, rate: float) -> list[Outcome]:
+        fits = fits_of(arm, budget, rate)
+        failed = elsewhere(fits) if elsewhere else {}
+        if said := [failed[fit] for fit in fits if fit in failed]:
+            raise FloatingPointError(said[0])
+        return [
+            fit.run(arms, cell.material, should_stop)
+            for fit, (_, cell) in zip(fits, empty.fits, strict=True)
         ]
 
     def tuned(arm: Arm, budget: Budget) -> list[Outcome]:
@@ -150,6 +196,10 @@ def run_arms(
 
     def run_all(budget: Budget) -> TrainedArms:
         found = replace(empty, budget=budget, outcomes={}, failed={}, rates=tried)
+        if elsewhere:  # all at once, so that nobody waits at the end of each arm
+            rates_of = {arm: [best_rate(tried[arm.name])] if arm.name in tried else rates or [1.0]
+                        for arm in arms}  # fmt: skip
+            elsewhere([f for arm in arms for r in rates_of[arm] for f in fits_of(arm, budget, r)])
         for arm in arms:
             try:
                 found.outcomes[arm.name] = tuned(arm, budget)

@@ -37,6 +37,7 @@ from wavegan.run_folder import RunFolder
 from wavegan.start import lineage
 from wavegan.train_config import CADENCE, DATA, TrainConfig
 
+Team = tuple[str, ...]  # of GANs that are trained in one program the names of their stages
 LEAST_CLIPS = 2  # of audio of each class
 REAL_PREVIEWS = 8  # recordings to hear beside a GAN's previews
 
@@ -90,6 +91,7 @@ def train_gans(
     should_stop: Callable[[], bool] | None = None,
     at_once: int | None = None,
     watching: Watching = Watching(quality=0),
+    elsewhere: Callable[[Sequence[Team]], object] | None = None,
 ) -> list[list[Gan]]:
     """The GANs of each of ``trainings``; finished ones are kept.
 
@@ -97,6 +99,7 @@ def train_gans(
     ----------
     at_once : GANs trained in one program; None is as many as a training has on an accelerator or
         several devices, and one after another on a CPU.
+    elsewhere : has teams trained by others, by `train_team`, where there are any and no judge.
 
     Raises
     ------
@@ -134,8 +137,11 @@ def train_gans(
         }
         waiting = [(g, judge_of[g.stage.folder]) for g in every if g.stage.folder in judge_of]
         first(partial(_take_up, run, [gan for gan, _ in waiting]))
-        for start in range(0, len(waiting), at_once):
-            team = waiting[start : start + at_once]
+        teams = [waiting[i : i + at_once] for i in range(0, len(waiting), at_once)]
+        if elsewhere and teams:
+            elsewhere([tuple(gan.stage.folder.name for gan, _ in team) for team in teams])
+            teams = []
+        for team in teams:
             done = sum(gan.stage.finished for gan in every)
             tasks = [
                 f"GAN {done + i}/{len(every)} {gan.name}" for i, (gan, _) in enumerate(team, 1)
@@ -145,6 +151,28 @@ def train_gans(
     names = list(dict.fromkeys(folder.name for folders in last for folder in folders))
     first(lambda: run.write_json(GAN_LIST, names))
     return [[open_gan(folder) for folder in folders] for folders in last]
+
+
+def train_team(
+    run: Run,
+    trainings: Sequence[GanTraining],
+    team: Team,
+    *,
+    watching: Watching,
+    should_stop: Callable[[], bool] | None = None,
+) -> None:
+    """Train some GANs of ``trainings`` in one program, as `train_gans` asks others to."""
+    turns = [turn for training in trainings for turn in _turns(run, training)]
+    gans = {gan.stage.folder.name: gan for _, of in turns for gan in of}
+    left = [(gans[name], None) for name in team if not gans[name].stage.finished]
+    if left:
+        tasks = [f"GAN {gan.name}" for gan, _ in left]
+        _train(run, left, tasks, Progress(quiet=True), should_stop, watching)
+
+
+def open_gans(run: Run, training: GanTraining) -> list[Gan]:
+    """The finished GANs of a training."""
+    return [open_gan(gan.stage.folder) for gan in _turns(run, training)[-1][1]]
 
 
 def unfinished(run: Run, trainings: Sequence[GanTraining]) -> list[tuple[Recipe, int]]:

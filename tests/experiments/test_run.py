@@ -128,7 +128,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 def test_two_at_once_are_refused(tmp_path):
     with (
         Run(tmp_path).working("train", {}, {}),
-        pytest.raises(ValueError, match="in use by another process"),
+        pytest.raises(
+            ValueError, match=rf"in use by another process, number {os.getpid()} on \S+:"
+        ),
         Run(tmp_path).working("train", {}, {}),
     ):
         pass

@@ -40,3 +40,32 @@ def test_every_arm_is_tuned_in_the_same_budget(trials):
     assert found.rates["real"] == found.rates["oversampled"] == {0.3: 0.7, 1.0: 0.6}
     assert trials[0] == ("real", 100, 0.3)
     assert all(run.history["valid_accuracy"] == [0.7] for (run,) in found.outcomes.values())
+
+
+def test_others_do_the_fits_of_all_arms_before_they_are_asked_for(trials):
+    said = list[str]()
+    cell = Cell(
+        SimpleNamespace(name="track", amount=""),
+        [0, 1],
+        SimpleNamespace(ratio=1.0, progress=SimpleNamespace(say=said.append)),
+    )
+    asked = []
+
+    def elsewhere(fits):
+        asked.append([(fit.trial.arm, fit.trial.seed, fit.settings.steps) for fit in fits])
+        return {fit: f"no number in {fit.trial.name}" for fit in fits if fit.trial.arm == "noise"}
+
+    found = run_arms(
+        declared(("real", "noise", "oversampled"), ()), [cell],
+        FitConfig(steps=100, epochs=None, learning_rate=1.0),
+        seeds=2, fixed=True, batches=None, should_stop=None, elsewhere=elsewhere,
+    )  # fmt: skip
+    everything, *each = asked
+    assert everything == [
+        (arm, seed, 100) for arm in ("real", "noise", "oversampled") for seed in (0, 1)
+    ]
+    assert [fit for fits in each for fit in fits] == everything
+    assert found.failed == {"noise": "no number in track-noise-0"}
+    assert set(found.outcomes) == {"real", "oversampled"}
+    assert {arm for arm, *_ in trials} == {"real", "oversampled"}
+    assert said == ["noise failed: no number in track-noise-0"]

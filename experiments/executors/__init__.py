@@ -1,0 +1,55 @@
+"""Parts of a run done elsewhere, several at a time.
+
+A part is told in plain values, depends on no other part that is under way, and can be done twice:
+what it makes is kept in the run folder under a key of all that went into it. So a worker that dies
+costs what it was at, and no more. What has parts done is an entry of `EXECUTORS`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from experiments.executors.workers import Do, Workers
+
+MOST_GPUS = 64
+EXECUTORS = {"local": "local", "ray": "on_ray"}  # the modules here, of which one is imported
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How parts are to be done.
+
+    Attributes
+    ----------
+    workers : at a time; None is one a core.
+    cluster : address of a Ray cluster; None is ``$RAY_ADDRESS``, else one that is started here.
+    gpus : that each part takes; below 1, several parts share one.
+    """
+
+    workers: int | None = None
+    cluster: str | None = None
+    gpus: float = 0.0
+
+
+def open_workers(name: str, do: Do, asked: Asked) -> AbstractContextManager[Workers]:
+    """What an executor has parts done by, while the block lasts."""
+    found: Any = import_module(f"experiments.executors.{EXECUTORS[name]}")
+    return found.open_workers(do, asked)
+
+
+def check_executor(name: str | None, asked: Asked) -> None:
+    """Raise ValueError where there is no such executor, or what is asked for is another's."""
+    if name is not None and name not in EXECUTORS:
+        raise ValueError(f"--executor {name!r} is none of {', '.join(EXECUTORS)}")
+    if name is None and asked.workers is not None:
+        raise ValueError(
+            f"--workers {asked.workers} are those of an executor: give --executor local"
+        )
+    if name != "ray" and (asked.cluster is not None or asked.gpus):
+        option = "--gpus" if asked.cluster is None else "--cluster"
+        raise ValueError(f"{option} is for a cluster: give --executor ray")
+    if not 0 <= asked.gpus <= MOST_GPUS:
+        raise ValueError(f"--gpus lies in 0 … {MOST_GPUS} a part, found {asked.gpus}")

@@ -1,0 +1,182 @@
+"""Parts done by processes of this machine, which have cores of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from multiprocessing.connection import wait as wait_for
+from typing import TYPE_CHECKING, Any
+
+from experiments.executors.workers import (
+    ASKED,
+    MOST_DEATHS,
+    Do,
+    ShouldStop,
+    compiled,
+    cores,
+    lost,
+    plugins,
+)
+from features.storage import Interrupted
+
+if TYPE_CHECKING:
+    from experiments.executors import Asked
+
+
+@dataclass
+class LocalWorkers:
+    """Processes of this machine, each on cores of its own.
+
+    Parameters
+    ----------
+    do : does a part, in a worker; a function of a module with what it needs (`functools.partial`).
+    count : of workers.
+    """
+
+    do: Do
+    count: int
+    _pool: ProcessPoolExecutor | None = field(default=None, init=False)
+    _stop: Any = field(default=None, init=False)
+
+    def run(
+        self,
+        parts: Sequence[Any],
+        *,
+        on_done: Callable[[int, int], object],
+        should_stop: ShouldStop | None,
+    ) -> list[str]:
+        """Why each part failed, or nothing; ``on_done`` is called with how many are, and of all.
+
+        Raises
+        ------
+        Interrupted
+            Where ``should_stop`` said so; what the workers were at is saved.
+        WorkersLost
+            `MOST_DEATHS` workers died while none came to an end.
+        Exception
+            What a part raised.
+        """
+        said, deaths = dict[int, str](), 0
+        while len(said) < len(parts):
+            done = len(said)
+            try:
+                for i, why in self._each(parts, said.keys(), should_stop):
+                    said[i] = why
+                    on_done(len(said), len(parts))
+            except BrokenProcessPool:
+                self.close()
+                deaths = deaths + 1 if len(said) == done else 1
+                if deaths == MOST_DEATHS:
+                    raise lost(deaths, len(said), len(parts)) from None
+        return [said[i] for i in range(len(parts))]
+
+    def close(self) -> None:
+        """End the workers, which are at nothing or at what no longer counts."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def _each(
+        self, parts: Sequence[Any], done: Any, should_stop: ShouldStop | None
+    ) -> Iterator[tuple[int, str]]:
+        """Those not ``done``, as they come to their end."""
+        pool = self._started()
+        of = {pool.submit(_do, part): i for i, part in enumerate(parts) if i not in done}
+        left: set[Future[str]] = set(of)
+        while left:
+            ended, left = wait(left, ASKED, FIRST_COMPLETED)
+            # Of a pool that broke, too: what came to its end before.
+            yield from ((of[one], one.result()) for one in ended if one.exception() is None)
+            for one in ended:
+                if error := one.exception():
+                    if not isinstance(error, BrokenProcessPool):
+                        self._ended(left)
+                    raise error
+            if should_stop is not None and should_stop():
+                self._ended(left)
+                raise Interrupted("stopped")
+
+    def _ended(self, left: set[Future[str]]) -> None:
+        """Have the workers stop after the step that they are at."""
+        self._stop.set()
+        for one in left:
+            one.cancel()
+        self.close()
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")  # threads of JAX don't outlive a fork
+            self._stop = context.Event()
+            turn = context.Value("i", 0)
+            given = (self.do, self._stop, turn, self.count, compiled(), plugins())
+            self._pool = ProcessPoolExecutor(self.count, context, _begin, given)
+        return self._pool
+
+    @property
+    def about(self) -> str:
+        return f"{self.count} at a time"
+
+
+@contextmanager
+def open_workers(do: Do, asked: Asked) -> Iterator[LocalWorkers]:
+    """Processes of this machine, one a core unless ``asked`` otherwise, that end with the block."""
+    workers = LocalWorkers(do, asked.workers or cores())
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+# --- in a worker ---------------------------------------------------------------------------------
+
+_does: Do
+_should_stop: ShouldStop
+
+
+def _begin(
+    do: Do, stop: Any, turn: Any, count: int, variables: dict[str, str], modules: list[str]
+) -> None:
+    """What a worker does first: take cores, and end when the process ends that it works for."""
+    global _does, _should_stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's
+    with turn.get_lock():
+        mine, turn.value = turn.value, turn.value + 1
+    _keep_to(mine, count)
+    threading.Thread(target=_end_with, args=[multiprocessing.parent_process()], daemon=True).start()
+    os.environ.update(variables)
+    if "jax" in sys.modules:  # which has read them
+        jax = sys.modules["jax"]
+        for name, value in variables.items():
+            was = getattr(jax.config, name.lower())
+            jax.config.update(name.lower(), type(was)(value) if was is not None else value)
+    for name in modules:
+        import_module(name)
+    _does, _should_stop = do, stop.is_set
+
+
+def _keep_to(mine: int, count: int) -> None:
+    """Leave cores to the others, where the system can be told."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        share = cores[mine * len(cores) // count : (mine + 1) * len(cores) // count]
+        os.sched_setaffinity(0, share or {cores[mine % len(cores)]})
+
+
+def _end_with(parent: Any) -> None:
+    wait_for([parent.sentinel])
+    os._exit(1)
+
+
+def _do(part: Any) -> str:
+    if _should_stop():  # one more than are at work has been handed out
+        raise Interrupted("stopped")
+    return _does(part, _should_stop)

@@ -1,0 +1,60 @@
+"""What all executors have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+MOST_DEATHS = 3  # of workers, one after another, while no part comes to its end
+ASKED = 0.2  # seconds after which it is asked whether to stop
+
+ShouldStop = Callable[[], bool]
+Do = Callable[[Any, ShouldStop], str]
+"""Does a part; why it failed, or nothing. What else it raises ends the run."""
+
+
+class Workers(Protocol):
+    """What does parts: ``about`` says where, for the line of progress; `LocalWorkers` is one."""
+
+    @property
+    def about(self) -> str: ...
+    def run(
+        self,
+        parts: Sequence[Any],
+        *,
+        on_done: Callable[[int, int], object],
+        should_stop: ShouldStop | None,
+    ) -> list[str]: ...
+
+
+class WorkersLost(RuntimeError):
+    """Workers die again and again, at what nobody knows."""
+
+
+def lost(deaths: int, done: int, of: int) -> WorkersLost:
+    """The error of workers that died, with so many parts done."""
+    return WorkersLost(
+        f"{deaths} workers died one after another, with {done} of {of} parts done: where memory is "
+        "short, give fewer --workers; what is finished is kept"
+    )
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def compiled() -> dict[str, str]:
+    """Where JAX keeps compiled programs, as variables of a worker's environment."""
+    import jax
+
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    values = {name.upper(): getattr(jax.config, name) for name in names}
+    return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def plugins() -> list[str]:
+    """Modules of the user's own that a worker is to import, too."""
+    from features._fingerprint import counted_modules
+
+    return sorted(counted_modules())

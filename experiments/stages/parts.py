@@ -1,0 +1,132 @@
+"""The parts of a comparison that workers do: GANs, judges and fits."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from experiments.config import CompareConfig
+from experiments.executors import open_workers
+from experiments.executors.workers import Workers
+from experiments.report.terminal import Progress
+from experiments.run import Run
+from experiments.stages.cells import (
+    Opened,
+    Sides,
+    of_cell,
+    open_cells,
+    open_folders,
+    whole_material,
+)
+from experiments.stages.comparison import Fit
+from experiments.stages.examples import Material
+from experiments.stages.gan_training import Team, Watching, keep_judge, open_gans, train_team
+
+
+@contextmanager
+def sharing(
+    config: CompareConfig, run: Run, progress: Progress, should_stop: Callable[[], bool] | None
+) -> Iterator[Others | None]:
+    """The workers of a comparison, while the block lasts; None where it has none."""
+    if config.executor is None:
+        yield None
+        return
+    with open_workers(config.executor, Worker(config, run.path), config.shared) as workers:
+        yield Others(workers, progress, should_stop)
+
+
+@dataclass
+class Others:
+    """Has the parts of a comparison done by workers, each part once."""
+
+    workers: Workers
+    progress: Progress
+    should_stop: Callable[[], bool] | None
+    known: dict[Any, str] = field(default_factory=dict)
+
+    def train(self, teams: Sequence[Team]) -> None:
+        self._run("GANs", teams)
+
+    def judge(self, cells: Sequence[str]) -> None:
+        self._run("judges", cells)
+
+    def fit(self, fits: Sequence[Fit]) -> dict[Fit, str]:
+        self._run("fits", fits)
+        return {fit: self.known[fit] for fit in fits if self.known[fit]}
+
+    def _run(self, task: str, parts: Sequence[Any]) -> None:
+        left = [part for part in dict.fromkeys(parts) if part not in self.known]
+        if left:
+            shown = self.progress.of(f"{task}, {self.workers.about}", task.rstrip("s"))
+            shown(0, len(left))
+            said = self.workers.run(left, on_done=shown, should_stop=self.should_stop)
+            self.known |= dict(zip(left, said, strict=True))
+
+
+@dataclass
+class Worker:
+    """What a worker does: a team of GANs, the judge of a cell, or a fit."""
+
+    config: CompareConfig
+    out: Path
+
+    def __call__(self, part: Team | str | Fit, should_stop: Callable[[], bool]) -> str:
+        """Do a part; why it failed."""
+        if isinstance(part, tuple):
+            trainings = [cell.training for cell in self.opened.every]
+            watching = Watching(self.config.quality)
+            train_team(self.run, trainings, part, watching=watching, should_stop=should_stop)
+        elif isinstance(part, str):
+            keep_judge(self.run, self.cells[part].training, Progress(quiet=True))
+        else:
+            try:
+                part.run(self.config.declared, self.material(part.trial.split), should_stop)
+            except FloatingPointError as error:  # its arm has failed, and the others go on
+                return str(error)
+        return ""
+
+    @cached_property
+    def run(self) -> Run:
+        return Run(self.out)
+
+    @cached_property
+    def opened(self) -> Opened:
+        if not (self.run.path / "config.json").exists():
+            raise ValueError(
+                f"a worker on {platform.node()} does not see the run folder {self.run.path}: have "
+                "it, and the data, on a file system that all machines share"
+            )
+        found = open_cells(self.config, Progress(quiet=True))
+        self.run.refuse_others("compare", found.fixed)
+        if self.run.of_other_code:
+            raise ValueError(
+                f"a worker on {platform.node()} has other code than the process that it works for: "
+                "have the same version of the package in both, and start the run again"
+            )
+        return found
+
+    @cached_property
+    def cells(self) -> dict[str, Sides]:
+        return {cell.data.name: cell for cell in self.opened.every}
+
+    @cached_property
+    def whole(self) -> Material:
+        quiet = Progress(quiet=True)
+        return whole_material(self.opened, self.run, open_folders(self.opened, quiet), quiet)
+
+    @cached_property
+    def materials(self) -> dict[str, Material]:
+        return {}
+
+    def material(self, name: str) -> Material:
+        """That of a cell."""
+        if name not in self.materials:
+            cell = self.cells[name]
+            gans = open_gans(self.run, cell.training) if self.config.generates else []
+            self.materials[name] = of_cell(self.opened, self.whole, cell, gans)
+        return self.materials[name]

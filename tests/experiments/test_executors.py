@@ -1,0 +1,216 @@
+"""Parts of a run in processes of their own: done once, whatever happens to those processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from experiments.executors import Asked, check_executor, open_workers
+from experiments.executors.workers import WorkersLost
+from features.storage import Interrupted
+
+# What workers do, by name, in a folder; in a module of its own, which they import.
+_PARTS = """
+import os
+import signal
+import time
+
+
+def do(folder, part, should_stop):
+    here = folder / part
+    with here.open("a") as file:
+        file.write(f"{sorted(os.sched_getaffinity(0))}\\n")
+    if part.startswith("dies") and len(here.read_text().splitlines()) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if part.startswith("fatal"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if part.startswith("wrong"):
+        raise KeyError("what a part raises")
+    if part.startswith("long"):
+        while not should_stop():
+            time.sleep(0.01)
+        (folder / "saved").touch()
+    return "no number" if part.startswith("fails") else ""
+"""
+
+
+@pytest.fixture
+def parts(tmp_path, monkeypatch):
+    """The folder that parts write in, and the function that does them."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "own_parts.py").write_text(_PARTS)
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    folder = tmp_path / "done"
+    folder.mkdir()
+    import own_parts
+
+    yield folder, partial(own_parts.do, folder)
+    del sys.modules["own_parts"]
+
+
+def run(workers, names, **more):
+    seen = []
+    said = workers.run(names, on_done=lambda *n: seen.append(n), **{"should_stop": None, **more})
+    return said, seen
+
+
+def at_work():
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_parts_are_done_and_say_why_they_failed_and_a_dead_worker_costs_what_it_was_at(parts):
+    folder, do = parts
+    names = ["one", "fails", "dies", "two", "three"]
+    with open_workers("local", do, Asked(2)) as workers:
+        said, seen = run(workers, names)
+        assert said == ["", "no number", "", "", ""]
+        assert seen == [(i, 5) for i in range(1, 6)]
+        assert len((folder / "dies").read_text().splitlines()) == 2
+        assert run(workers, ["four"])[0] == [""]  # a pool after the one that broke
+    assert not at_work()
+
+
+def test_each_worker_has_cores_of_its_own(parts):
+    folder, do = parts
+    cores = sorted(os.sched_getaffinity(0))
+    with open_workers("local", do, Asked(1)) as workers:
+        run(workers, ["all"])
+    assert (folder / "all").read_text() == f"{cores}\n"
+    if len(cores) > 1:
+        with open_workers("local", do, Asked(2)) as workers:
+            run(workers, ["dies", "b", "c"])  # the new ones share them anew
+        halves = {str(cores[: len(cores) // 2]), str(cores[len(cores) // 2 :])}
+        assert {line for n in "bc" for line in (folder / n).read_text().splitlines()} <= halves
+
+
+def test_what_a_part_raises_ends_the_others_after_their_step(parts):
+    folder, do = parts
+    with (
+        open_workers("local", do, Asked(2)) as workers,
+        pytest.raises(KeyError, match="what a part raises"),
+    ):
+        run(workers, ["long", "wrong", "never"])
+    assert (folder / "saved").exists()
+    assert not at_work()
+
+
+def test_a_stop_has_workers_save(parts):
+    folder, do = parts
+    with open_workers("local", do, Asked(1)) as workers, pytest.raises(Interrupted):
+        run(workers, ["long", "never"], should_stop=(folder / "long").exists)
+    assert (folder / "saved").exists()
+    assert not (folder / "never").exists()
+
+
+def test_workers_that_die_again_and_again_are_given_up(parts):
+    _, do = parts
+    with (
+        open_workers("local", do, Asked(1)) as workers,
+        pytest.raises(WorkersLost, match=r"3 workers died .* 1 of 2 parts done: .*fewer --workers"),
+    ):
+        run(workers, ["one", "fatal"])
+
+
+def test_workers_end_with_the_process_that_they_work_for(parts, tmp_path):
+    folder, _ = parts
+    script = tmp_path / "driver.py"
+    script.write_text(
+        "import sys; from functools import partial; from pathlib import Path\n"
+        f"sys.path.insert(0, {str(tmp_path / 'code')!r})\n"
+        "import own_parts\n"
+        "from experiments.executors import Asked, open_workers\n"
+        "if __name__ == '__main__':\n"
+        f"    do = partial(own_parts.do, Path({str(folder)!r}))\n"
+        "    with open_workers('local', do, Asked(1)) as workers:\n"
+        "        workers.run(['long'], on_done=print, should_stop=None)\n"
+    )
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, script], env=here) as driver:
+        _until((folder / "long").exists)
+        workers = psutil.Process(driver.pid).children(recursive=True)
+        assert workers
+        driver.send_signal(signal.SIGKILL)
+    _until(lambda: not any(_runs(worker) for worker in workers))
+
+
+def _runs(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _until(holds, seconds=60):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_unknown_executors_and_workers_without_one_are_refused():
+    with pytest.raises(ValueError, match="--executor 'cloud' is none of local, ray"):
+        check_executor("cloud", Asked())
+    with pytest.raises(ValueError, match="--workers 2 are those of an executor: give --executor"):
+        check_executor(None, Asked(2))
+    with pytest.raises(ValueError, match="--gpus is for a cluster: give --executor ray"):
+        check_executor("local", Asked(gpus=1))
+    with pytest.raises(ValueError, match="--cluster is for a cluster: give --executor ray"):
+        check_executor("local", Asked(cluster="here:6379"))
+    with pytest.raises(ValueError, match=r"--gpus lies in 0 … 64 a part, found -1"):
+        check_executor("ray", Asked(gpus=-1))
+
+
+# --- a cluster -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_ray(parts, tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="Ray is an extra: make test-ray")
+    there = [str(tmp_path / "code"), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, there)))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return parts
+
+
+@pytest.mark.slow
+def test_a_cluster_does_parts_and_a_dead_worker_costs_what_it_was_at(on_ray):
+    folder, do = on_ray
+    with open_workers("ray", do, Asked(2)) as workers:
+        said, seen = run(workers, ["one", "fails", "dies", "two", "three"])
+        assert said == ["", "no number", "", "", ""]
+        assert seen == [(i, 5) for i in range(1, 6)]
+        assert len((folder / "dies").read_text().splitlines()) == 2
+        with pytest.raises(KeyError, match="what a part raises"):
+            run(workers, ["wrong"])
+        with pytest.raises(WorkersLost, match="3 workers died one after another"):
+            run(workers, ["fatal"])
+        with pytest.raises(Interrupted):
+            run(workers, ["long", "never"], should_stop=(folder / "long").exists)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_too_small_or_not_there_is_refused(on_ray, monkeypatch):
+    with (
+        pytest.raises(ValueError, match="the Ray cluster has 0 GPUs, and each part takes 2"),
+        open_workers("ray", print, Asked(1, gpus=2)),
+    ):
+        pass
+    for address in ("127.0.0.1:1", "here", "auto"):
+        with (
+            pytest.raises(ValueError, match=f"--cluster {address}: no Ray cluster answers there"),
+            open_workers("ray", print, Asked(cluster=address)),
+        ):
+            pass
+
+
+def test_a_cluster_without_ray_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        pytest.raises(ValueError, match=r"pip install 'wavegan\[ray\]', or give --executor local"),
+        open_workers("ray", print, Asked()),
+    ):
+        pass
