@@ -32,8 +32,10 @@ from experiments.options import (
     near,
     read_file,
     safe,
+    value_at,
     written,
 )
+from experiments.studies import OPEN, STUDIES
 
 ABOUT = "Does audio that a GAN generated make a classifier better?"
 ENDING = """\
@@ -53,6 +55,7 @@ class Call:
     name, command, options : which, and its options.
     values : of the options that were given.
     line : what was typed, for what shows it.
+    changed : the options that are not those of the study that it is a run of.
     """
 
     name: str
@@ -60,12 +63,14 @@ class Call:
     options: Sequence[Option]
     values: Values
     line: str = ""
+    changed: tuple[str, ...] = ()
 
     def config(self, **values: Any) -> Any:
         """Its configuration, with other values of some options."""
         given = {**self.values, **values}
         rest = [one for one in self.options if one.name not in OF_BASE]
-        return changed(self.command.base(given), given, rest)
+        config = changed(self.command.base(given), given, rest)
+        return replace(config, changed=self.changed) if self.changed else config
 
     def work(self, function: Callable[..., Any], config: Any, quiet: bool = False) -> Any:
         """Do it, with what the function takes, and print what came out; None of a dry run."""
@@ -199,23 +204,37 @@ def parsed(arguments: Sequence[str]) -> Call:
     known = {option.name: option for option in command.options(command.base({}))}
     first = Parser(add_help=False)  # what the others start from
     first.add_argument("--config", type=Path)
-    first.add_options(known[one] for one in (*OF_BASE, "gan") if one in known)
+    first.add_options(known[one] for one in (*OF_BASE, "gan", "preset") if one in known)
     early = first.values(rest)
+    of_study: dict[str, Any] = {}
     of_file: dict[str, Any] = {}
     if (file := early.pop("config")) is not None:
         of_file = read_file(file, name, known.values())
         if file.suffix == ".json" and command.recipe:
             _refuse_unsaid(file, Call(name, command, [*known.values()], layered(of_file)).config())
+    if (preset := {**of_file, **early}.get("preset")) is not None:
+        of_study = read_file(STUDIES[preset], name, known.values())
+    of_file = layered(of_study, of_file)
     base = command.base({**of_file, **early})
     if {"-h", "--help"} & {*rest} and not isinstance(base, type):
         base = Call(name, command, command.options(base), layered(of_file, early)).config()
     options = command.options(base)
     given = vars(make_parser({name: options}).parse_args(arguments))
     call = Call(name, command, options, layered(of_file, given))
+    if preset is not None:
+        study = replace(call, values=layered(of_study)).config()
+        call = replace(call, changed=_other_than(study, call.config(), options))
     if "print-config" in given:
         print(written(call.config(), options), end="")
         raise SystemExit(0)
     return call
+
+
+def _other_than(study: Any, config: Any, options: Iterable[Option]) -> tuple[str, ...]:
+    """The options that are not those of a study, which leaves a few open."""
+    paths = {option.name: option.path for option in options if option.path}
+    other = {n for n, path in paths.items() if value_at(study, path) != value_at(config, path)}
+    return tuple(sorted(other - OPEN - {"preset"}))
 
 
 def layered(*layers: Values) -> dict[str, Any]:

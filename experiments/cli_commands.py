@@ -104,6 +104,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     from classifiers.fit_config import COMPUTE_DTYPES, OPTIMIZERS, SCHEDULES
     from experiments.executors import EXECUTORS
     from experiments.recipes import GAN_PRESETS, RECIPES, VARIANTS
+    from experiments.studies import STUDIES, about
     from features.augmentation import AUGMENTATIONS
     from features.silence import SILENCES
     from features.splits import SPLITS
@@ -126,6 +127,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
         "format": ("wav", "flac"),
         "dtype": EXPORTED,
         "executor": EXECUTORS,
+        "preset": STUDIES,
         "what": ("gan", "features", "classifiers", "gpu"),
         "size": ("toy", "full"),
     }
@@ -136,6 +138,8 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     known: dict[str, dict[str, Any]] = {name: {"choices": names} for name, names in choices.items()}
     known["augment"]["several"] = True
     presets = ", ".join(f'"{name}" ({preset.about})' for name, preset in GAN_PRESETS.items())
+    studies = ", ".join(f'"{name}" ({about(name)})' for name in STUDIES)
+    known["preset"]["about"] = f"a study that comes with the package: {studies}"
     known["gan"]["about"] = f"settings under one name, which other options change: {presets}"
     return known | {name: {"metavar": x} for x, names in _METAVARS.items() for name in names}
 
@@ -317,7 +321,7 @@ COMMANDS: dict[str, Command] = {
         "baseline against augmented, end to end: the main job", _work,
         "CompareConfig",
         (CLIP, replace(DATA, without=("train_share", "shots", *_CELL)),
-         Part("comparison", names={"folders": "arm"}), *GAN),
+         Part("comparison", names={"folders": "arm"}, without=("changed",)), *GAN),
         (OUT, PRESET), recipe="demo", long=True,
     ),
     "classify": Command(

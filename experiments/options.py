@@ -178,7 +178,7 @@ class Part:
 
         What a class has no default for is an argument that is given by its place.
         """
-        part = _at(config, self.path)
+        part = value_at(config, self.path)
         kind = part if isinstance(part, type) else type(part)
         kinds, about = get_type_hints(kind), documented(kind)
         flags = {
@@ -300,7 +300,9 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
     if "fixed" in found:  # the configuration of a run: options where they belong
         if found.get("command", command) != command:
             raise OptionError(f"{said} is of a run of `wavegan {found['command']}`")
-        inside = {name: _at(found, option.path) for name, option in named.items() if option.path}
+        inside = {
+            name: value_at(found, option.path) for name, option in named.items() if option.path
+        }
         found = {name: value for name, value in inside.items() if value is not MISSING}
     for key, value in found.items():
         name = str(key).replace("_", "-")
@@ -318,14 +320,14 @@ def written(config: Any, options: Iterable[Option]) -> str:
     """The options that make ``config``, as a YAML file that `read_file` reads."""
     import yaml
 
-    values = {o.name: _at(config, o.path) for o in options if o.path and not o.positional}
+    values = {o.name: value_at(config, o.path) for o in options if o.path and not o.positional}
     for name, value in values.items():
         if isinstance(value, tuple | Path):
             values[name] = list(value) if isinstance(value, tuple) else str(value)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-def _at(config: Any, path: Iterable[str]) -> Any:
+def value_at(config: Any, path: Iterable[str]) -> Any:
     """What fields, or keys, lead to; `dataclasses.MISSING` where there is none."""
     for name in path:
         inside = isinstance(config, dict)

@@ -278,7 +278,10 @@ VARIANTS: dict[str, GanPreset] = {
     ),
     "fast-lazy-r1": GanPreset("lazy-r1 at a rate of 1e-3", train=_LAZY_R1 | _FAST),
     "fast-spectrogram": GanPreset(
-        "pairs+spectrogram at a rate of 1e-3", gan=_SPECTROGRAM, train=_PAIRS | _FAST
+        "pairs+spectrogram at a rate of 1e-3",
+        gan=_SPECTROGRAM,
+        train=_PAIRS | _FAST | {"spectrogram_penalty": 0.0},
+        looked_at=("gtzan-mini",),
     ),
     "penalised-spectrogram": GanPreset(
         "pairs+spectrogram, the spectrogram critic penalised by its own slopes",

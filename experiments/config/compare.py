@@ -70,6 +70,8 @@ class CompareConfig:
     workers : of the executor at a time; None is one a core.
     cluster : address of the Ray cluster; None is $RAY_ADDRESS, else one that is started here.
     gpus : that each task of Ray takes; below 1, several share one.
+    preset : a study that comes with the package, whose options these are, but for those that are
+        ``changed``.
     """
 
     recipe: Recipe
@@ -95,6 +97,8 @@ class CompareConfig:
     workers: int | None = None
     cluster: str | None = None
     gpus: float = 0.0
+    preset: str | None = None
+    changed: tuple[str, ...] = ()
 
     def __post_init__(self):
         self.data.refuse_chunks("a comparison")

@@ -19,7 +19,11 @@ _MEASURED = {
 def checks(results: Record) -> list[tuple[str, str]]:
     """What was checked of a comparison, each with what was found."""
     split, gan = results.get("split", {}), results.get("gan", {})
-    found = []
+    found, config = [], results.get("config", {})
+    if name := config.get("preset"):
+        other = config.get("changed", ())
+        said = f", but with other {joined(other)}: another study" if other else ", as it was fixed"
+        found.append(("study", name + said))
     if "stages" in gan:
         found.append(("what GANs have heard", _heard(results)))
     if names := gan.get("looked_at"):

@@ -1,0 +1,68 @@
+"""The studies that come with the package: what they are, and what makes them others."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.cli import main, parsed
+from experiments.options import OptionError
+from experiments.recipes import RECIPES, VARIANTS, looked_at
+from experiments.report.checks import checks
+from experiments.studies import STUDIES, about
+
+RECORDED = Path(__file__).parents[2] / "experiments" / "bench" / "results"
+
+
+def config(*arguments):
+    return parsed(["compare", *map(str, arguments)]).config()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_is_what_its_file_says_and_leaves_open_where_and_by_whom(name, tmp_path):
+    study = config("--preset", name)
+    assert (study.preset, study.changed) == (name, ())
+    assert (study.folds, study.draws, study.seeds, study.gan_seeds) == (6, 5, 5, 5)
+    assert {"real+noise", "real+shuffled", "real+oracle"} <= {*study.arms}
+    elsewhere = config("--preset", name, "--data", tmp_path, "--executor", "local", "--workers", 2)
+    assert elsewhere.changed == ()
+    assert about(name)
+    assert "#" not in about(name)
+
+
+def test_what_is_typed_beside_it_makes_it_another_and_the_page_says_so():
+    other = config("--preset", "fsdd-speakers", "--seeds", 10, "--gan-loss", "dcgan")
+    assert (other.seeds, other.recipe.gan_train.loss) == (10, "dcgan")
+    assert other.changed == ("gan-loss", "seeds")
+    told = checks({"config": {"preset": "fsdd-speakers", "changed": other.changed}})
+    assert told == [("study", "fsdd-speakers, but with other gan-loss and seeds: another study")]
+    told = checks({"config": {"preset": "fsdd-speakers", "changed": ()}})
+    assert told == [("study", "fsdd-speakers, as it was fixed")]
+
+
+def test_a_file_of_options_and_a_runs_configuration_are_held_against_it_too(tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text("preset: embedded-control\ndraws: 1\n")
+    other = config("--config", file)
+    assert (other.preset, other.changed, other.draws) == ("embedded-control", ("draws",), 1)
+    with pytest.raises(SystemExit):
+        main(["compare", "--preset", "embedded-control", "--seeds", "10", "--print-config"])
+    file.write_text(capsys.readouterr().out)
+    assert config("--config", file).changed == ("seeds",)
+
+
+def test_an_unknown_study_is_refused_with_what_comes_near():
+    with pytest.raises(OptionError, match="found fsdd-speaker: try fsdd-speakers"):
+        config("--preset", "fsdd-speaker")
+
+
+def test_the_speakers_had_no_say_in_how_their_gans_are_trained():
+    """The recorded study of music recommends it by its validation tracks."""
+    recommended = json.loads((RECORDED / "study-gtzan-mini.json").read_text())["recommended"]
+    recipe, variant = config("--preset", "fsdd-speakers").recipe, VARIANTS[recommended]
+    for part, said in ((recipe.gan, variant.gan), (recipe.gan_train, variant.train)):
+        assert {name: getattr(part, name) for name in said} == dict(said)
+    assert looked_at(recipe) == ("gtzan-mini",)
+    demo = RECIPES["demo"]
+    assert recipe.gan_train.steps == demo.gan_train.steps
+    assert (recipe.fit, recipe.input, recipe.options) == (demo.fit, demo.input, demo.options)
