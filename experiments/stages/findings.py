@@ -202,7 +202,7 @@ def _tested(
     at, folds = at or {}, trained.folds
 
     def answers(run: Outcome, step: int | None) -> np.ndarray:
-        return run.probabilities if step is None else run.readings[step]
+        return run.probabilities if step is None else run.reading(step)
 
     return {
         name: [

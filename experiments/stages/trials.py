@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,27 +48,36 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What came of a trial.
+    """What came of a trial. Its answers stay in its folder: a study has thousands.
 
     Attributes
     ----------
     folder : of the stage that holds it.
-    probabilities : (N, K) of the test clips.
     history : of the fit.
     seconds : that fitting and testing took.
     train_clips : that it was fitted on, added ones included.
-    readings : (N, K) of the test clips after other steps than the best.
     """
 
     trial: Trial
     folder: Path
     clips: Clips
-    rows: dict[str, np.ndarray]
-    probabilities: np.ndarray
+    rows: Mapping[str, np.ndarray]
     history: dict[str, Any]
     seconds: float
     train_clips: int
-    readings: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(N, K) of the test clips, of the best weights."""
+        return self._answers(PROBABILITIES)
+
+    def reading(self, step: int) -> np.ndarray:
+        """(N, K) of the test clips after one of the other steps that it was read at."""
+        return self._answers(_reading(step))
+
+    def _answers(self, name: str) -> np.ndarray:
+        shape = len(self.rows["test"]), len(self.clips.label_names)
+        return read_probabilities(self.folder / name, shape)
 
     @property
     def test(self) -> Clips:
@@ -230,12 +239,11 @@ def run_trial(
         read_json(folder / name, f"remove {folder}", (dict, list))
         for name in ("history.json", "timing.json")
     )
-    shape = len(test.labels), len(clips.label_names)
-    found = read_probabilities(folder / PROBABILITIES, shape)
-    readings = {step: read_probabilities(folder / _reading(step), shape) for step in read_at}
-    rows, seconds = dict(material.rows), timing["seconds"]
     count = sum(len(examples.labels) for examples in phases)
-    return Outcome(trial, folder, clips, rows, found, history, seconds, count, readings)
+    found = Outcome(trial, folder, clips, material.rows, history, timing["seconds"], count)
+    for name in (PROBABILITIES, *map(_reading, read_at)):
+        found._answers(name)  # that they are what they should be is told here
+    return found
 
 
 @dataclass(frozen=True)
