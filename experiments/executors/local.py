@@ -80,8 +80,9 @@ class LocalWorkers:
         return [said[i] for i in range(len(parts))]
 
     def close(self) -> None:
-        """End the workers, which are at nothing or at what no longer counts."""
+        """End the workers, after the step that they are at."""
         if self._pool is not None:
+            self._stop.value = 1
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
@@ -98,24 +99,16 @@ class LocalWorkers:
             yield from ((of[one], one.result()) for one in ended if one.exception() is None)
             for one in ended:
                 if error := one.exception():
-                    if not isinstance(error, BrokenProcessPool):
-                        self._ended(left)
+                    self.close()
                     raise error
             if should_stop is not None and should_stop():
-                self._ended(left)
+                self.close()
                 raise Interrupted("stopped")
-
-    def _ended(self, left: set[Future[str]]) -> None:
-        """Have the workers stop after the step that they are at."""
-        self._stop.set()
-        for one in left:
-            one.cancel()
-        self.close()
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")  # threads of JAX don't outlive a fork
-            self._stop = context.Event()
+            self._stop = context.RawValue("b", 0)  # no lock, which a killed worker could keep
             turn = context.Value("i", 0)
             given = (self.do, self._stop, turn, self.count, compiled(), plugins())
             self._pool = ProcessPoolExecutor(self.count, context, _begin, given)
@@ -160,7 +153,7 @@ def _begin(
             jax.config.update(name.lower(), type(was)(value) if was is not None else value)
     for name in modules:
         import_module(name)
-    _does, _should_stop = do, stop.is_set
+    _does, _should_stop = do, lambda: bool(stop.value)
 
 
 def _keep_to(mine: int, count: int) -> None:
