@@ -28,7 +28,7 @@ class Workers(Protocol):
     ) -> list[str]: ...
 
 
-class WorkersLost(RuntimeError):
+class WorkersLost(ChildProcessError):
     """Workers die again and again, at what nobody knows."""
 
 

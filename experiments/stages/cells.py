@@ -62,6 +62,7 @@ class Opened:
 
 
 def open_cells(config: CompareConfig, progress: Progress) -> Opened:
+    """Read the tracks of a comparison and cut them; a ValueError says what can't be used."""
     recipe, data = _clips_recipe(config), config.data
     rate, channels = recipe.sample_rate, recipe.gan.channels
     dataset = open_dataset(data, sample_rate=rate, channels=channels, progress=progress)
