@@ -116,7 +116,8 @@ def open_workers(do: Do, asked: Asked) -> Iterator[RayWorkers]:
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"--cluster {address}: no Ray cluster answers there ({str(error)[:200]}): give the "
-            "HOST:PORT that `ray start --head` tells, or leave it out for one on this machine"
+            "HOST:PORT that `ray start --head` tells, with its version and RAY_AUTH_MODE, or leave "
+            "it out for a cluster of this machine"
         ) from None
     try:
         there = ray.cluster_resources()
