@@ -29,6 +29,8 @@ from features.storage import (
     write_text,
 )
 
+UNKNOWN = "unknown"  # the answer that is less probable than is asked for
+
 
 def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> AudioClassifier:
     """A classifier of a run, of its first split that does not leak if None; or that of a file."""
@@ -80,11 +82,18 @@ def predict(
             f"{', '.join(classifier.labels)}: leave those folders out, or predict without "
             "--labelled"
         )
+    if config.threshold and UNKNOWN in classifier.labels:
+        raise ValueError(
+            f"--threshold calls what it is not sure of {UNKNOWN!r}, and that is a class of this "
+            "classifier: predict without it, and look at the confidence"
+        )
     predictions, refused = [], []
     for done, file in enumerate(files, 1):
         try:
             predictions.append(
-                _predict_file(classifier, file, folders[file] if config.labelled else None)
+                _predict_file(
+                    classifier, file, folders[file] if config.labelled else None, config.threshold
+                )
             )
         except ValueError as error:
             reason = error.reason if isinstance(error, AudioError) else str(error)
@@ -98,6 +107,7 @@ def predict(
         "run": config.run.name,
         "recipe": classifier.about["recipe"],
         "labels": list(classifier.labels),
+        "threshold": config.threshold,
         "files": predictions,
         "refused": refused,
     }
@@ -123,14 +133,17 @@ def _pictures(out: Path) -> list[str]:
     return [f"{number:04d}-{stem}.png" for number, stem in enumerate(stems, 1)]
 
 
-def _predict_file(classifier: AudioClassifier, file: Path, label: str | None) -> dict[str, Any]:
+def _predict_file(
+    classifier: AudioClassifier, file: Path, label: str | None, threshold: float
+) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
     hearing = classifier.hear(file)
     about = described(file)  # None of what only the system's decoders read
     own_rate = about[1] if about else rate
     over_time = hearing.probabilities
     mean = over_time.mean(0)
-    predicted = classifier.labels[int(mean.argmax())]
+    nearest, confidence = classifier.labels[int(mean.argmax())], float(mean.max())
+    predicted = nearest if confidence >= threshold else UNKNOWN
     found = {
         "file": readable(file),
         "trained_on": file_digest(file) in classifier.about["tracks"].values(),
@@ -139,7 +152,8 @@ def _predict_file(classifier: AudioClassifier, file: Path, label: str | None) ->
         "sample_rate": rate,
         "resampled_from": None if own_rate == rate else own_rate,
         "predicted": predicted,
-        "confidence": float(mean.max()),
+        "nearest": nearest,
+        "confidence": confidence,
         "probabilities": mean.tolist(),
         "times": [i * classifier.clip_seconds for i in range(len(over_time))],
         "clip_seconds": classifier.clip_seconds,

@@ -77,6 +77,7 @@ class PredictConfig:
     split : whose classifier; None is the first that does not leak.
     seed : which of the split's classifiers.
     labelled : the folder of each file names its class: test on them.
+    threshold : an answer that is less probable is "unknown".
     """
 
     run: Path
@@ -84,3 +85,8 @@ class PredictConfig:
     split: str | None = None
     seed: int = 0
     labelled: bool = False
+    threshold: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"--threshold is a probability, 0 … 1; found {self.threshold}")

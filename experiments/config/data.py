@@ -19,6 +19,7 @@ class DataConfig:
     Attributes
     ----------
     root : folder of class folders; None is the embedded synthetic genres.
+    classes : those that are used, two or more; None is all.
     split : "track" keeps the clips of a track on one side, "group" those of an artist or a
         speaker, "gtzan-filtered" takes the sides from ``split_lists``; "chunk" keeps nothing
         together.
@@ -41,6 +42,7 @@ class DataConfig:
     """
 
     root: str | None = None
+    classes: tuple[str, ...] | None = None
     split: str = "track"
     fractions: tuple[float, float, float] = (0.7, 0.2, 0.1)
     split_seed: int = 0
@@ -58,6 +60,10 @@ class DataConfig:
     def __post_init__(self):
         check_finite(self)
         check_counts(shots=self.shots, folds=self.folds)
+        if self.classes is not None and (len({*self.classes}) < max(2, len(self.classes))):
+            raise ValueError(
+                f"--classes takes two or more, each once; found {', '.join(self.classes)}"
+            )
         if not 0 <= self.fold < self.folds or self.draw < 0:
             raise ValueError(f"fold {self.fold} of {self.folds} and draw {self.draw} are none")
         if self.skip_short and self.pad_short:

@@ -23,11 +23,11 @@ def render_predictions(prediction: Record) -> str:
 
     Parameters
     ----------
-    prediction : ``run``, ``labels``, ``files`` (each with ``file``, ``seconds``,
-        ``sample_rate``, ``resampled_from``, ``predicted``, ``confidence``, ``probabilities``
-        (K,), ``times`` (n,) in seconds, ``clip_seconds`` and ``over_time`` (n, K), and ``label``
-        and ``correct`` where the truth is known) and ``refused`` (each with ``file`` and
-        ``reason``).
+    prediction : ``run``, ``labels``, ``threshold``, ``files`` (each with ``file``, ``seconds``,
+        ``sample_rate``, ``resampled_from``, ``predicted``, ``nearest`` (what that is without the
+        threshold), ``confidence``, ``probabilities`` (K,), ``times`` (n,) in seconds,
+        ``clip_seconds`` and ``over_time`` (n, K), and ``label`` and ``correct`` where the truth is
+        known) and ``refused`` (each with ``file`` and ``reason``).
     """
     files, labels = prediction.get("files", []), prediction.get("labels", [])
     found = Counter(str(file["predicted"]) for file in files).most_common()
@@ -36,6 +36,7 @@ def render_predictions(prediction: Record) -> str:
         run=str(prediction.get("run", "")),
         labels=labels,
         refused=prediction.get("refused", []),
+        threshold=prediction.get("threshold", 0.0),
         files=[_file(file, labels) for file in files],
         heard=_heard(found),
         known=[bool(file["correct"]) for file in files if "correct" in file],

@@ -136,7 +136,10 @@ def predict(result: Mapping[str, Any], out: Path) -> None:
     for found in files:
         notes = []
         if labelled:
-            notes.append("right" if found["correct"] else f"wrong: {found['label']}")
+            said = "wrong" if found["nearest"] == found["predicted"] else "in truth"
+            notes.append("right" if found["correct"] else f"{said}: {found['label']}")
+        if found["nearest"] != found["predicted"]:
+            notes.append(f"rather {found['nearest']}")
         if found["trained_on"]:
             notes.append("trained on")
         if rate := found["resampled_from"]:
@@ -150,6 +153,8 @@ def predict(result: Mapping[str, Any], out: Path) -> None:
         known, right = len(files) - len(fresh), sum(fresh)
         share = f" ({right / len(fresh):.1%})" if fresh else ""
         beside = f"; {known} more it was trained on do not count" if known else ""
+        unsure = sum(found["nearest"] != found["predicted"] for found in files)
+        beside += f"; {unsure} unknown" if unsure else ""
         print(f"{right} of {len(fresh)} right{share}{beside}")
     print(f"\npictures: {out / 'predictions.html'}, table: {out / 'predictions.csv'}")
 

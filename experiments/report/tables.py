@@ -18,7 +18,7 @@ from features.storage import write_text
 _TRACK = ("split", "seed", "track", "label", "predicted", "confidence", "correct")
 # In Hz the rate that a file was resampled from, if it was; the reason where it was refused.
 _FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "label", "predicted",
-         "confidence", "correct", "refused")  # fmt: skip
+         "nearest", "confidence", "correct", "refused")  # fmt: skip
 # Of runs and differences, shares as they are; of a failed arm its reason alone.
 _RUN = ("amount", "arm", "classifier_seed", "gan_seed", "fold", "draw", "steps", "best_step",
         "train_clips", *METRICS, "seconds", "error")  # fmt: skip

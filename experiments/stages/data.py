@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from experiments.config import DataConfig
+from experiments.options import near
 from experiments.report.terminal import Progress
 from features import (
     Clips,
@@ -36,7 +37,7 @@ from features import (
 )
 from features.audio import described
 from features.cache import default_cache_dir, writing_to_cache
-from features.dataset import passed_over
+from features.dataset import gtzan_name, passed_over
 from features.splits import SIDES, SPLITS, ordered
 from features.synthetic import render_dataset
 
@@ -233,6 +234,8 @@ def open_dataset(
     cache = cache_dir or default_cache_dir()
     root = _root(config, cache, progress)
     tracks = scan_tracks(root, artist_index=_artist_index(config, root, progress))
+    if config.classes is not None:
+        tracks = _of_classes(tracks, config.classes, root)
     decoded = decode_tracks(
         tracks,
         sample_rate=sample_rate,
@@ -282,6 +285,17 @@ def _root(config: DataConfig, cache: Path, progress: Progress) -> Path:
     shown = progress.of("rendering the embedded genres", "track")
     with writing_to_cache(cache):
         return render_dataset(cache / "embedded", on_progress=shown)
+
+
+def _of_classes(tracks: Sequence[Track], names: Sequence[str], root: Path) -> tuple[Track, ...]:
+    """The tracks of some classes; a ValueError where there is none of one."""
+    wanted, there = {gtzan_name(name) for name in names}, {track.label for track in tracks}
+    if unknown := sorted(wanted - there):
+        raise ValueError(
+            f"--classes: {root} has no {', '.join(unknown)}{near(unknown[0], there)}; its classes "
+            f"are {', '.join(sorted(there))}"
+        )
+    return tuple(track for track in tracks if track.label in wanted)
 
 
 def _artist_index(config: DataConfig, root: Path, progress: Progress) -> str | Path | None:

@@ -123,6 +123,42 @@ def test_a_folder_held_against_its_labels(run, music, tmp_path):
     assert "march.00001" in (tmp_path / "predictions.html").read_text()
 
 
+def test_what_is_not_sure_is_unknown(run, music, tmp_path, capsys):
+    files = sorted((music / "march").glob("*.wav"))
+    sure = predict_files(run, files, tmp_path / "all", labelled=True)
+    confidence = sorted(found["confidence"] for found in sure["files"])
+    between = float(np.mean(confidence[2:4]))
+    options = ["--labelled", "--threshold", str(between), "--out", str(tmp_path / "some")]
+    assert main(["predict", str(run), *map(str, files), *options]) == 0
+    found = json.loads((tmp_path / "some" / "predictions.json").read_text())
+    assert [one["predicted"] for one in found["files"]] == [
+        one["predicted"] if one["confidence"] >= between else "unknown" for one in sure["files"]
+    ]
+    assert [one["nearest"] for one in found["files"]] == [one["predicted"] for one in sure["files"]]
+    assert not any(one["correct"] for one in found["files"] if one["predicted"] == "unknown")
+    said = capsys.readouterr().out
+    assert said.count("(in truth: march, rather") == 3
+    assert "; 3 unknown" in said
+    page = (tmp_path / "some" / "predictions.html").read_text()
+    assert f"less than {100 * between:.0f}" in page
+    assert "unknown, rather" in page
+    with (tmp_path / "some" / "predictions.csv").open() as file:
+        assert [row["predicted"] for row in csv.DictReader(file)].count("unknown") == 3
+
+
+def test_thresholds_that_are_none_and_a_class_called_unknown(run, music, tmp_path):
+    for threshold in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="--threshold is a probability"):
+            PredictConfig(run, (music,), threshold=threshold)
+    classifier = find_classifier(run)
+    labels = ["unknown", *classifier.labels[1:]]
+    file = tmp_path / "other.safetensors"
+    save(classifier.model, file, metadata={**classifier.about, "labels": labels})
+    with pytest.raises(ValueError, match="and that is a class of this classifier"):
+        predict_files(file, [music], tmp_path / "out", threshold=0.5)
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_rate_is_resampled_and_said(run, music, tmp_path):
     audio, _ = load_audio(music / "techno" / "techno.00002.wav", sample_rate=11025)
     save_audio(tmp_path / "fast.wav", audio, 11025)

@@ -78,8 +78,8 @@ def test_refused_files_stay_with_their_reason(tmp_path):
     prediction["files"][0] |= {"label": "jazz", "correct": False}
     write_predictions_csv(tmp_path / "p.csv", prediction)
     first, second, refused = read(tmp_path / "p.csv")
-    columns = "file seconds sample_rate resampled_from trained_on label predicted confidence "
-    assert list(first) == [*(columns + "correct refused").split(), "p_blues", "p_jazz"]
+    columns = "file seconds sample_rate resampled_from trained_on label predicted nearest "
+    assert list(first) == [*(columns + "confidence correct refused").split(), "p_blues", "p_jazz"]
     assert (first["resampled_from"], second["resampled_from"]) == ("44100", "")
     assert (first["label"], first["correct"]) == ("jazz", "False")
     assert (second["label"], second["correct"], second["refused"]) == ("", "", "")

@@ -101,3 +101,29 @@ def test_few_tracks_are_drawn_anew_in_each_fold_and_draw(render, tmp_path):
         for f, d in places
     ]
     assert len({frozenset(tracks) for tracks in trained}) == 12
+
+
+# --- classes -------------------------------------------------------------------------------------
+
+
+def test_some_of_the_classes_are_a_data_set_like_one_that_has_no_others(music, tmp_path):
+    for name in ("drone", "techno"):
+        shutil.copytree(music / name, tmp_path / "two" / name)
+    some, _, config = opened(music, classes=("techno", "drone"))
+    alone, _, _ = opened(tmp_path / "two")
+    assert some.labels == alone.labels == ("drone", "techno")
+    assert some.digest == alone.digest
+    ids = [[track.track_id for track in one.split(config).train] for one in (some, alone)]
+    assert ids[0] == ids[1]
+
+
+def test_classes_in_gtzans_spellings_and_those_that_are_not_there(music, tmp_path):
+    shutil.copytree(music / "drone", tmp_path / "genres" / "hiphop")
+    shutil.copytree(music / "march", tmp_path / "genres" / "rock")
+    shutil.copytree(music / "techno", tmp_path / "genres" / "pop")
+    assert opened(tmp_path / "genres", classes=("hip-hop", "pop"))[0].labels == ("hiphop", "pop")
+    with pytest.raises(ValueError, match=r"has no rok: try rock; its classes are hiphop, pop, ro"):
+        opened(tmp_path / "genres", classes=("rok", "pop"))
+    for few in ((), ("pop",), ("pop", "pop")):
+        with pytest.raises(ValueError, match="--classes takes two or more, each once"):
+            opened(music, classes=few)
