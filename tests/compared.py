@@ -1,4 +1,6 @@
-"""What the arms of a comparison trained on, from its own stages."""
+"""What came of a comparison, and what its arms trained on, from its own stages."""
+
+import json
 
 from experiments.report.terminal import Progress
 from experiments.run import Run
@@ -34,3 +36,16 @@ def examples(config, out, arm, seed=0):
     """What an arm trained on in a run: features and labels, from the run's own stages."""
     (found,) = arm_of(arm).training(material_of(config, out), seed)
     return found
+
+
+def timeless(results: dict) -> dict:
+    """Results without how long, where and by what they were made."""
+    found = json.loads(json.dumps(results))
+    for name in ("executor", "workers"):
+        del found["config"][name]
+    for arm in found["arms"].values():
+        for run in arm["runs"]:
+            del run["seconds"]
+    del found["gan"]["seconds"]
+    made = ("environment", "command", "openings")
+    return {k: v for k, v in found.items() if k not in made}
