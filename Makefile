@@ -21,7 +21,7 @@ test-slow: $(VENV)/.installed
 
 # What runs on a cluster, on one of this machine: Ray is an extra.
 test-ray: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint .ci/constraints.txt '.[ray]'
+	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable '.[ray]'
 	$(BIN)/python -m pytest -m slow -k cluster tests/experiments
 
 # The newest of all that pyproject.toml allows, on this Python: make test-newest PYTHON=python3.13
