@@ -21,10 +21,10 @@ from experiments.executors.workers import (
     MOST_DEATHS,
     Do,
     ShouldStop,
-    compiled,
     cores,
     lost,
     plugins,
+    variables,
 )
 from features.storage import Interrupted
 
@@ -110,7 +110,7 @@ class LocalWorkers:
             context = multiprocessing.get_context("spawn")  # threads of JAX don't outlive a fork
             self._stop = context.RawValue("b", 0)  # no lock, which a killed worker could keep
             turn = context.Value("i", 0)
-            given = (self.do, self._stop, turn, self.count, compiled(), plugins())
+            given = (self.do, self._stop, turn, self.count, variables(), plugins())
             self._pool = ProcessPoolExecutor(self.count, context, _begin, given)
         return self._pool
 
@@ -136,7 +136,7 @@ _should_stop: ShouldStop
 
 
 def _begin(
-    do: Do, stop: Any, turn: Any, count: int, variables: dict[str, str], modules: list[str]
+    do: Do, stop: Any, turn: Any, count: int, known: dict[str, str], modules: list[str]
 ) -> None:
     """What a worker does first: take cores, and end when the process ends that it works for."""
     global _does, _should_stop
@@ -145,12 +145,12 @@ def _begin(
         mine, turn.value = turn.value, turn.value + 1
     _keep_to(mine, count)
     threading.Thread(target=_end_with, args=[multiprocessing.parent_process()], daemon=True).start()
-    os.environ.update(variables)
+    os.environ.update(known)
     if "jax" in sys.modules:  # which has read them
-        jax = sys.modules["jax"]
-        for name, value in variables.items():
-            was = getattr(jax.config, name.lower())
-            jax.config.update(name.lower(), type(was)(value) if was is not None else value)
+        config = sys.modules["jax"].config
+        for name in (one.lower() for one in known if hasattr(config, one.lower())):
+            kind, value = type(getattr(config, name)), known[name.upper()]
+            config.update(name, value if kind is type(None) else kind(value))
     for name in modules:
         import_module(name)
     _does, _should_stop = do, lambda: bool(stop.value)

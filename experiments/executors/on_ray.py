@@ -17,10 +17,10 @@ from experiments.executors.workers import (
     MOST_DEATHS,
     Do,
     ShouldStop,
-    compiled,
     cores,
     lost,
     plugins,
+    variables,
 )
 from features.storage import Interrupted
 
@@ -101,7 +101,7 @@ def open_workers(do: Do, asked: Asked) -> Iterator[RayWorkers]:
         ) from None
     address = asked.cluster or os.environ.get("RAY_ADDRESS")
     known = {name: value for name, value in os.environ.items() if name.startswith("WAVEGAN_")}
-    given: dict[str, Any] = {"runtime_env": {"env_vars": {**known, **compiled(), **_ONE_CORE}}}
+    given: dict[str, Any] = {"runtime_env": {"env_vars": {**known, **variables(), **_ONE_CORE}}}
     if address:
         given["address"] = address
     else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 MOST_DEATHS = 3  # of workers, one after another, while no part comes to its end
+_ALL_AT_ONCE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 ASKED = 0.2  # seconds after which it is asked whether to stop
 
 ShouldStop = Callable[[], bool]
@@ -44,12 +45,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def compiled() -> dict[str, str]:
-    """Where JAX keeps compiled programs, as variables of a worker's environment."""
+def variables() -> dict[str, str]:
+    """Of a worker's environment: where JAX keeps compiled programs, what it takes of a GPU."""
     import jax
 
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     values = {name.upper(): getattr(jax.config, name) for name in names}
+    values[_ALL_AT_ONCE] = os.environ.get(_ALL_AT_ONCE, "false")  # else one leaves others nothing
     return {name: str(value) for name, value in values.items() if value is not None}
 
 
