@@ -300,9 +300,8 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
     if "fixed" in found:  # the configuration of a run: options where they belong
         if found.get("command", command) != command:
             raise OptionError(f"{said} is of a run of `wavegan {found['command']}`")
-        inside = {
-            name: value_at(found, option.path) for name, option in named.items() if option.path
-        }
+        paths = {name: option.path for name, option in named.items() if option.path}
+        inside = {name: value_at(found, path) for name, path in paths.items()}
         found = {name: value for name, value in inside.items() if value is not MISSING}
     for key, value in found.items():
         name = str(key).replace("_", "-")
