@@ -184,6 +184,7 @@ def _opened(run: Run, trained: Sequence[TrainedArms]) -> list[dict[str, Any]]:
     if not known:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         there = [*there, {"time": now, "trials": key, "count": len(trials)}]
+    if not known or not was_sealed(file):  # as a kill in between leaves it
         run.write_json(OPENINGS, there)
     return there
 

@@ -34,6 +34,10 @@ from features.storage import is_leftover, remove_leftovers, replacing, write_tex
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.run_folder import RunFolder
 
+# What the killed runs of this process leave in threads of orbax, a real kill would end.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
+)
 FAULTS = ("kill", "torn", "power cut")
 ABSENT = "no file"
 _TMP = "orbax-checkpoint-tmp"  # in the name of what orbax is writing
