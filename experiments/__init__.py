@@ -11,6 +11,7 @@ TYPE_CHECKING = False  # `typing` takes longer to import than all else here
 if TYPE_CHECKING:
     from typing import Any
 
+    from experiments.commands.audition import audition
     from experiments.commands.classify import classify
     from experiments.commands.compare import compare
     from experiments.commands.generate import export, generate, interpolate
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from experiments.commands.study import study
     from experiments.commands.train import train
     from experiments.config import (
+        AuditionConfig,
         ClassifyConfig,
         CompareConfig,
         DataConfig,
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
     from experiments.stages.arms import SOURCES, Source
 
 __all__ = ["FIGURES", "RECIPES", "SOURCES", "Recipe", "Source"]
-__all__ += ["ClassifyConfig", "CompareConfig", "DataConfig", "GenerateConfig", "InterpolateConfig"]
-__all__ += ["PredictConfig", "SearchConfig", "StudyConfig", "TrainGansConfig"]
-__all__ += ["classify", "compare", "export", "generate", "interpolate", "predict"]
+__all__ += ["AuditionConfig", "ClassifyConfig", "CompareConfig", "DataConfig", "GenerateConfig"]
+__all__ += ["InterpolateConfig", "PredictConfig", "SearchConfig", "StudyConfig", "TrainGansConfig"]
+__all__ += ["audition", "classify", "compare", "export", "generate", "interpolate", "predict"]
 __all__ += ["search", "study", "train"]
 
 _HOMES = {

@@ -344,6 +344,10 @@ COMMANDS: dict[str, Command] = {
         "clips on the way from one sound to another", _work, "InterpolateConfig",
         (CLIPS,), (replace(TO, default="in RUN/interpolated"),),
     ),
+    "audition": Command(
+        "a page to hear, compare and choose clips on", _work, "AuditionConfig", (CLIPS,),
+        (replace(TO, default="RUN/audition"),),
+    ),
     "export": Command(
         "one generator as one .safetensors file", _export, more=(
             RUN, Option("file", Path, "the file to write", MISSING, positional=True,

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -214,26 +214,41 @@ def nearest_distances(
     """
     if y is not None and groups is not None:
         raise ValueError("groups are for the distances within x: leave y or groups out")
+    if y is not None:
+        return nearest(x, y)[1]
     (x,) = _samples(x=x, least=1)
-    if y is None:
-        y, own = x, np.arange(len(x)) if groups is None else np.asarray(groups)
-        if len(own) != len(x) or (own == own[0]).all():
-            raise ValueError(
-                f"groups must tell {len(x)} points of at least 2 groups apart, found {len(own)} "
-                f"points of {len(np.unique(own))}"
-            )
-    else:
-        (x, y), own = _samples(x=x, y=y, least=1), None
+    own = np.arange(len(x)) if groups is None else np.asarray(groups)
+    if len(own) != len(x) or (own == own[0]).all():
+        raise ValueError(
+            f"groups must tell {len(x)} points of at least 2 groups apart, found {len(own)} "
+            f"points of {len(np.unique(own))}"
+        )
+    return _nearest(x, x, own)[1]
+
+
+def nearest(
+    x: Float[Array | np.ndarray, "n d"], y: Float[Array | np.ndarray, "m d"]
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Which ``y`` is nearest to each ``x``, and the Euclidean distance to it."""
+    x, y = _samples(x=x, y=y, least=1)
+    return _nearest(x, y)
+
+
+def _nearest(
+    x: np.ndarray, y: np.ndarray, own: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest y of each x; where ``y`` is ``x``, those of the ``own`` group don't count."""
     rows = max(1, _BLOCK // len(y))
-    nearest = np.empty(len(x))
+    index, distance = np.empty(len(x), int), np.empty(len(x))
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
         # Of |x - y|², what differs between the y of one x.
         square = np.sum(y**2, 1)[None] - 2 * x[part] @ y.T
         if own is not None:
             square[own[part, None] == own[None]] = np.inf
-        nearest[part] = np.linalg.norm(x[part] - y[square.argmin(1)], axis=1)
-    return nearest
+        index[part] = square.argmin(1)
+        distance[part] = np.linalg.norm(x[part] - y[index[part]], axis=1)
+    return index, distance
 
 
 def memorised(
@@ -257,11 +272,21 @@ def memorised(
     -------
     With the binomial error, of which (k + 1) / (n + 2) is the share: never 0.
     """
-    copied = np.zeros(len(nearest[0]), bool)
+    for near in nearest:
+        _samples(nearest=near)
+    return _share(copied(nearest, unheard))
+
+
+def copied(
+    nearest: Sequence[Float[Array | np.ndarray, " n"]],
+    unheard: Sequence[Float[Array | np.ndarray, " _"]],
+) -> Bool[np.ndarray, " n"]:
+    """Which clips are those that `memorised` counts."""
+    found = np.zeros(len(nearest[0]), bool)
     for near, null in zip(nearest, unheard, strict=True):
-        (near,), (null,) = _samples(nearest=near), _samples(unheard=null)
-        copied |= near < np.sort(null)[max(0, int(CHANCE / 2 * (len(null) + 1)) - 1)]
-    return _share(copied)
+        (near,), (null,) = _samples(nearest=near, least=1), _samples(unheard=null)
+        found |= near < np.sort(null)[max(0, int(CHANCE / 2 * (len(null) + 1)) - 1)]
+    return found
 
 
 def coverage(

@@ -7,18 +7,12 @@ when more training no longer helps.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from features.scaling import Standardizer
-from features.spectra import mel_spectrogram
 from wavegan.distances import (
     LEAST,
     Distance,
@@ -34,76 +28,16 @@ from wavegan.distances import (
     rarest_class,
     variety,
 )
+from wavegan.embedding import embed, with_channels
+from wavegan.library import Library, drawn
 from wavegan.metrics import METRICS
 from wavegan.networks import Generator
 from wavegan.sampling import generate
-from wavegan.windows import SHORTEST, Recordings, Windows
+from wavegan.windows import Recordings
 
-BANDS = 40
-FRAME = 0.05  # seconds, about
-FLOOR = 1e-8  # mel power that is added: -80 dB of a full-scale sine
-LEAST_SPREAD = 1.0  # dB that a feature's spread counts at least
 LIBRARY = 8  # training windows for each generated clip, which is looked up in them
-STRETCH = 4  # clips: half the training windows are of every other stretch of so long
 HALVINGS = 8  # of the real windows, for the floor
-_BATCH = 64
-
-
-def embed(
-    audio: Float[Array | np.ndarray, "n length *c"], *, sample_rate: int | float
-) -> Float[np.ndarray, "n d"]:
-    """What clips (n, L, C), or (n, L) in mono, sound like: 120 numbers a channel, in decibels.
-
-    Of 40 log-mel bands (frames of about 50 ms, or half the clip where that is shorter, by a
-    quarter of a frame) the mean over time, the standard deviation over time, and the mean
-    absolute change from frame to frame. 0 dB is a full-scale sine, and nothing counts far below
-    -80 dB: loudness tells clips apart, dithering does not. Channels lie one after another.
-
-    Raises
-    ------
-    ValueError
-        For clips shorter than 32 samples, or with NaN or Inf.
-    """
-    audio = _with_channels(audio)
-    n, length, channels = audio.shape
-    if n < 1 or length < SHORTEST:
-        raise ValueError(f"audio must be 1 clip or more of {SHORTEST} samples, found {audio.shape}")
-    n_fft = 2 ** min(round(math.log2(FRAME * sample_rate)), int(math.log2(length)) - 1)
-    parts = []
-    for start in range(0, n, _BATCH):
-        clips = np.asarray(audio[start : start + _BATCH], np.float32)
-        if not np.isfinite(clips).all():
-            clip = start + int(np.argwhere(~np.isfinite(clips))[0][0])
-            raise ValueError(f"clip {clip} holds NaN or Inf: nothing can be said of it")
-        # Few sizes, few compilations.
-        size = 2 ** math.ceil(math.log2(len(clips)))
-        padded = np.resize(clips, (size, length, channels))
-        parts.append(np.asarray(_embed(padded, sample_rate, n_fft))[: len(clips)])
-    return np.concatenate(parts)
-
-
 _SUFFIX = {"value": "", "error": "_error", "own_error": "_own_error"}
-
-
-def _with_channels(audio: Array | np.ndarray) -> Array | np.ndarray:
-    return audio[..., None] if audio.ndim == 2 else audio
-
-
-@partial(jax.jit, static_argnums=(1, 2))
-def _embed(audio: Array, sample_rate: int | float, n_fft: int) -> Array:
-    mel = mel_spectrogram(
-        audio.swapaxes(1, 2),
-        sample_rate=sample_rate,
-        n_fft=n_fft,
-        hop_length=n_fft // 4,
-        n_mels=BANDS,
-        center=False,  # silence around a clip is no sound of it
-        norm=None,
-    )
-    bands = 10 * jnp.log10(mel / (n_fft / 4) ** 2 + FLOOR)
-    change = jnp.abs(jnp.diff(bands, axis=2)).mean(2)
-    summary = jnp.concatenate([bands.mean(2), bands.std(2), change], axis=-1)
-    return summary.reshape(len(audio), -1)
 
 
 class Quality:
@@ -193,28 +127,19 @@ class Quality:
         self.sample_rate, self.seed, self.classify = sample_rate, seed, classify
         self._shape = shape = (num_samples, channels)
         own = train is None
-        points, self._real, recording, halves = _drawn(
-            audio, shape, sample_rate, count * (LIBRARY if own else 1), seed, windows, keep=count
-        )
-        self.count = min(count, len(points))
+        size = LIBRARY * count
+        real = drawn(audio, shape, sample_rate, size if own else count, seed, windows, keep=count)
+        self._real = real.clips
+        self.count = min(count, len(real.points))
         if self.count < 2 * LEAST:
             raise ValueError(
                 f"{self.count} windows of {num_samples} samples are too few to compare, at least "
                 f"{2 * LEAST} are needed: a larger count, more audio or a smaller num_samples"
             )
-        library = points
-        if train is not None:
-            size = LIBRARY * count
-            library, _, _, halves = _drawn(train, shape, sample_rate, size, seed, windows)
-        scale = Standardizer.fit(library)
-        self._scale = Standardizer(scale.mean, np.hypot(scale.std, LEAST_SPREAD))
-        library, recording = self._scale.apply(library), recording[: self.count]
-        self._points = self._scale.apply(points[: self.count])
-        self._halves = tuple(library[halves == half] for half in range(2))
-        one, other = self._halves
-        self._unheard: list[np.ndarray] = []
-        if min(len(one), len(other)) >= LEAST:
-            self._unheard = [nearest_distances(other, one), nearest_distances(one, other)]
+        heard = real if train is None else drawn(train, shape, sample_rate, size, seed, windows)
+        self._library = Library(heard)
+        self._points = self._library.scale.apply(real.points[: self.count])
+        recording = real.recording[: self.count]
         self._groups = recording if groups is None else np.asarray(groups)[recording]
         self._labels = None if labels is None else np.asarray(labels)[recording]
         self._classified = None
@@ -223,6 +148,7 @@ class Quality:
         self.floor = _floor(self._points, self._groups, seed)
         self.train_distance: Distance | None = None
         if train is not None:
+            library = self._library.points
             some = library[np.random.default_rng(seed).permutation(len(library))[: self.count]]
             self.train_distance = kernel_distance(self._points, some, groups=self._groups)
 
@@ -253,11 +179,11 @@ class Quality:
 
         ``labels`` are the classes asked for, where the clips have any.
         """
-        audio = np.asarray(_with_channels(audio))
+        audio = np.asarray(with_channels(audio))
         if audio.shape[1:] != self._shape:
             expected = ", ".join(map(str, self._shape))
             raise ValueError(f"clips must be (n, {expected}), found {audio.shape}")
-        generated = self._scale.apply(embed(audio, sample_rate=self.sample_rate))
+        generated = self._library.scale.apply(embed(audio, sample_rate=self.sample_rate))
         real, groups = self._points, self._groups
         estimates: dict[str, Estimate | Distance] = {
             "kernel_distance": kernel_distance(real, generated, groups=groups),
@@ -269,11 +195,11 @@ class Quality:
         if self.train_distance is not None:
             estimates["kernel_distance_train"] = self.train_distance
         metrics = dict[str, float]()
-        if self._unheard:
-            nearest = [nearest_distances(generated, half) for half in self._halves]
-            estimates["memorised"] = memorised(nearest, self._unheard)
+        if unheard := self._library.unheard:
+            nearest = [nearest_distances(generated, half) for half in self._library.halves]
+            estimates["memorised"] = memorised(nearest, unheard)
             metrics["quality/nearest"] = float(np.median(np.concatenate(nearest)))
-            metrics["quality/nearest_train"] = float(np.median(np.concatenate(self._unheard)))
+            metrics["quality/nearest_train"] = float(np.median(np.concatenate(unheard)))
         if self.classify is not None and self._classified is not None:
             probabilities = np.asarray(self.classify(audio), np.float64)
             estimates["inception_score"] = inception_score(probabilities)
@@ -301,45 +227,6 @@ class Quality:
 def _measured() -> dict[str, Callable[[np.ndarray, np.ndarray, float], float]]:
     """The functions of a user's own metrics, by their names."""
     return {name: metric.measure for name, metric in METRICS.items() if metric.measure is not None}
-
-
-def _drawn(
-    audio: Recordings,
-    shape: tuple[int, int],
-    sample_rate: int | float,
-    count: int,
-    seed: int,
-    windows: Mapping[str, Any],
-    keep: int = 0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of at most ``count`` different windows: embeddings, clips, recordings and halves.
-
-    The clips are those of the first ``keep``. A window that lies in both halves has half -1.
-    """
-    length, channels = shape
-    pool = Windows(audio, num_samples=length, channels=channels, store="host", **windows)
-    key, seen, stretch = jax.random.key(seed), set[tuple[int, int]](), STRETCH * length
-    parts, kept, places = list[np.ndarray](), list[np.ndarray](), list[tuple[int, int]]()
-    for first in range(0, count, _BATCH):
-        part, number = jax.random.fold_in(key, first), min(_BATCH, count - first)
-        drawn = np.asarray(pool.draw(part, (number,)).clips)
-        found = list(zip(*(x.tolist() for x in pool.places(part, number)), strict=True))
-        new = []
-        for i, (clip, (recording, _)) in enumerate(zip(drawn, found, strict=True)):
-            mark = recording, hash(clip.tobytes())
-            if mark not in seen:
-                seen.add(mark)
-                new.append(i)
-        if new:
-            clips = drawn[new]
-            places += [found[i] for i in new]
-            parts.append(embed(clips, sample_rate=sample_rate))
-            kept += list(clips[: max(0, keep - len(kept))])
-    whose, start = np.array(places).T
-    half = (start // stretch + whose) % 2
-    inside = start % stretch + np.minimum(length, stretch) <= stretch
-    real = np.stack(kept) if kept else np.empty((0, *shape), np.float32)
-    return np.concatenate(parts), real, whose, np.where(inside, half, -1)
 
 
 def _floor(real: np.ndarray, groups: np.ndarray, seed: int) -> Estimate:

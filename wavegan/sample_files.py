@@ -58,6 +58,7 @@ def write_samples(
     label: int | None = None,
     seed: int = 0,
     latents: Path | None = None,
+    rows: np.ndarray | None = None,
     truncation: float = 1.0,
     suffix: str = "wav",
     batch_size: int = 64,
@@ -75,6 +76,7 @@ def write_samples(
     about : for the manifest; its ``sample_rate`` is the files', in Hz.
     label : the class, of a conditional generator.
     latents : an .npy file (n, latent_dim) to make the clips from.
+    rows : the latents (n, latent_dim), where ``latents`` is another kind of file that has them.
     seed, truncation, batch_size : as `generate` takes them.
 
     Yields
@@ -82,7 +84,7 @@ def write_samples(
     int, int
         How many clips are there so far, and how many there will be.
     """
-    given = None if latents is None else _read_latents(latents)
+    given = _read_latents(latents) if latents is not None and rows is None else rows
     count = count or (16 if given is None else len(given))
     options: dict[str, Any] = {"latents": given, "truncation": truncation, "label": label}
     # Asked for before anything is written: it checks the options.
@@ -119,14 +121,14 @@ def write_samples(
         }
 
         latent_dim = generator.config.latent_dim
-        with writing_rows(folder / "latents.npy", (count, latent_dim), "<f4") as rows:
+        with writing_rows(folder / "latents.npy", (count, latent_dim), "<f4") as file:
             for start in range(0, count, batch_size):
                 size = min(batch_size, count - start)
                 if given is None:
                     drawn = truncation * draw_latents(seed, size, latent_dim, start=start)
-                    rows.write(np.asarray(drawn).tobytes())
+                    file.write(np.asarray(drawn).tobytes())
                 else:
-                    rows.write(given[start : start + size].astype("<f4").tobytes())
+                    file.write(given[start : start + size].astype("<f4").tobytes())
 
         first = next((i for i, file in enumerate(files) if file not in finished), count)
         # From the start of a batch, so that the clips are the same bit for bit.

@@ -9,6 +9,7 @@ from pathlib import Path
 from experiments.config import GenerateConfig, InterpolateConfig
 from experiments.report.terminal import Progress
 from experiments.run import Run, refuse_run
+from experiments.stages.favourites import read_favourites
 from experiments.stages.gans import Gan, find_gans
 from features.dataset import refuse_recordings
 from features.limits import check_file, check_folder
@@ -50,25 +51,31 @@ def generate(
     check_folder(out, "--out")
     gans = _gans(config.run, config.label)
     makers = Counter((gan.seed, name) for gan in gans for name in gan.labels)
-    for gan in gans:
-        generator, step = gan.generator(config.step)
-        about = gan.about(step, config.sample_rate)
-        for i, name in enumerate(gan.labels):
-            if config.label not in (None, name):
-                continue
+    favourites = None
+    if config.latents is not None and config.latents.suffix.lower() == ".json":
+        favourites = read_favourites(config.latents)
+        favourites.refuse_others(gans)
+    asked = [(gan, name) for gan in gans for name in gan.labels if config.label in (None, name)]
+    for gan, name in asked:
+        marked = favourites.of(gan, name) if favourites else {config.step: None}
+        for at, latents in marked.items():
+            generator, step = gan.generator(at if config.step is None else config.step)
             below = f"{name}-gan{gan.seed}" if gan.seed else name
             if makers[gan.seed, name] > 1:  # of several folds, draws or amounts
                 below += f"-{gan.folder.name.rpartition('-')[2]}"
+            if len(marked) > 1:
+                below += f"-step{at}"
             folder = inside(out, plain_name(below, gan.folder))
             clips = write_samples(
                 generator,
                 folder,
                 config.count,
                 name=name,
-                about=about,
-                label=i if gan.conditional else None,
+                about=gan.about(step, config.sample_rate),
+                label=gan.labels.index(name) if gan.conditional else None,
                 seed=config.seed,
                 latents=config.latents,
+                rows=latents,
                 truncation=config.truncation,
                 suffix=config.format,
                 batch_size=config.batch_size,
@@ -76,7 +83,7 @@ def generate(
             for done, total in clips:
                 progress.update(f"generating {name}", done, total, unit="clip")
             files += [f"{folder.name}/{f}" for f in Run(folder).read_json(MANIFEST)["files"]]
-            labels.append(name)
+        labels += [name] * bool(marked)
     return Written(out, tuple(labels), tuple(files))
 
 

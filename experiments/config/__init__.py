@@ -1,5 +1,6 @@
 """What each command is asked to do: a frozen dataclass for each, checked when it is made."""
 
+from experiments.config.audition import AuditionConfig
 from experiments.config.classify import ClassifyConfig, PredictConfig
 from experiments.config.compare import DEFAULT_ARMS, CompareConfig
 from experiments.config.data import DataConfig, as_dict
@@ -10,6 +11,7 @@ from experiments.config.train import INSPECTIONS, TrainGansConfig, inspected
 __all__ = [
     "DEFAULT_ARMS",
     "INSPECTIONS",
+    "AuditionConfig",
     "ClassifyConfig",
     "CompareConfig",
     "DataConfig",

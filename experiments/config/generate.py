@@ -19,7 +19,8 @@ class GenerateConfig:
     label : only this class.
     count : clips of each class; None is 16, or as many as there are latents.
     seed : of the latents.
-    latents : .npy file of latents (n, latent_dim) to make the sounds of again.
+    latents : .npy file of latents (n, latent_dim) to make the sounds of again, or the .json file
+        of clips that were marked on the page of `wavegan audition`.
     truncation : latents are drawn from ± this; less is more typical.
     batch_size : clips at a time; less takes less memory.
     format : "wav" or "flac".

@@ -11,6 +11,7 @@ from experiments.report.terminal import print_table, safe, text_table
 from experiments.scores import METRICS, Record, average, bounds, leaking, question, runs_of
 
 if TYPE_CHECKING:
+    from experiments.commands.audition import Auditioned
     from experiments.commands.generate import Written
     from experiments.recipes import Recipe
 
@@ -120,8 +121,15 @@ def train(gans: Sequence[Any], out: Path) -> None:
 
 def generate(written: Written, out: Path | None) -> None:
     """How many clips of each class, and where."""
-    count = len(written.files) // len(written.labels)
-    print(f"{count} clips of {', '.join(written.labels)} in {written.folder}")
+    count, left = divmod(len(written.files), len(written.labels))
+    told = f"{len(written.files)} clips, " if left else f"{count} clips "
+    print(f"{told}of {', '.join(written.labels)} in {written.folder}")
+
+
+def audition(found: Auditioned, out: Path | None) -> None:
+    """How many clips there are to hear, and where."""
+    print(f"{counted(found.clips, 'clip')} to hear on this page:")
+    print(found.page)
 
 
 def interpolate(written: Written, out: Path | None) -> None:

@@ -132,6 +132,12 @@ def open_folder(said: str, labels: Sequence[str], recipe: Recipe, num_samples: i
     return FolderClips(name, folder, files, gans, recipe.sample_rate, num_samples, channels)
 
 
+def class_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """The audio files of each folder in ``folder`` that holds any, by its name, sorted."""
+    found = {path.name: _audio(path) for path in sorted(folder.glob("[!.]*/"))}
+    return {label: files for label, files in found.items() if files}
+
+
 def _told(name: str, folder: Path, labels: Sequence[str]) -> tuple[Gan, ...]:
     """What made the clips: of all by one file, else class by class."""
     if (file := folder / PROVENANCE).exists():

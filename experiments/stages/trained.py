@@ -62,7 +62,7 @@ def read_training(folder: Path) -> Training:
     ValueError
         Where there is no GAN, saying what was found.
     """
-    gans = _find(folder)
+    gans = gans_in(folder)
     trained = [
         _read(gan, name, _source(folder, gan, gans), SAMPLES // len(gans))
         for gan, name in zip(gans, _names(gans), strict=True)
@@ -81,8 +81,11 @@ def _read(gan: Gan, name: str, source: str, samples: int) -> Trained:
     return Trained(gan, name, source, run, heard)
 
 
-def _find(run: Path) -> list[Gan]:
-    """The GANs of a run; of one that is not finished, those that have begun."""
+def gans_in(run: Path) -> list[Gan]:
+    """The GANs of a run; of one that is not finished, those that have begun.
+
+    Where there is none, a ValueError says what was found.
+    """
     try:
         return find_gans(run)
     except ValueError:

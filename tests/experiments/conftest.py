@@ -1,5 +1,8 @@
 """A small folder of music and a small recipe, so that whole runs take seconds."""
 
+import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,3 +80,20 @@ def small_config(music, small_recipe) -> CompareConfig:
     data = DataConfig(str(music), fractions=FRACTIONS)
     arms = ("real", "real+oversampled", "real+synthetic")
     return CompareConfig(small_recipe, data, seeds=2, arms=arms, steps=6, quality=16)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """A headless Chromium, of the system; without one, the tests of what pages do are skipped."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if (found := next(filter(None, map(shutil.which, names)), None)) is None:
+        pytest.skip("no Chromium here, which .ci/run installs: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    settings = ["--disable-gpu", "--disable-background-networking", "--mute-audio"]
+    with sync_playwright() as browsers:
+        opened = browsers.chromium.launch(
+            executable_path=found, args=settings, chromium_sandbox=os.geteuid() != 0
+        )
+        yield opened
+        opened.close()

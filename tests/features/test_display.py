@@ -11,6 +11,7 @@ from PIL import Image
 
 from features import Clips, Rows, Split, Standardizer, decode_tracks, extract, scan_tracks
 from features.clips import LazyAudio
+from features.display import sound_pictures
 from features.saving import save_audio
 
 RATE = 8000
@@ -88,3 +89,23 @@ def test_a_recording_is_seen_and_heard(tmp_path):
     assert repr(recording) == "Recording(a1, a, 1.00 s at 8000 Hz, mono)"
     (sound,) = sounds(recording._repr_html_())
     np.testing.assert_allclose(sound, NOISE[0], atol=2**-14)
+
+
+def test_a_waveform_stands_above_its_spectrogram_whatever_the_length():
+    time = np.arange(4096) / RATE
+    falling = (0.5 * np.sin(2 * np.pi * 1000 * time) * np.linspace(1, 0, 4096)).astype(np.float32)
+    short, stereo = falling[:1000, None], np.stack([falling, falling], axis=1)
+    clips, rates = [falling[:, None], short, stereo, 0 * short], [RATE, 2 * RATE, RATE, RATE]
+    pictures = [Image.open(io.BytesIO(one)) for one in sound_pictures(clips, rates)]
+    # How bright each place is: the colours go from black over red to yellow.
+    whole, cut, both, silent = (np.asarray(p.convert("L"), int) for p in pictures)
+    assert whole.shape == (88, 128)
+    assert cut.shape == (88, 125)  # of 1024 samples in 128 columns those that there are
+    np.testing.assert_array_equal(whole, both)
+    drawn = (whole[:24] > 80).sum(0)  # rows of the waveform
+    assert drawn[2] == pytest.approx(12, abs=2)
+    assert drawn[40] == pytest.approx(8, abs=2)
+    assert drawn[-2] <= 2
+    mel_band = np.argmax(whole[24:, 20])  # 1 kHz of 4 kHz lies below the middle, not at the bottom
+    assert 16 < mel_band < 48
+    assert (silent[24:] < 16).all()

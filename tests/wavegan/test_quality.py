@@ -9,8 +9,9 @@ from scipy.spatial.distance import cdist
 from features import load_audio, scan_tracks
 from wavegan import Generator, WaveGANConfig, generate
 from wavegan.distances import frechet_distance, kernel_distance
+from wavegan.embedding import embed
 from wavegan.metrics import METRICS, Metric, standing
-from wavegan.quality import Quality, embed
+from wavegan.quality import Quality
 
 RATE = 8000
 

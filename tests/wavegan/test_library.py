@@ -1,0 +1,75 @@
+"""Clips looked up among training windows: what was copied is found, what was not is not accused."""
+
+import numpy as np
+import pytest
+
+from wavegan.embedding import embed
+from wavegan.library import Library, drawn
+
+RATE, LENGTH = 8000, 1024
+
+
+def melodies(seed, count, clips=24):
+    """Recordings of tones that change from clip to clip."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(LENGTH) / RATE
+    parts = []
+    for _ in range(count):
+        pitches, gains = rng.uniform(200, 3000, (2, clips)), rng.uniform(0.05, 0.5, clips)
+        sound = [g * np.sin(2 * np.pi * p * time) * np.exp(-q * time / 100)
+                 for g, p, q in zip(gains, pitches[0], pitches[1], strict=True)]  # fmt: skip
+        noise = rng.normal(0, 1e-3, (clips * LENGTH, 1))
+        parts.append((np.concatenate(sound)[:, None] + noise).astype(np.float32))
+    return parts
+
+
+def library(audio, count=400):
+    return Library(drawn(audio, (LENGTH, 1), RATE, count, 0, {}))
+
+
+def cut(audio, found):
+    """The windows of ``audio`` that were drawn."""
+    places = zip(found.recording.tolist(), found.start.tolist(), strict=True)
+    return np.stack([audio[i][start : start + LENGTH] for i, start in places])
+
+
+def test_a_window_is_where_it_says_and_each_is_there_once():
+    audio = melodies(0, 6)
+    found = drawn(audio, (LENGTH, 1), RATE, 200, 0, {}, keep=30)
+    assert len(found.points) == len({*zip(found.recording.tolist(), found.start.tolist())})  # noqa: B905
+    np.testing.assert_array_equal(found.clips, cut(audio, found)[:30])
+    np.testing.assert_allclose(found.points, embed(cut(audio, found), sample_rate=RATE), atol=1e-3)
+    assert {*found.half.tolist()} == {-1, 0, 1}
+
+
+def test_every_planted_copy_is_found_where_it_is_from():
+    audio = melodies(0, 12)
+    known = library(audio)
+    copies = cut(audio, known.drawn)[:40] + np.random.default_rng(1).normal(
+        0, 1e-4, (40, LENGTH, 1)
+    )
+    found = known.look_up(embed(copies.astype(np.float32), sample_rate=RATE))
+    np.testing.assert_array_equal(found.index, np.arange(40))
+    half = known.drawn.half[:40] >= 0  # a window in both halves is in neither
+    assert found.copied[half].all()
+    assert (found.nearer[half] < 0.01).all()
+    assert (found.distance < np.median(known.unheard[0]) / 10).all()
+
+
+def test_other_sounds_of_the_same_kind_are_no_copies():
+    known = library(melodies(0, 12))
+    others = drawn(melodies(1, 12), (LENGTH, 1), RATE, 400, 1, {})
+    found = known.look_up(others.points)
+    assert found.copied.mean() < 0.04
+    assert 0.25 < found.nearer.mean() < 0.5  # the smaller of two that are uniform has a third
+
+
+def test_too_few_windows_tell_nothing_but_which_is_nearest():
+    audio = melodies(0, 1, clips=6)
+    known = library(audio, count=6)
+    assert known.unheard == []
+    found = known.look_up(known.drawn.points)
+    np.testing.assert_array_equal(found.index, np.arange(len(known.points)))
+    assert found.nearer.size == found.copied.size == 0
+    with pytest.raises(ValueError, match="the scaler was fitted on 120"):
+        known.look_up(np.zeros((3, 7)))
