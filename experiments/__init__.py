@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from experiments.commands.classify import classify
     from experiments.commands.compare import compare
     from experiments.commands.generate import export, generate, interpolate
+    from experiments.commands.listen import analyse, listen
     from experiments.commands.predict import predict
     from experiments.commands.search import search
     from experiments.commands.study import study
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         DataConfig,
         GenerateConfig,
         InterpolateConfig,
+        ListenConfig,
         PredictConfig,
         SearchConfig,
         StudyConfig,
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FIGURES", "RECIPES", "SOURCES", "Recipe", "Source"]
 __all__ += ["AuditionConfig", "ClassifyConfig", "CompareConfig", "DataConfig", "GenerateConfig"]
-__all__ += ["InterpolateConfig", "PredictConfig", "SearchConfig", "StudyConfig", "TrainGansConfig"]
-__all__ += ["audition", "classify", "compare", "export", "generate", "interpolate", "predict"]
+__all__ += ["InterpolateConfig", "ListenConfig", "PredictConfig", "SearchConfig", "StudyConfig"]
+__all__ += ["TrainGansConfig"]
+__all__ += ["analyse", "audition", "classify", "compare", "export", "generate", "interpolate"]
+__all__ += ["listen", "predict"]
 __all__ += ["search", "study", "train"]
 
 _HOMES = {
@@ -46,6 +50,7 @@ _HOMES = {
     "recipes": ("RECIPES", "Recipe"),
     "stages.arms": ("SOURCES", "Source"),
     "commands.generate": ("export", "generate", "interpolate"),
+    "commands.listen": ("analyse", "listen"),
 }
 
 

@@ -89,7 +89,7 @@ def _names(recipe: str) -> tuple[str, ...]:
 
 _METAVARS = {
     "DIR": ("data", "split-lists"),
-    "FILE": ("files", "artist-index", "sizes", "latents", "json"),
+    "FILE": ("files", "artist-index", "sizes", "latents", "json", "consent", "key"),
     "RUN": ("run", "generated"),
     "RUN|FILE": ("init",),
     "NAME=DIR,…": ("arm",),
@@ -102,6 +102,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     """What types and docstrings do not say of options: the names that they take, and metavars."""
     import wavegan
     from classifiers.fit_config import COMPUTE_DTYPES, OPTIMIZERS, SCHEDULES
+    from experiments.config.listen import TESTS
     from experiments.executors import EXECUTORS
     from experiments.recipes import GAN_PRESETS, RECIPES, VARIANTS
     from experiments.studies import STUDIES, about
@@ -125,6 +126,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
         "fit-class-weights": ("balanced",),
         "step": ("best",),
         "format": ("wav", "flac"),
+        "test": TESTS,
         "dtype": EXPORTED,
         "executor": EXECUTORS,
         "preset": STUDIES,
@@ -244,6 +246,26 @@ def _predict(call: Call) -> int:
     return 1 if call.work(predict, config)["refused"] else 0
 
 
+def _listen(call: Call) -> None:
+    """Make a test, or after "analyse" say what its answers say."""
+    first, *answers = call.values["run"]
+    if first.name != "analyse" or first.exists():
+        if call.values.get("key") is not None:
+            raise OptionError("--key is of `wavegan listen analyse ANSWERS`")
+        _work(call)
+        return
+    from experiments import analyse
+    from experiments.report import printed
+
+    if not answers:
+        raise OptionError("give the files that the page of a test saved, after analyse")
+    of_test = {option.name for option in call.options if option.path} - {"run", "key"}
+    if strange := of_test & call.values.keys():
+        raise OptionError(f"--{min(strange)} is of a test that is made, not of its answers")
+    found = analyse(answers, call.values.get("out"), key=call.values.get("key"))
+    printed.answers(found)
+
+
 def _study(call: Call) -> None:
     from experiments import study
     from features.limits import check_file
@@ -347,6 +369,10 @@ COMMANDS: dict[str, Command] = {
     "audition": Command(
         "a page to hear, compare and choose clips on", _work, "AuditionConfig", (CLIPS,),
         (replace(TO, default="RUN/audition"),),
+    ),
+    "listen": Command(
+        'a blind listening test; "listen analyse ANSWERS …" says what its answers say', _listen,
+        "ListenConfig", (Part(""),), (replace(TO, default="RUN/listen-TEST"),),
     ),
     "export": Command(
         "one generator as one .safetensors file", _export, more=(

@@ -122,6 +122,30 @@ def _judged(mean: float, table: np.ndarray, sizes: np.ndarray, level: float) -> 
     )
 
 
+def crossed_mean(
+    table: np.ndarray, *, within: tuple[float, float]
+) -> tuple[float, tuple[float, float]]:
+    """The mean of a table (rows, columns) and its 95 % interval for other rows and columns.
+
+    Such as listeners and the clips that each of them heard: both were drawn.
+
+    Parameters
+    ----------
+    within : the least and the most that a value can be; of a single value they are the interval,
+        and where all are equal the interval is as wide as that of values of which one differs.
+    """
+    least, most = within
+    mean = float(table.mean())
+    if table.size < 2:
+        return mean, within
+    if np.ptp(table) < NOTHING:
+        table = table.copy()
+        table[0, 0] = most if mean < (least + most) / 2 else least
+    variance, freedom = _variance_of_mean(table, np.ones(table.shape[1]))
+    half = standard_errors(freedom) * variance**0.5
+    return mean, (max(mean - half, least), min(mean + half, most))
+
+
 def standard_errors(freedom: float) -> float:
     """Half of a 95 % interval, in standard errors: 12.7 with one degree of freedom, 2.8 with 4."""
     from scipy import stats

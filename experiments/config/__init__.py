@@ -5,6 +5,7 @@ from experiments.config.classify import ClassifyConfig, PredictConfig
 from experiments.config.compare import DEFAULT_ARMS, CompareConfig
 from experiments.config.data import DataConfig, as_dict
 from experiments.config.generate import GenerateConfig, InterpolateConfig
+from experiments.config.listen import ListenConfig
 from experiments.config.study import SearchConfig, StudyConfig
 from experiments.config.train import INSPECTIONS, TrainGansConfig, inspected
 
@@ -17,6 +18,7 @@ __all__ = [
     "DataConfig",
     "GenerateConfig",
     "InterpolateConfig",
+    "ListenConfig",
     "PredictConfig",
     "SearchConfig",
     "StudyConfig",

@@ -138,6 +138,43 @@ def interpolate(written: Written, out: Path | None) -> None:
     print(f"{len(clips)} clips in {written.folder}, one after another in {whole}")
 
 
+def listen(page: Path, out: Path | None) -> None:
+    """Which file is for listeners, and which is not."""
+    print(f"give listeners {page}, and not the key.json beside it; then:")
+    print(f"wavegan listen analyse ANSWERS … --key {page.with_name('key.json')}")
+
+
+def answers(found: Record) -> None:
+    """Shares or scores with their intervals, who was left out, and how far listeners agree."""
+    rows = [(f"{one['chosen']} of {one['one']} and {one['other']}", one)
+            for one in found.get("pairs", [])]  # fmt: skip
+    rows += [(one["source"], one) for one in found.get("classes", [])]
+    if rows:
+        columns = ("chosen", "answers", "share", "95 % interval", "exact binomial")
+        cells = [
+            (name, f"{one['hits']} of {one['count']}", percent(one["share"]),
+             " to ".join(map(percent, one["ci95"])), " to ".join(map(percent, one["exact"])))
+            for name, one in rows
+        ]  # fmt: skip
+        print_table(text_table(columns, cells))
+    if scores := found.get("scores"):
+        opinions = [
+            (one["source"], str(one["clips"]), f"{one['mean']:.2f}",
+             " to ".join(f"{x:.2f}" for x in one["ci95"]))
+            for one in scores
+        ]  # fmt: skip
+        print_table(
+            text_table(("source", "clips", "mean opinion score", "95 % interval"), opinions)
+        )
+    left_out = [one["listener"] for one in found["listeners"] if not one["counts"]]
+    count = counted(len(found["listeners"]) - len(left_out), "listener")
+    agreed = found["agreement"]
+    told = "" if agreed is None else f", agreement (Krippendorff's alpha) {agreed:.2f}"
+    print(f"{count}, {found['trials']} questions each{told}")
+    if left_out:
+        print(safe(f"left out, for a check that was wrong: {', '.join(left_out)}"))
+
+
 def predict(result: Mapping[str, Any], out: Path) -> None:
     """A line a file; where the folders name the classes, the share that is right."""
     files, labelled = result["files"], any("correct" in found for found in result["files"])

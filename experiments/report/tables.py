@@ -13,6 +13,7 @@ import numpy as np
 from experiments.report.formats import counted, duration, points, reach, spread
 from experiments.report.kit import render
 from experiments.scores import METRICS, Record, bounds, runs_of, values
+from experiments.stages.answers import Answers, Key
 from features.storage import write_text
 
 _TRACK = ("split", "seed", "track", "label", "predicted", "confidence", "correct")
@@ -24,6 +25,36 @@ _RUN = ("amount", "arm", "classifier_seed", "gan_seed", "fold", "draw", "steps",
         "train_clips", *METRICS, "seconds", "error")  # fmt: skip
 _DIFFERENCE = ("amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
                "p_equivalent", "verdict", "primary", "detectable", "holds")  # fmt: skip
+
+_ANSWER = ("listener", "counts", "trial", "check", "choice", "source", "label", "against", "right")
+
+
+def write_answers_csv(path: str | Path, key: Key, answers: Sequence[Answers]) -> None:
+    """Write what listeners answered: a row a listener and trial, in the order of the key.
+
+    ``source`` and ``label`` are of what was heard, of two sounds of the one that was chosen
+    (``against`` the other); ``right`` where something is.
+    """
+    _write(path, _ANSWER, (), (row for one in answers for row in _answers(key, one)))
+
+
+def _answers(key: Key, answers: Answers) -> Iterator[dict[str, Any]]:
+    for name, trial in key.trials.items():
+        choice, sounds = answers.said[name], trial["sounds"]
+        chosen = next((s for s in sounds if s["sound"] == choice), sounds[0])
+        others = [s["source"] for s in sounds if s is not chosen]
+        right = trial["right"] or (chosen["label"] if key.kind == "genre" else None)
+        yield {
+            "listener": answers.listener,
+            "counts": not answers.wrong(key),
+            "trial": name,
+            "check": trial["right"] is not None,
+            "choice": choice if len(sounds) == 1 else "",
+            "source": chosen["source"],
+            "label": chosen["label"],
+            "against": "".join(others),
+            "right": None if right is None else choice == right,
+        }
 
 
 def write_tracks_csv(path: str | Path, results: Record) -> None:

@@ -53,8 +53,12 @@ class Audition:
     said: Sequence[str]
 
 
-def gather(config: AuditionConfig, progress: Progress) -> Audition:
+def gather(config: AuditionConfig, progress: Progress, *, nearest: bool = True) -> Audition:
     """The clips of an audition, made or read.
+
+    Parameters
+    ----------
+    nearest : look up the training clips that are nearest to generated ones.
 
     Raises
     ------
@@ -77,7 +81,7 @@ def gather(config: AuditionConfig, progress: Progress) -> Audition:
         elif found.key not in heard:
             heard[found.key] = found
             rows.insert(len(heard) - 1, found.row(labels, config.count))
-        beside = None if isinstance(found, str) else found
+        beside = None if isinstance(found, str) or not nearest else found
         for turn in source.turns(config.steps, alone=len(sources) == 1):
             rows.append(_generated(source, turn, labels, config, beside, progress))
         strips += _strips(source, labels, config, progress)
@@ -308,6 +312,7 @@ def _generated(
             clips[label] = maker.clips(label, maker.latents(config.count, config), names)
             progress.update(f"generating {at}", len(clips), len(labels), label, "row")
     if heard is not None:
+        progress.say_once(f"looking for the nearest training clips for {source.name}")
         clips = {label: heard.beside(found) for label, found in clips.items()}
     ordered = {label: clips[label] for label in labels if label in clips}
     return Row(turn.title, turn.note, "generated", ordered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +83,25 @@ class Heard:
 
     Attributes
     ----------
-    key : of the recordings and the clips' shape.
     recordings : sorted.
-    library : of windows of them.
     shape : (num_samples, channels) of a clip.
+    windows : what `Windows` was told in training.
     """
 
-    key: tuple
     recordings: Sequence[Recording]
-    library: Library
     shape: tuple[int, int]
+    windows: Mapping[str, Any]
+
+    @cached_property
+    def key(self) -> tuple:
+        """What tells the recordings, and the clips cut of them, from others."""
+        return (self.shape, self.sample_rate, *sorted(r.digest for r in self.recordings))
+
+    @cached_property
+    def library(self) -> Library:
+        """Windows of them."""
+        of = self.recordings, self.shape, self.sample_rate
+        return Library(drawn(*of, WINDOWS, 0, self.windows))
 
     @property
     def sample_rate(self) -> int:
@@ -164,10 +174,7 @@ def known(
     settings = {name: trained[name] for name in DATA if name in trained} if trained else {}
     if trained is None and any(r.num_samples < shape[0] for r in found):
         settings["pad_end"] = True  # else it could not have been trained on them
-    progress.say(f"looking for the nearest of up to {WINDOWS:,} training clips")
-    windows = drawn(found, shape, rate, WINDOWS, 0, settings)
-    key = (shape, rate, *sorted(r.digest for r in found))
-    return Heard(key, found, Library(windows), shape)
+    return Heard(found, shape, settings)
 
 
 def _data_of(path: Path) -> DataConfig | None:

@@ -1,0 +1,64 @@
+"""What `experiments.listen` and `analyse` are asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.limits import check_counts, check_finite, check_rate
+
+TESTS = {
+    "ab": "two sounds: which is the recording, or of two generators, which is better?",
+    "mos": "one sound: how good is it, from 1 to 5?",
+    "genre": "one sound: which class is this?",
+}
+
+
+@dataclass(frozen=True)
+class ListenConfig:
+    """A blind listening test.
+
+    Attributes
+    ----------
+    run : run folders of GANs, exported generators, names of those in the package, or folders of
+        clips, with a folder for each class; or "analyse" and files of answers.
+    test : kind of the test.
+    classes : those that are heard; None is all.
+    count : trials of each generator (and of the real clips, where they are rated), spread over
+        the classes.
+    checks : further trials that only somebody who listens gets right.
+    seed : of the latents and the order.
+    truncation : latents are drawn from ± this; less is more typical.
+    data : folder of class folders with the recordings that the GANs heard, for the real clips;
+        None is the one that the run says.
+    sample_rate : Hz, where a generator does not say.
+    consent : text file that a listener agrees to before it begins; None is a short text.
+    webmushra : write a configuration and files for a webMUSHRA server, too.
+    key : of `listen analyse`: the key.json of the test; None looks beside the answers.
+    """
+
+    run: tuple[Path, ...]
+    test: str = "ab"
+    classes: tuple[str, ...] | None = None
+    count: int = 20
+    checks: int = 2
+    seed: int = 0
+    truncation: float = 1.0
+    data: str | None = None
+    sample_rate: int | None = None
+    consent: Path | None = None
+    webmushra: bool = False
+    key: Path | None = None
+
+    def __post_init__(self):
+        check_finite(self)
+        check_counts(most=1000, count=self.count)
+        check_rate(self.sample_rate)
+        if self.test not in TESTS:
+            raise ValueError(f"test is one of {', '.join(TESTS)}; found {self.test!r}")
+        if not 0 <= self.checks <= 20:
+            raise ValueError(f"checks lies in 0 … 20, found {self.checks}")
+        if not 0 < self.truncation <= 1:
+            raise ValueError(f"truncation lies above 0 and up to 1, found {self.truncation}")
+        if not self.run:
+            raise ValueError("run is missing: give a run folder, an exported generator or a folder")
