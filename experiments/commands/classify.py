@@ -24,6 +24,7 @@ from experiments.report.sound import altered_clips
 from experiments.report.tables import write_tracks_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run
+from experiments.scores import Record
 from experiments.stages.arms import Arm, arm_of
 from experiments.stages.clips import cut, refuse_searched
 from experiments.stages.data import Dataset, Rows, open_dataset, say_groups, shared_groups
@@ -38,6 +39,7 @@ from features.storage import understanding, write_text
 from wavegan.environment import environment
 
 HEARD = 3  # clips in the report, where there is augmentation to hear
+MISSED, MISSED_SECONDS = 16, 6.0  # wrong answers to hear there, and so long, at most
 
 
 def classify(
@@ -131,7 +133,9 @@ def classify(
         }
         run.write_json("results.json", results)
         write_tracks_csv(run.path / "tracks.csv", results)
-        page = render_classification(results, heard=_heard(clips, waveform))
+        page = render_classification(
+            results, heard=_heard(clips, waveform), missed=_missed(results, clips)
+        )
         write_text(run.path / "report.html", page)
     return results
 
@@ -150,6 +154,19 @@ def _heard(clips: Clips, waveform: WaveformAugmentation | None) -> dict[str, dic
     shown = np.sort(first[:HEARD])
     titles = [clips.label_names[clips.labels[i]] for i in shown]
     return altered_clips(clips.audio[shown], clips.sample_rate, waveform, titles=titles)
+
+
+def _missed(results: Record, clips: Clips) -> list[tuple[Record, np.ndarray]]:
+    """Tracks with the surest wrong answers of splits that don't leak, each with a clip of it."""
+    splits = (split for split in results["splits"].values() if not split["leaks"])
+    every = (row for split in splits for run in split["runs"] for row in run["tracks"])
+    wrong = sorted((row for row in every if not row["correct"]), key=lambda r: -r["confidence"])
+    surest = {row["track"]: row for row in reversed(wrong)}
+    shown = sorted(surest.values(), key=lambda row: -row["confidence"])[:MISSED]
+    places = [np.flatnonzero(clips.track_ids == row["track"]) for row in shown]
+    length = round(MISSED_SECONDS * clips.sample_rate)
+    found = zip(shown, places, strict=True)
+    return [(row, np.asarray(clips.audio[at[len(at) // 2]])[:length]) for row, at in found]
 
 
 def _check_gans(

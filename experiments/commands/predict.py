@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from classifiers import AudioClassifier
 from experiments.config import PredictConfig
-from experiments.report.predict import prediction_picture, render_predictions
+from experiments.report.predict import Excerpt, prediction_picture, render_predictions
 from experiments.report.tables import write_predictions_csv
 from experiments.report.terminal import Progress
 from experiments.run import Run, refuse_run
 from features import AudioError
-from features.audio import described
+from features.audio import described, load_audio
 from features.dataset import audio_files, gtzan_name
 from features.limits import check_folder
 from features.soundness import file_digest
@@ -29,6 +31,7 @@ from features.storage import (
     write_text,
 )
 
+HEARD, EXCERPT = 40, 6.0  # files that the page plays a part of, and how long that is, at most
 UNKNOWN = "unknown"  # the answer that is less probable than is asked for
 
 
@@ -87,14 +90,13 @@ def predict(
             f"--threshold calls what it is not sure of {UNKNOWN!r}, and that is a class of this "
             "classifier: predict without it, and look at the confidence"
         )
-    predictions, refused = [], []
+    predictions, refused, heard = [], [], dict[str, Excerpt]()
     for done, file in enumerate(files, 1):
         try:
-            predictions.append(
-                _predict_file(
-                    classifier, file, folders[file] if config.labelled else None, config.threshold
-                )
-            )
+            label = folders[file] if config.labelled else None
+            predictions.append(_predict_file(classifier, file, label, config.threshold))
+            if len(heard) < HEARD:
+                heard[readable(file)] = _excerpt(file, predictions[-1])
         except ValueError as error:
             reason = error.reason if isinstance(error, AudioError) else str(error)
             refused.append({"file": readable(file), "reason": reason})
@@ -114,13 +116,24 @@ def predict(
     earlier = _pictures(out)
     write_json(out / "predictions.json", result)
     write_predictions_csv(out / "predictions.csv", result)
-    write_text(out / "predictions.html", render_predictions(result))
+    write_text(out / "predictions.html", render_predictions(result, heard))
     for name in earlier:
         (out / "pictures" / name).unlink(missing_ok=True)
     for name, found in zip(_pictures(out), predictions, strict=True):
         with replacing(out / "pictures" / name) as temporary:
             temporary.write_bytes(prediction_picture(found, classifier.labels))
     return result
+
+
+def _excerpt(file: Path, found: dict[str, Any]) -> Excerpt:
+    """Where a file sounds most like what it was taken for, as long as a clip, within bounds."""
+    column = int(np.argmax(found["probabilities"]))
+    surest = int(np.argmax([row[column] for row in found["over_time"]]))
+    # Of a file that is heard without its silence, times are of what is left.
+    start = found["times"][surest] if found["heard_seconds"] == found["seconds"] else 0.0
+    seconds = min(max(found["clip_seconds"], 1.0), EXCERPT)
+    audio, rate = load_audio(file, sample_rate=found["sample_rate"], offset=start, duration=seconds)
+    return Excerpt(audio, rate, start)
 
 
 def _pictures(out: Path) -> list[str]:

@@ -12,14 +12,17 @@ from experiments.report.charts import Row, Scale, confusion
 from experiments.report.curves import classifier_figures
 from experiments.report.formats import counted, percent, spread
 from experiments.report.kit import render_results
-from experiments.report.sound import altered_rows
+from experiments.report.sound import altered_rows, missed_rows
 from experiments.scores import METRICS, Record, runs_of
 
 _MEASURES = {"track_accuracy": "track", "accuracy": "clip"}  # by what each counts
 
 
 def render_classification(
-    results: Record, *, heard: Mapping[str, Mapping[str, np.ndarray]] | None = None
+    results: Record,
+    *,
+    heard: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    missed: Sequence[tuple[Record, np.ndarray]] = (),
 ) -> str:
     """The report page of `wavegan classify`.
 
@@ -27,6 +30,7 @@ def render_classification(
     ----------
     results : content of ``results.json``; what is missing is left out of the page.
     heard : of `experiments.report.sound.altered_clips`, where training clips were altered.
+    missed : rows of tracks that were taken for another class, each with a clip (L, C).
     """
     whole, data = scores.whole_tracks(results), results.get("data", {})
     splits = {
@@ -53,6 +57,7 @@ def render_classification(
         classifiers=classifier_figures({f"{name} split": split for name, split in splits.items()}),
         tracks=_tracks(splits),
         altered=altered_rows(heard, data["sample_rate"]) if heard else [],
+        missed=missed_rows(missed, data["sample_rate"]) if missed else [],
     )
 
 

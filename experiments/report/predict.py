@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
-from experiments.report.formats import counted, cut, duration
+from experiments.report.formats import clock, counted, cut, duration
 from experiments.report.kit import render
+from experiments.report.sound import ClipRow, clip_rows
 from experiments.report.timeline import HEIGHT, WIDTH, Timeline, colour, strip, timeline_png
 from experiments.scores import Record
 
@@ -18,7 +20,16 @@ _SHOWN = 12  # labels with a strip, the most probable ones
 _NAMED = 6  # labels in the headline
 
 
-def render_predictions(prediction: Record) -> str:
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of a file: audio (L, C) in [-1, 1], its rate in Hz, and where it begins in seconds."""
+
+    audio: np.ndarray
+    sample_rate: int
+    start: float
+
+
+def render_predictions(prediction: Record, heard: Mapping[str, Excerpt] | None = None) -> str:
     """The report page of a prediction.
 
     Parameters
@@ -28,6 +39,7 @@ def render_predictions(prediction: Record) -> str:
         threshold), ``confidence``, ``probabilities`` (K,), ``times`` (n,) in seconds,
         ``clip_seconds`` and ``over_time`` (n, K), and ``label`` and ``correct`` where the truth is
         known) and ``refused`` (each with ``file`` and ``reason``).
+    heard : an excerpt of some of the files, by ``file``.
     """
     files, labels = prediction.get("files", []), prediction.get("labels", [])
     found = Counter(str(file["predicted"]) for file in files).most_common()
@@ -37,7 +49,7 @@ def render_predictions(prediction: Record) -> str:
         labels=labels,
         refused=prediction.get("refused", []),
         threshold=prediction.get("threshold", 0.0),
-        files=[_file(file, labels) for file in files],
+        files=[_file(file, labels, (heard or {}).get(file["file"])) for file in files],
         heard=_heard(found),
         known=[bool(file["correct"]) for file in files if "correct" in file],
         strip_size=(WIDTH, HEIGHT),
@@ -69,8 +81,8 @@ def _heard(found: Sequence[tuple[str, int]]) -> list[str]:
     ] + ["others"] * (len(found) > _NAMED)
 
 
-def _file(file: Record, labels: Sequence[str]) -> dict[str, Any]:
-    """What the page shows of a file."""
+def _file(file: Record, labels: Sequence[str], excerpt: Excerpt | None = None) -> dict[str, Any]:
+    """What the page shows of a file, and plays where there is an excerpt."""
     timeline, ranked = Timeline.of(file), _ranked(file)
     seconds = file.get("seconds")
     heard = file.get("heard_seconds", seconds)
@@ -95,8 +107,17 @@ def _file(file: Record, labels: Sequence[str]) -> dict[str, Any]:
         "clips": len(file["over_time"]),
         "strips": strips,
         "ruler": timeline.ruler,
+        "excerpt": [] if excerpt is None else _played(file, excerpt),
         "rest": [(labels[column], share) for column, share in ranked[_SHOWN:]],
     }
+
+
+def _played(file: Record, excerpt: Excerpt) -> list[dict[str, Any]]:
+    """A row of the one clip."""
+    name, sounds = PurePath(file["file"]).name, np.clip(excerpt.audio, -1, 1)[None]
+    caption = [f"from {clock(excerpt.start)}"]
+    row = ClipRow("Listen", "real", sounds, [name], f"the excerpt of {name}", caption)
+    return clip_rows([row], excerpt.sample_rate)
 
 
 def _ranked(file: Record) -> list[tuple[int, float]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.report.formats import percent
 from features.augmentation import WaveformAugmentation
 from features.display import sound_file, spectrograms, uri
 
@@ -122,3 +123,23 @@ def altered_rows(
         every = f"all versions of {title}"
         rows.append(ClipRow(title, "real", audio, names, every, list(versions)))
     return clip_rows(rows, sample_rate)
+
+
+def missed_rows(
+    missed: Sequence[tuple[Mapping[str, Any], np.ndarray]], sample_rate: int
+) -> list[dict[str, Any]]:
+    """A row of clips whose track was taken for another class.
+
+    Parameters
+    ----------
+    missed : how each track was classified, as ``results.json`` says it, and a clip (L, C) of it.
+    """
+    if not missed:
+        return []
+    length = max(len(audio) for _, audio in missed)
+    clips = np.stack([np.pad(a, ((0, length - len(a)), (0, 0))) for _, a in missed])
+    names = [f"{row['track']}, taken for {row['predicted']}" for row, _ in missed]
+    told = [f"{row['label']}, taken for {row['predicted']}, {percent(row['confidence'], 0)}"
+            for row, _ in missed]  # fmt: skip
+    row = ClipRow("Wrong answers", "real", clips, names, "all wrong answers", told)
+    return clip_rows([row], sample_rate)

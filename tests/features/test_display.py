@@ -11,7 +11,7 @@ from PIL import Image
 
 from features import Clips, Rows, Split, Standardizer, decode_tracks, extract, scan_tracks
 from features.clips import LazyAudio
-from features.display import sound_pictures
+from features.display import _palette, sound_pictures
 from features.saving import save_audio
 
 RATE = 8000
@@ -109,3 +109,10 @@ def test_a_waveform_stands_above_its_spectrogram_whatever_the_length():
     mel_band = np.argmax(whole[24:, 20])  # 1 kHz of 4 kHz lies below the middle, not at the bottom
     assert 16 < mel_band < 48
     assert (silent[24:] < 16).all()
+
+
+def test_the_palette_is_magma():
+    import matplotlib as mpl
+
+    magma = 255 * mpl.colormaps["magma"](np.arange(256))[:, :3]
+    assert np.abs(_palette() - magma).max() < 4

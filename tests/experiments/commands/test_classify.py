@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from html_page import Page
 
 from classifiers import load
 from experiments.commands.classify import classify
@@ -258,3 +259,17 @@ def test_patience_needs_a_validation_side(config):
     with pytest.raises(ValueError, match=r"stops early.*middle value above 0"):
         replace(config, recipe=recipe, data=data)
     replace(config, data=data)  # a fixed length of training needs none
+
+
+def test_wrong_answers_of_the_honest_split_can_be_heard(finished):
+    out, results = finished
+    wrong: dict[str, set[str]] = {}
+    for one in results["splits"]["track"]["runs"]:
+        for row in one["tracks"]:
+            if not row["correct"]:
+                wrong.setdefault(row["track"], set()).add(row["predicted"])
+    players = Page((out / "report.html").read_text()).all("audio")
+    told = [player["aria-label"].split(", taken for ") for player in players]
+    assert {track for track, _ in told} == wrong.keys()
+    assert all(predicted in wrong[track] for track, predicted in told)
+    assert len(told) == len(wrong)

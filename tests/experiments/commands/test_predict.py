@@ -1,6 +1,8 @@
 """A trained classifier on files: any rate, any folder, and what it refuses."""
 
+import base64
 import csv
+import io
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from html_page import Page
 
 from classifiers import AudioClassifier, save
 from classifiers import predict as probabilities_of
@@ -347,3 +350,20 @@ def test_a_run_of_another_command(tmp_path):
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(ValueError, match=r"no run of `wavegan classify`"):
         find_classifier(tmp_path)
+
+
+def test_the_page_plays_where_a_file_sounds_most_like_its_answer(run, music, tmp_path):
+    files = [music / "march" / "march.00001.wav", music / "drone" / "drone.00002.wav"]
+    found = predict_files(run, files, tmp_path)["files"]
+    page = Page((tmp_path / "predictions.html").read_text())
+    players = page.all("audio")
+    assert [player["aria-label"] for player in players] == [file.name for file in files]
+    for player, file, one in zip(players, files, found, strict=True):
+        flac = base64.b64decode(player["src"].removeprefix("data:audio/flac;base64,"))
+        heard, rate = sf.read(io.BytesIO(flac), always_2d=True)
+        column = int(np.argmax(one["probabilities"]))
+        start = one["times"][int(np.argmax([row[column] for row in one["over_time"]]))]
+        whole, _ = load_audio(file)
+        first = round(start * rate)
+        np.testing.assert_allclose(heard, whole[first : first + len(heard)], atol=2**-15)
+        assert len(heard) == min(rate, len(whole) - first)  # a second, of shorter clips
