@@ -10,7 +10,9 @@ from experiments.config import AuditionConfig
 from experiments.report.audition import FOLDER, Page, render_audition
 from experiments.report.terminal import Progress
 from experiments.run import refuse_run
-from experiments.stages.auditions import gather
+from experiments.server import PageServer, serve_until, warm_up
+from experiments.stages.auditions import gather, makers
+from experiments.stages.studio import Studio
 from features.dataset import refuse_recordings
 from features.limits import check_disk, check_folder
 from features.storage import alone, inside, remove_leftovers, replacing, write_text
@@ -37,6 +39,8 @@ def audition(
 ) -> Auditioned:
     """Write the page of an audition into ``out`` (RUN/audition if None), over an earlier one.
 
+    With ``config.serve`` it answers a browser then, and ends with Ctrl-C.
+
     Raises
     ------
     ValueError
@@ -54,14 +58,22 @@ def audition(
     refuse_recordings(out)
     _refuse_others(out)
     found = gather(config, progress)
+    studio = Studio(makers(config), config.seed) if config.serve else None
     progress.say("drawing the page")
     page = render_audition(
-        found, runs=[str(path) for path in config.run], single_file=config.single_file
+        found,
+        runs=[str(path) for path in config.run],
+        single_file=config.single_file,
+        studio=studio.about() if studio else (),
     )
     size = len(page.html) + sum(map(len, page.files.values()))
     check_disk(size, out, "the page and its clips", "ask for fewer, or another folder")
     with alone(out):
-        return Auditioned(_write(out, page), page.clips)
+        written = Auditioned(_write(out, page), page.clips)
+    if studio:
+        warm_up(studio)
+        serve_until(PageServer(out, studio, config.host, config.port), progress.say)
+    return written
 
 
 def _refuse_others(out: Path) -> None:

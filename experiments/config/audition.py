@@ -30,6 +30,9 @@ class AuditionConfig:
         the nearest ones; None is the one that the run says.
     sample_rate : Hz, where a generator does not say.
     single_file : write all into one file of HTML, which is a third larger.
+    serve : answer a browser on this machine until Ctrl-C, so that the page makes new clips, too.
+    host : that it answers on; others than this machine may ask where it is not 127.0.0.1.
+    port : that it answers on; 0 takes a free one.
     """
 
     run: tuple[Path, ...]
@@ -42,6 +45,9 @@ class AuditionConfig:
     data: str | None = None
     sample_rate: int | None = None
     single_file: bool = False
+    serve: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8765
 
     def __post_init__(self):
         check_finite(self)
@@ -61,3 +67,7 @@ class AuditionConfig:
             raise ValueError(f"between lies in 2 … 100, or is 0; found {self.between}")
         if not 0 < self.truncation <= 1:
             raise ValueError(f"truncation lies above 0 and up to 1, found {self.truncation}")
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"port lies in 0 … {2**16 - 1}, found {self.port}")
+        if self.serve and self.single_file:
+            raise ValueError("serve answers with a folder: leave single_file out")

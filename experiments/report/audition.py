@@ -79,13 +79,20 @@ class _Sounds:
         return number
 
 
-def render_audition(audition: Audition, *, runs: Sequence[str], single_file: bool) -> Page:
+def render_audition(
+    audition: Audition,
+    *,
+    runs: Sequence[str],
+    single_file: bool,
+    studio: Sequence[Mapping[str, Any]] = (),
+) -> Page:
     """The page of an audition.
 
     Parameters
     ----------
     runs : what was auditioned, as it was typed.
     single_file : put every sound and picture into the page.
+    studio : of a page that is served, the GANs that make new clips (`Studio.about`).
     """
     found = _Sounds()
     rows = [_row(row, found, audition.labels) for row in audition.rows]
@@ -117,10 +124,21 @@ def render_audition(audition: Audition, *, runs: Sequence[str], single_file: boo
         inline=inline,
         target=TARGET,
         single_file=single_file,
+        studio=studio,
         page=_key(np.frombuffer("".join(t["key"] for t in found.told).encode(), np.uint8), 0),
         favourites={"format": FORMAT, "version": VERSION},
     )
     return Page(html, len(found.told), files)
+
+
+def clip_files(audio: np.ndarray, sample_rate: int) -> tuple[dict[str, Any], bytes]:
+    """What a page is told of a new clip, and its FLAC file."""
+    sound, note = playable(audio)
+    gain = matching_gain(sound, sample_rate=sample_rate)
+    (picture,) = sound_pictures([np.clip(sound * 10 ** (gain / 20), -1, 1)], [sample_rate])
+    told = {"key": _key(sound, sample_rate), "note": note, "gain": round(gain, 2)}
+    told |= {"seconds": round(len(sound) / sample_rate, 4), "picture": uri("image/webp", picture)}
+    return told, sound_file(sound, sample_rate, "FLAC")
 
 
 def playable(audio: np.ndarray) -> tuple[np.ndarray, str]:

@@ -238,11 +238,20 @@ def _told(
     return f"{shown}, best" if best and (step == "best" or best == {*steps}) else shown
 
 
+def makers(config: AuditionConfig) -> list[Maker]:
+    """The GANs of the runs at their best, or newest, step: the first that makes each class."""
+    sources = [
+        source for path in config.run if isinstance(source := _source(path, config), _Source)
+    ]
+    return [Maker.of(gan, gan.choice, source.name, config)
+            for source in sources for gan in source.sets()[0]]  # fmt: skip
+
+
 # --- what generators make ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Maker:
+class Maker:
     """A GAN at a step, as it makes clips for a page.
 
     Attributes
@@ -260,14 +269,14 @@ class _Maker:
     sample_rate: int
 
     @classmethod
-    def of(cls, gan: Gan, step: int | None, run: str, config: AuditionConfig) -> _Maker:
+    def of(cls, gan: Gan, step: int | None, run: str, config: AuditionConfig) -> Maker:
         generator, step = gan.generator(step)
         return cls(gan, generator, run, step, gan.about(step, config.sample_rate)["sample_rate"])
 
-    def latents(self, count: int, config: AuditionConfig) -> np.ndarray:
-        """The first latents (count, latent_dim) of the audition's seed."""
-        some = draw_latents(config.seed, count, self.generator.config.latent_dim)
-        return np.asarray(config.truncation * some, np.float32)
+    def latents(self, count: int, seed: int, truncation: float = 1.0) -> np.ndarray:
+        """The first latents (count, latent_dim) of a seed."""
+        some = draw_latents(seed, count, self.generator.config.latent_dim)
+        return np.asarray(truncation * some, np.float32)
 
     def clips(self, label: str, latents: np.ndarray, names: Sequence[str]) -> list[Clip]:
         """A clip of each latent."""
@@ -281,7 +290,7 @@ class _Maker:
 
     def mixes(self, labels: Sequence[str], config: AuditionConfig) -> Iterator[Strip]:
         """The first latent, from each class to the next."""
-        (latent,) = self.latents(1, config)
+        (latent,) = self.latents(1, config.seed, config.truncation)
         shares = np.linspace(0, 100, config.between)
         for one, other in pairwise(labels):
             ends = dict(zip(("label0", "label1"), map(self.gan.labels.index, (one, other))))  # noqa: B905
@@ -305,11 +314,12 @@ def _generated(
     for gan, step in turn.gans:
         if not (wanted := [label for label in gan.labels if label in labels]):
             continue
-        maker = _Maker.of(gan, step, source.name, config)
+        maker = Maker.of(gan, step, source.name, config)
+        latents = maker.latents(config.count, config.seed, config.truncation)
         at = turn.title + (f" step {maker.step:,}" if maker.step is not None else "")
         for label in wanted:
             names = [f"{at}, {label}, clip {i + 1}" for i in range(config.count)]
-            clips[label] = maker.clips(label, maker.latents(config.count, config), names)
+            clips[label] = maker.clips(label, latents, names)
             progress.update(f"generating {at}", len(clips), len(labels), label, "row")
     if heard is not None:
         progress.say_once(f"looking for the nearest training clips for {source.name}")
@@ -328,8 +338,8 @@ def _strips(
     for gan, own in wanted:
         if not own:
             continue
-        maker = _Maker.of(gan, gan.choice, source.name, config)
-        first, second = maker.latents(2, config)
+        maker = Maker.of(gan, gan.choice, source.name, config)
+        first, second = maker.latents(2, config.seed, config.truncation)
         for label in own:
             names = [f"{source.name}, {label}, {i + 1} of {count} between clips 1 and 2"
                      for i in range(count)]  # fmt: skip

@@ -167,6 +167,7 @@ function heard(key, text) {  // what each file in clips/ calls: a byte is a char
     picture.src = tile ? $("img", tile).src : pictureOf(now);
   };
   const pictureOf = (number) => {
+    if (clips[number].picture) return clips[number].picture;
     const inline = tiles.find((tile) => clips[tile.dataset.clip].key === clips[number].key);
     return inline ? $("img", inline).src : `clips/${clips[number].key}.webp`;
   };
@@ -343,6 +344,68 @@ function heard(key, text) {  // what each file in clips/ calls: a byte is a char
       $("button", group).textContent = "Stop";
       $("button", group).setAttribute("aria-pressed", true);
     });
+  }
+
+  // --- new clips, of a page that is served ---
+  const studio = $("#studio");
+  if (studio) {
+    const gans = JSON.parse(studio.dataset.gans), pad = $("#pad");
+    const read = (name) => +$(`#${name}`).value;
+    const chosen = () => +($("#gan")?.value ?? 0);
+    let pending = false, again = false, latest = null;
+    const weights = () => all("#weights input").map((one) => +one.value);
+    const offer = () => {
+      const { labels } = gans[chosen()];
+      $("#weights").replaceChildren(...(labels.length < 2 ? [] : labels.map((label, i) => {
+        const line = document.createElement("label"), slider = document.createElement("input");
+        Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.01, value: i ? 0 : 1 });
+        slider.addEventListener("input", ask);
+        line.append(label, slider);
+        return line;
+      })));
+    };
+    const ask = async () => {
+      $("i", pad).style.left = `${50 + 25 * read("x")}%`;
+      $("i", pad).style.top = `${50 - 25 * read("y")}%`;
+      if (pending) { again = true; return; }
+      pending = true;
+      const gan = chosen(), start = performance.now();
+      const mix = gans[gan].labels.length < 2 ? [1] : weights();
+      const body = JSON.stringify({ gan, x: read("x"), y: read("y"), truncation: read("truncation"), weights: mix });
+      try {
+        const answer = await fetch("/render", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+        const made = await answer.json();
+        if (!answer.ok) throw new Error(made.error);
+        contents.set(made.key, Promise.resolve(base64(made.sound)));
+        const { name, generator, run, step, labels } = gans[gan];
+        const clip = { ...made, name: `${name} at ${read("x")}, ${read("y")}`, where: made.label ?? "a mix of classes" };
+        if (made.label === null) delete clip.latent;  // which `generate` could not make again
+        else Object.assign(clip, { generator, run, step, class: labels.indexOf(made.label) });
+        delete clip.sound;
+        if (latest !== null && !marks.has(clips[latest].key)) clips[latest] = clip;
+        else latest = clips.push(clip) - 1;
+        $("#made").textContent = `made in ${Math.round(performance.now() - start)} ms`;
+        const at = source ? position() : 0;
+        now = null;
+        of = null;
+        play(latest, at);
+      } catch (error) { $("#made").textContent = `no clip: ${error.message}`; }
+      pending = false;
+      if (again) { again = false; ask(); }
+    };
+    for (const name of ["x", "y", "truncation"]) $(`#${name}`).addEventListener("input", ask);
+    $("#gan")?.addEventListener("change", () => { offer(); ask(); });
+    const drag = (event) => {
+      if (!(event.buttons & 1)) return;
+      const { left, top, width, height } = pad.getBoundingClientRect();
+      const within = (share) => (4 * Math.min(1, Math.max(0, share)) - 2).toFixed(2);
+      $("#x").value = within((event.clientX - left) / width);
+      $("#y").value = within(1 - (event.clientY - top) / height);
+      ask();
+    };
+    pad.addEventListener("pointerdown", (event) => { pad.setPointerCapture(event.pointerId); drag(event); });
+    pad.addEventListener("pointermove", drag);
+    offer();
   }
 
   if (tiles.length) tiles[0].tabIndex = 0;

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from threading import Thread
 
 import jax
 import numpy as np
@@ -12,7 +13,12 @@ from flax import nnx
 
 from experiments import AuditionConfig, ListenConfig, analyse, audition, listen
 from experiments.cli import main
+from experiments.report.audition import render_audition
+from experiments.report.terminal import Progress
+from experiments.server import PageServer
 from experiments.stages.answers import seal
+from experiments.stages.auditions import gather, makers
+from experiments.stages.studio import Studio
 from features import decode_tracks, save_audio, scan_tracks
 from wavegan import Generator, WaveGANConfig
 from wavegan.export import export
@@ -270,6 +276,48 @@ def test_a_thousand_clips_open_in_under_three_seconds_and_take_little_room(opene
     page.locator(".tile").first.click()
     page.playing("class0")
     assert time.monotonic() - start < 3
+
+
+def test_a_served_page_makes_new_clips_that_can_be_kept(browser, genres, tmp_path):
+    config = AuditionConfig((genres,), count=1, between=0, serve=True, port=0)
+    studio = Studio(makers(config), seed=0)
+    page_file = render_audition(
+        gather(config, Progress(quiet=True)), runs=["genres"], single_file=False,
+        studio=studio.about(),
+    )  # fmt: skip
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "index.html").write_text(page_file.html)
+    for name, content in page_file.files.items():
+        (tmp_path / "clips" / name).write_bytes(content)
+    context, said = browser.new_context(accept_downloads=True), []
+    with PageServer(tmp_path, studio, "127.0.0.1", 0) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(server.address)
+        page.locator(".tile").first.click()
+        page.locator("#now", has_text="drone, clip 1").wait_for()
+        page.locator("#y").fill("1.5")
+        page.locator("#now", has_text="genres at 0, 1.5").wait_for()
+        pad = page.locator("#pad").bounding_box()
+        page.locator("#pad").click(position={"x": pad["width"] / 4, "y": pad["height"] / 2})
+        page.locator("#now", has_text="genres at -").wait_for()  # -1, within some pixels
+        page.keyboard.press("f")
+        page.locator("#weights input").nth(1).fill("0.5")
+        page.locator("#facts", has_text="a mix of classes").wait_for()
+        page.locator("#made", has_text="made in").wait_for()
+        with page.expect_download() as download:
+            page.locator("#export").click()
+        download.value.save_as(tmp_path / "favourites.json")
+        server.shutdown()
+    context.close()
+    assert said == []
+    (clip,) = json.loads((tmp_path / "favourites.json").read_text())["clips"]
+    origin, across, _ = studio.corners[0]
+    np.testing.assert_allclose(clip["latent"], np.clip(2 * origin - across, -1, 1), atol=0.1)
+    line = ["generate", genres, "--latents", tmp_path / "favourites.json", "--out", tmp_path / "x"]
+    assert main([*map(str, line)]) == 0
 
 
 # --- blind tests ---------------------------------------------------------------------------------
