@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.config.listen import TESTS
 from experiments.stages.blind_tests import FORMAT as KEY
 from experiments.stages.blind_tests import REAL, SCALE
 from experiments.stages.blind_tests import VERSION as KEY_VERSION
@@ -55,18 +56,30 @@ def read_key(file: Path) -> Key:
     with understanding(file, advice):
         if (content.get("format"), content.get("version")) != (KEY, KEY_VERSION):
             raise Unfit(f"it is no key of a listening test of version {KEY_VERSION}")
-        trials = {one["trial"]: one for one in content["trials"]}
-        for one in trials.values():
-            known = [(s["sound"], s["source"], s["label"]) for s in one["sounds"]]
-            if not known or not one["choices"] or one["right"] not in (None, *one["choices"]):
-                raise Unfit("a trial has no sound, or no choice")
-        return Key(
-            content["test"],
-            content["kind"],
-            tuple(content["labels"]),
-            tuple(content["sources"]),
-            trials,
-        )
+        labels, sources = tuple(content["labels"]), tuple(content["sources"])
+        key = Key(content["test"], content["kind"], labels, sources,
+                  {one["trial"]: one for one in content["trials"]})  # fmt: skip
+        if key.kind not in TESTS or not all(isinstance(x, str) for x in (*labels, *sources)):
+            raise Unfit("its kind, classes or sources are none")
+        for one in key.trials.values():
+            _check_trial(one, key)
+        if not key.asked:
+            raise Unfit("it asks for nothing")
+        return key
+
+
+def _check_trial(one: Mapping[str, Any], key: Key) -> None:
+    """Raise Unfit unless a trial can be one of the test."""
+    sounds, choices = one["sounds"], one["choices"]
+    known = {"ab": [s["sound"] for s in sounds], "mos": [*SCALE], "genre": [*key.labels]}[key.kind]
+    if one["right"] is not None:
+        fits = len(sounds) == 1 and one["right"] in choices
+    else:
+        fits = len(sounds) == (2 if key.kind == "ab" else 1) and choices == known
+        fits = fits and all(s["source"] in key.sources for s in sounds)
+        fits = fits and all(s["label"] in key.labels for s in sounds)
+    if not fits or not all(isinstance(s["sound"], str) for s in sounds):
+        raise Unfit(f"the trial {one['trial']!r:.40} is none of a test of this kind")
 
 
 def read_answers(file: Path, key: Key) -> Answers:
@@ -106,7 +119,7 @@ def seal(content: Mapping[str, Any]) -> str:
             for a in content["answers"]]  # fmt: skip
     said = [content[name] for name in ("test", "listener", "started", "ended")]
     found = 0xCBF29CE484222325
-    for byte in "\n".join(map(str, [*said, *rows])).encode():
+    for byte in "\n".join(map(str, [*said, *rows])).encode(errors="replace"):
         found = (found ^ byte) * 0x100000001B3 % 2**64
     return f"{found:016x}"
 

@@ -37,8 +37,12 @@ from experiments.commands.predict import find_classifier
 from experiments.config import CompareConfig, DataConfig, as_dict
 from experiments.recipes import RECIPES, recorded_search
 from experiments.run import Run
+from experiments.stages.answers import analysed, read_answers, read_key, seal
+from experiments.stages.blind_tests import SCALE, BlindTest, Sound, Trial
 from experiments.stages.budget import Budget
 from experiments.stages.comparison import TrainedArms
+from experiments.stages.favourites import FORMAT as FAVOURITES
+from experiments.stages.favourites import read_favourites
 from experiments.stages.folders import PROVENANCE, open_folder
 from experiments.stages.gans import Gan, find_gans
 from experiments.stages.trained import read_training
@@ -58,6 +62,7 @@ from features.extractors import Mfcc
 from features.generated import MANIFESTS
 from features.identity import identify
 from features.silence import without_silence
+from features.storage import write_json
 from features.synthetic import MANIFEST, render_dataset
 from wavegan import Previews, TrainConfig, WaveGANConfig
 from wavegan.export import export
@@ -112,6 +117,7 @@ def write_world(root: Path) -> None:
     _write_folders(root)
     _write_openings(root)
     _write_texts(root)
+    _write_heard(root)
     render_dataset(root / "embedded", **EMBEDDED)
     clips_of_latents(root), cached(root), remembered.remember("0f", 1.5)
     shutil.copytree(root, copy_of(root))
@@ -120,6 +126,21 @@ def write_world(root: Path) -> None:
 def copy_of(root: Path) -> Path:
     """Where the world is kept as it was made."""
     return root.parent.with_name(f"{root.parent.name}-copy")
+
+
+def _write_heard(root: Path) -> None:
+    clip = {"generator": "x", "label": "a", "step": 2, "latent": [0.5, -0.25], "name": "a 1"}
+    favourites = {"format": FAVOURITES, "version": 1, "clips": [clip, clip]}
+    write_json(root / "favourites.json", favourites)
+    silent = np.zeros((8, 1))
+    asked = Trial("t0", "How good?", [Sound("0a", silent, "x", "a", "a 1")], SCALE)
+    check = Trial("t1", "Beeps?", [Sound("0b", silent, "check", "", "1")], {"1": "", "2": ""}, "1")
+    test = BlindTest("abc", "mos", ("a", "b"), ("x",), RATE, [asked, check])
+    write_json(root / "heard" / "key.json", test.key())
+    rows = [{"trial": t, "choice": "1", "milliseconds": 9, "plays": 1} for t in ("t0", "t1")]
+    said = {"format": "wavegan answers", "version": 1, "test": "abc", "listener": "l"}
+    said |= {"started": "a", "ended": "b", "answers": rows}
+    write_json(root / "heard" / "answers.json", said | {"seal": seal(said)})
 
 
 EMBEDDED = {"tracks_per_genre": 1, "seconds": 0.02, "sample_rate": RATE}
@@ -328,6 +349,16 @@ def opened(root: Path) -> Any:
     return _opened(Run(root / "compared"), [trained])
 
 
+def marked(root: Path) -> Any:
+    found = read_favourites(root / "favourites.json").latents
+    return {key: rows.tolist() for key, rows in found.items()}
+
+
+def answered(root: Path) -> Any:
+    key = read_key(root / "heard" / "key.json")
+    return analysed(key, [read_answers(root / "heard" / "answers.json", key)])
+
+
 def resumed(root: Path) -> Any:
     taken, members, trees = fit_folder(root).restore(weights={"w": np.zeros(4)})
     return taken, members, [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(trees)]
@@ -439,6 +470,9 @@ KINDS = {
         f"told/a/{MANIFESTS[0]}", compared_with("told"), JSON, edited=True
     ),
     "openings of the test side": Kind(f"compared/{OPENINGS}", opened, JSON, ("compared",)),
+    "favourites": Kind("favourites.json", marked, JSON, edited=True),
+    "key of a listening test": Kind("heard/key.json", answered, JSON, edited=True),
+    "answers of a listener": Kind("heard/answers.json", answered, JSON),
     "index of the cache": Kind("cache/audio-v1/index.json", cached, JSON, (CACHE,)),
     "audio in the cache": Kind("cache/audio-v1/*[0-9]-1.npy", cached, (npy_of,), (CACHE,)),
     "audio without silence": Kind("cache/audio-v1/*-frames*.npy", cached, (npy_of,), (CACHE,)),
