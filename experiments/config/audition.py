@@ -19,7 +19,7 @@ class AuditionConfig:
     run : run folders of GANs, exported generators, names of those in the package, or folders of
         clips of any generator, with a folder for each class.
     steps : checkpoints, one below the other: numbers, "best", "newest" or "all"; None is all of
-        one run, the best of several.
+        one run (of many some), the best of several.
     classes : those that are heard; None is all.
     count : clips of each class in a row.
     between : sounds on the way from one latent to another, and from class to class; 0 leaves

@@ -19,12 +19,14 @@ from experiments.stages.heard import Clip, Heard, Row, known
 from experiments.stages.trained import gans_in
 from features import AudioError
 from features.audio import load_audio
+from features.limits import check_memory
 from wavegan import Generator, generate, interpolate
 from wavegan.export import located
 from wavegan.sampling import draw_latents, line
 from wavegan.trained_run import TrainedRun, read_run
 
 MOST_SECONDS = 30.0  # of a file that are heard
+MOST_STEPS = 6  # of a run's checkpoints that are heard where none are asked for
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def gather(config: AuditionConfig, progress: Progress, *, nearest: bool = True) 
             rows.insert(len(heard) - 1, found.row(labels, config.count))
         beside = None if isinstance(found, str) or not nearest else found
         for turn in source.turns(config.steps, alone=len(sources) == 1):
-            rows.append(_generated(source, turn, labels, config, beside, progress))
+            row = _generated(source, turn, labels, config, beside, progress)
+            rows += [row] if row.clips else []
         strips += _strips(source, labels, config, progress)
     return Audition(labels, rows, strips, said)
 
@@ -131,9 +134,8 @@ class _Source:
         for number, gans in enumerate(sets, 1):
             title = self.name + (f", GAN {number}" if len(sets) > 1 else "")
             trained = [None if gan.folder.is_file() else read_run(gan.folder) for gan in gans]
-            if steps is None:
-                steps = ("all",) if alone and len(sets) == 1 else ("best",)
-            for step in _asked(steps, trained):
+            usual = _several(trained) if alone and len(sets) == 1 else ["best"]
+            for step in usual if steps is None else _asked(steps, trained):
                 at = [
                     (gan, found)
                     for gan, run in zip(gans, trained, strict=True)
@@ -208,10 +210,23 @@ def _labels(sources: Sequence[_Source | _Folder], classes: Sequence[str] | None)
     return tuple(classes)
 
 
+def _kept(trained: Sequence[TrainedRun | None]) -> list[int]:
+    """The steps of which GANs have checkpoints, ascending."""
+    return sorted({step for run in trained if run for step in run.checkpoints})
+
+
+def _several(trained: Sequence[TrainedRun | None]) -> list[str]:
+    """All steps or, of many, the first, some between, the best ones and the last."""
+    if not (kept := _kept(trained)):
+        return ["best"]
+    some = {kept[i] for i in np.rint(np.linspace(0, len(kept) - 1, MOST_STEPS)).astype(int)}
+    best = {run.choice for run in trained if run and run.choice is not None}
+    return [str(step) for step in sorted(some | best)]
+
+
 def _asked(steps: Sequence[str], trained: Sequence[TrainedRun | None]) -> list[str]:
     """The steps in order, "all" as the numbers that it stands for."""
-    kept = sorted({step for run in trained if run for step in run.checkpoints})
-    found = list[str]()
+    kept, found = _kept(trained), list[str]()
     for step in steps:
         found += map(str, kept) if step == "all" and kept else [step]
     return list(dict.fromkeys("best" if step == "all" else step for step in found))
@@ -280,6 +295,8 @@ class Maker:
 
     def clips(self, label: str, latents: np.ndarray, names: Sequence[str]) -> list[Clip]:
         """A clip of each latent."""
+        values = self.generator.config.num_samples * self.generator.config.channels
+        check_memory(12 * len(latents) * values, f"{len(latents):,} clips", "ask for fewer")
         index = self.gan.labels.index(label) if self.gan.conditional else None
         audio = generate(self.generator, latents=latents, label=index).audio
         made = {"generator": self.gan.key, "run": self.run, "step": self.step, "class": index}

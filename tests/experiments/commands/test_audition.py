@@ -19,6 +19,7 @@ from experiments import AuditionConfig, TrainGansConfig, audition, train
 from experiments.cli import main
 from experiments.config import DataConfig
 from experiments.report.audition import playable
+from experiments.stages.auditions import _several
 from experiments.stages.favourites import FORMAT, VERSION
 from experiments.stages.gans import find_gans
 from features import decode_tracks, save_audio, scan_tracks
@@ -151,6 +152,16 @@ def test_checkpoints_one_below_the_other_and_a_row_for_each_seed(run, tmp_path, 
     html = (tmp_path / "one" / "index.html").read_text()
     assert re.findall(r"<small>(step \d.*?)</small>", html) == ["step 2", "step 3, best"]
     assert (run / "audition").exists() is False
+
+
+def test_of_many_checkpoints_some_are_heard_and_always_the_best():
+    class Run:
+        checkpoints, choice = range(100, 5100, 100), 700
+
+    assert _several([Run(), None]) == ["100", "700", "1100", "2100", "3000", "4000", "5000"]
+    Run.checkpoints, Run.choice = [3], None
+    assert _several([Run()]) == ["3"]
+    assert _several([None]) == ["best"]
 
 
 def test_marked_clips_are_made_again_by_generate(run, tmp_path, capsys):
