@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE  # else each of the tests' many processes compiles all modules
 
-.PHONY: demo test test-slow test-ray test-newest lint types bench clean
+.PHONY: demo test test-slow test-ray test-newest lint types bench pictures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/wavegan compare --recipe demo --fractions 0.5,0.2,0.3 --out runs/demo
@@ -43,6 +43,13 @@ bench: $(VENV)/.installed
 	$(BIN)/wavegan bench gan
 	$(BIN)/wavegan bench features
 	$(BIN)/wavegan bench classifiers
+
+# README's pictures; needs Chromium, and the spoken digits: make pictures FSDD=~/fsdd
+FSDD ?= ../shared/data/fsdd
+pictures: demo
+	$(BIN)/wavegan audition digits --data $(FSDD) --count 2 --truncation 0.7 --between 0 --out runs/heard
+	$(BIN)/python .ci/pictures.py runs/heard/index.html .github/audition.webp '#tiles'
+	$(BIN)/python .ci/pictures.py runs/demo/report.html .github/report.webp
 
 $(VENV)/.installed: pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
