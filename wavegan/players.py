@@ -203,7 +203,7 @@ class Players:
         return augment(clips, key, state["augment_probability"], self.train_config.augment)
 
     def _part(self, batch: Any, part: int | Array) -> Any:
-        """Part ``part`` of a batch: every so manieth clip, so that all devices have work."""
+        """Part ``part`` of a batch, whose clips go to the parts in turn: all devices have work."""
         if batch is None or self.parts == 1:
             return batch
         return batch.reshape(-1, self.parts, *batch.shape[1:])[:, part]

@@ -68,7 +68,7 @@ class TrainedRun:
 
     @property
     def finished(self) -> bool:
-        """Whether training has ended; `Standing.doubt` says whether for nothing."""
+        """Whether training has ended; `Standing.doubt` says why it may have failed."""
         stopped = self.config["train"].get("stop_when_done") and self.standing.trained
         return self.step >= self.planned or bool(stopped)
 
