@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import typechecking
+from hypothesis import settings
 
 # Programs that several tests, their child processes or the next run need are compiled once.
 os.environ.setdefault(
@@ -38,6 +39,10 @@ import features  # noqa: E402
 import wavegan  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# An example takes as long as a busy machine lets it.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # Tracing makes so many objects that the search for cycles among them took an eighth of the time.
 gc.freeze()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from classifiers.metrics import evaluate, vote_by_track
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 40), classes=st.integers(2, 6))
 def test_report_equals_sklearn(seed, count, classes):
     from sklearn import metrics

@@ -582,7 +582,6 @@ def check(kind: Kind, root: Path, examples: int) -> dict[str, int]:
 
     @settings(
         max_examples=examples,
-        deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -204,7 +204,7 @@ def test_channels_stay_together():
     np.testing.assert_allclose(augmented[..., 1], augmented[..., 0] / 2, atol=1e-5)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**31 - 1), loudness=st.floats(0, 10))
 def test_what_comes_out_is_sound_of_the_same_length(seed, loudness):
     audio = np.clip(np.float32(10 * loudness) * NOISE, -1, 1)

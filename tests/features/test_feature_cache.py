@@ -296,7 +296,7 @@ def test_damage_is_made_good(load, get, tmp_path, damage):
     assert get(clips)[1] == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_byte_flipped_is_found(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("flipped")

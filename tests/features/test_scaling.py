@@ -23,7 +23,7 @@ from features.scaling import Standardizer
         elements=st.floats(-1e3, 1e3, width=32),
     )
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_fit_gives_the_moments_over_all_but_the_last_axis(x):
     scaler = Standardizer.fit(x)
     flat = x.astype(np.float64).reshape(-1, x.shape[-1])

@@ -79,7 +79,7 @@ def test_samples_are_the_published_rule_by_hand():
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.int16, st.tuples(st.integers(0, 40), st.integers(1, 2))), st.sampled_from(WAYS))
 def test_what_is_kept_is_in_order_and_the_same_in_any_units(audio, by):
     kept = remove_silence(audio, by=by, frame_length=7)
@@ -91,7 +91,7 @@ def test_what_is_kept_is_in_order_and_the_same_in_any_units(audio, by):
     assert len(kept) > 0 or not audio.any()  # the loudest stays
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.int16, st.tuples(st.integers(0, 60), st.integers(1, 2))),
     st.lists(st.integers(0, 60), max_size=5),

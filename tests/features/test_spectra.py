@@ -173,7 +173,7 @@ def test_a_long_recording_is_cut_into_parts_without_a_seam(gtzan_mini):
     n_fft=st.sampled_from([7, 64, 255]),
     hop=st.sampled_from([1, 10, 64, 300]),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_length_has_the_frames_of_librosa(samples, n_fft, hop):
     y = np.sin(np.arange(samples, dtype=np.float32))
     options = {"n_fft": n_fft, "hop_length": hop, "n_mels": 3, "norm": None}

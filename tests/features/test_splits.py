@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.clips import Clips
@@ -42,7 +42,6 @@ sizes = st.dictionaries(st.sampled_from("abcdef"), st.integers(3, 40), min_size=
 fractions = st.sampled_from([(0.7, 0.2, 0.1), (0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (1 / 3,) * 3])
 
 
-@settings(deadline=None)
 @given(sizes, fractions, st.integers(0, 2**32), st.randoms())
 def test_a_split_by_track(sizes, fractions, seed, random):
     tracks = data_set(sizes)
@@ -58,7 +57,6 @@ def test_a_split_by_track(sizes, fractions, seed, random):
     assert (split.by, split.leaks) == ("track", False)
 
 
-@settings(deadline=None)
 @given(st.integers(2, 50), st.sampled_from([(0.8, 0.0, 0.2), (0.5, 0.0, 0.5)]))
 def test_without_a_validation_side(size, fractions):
     split = split_tracks(data_set({"a": size, "b": size}), fractions=fractions)
@@ -89,7 +87,6 @@ def test_the_order_of_chance_is_fixed_for_good():
     assert [t.track_id for t in split.test] == ["a/9", "b/8"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 12), min_size=3, max_size=8),
     st.lists(st.integers(1, 12), min_size=3, max_size=8),
@@ -292,7 +289,6 @@ def backwards(tracks, fractions, seed, lists):
 # --- folds ---------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(sizes, st.integers(2, 3), st.integers(0, 99), st.randoms())
 def test_each_track_is_tested_in_one_fold(sizes, folds, seed, random):
     sizes = {label: size + 3 for label, size in sizes.items()}

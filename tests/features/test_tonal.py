@@ -83,7 +83,7 @@ def test_contrast_agrees_with_librosa(
     np.testing.assert_allclose(ours, right, atol=1e-3, rtol=1e-4 if linear else 0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([8000, 16000, 22050, 44100, 48000]),
     st.integers(64, 1024),
@@ -95,7 +95,7 @@ def test_any_chroma_filters_agree_with_librosa(rate, n_fft, n_chroma, tuning):
     np.testing.assert_allclose(_chroma_filters(rate, n_fft, n_chroma, tuning).T, right, atol=1e-5)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from([8000, 16000, 22050, 44100]),
     st.integers(16, 1024),

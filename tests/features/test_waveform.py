@@ -41,7 +41,7 @@ def test_real_music_agrees_with_librosa(gtzan_mini, feature, frame_length, hop_l
 
 
 @both
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(1, 60), st.integers(1, 40), st.integers(60, 90), st.booleans())
 def test_any_frames_agree_with_librosa(feature, frame_length, hop_length, num_samples, center):
     clip = noise(num_samples, seed=num_samples)

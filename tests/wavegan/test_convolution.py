@@ -68,7 +68,7 @@ shapes = {
 
 
 @both_forms
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(**shapes)
 def test_strided_conv_is_the_direct_one(product, stride, taps, blocks, channels, seed):
     x = normal(seed, 2, blocks * stride, channels[0])
@@ -79,7 +79,7 @@ def test_strided_conv_is_the_direct_one(product, stride, taps, blocks, channels,
 
 
 @both_forms
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(**shapes)
 def test_transposed_conv_is_the_adjoint(product, stride, taps, blocks, channels, seed):
     """<conv(x), y> = <x, transposed(y)>, in numpy's doubles."""

@@ -65,7 +65,7 @@ def drawn(windows, count=COUNT, seed=0):
     return np.asarray(windows.draw(jax.random.key(seed), (count,)).clips)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
     num_samples=st.sampled_from([1, 3, 4, 7, 12]),
