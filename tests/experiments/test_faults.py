@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import io
 import itertools
 import json
@@ -34,10 +35,8 @@ from features.storage import is_leftover, remove_leftovers, replacing, write_tex
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.run_folder import RunFolder
 
-# What the killed runs of this process leave in threads of orbax, a real kill would end.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
-)
+# What the killed runs of this process leave to threads and coroutines of orbax, a real kill ends.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 FAULTS = ("kill", "torn", "power cut")
 ABSENT = "no file"
 _TMP = "orbax-checkpoint-tmp"  # in the name of what orbax is writing
@@ -97,6 +96,13 @@ def quick():
             patch.setattr(f"experiments.{module}.time", still)
         patch.setattr("wavegan.run_folder.time", still)
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """What is left of killed runs goes with the test that killed them."""
+    yield
+    gc.collect()
 
 
 class Case:
