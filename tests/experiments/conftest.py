@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import pytest
+from flax import nnx
 
 from classifiers import FitConfig
 from experiments.config import CompareConfig, DataConfig
 from experiments.recipes import RECIPES, Recipe
 from experiments.stages import judge
-from features import save_audio
+from features import decode_tracks, save_audio, scan_tracks
 from features.extractors import Mfcc
 from features.synthetic import synthesize
-from wavegan import TrainConfig, WaveGANConfig
+from wavegan import Generator, TrainConfig, WaveGANConfig
+from wavegan.export import export
 
 GENRES = ("drone", "march", "techno")
 FRACTIONS = (0.4, 0.2, 0.4)
@@ -80,6 +83,27 @@ def small_config(music, small_recipe) -> CompareConfig:
     data = DataConfig(str(music), fractions=FRACTIONS)
     arms = ("real", "real+oversampled", "real+synthetic")
     return CompareConfig(small_recipe, data, seeds=2, arms=arms, steps=6, quality=16)
+
+
+@pytest.fixture(scope="session")
+def genres_file(music, tmp_path_factory):
+    """``genres_file(num_samples)``: an exported generator of `GENRES` at 4 kHz that heard `music`.
+
+    An untrained one is as quiet as none: its weights are larger.
+    """
+
+    def write(num_samples: int) -> Path:
+        file = tmp_path_factory.mktemp("genres") / "genres.safetensors"
+        config = WaveGANConfig(num_samples=num_samples, dim=1, latent_dim=4, num_classes=3)
+        graph, state = nnx.split(Generator(config, rngs=nnx.Rngs(1)))
+        loud = nnx.merge(graph, jax.tree.map(lambda weights: 2.5 * weights, state))
+        heard = decode_tracks(scan_tracks(music), sample_rate=4000, cache_dir=file.parent)
+        tracks = {r.track.track_id: r.digest for r in heard.recordings}
+        about = {"sample_rate": 4000, "labels": list(GENRES), "step": 9, "seed": 0}
+        export(loud, file, metadata={**about, "tracks": tracks})
+        return file
+
+    return write
 
 
 @pytest.fixture(scope="session")

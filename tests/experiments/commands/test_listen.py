@@ -7,37 +7,27 @@ import json
 import re
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import soundfile as sf
 import yaml
-from flax import nnx
 from html_page import HOSTILE, check_page
 
 from experiments import ListenConfig, analyse, listen
 from experiments.cli import main
 from experiments.report.listen import render_answers
 from experiments.stages.answers import seal
-from features import decode_tracks, save_audio, scan_tracks
+from features import save_audio
 from features.loudness import loudness
 from features.storage import write_json
-from wavegan import Generator, WaveGANConfig
-from wavegan.export import export
 
 RATE, LENGTH = 4000, 4096
 GENRES = ["drone", "march", "techno"]
 
 
 @pytest.fixture(scope="module")
-def genres(music, tmp_path_factory) -> Path:
-    file = tmp_path_factory.mktemp("genres") / "genres.safetensors"
-    config = WaveGANConfig(num_samples=LENGTH, dim=1, latent_dim=4, num_classes=3)
-    heard = decode_tracks(scan_tracks(music), sample_rate=RATE, cache_dir=file.parent).recordings
-    about = {"sample_rate": RATE, "labels": GENRES, "step": 9, "seed": 0}
-    tracks = {r.track.track_id: r.digest for r in heard}
-    export(loud(config), file, metadata={**about, "tracks": tracks})
-    return file
+def genres(genres_file) -> Path:
+    return genres_file(LENGTH)
 
 
 def fails(capsys, *arguments: object) -> str:
@@ -45,13 +35,6 @@ def fails(capsys, *arguments: object) -> str:
     said = capsys.readouterr().err.strip()
     assert "Traceback" not in said
     return said.splitlines()[-1]
-
-
-def loud(config: WaveGANConfig) -> Generator:
-    """An untrained generator is as quiet as none."""
-    network = Generator(config, rngs=nnx.Rngs(1))
-    graph, state = nnx.split(network)
-    return nnx.merge(graph, jax.tree.map(lambda weights: 2.5 * weights, state))
 
 
 def read(out: Path) -> tuple[dict, dict, dict[str, bytes]]:

@@ -5,11 +5,9 @@ import time
 from pathlib import Path
 from threading import Thread
 
-import jax
 import numpy as np
 import pytest
 import soundfile as sf
-from flax import nnx
 
 from experiments import AuditionConfig, ListenConfig, analyse, audition, listen
 from experiments.cli import main
@@ -19,9 +17,7 @@ from experiments.server import PageServer
 from experiments.stages.answers import seal
 from experiments.stages.auditions import gather, makers
 from experiments.stages.studio import Studio
-from features import decode_tracks, save_audio, scan_tracks
-from wavegan import Generator, WaveGANConfig
-from wavegan.export import export
+from features import save_audio
 
 RATE, LENGTH = 4000, 16384
 GENRES = ["drone", "march", "techno"]
@@ -29,16 +25,8 @@ COUNT = 2
 
 
 @pytest.fixture(scope="module")
-def genres(music, tmp_path_factory) -> Path:
-    file = tmp_path_factory.mktemp("genres") / "genres.safetensors"
-    config = WaveGANConfig(num_samples=LENGTH, dim=1, latent_dim=4, num_classes=3)
-    heard = decode_tracks(scan_tracks(music), sample_rate=RATE, cache_dir=file.parent).recordings
-    about = {"sample_rate": RATE, "labels": GENRES, "step": 9, "seed": 0}
-    tracks = {r.track.track_id: r.digest for r in heard}
-    graph, state = nnx.split(Generator(config, rngs=nnx.Rngs(1)))
-    loud = nnx.merge(graph, jax.tree.map(lambda weights: 2.5 * weights, state))  # than untrained
-    export(loud, file, metadata={**about, "tracks": tracks})
-    return file
+def genres(genres_file) -> Path:
+    return genres_file(LENGTH)
 
 
 @pytest.fixture(scope="module")
@@ -241,8 +229,7 @@ def test_a_sound_that_is_not_beside_the_page_says_so(browser, pages, tmp_path):
     page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
 def test_axe_finds_nothing_serious(browser, pages, scheme, width):
     from axe_playwright_python.sync_playwright import Axe
 
@@ -323,9 +310,9 @@ def test_a_served_page_makes_new_clips_that_can_be_kept(browser, genres, tmp_pat
 # --- blind tests ---------------------------------------------------------------------------------
 
 
-def test_a_blind_test_from_its_start_to_what_its_answers_say(opened, genres, music, tmp_path):
-    out = tmp_path / "test"
-    listen(ListenConfig((genres,), count=3, checks=1, data=str(music)), out)
+def test_a_blind_test_from_its_start_to_what_its_answers_say(opened, genres_file, music, tmp_path):
+    out, length = tmp_path / "test", LENGTH // 8  # which is heard to its end often
+    listen(ListenConfig((genres_file(length),), count=3, checks=1, data=str(music)), out)
     key = json.loads((out / "key.json").read_text())
     right = {one["trial"]: one["right"] for one in key["trials"]}
     of = {s["sound"]: s["source"] for one in key["trials"] for s in one["sounds"]}
@@ -342,7 +329,7 @@ def test_a_blind_test_from_its_start_to_what_its_answers_say(opened, genres, mus
         for i in range(len(trial["sounds"])):  # each is heard to its end
             page.keyboard.press("ab"[i])
             if i + 1 < len(trial["sounds"]):
-                page.wait_for_timeout(1000 * LENGTH / RATE + 400)
+                page.wait_for_timeout(1000 * length / RATE + 400)
         page.locator("#choices button:enabled").first.wait_for()
         if wanted := right[trial["trial"]]:
             page.locator("#choices button", has_text=wanted).click()
