@@ -29,7 +29,7 @@ from wavegan.distances import (
     variety,
 )
 from wavegan.embedding import embed, with_channels
-from wavegan.library import Library, drawn
+from wavegan.lookup import Lookup, drawn
 from wavegan.metrics import METRICS
 from wavegan.networks import Generator
 from wavegan.sampling import generate
@@ -137,8 +137,8 @@ class Quality:
                 f"{2 * LEAST} are needed: a larger count, more audio or a smaller num_samples"
             )
         heard = real if train is None else drawn(train, shape, sample_rate, size, seed, windows)
-        self._library = Library(heard)
-        self._points = self._library.scale.apply(real.points[: self.count])
+        self._lookup = Lookup(heard)
+        self._points = self._lookup.scale.apply(real.points[: self.count])
         recording = real.recording[: self.count]
         self._groups = recording if groups is None else np.asarray(groups)[recording]
         self._labels = None if labels is None else np.asarray(labels)[recording]
@@ -148,8 +148,8 @@ class Quality:
         self.floor = _floor(self._points, self._groups, seed)
         self.train_distance: Distance | None = None
         if train is not None:
-            library = self._library.points
-            some = library[np.random.default_rng(seed).permutation(len(library))[: self.count]]
+            points = self._lookup.points
+            some = points[np.random.default_rng(seed).permutation(len(points))[: self.count]]
             self.train_distance = kernel_distance(self._points, some, groups=self._groups)
 
     def __repr__(self) -> str:
@@ -183,7 +183,7 @@ class Quality:
         if audio.shape[1:] != self._shape:
             expected = ", ".join(map(str, self._shape))
             raise ValueError(f"clips must be (n, {expected}), found {audio.shape}")
-        generated = self._library.scale.apply(embed(audio, sample_rate=self.sample_rate))
+        generated = self._lookup.scale.apply(embed(audio, sample_rate=self.sample_rate))
         real, groups = self._points, self._groups
         estimates: dict[str, Estimate | Distance] = {
             "kernel_distance": kernel_distance(real, generated, groups=groups),
@@ -195,8 +195,8 @@ class Quality:
         if self.train_distance is not None:
             estimates["kernel_distance_train"] = self.train_distance
         metrics = dict[str, float]()
-        if unheard := self._library.unheard:
-            nearest = [nearest_distances(generated, half) for half in self._library.halves]
+        if unheard := self._lookup.unheard:
+            nearest = [nearest_distances(generated, half) for half in self._lookup.halves]
             estimates["memorised"] = memorised(nearest, unheard)
             metrics["quality/nearest"] = float(np.median(np.concatenate(nearest)))
             metrics["quality/nearest_train"] = float(np.median(np.concatenate(unheard)))

@@ -31,7 +31,8 @@ class AuditionConfig:
     sample_rate : Hz, where a generator does not say.
     single_file : write all into one file of HTML, which is a third larger.
     serve : answer a browser on this machine until Ctrl-C, so that the page makes new clips, too.
-    host : that it answers on; others than this machine may ask where it is not 127.0.0.1.
+    host : address of this machine that it answers on, and to; others may ask where it is not
+        127.0.0.1.
     port : that it answers on; 0 takes a free one.
     """
 

@@ -193,7 +193,7 @@ def _key(sound: np.ndarray, sample_rate: int) -> str:
 def _script(key: str, content: bytes) -> bytes:
     """A script that hands a file over to the page, which may read no file from a disk.
 
-    It is text in the encoding x-user-defined, in which every byte is a character: a fortieth
+    It is text in the encoding x-user-defined, in which every byte is a character: a sixtieth
     longer than the file, where base64 would be a third.
     """
     quoted = re.sub(rb"[\\`$\r]", lambda found: _QUOTED[found[0]], content)

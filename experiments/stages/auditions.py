@@ -310,8 +310,10 @@ class Maker:
         (latent,) = self.latents(1, config.seed, config.truncation)
         shares = np.linspace(0, 100, config.between)
         for one, other in pairwise(labels):
-            ends = dict(zip(("label0", "label1"), map(self.gan.labels.index, (one, other))))  # noqa: B905
-            audio = interpolate(self.generator, latent, latent, steps=config.between, **ends)
+            first, last = map(self.gan.labels.index, (one, other))
+            audio = interpolate(
+                self.generator, latent, latent, steps=config.between, label0=first, label1=last
+            )
             names = [f"{self.run}, {100 - x:.0f} % {one}, {x:.0f} % {other}" for x in shares]
             clips = [Clip(name, one, sound, self.sample_rate)
                      for name, sound in zip(names, audio, strict=True)]  # fmt: skip

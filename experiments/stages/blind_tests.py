@@ -140,6 +140,8 @@ def _rows(config: ListenConfig, progress: Progress) -> tuple[dict[str, Row], tup
         sample_rate=config.sample_rate,
     )
     found = gather(asked, progress, nearest=False)
+    for line in found.said:
+        progress.say(line)
     real = [row for row in found.rows if row.kind == "real"]
     made = {row.title: row for row in found.rows if row.kind != "real"}
     if len(made) < sum(row.kind != "real" for row in found.rows):

@@ -18,7 +18,7 @@ from experiments.stages.gans import Gan
 from features import Recording
 from features.storage import understanding
 from wavegan.embedding import embed
-from wavegan.library import Library, drawn
+from wavegan.lookup import Lookup, drawn
 from wavegan.train_config import DATA
 from wavegan.trained_run import read_run
 
@@ -27,7 +27,7 @@ WINDOWS = 2048  # training windows in which clips are looked up, at most
 
 @dataclass(frozen=True)
 class Near:
-    """The training window that is nearest to a clip; see `wavegan.library.Neighbours`."""
+    """The training window that is nearest to a clip; see `wavegan.lookup.Neighbours`."""
 
     clip: Clip
     distance: float
@@ -98,10 +98,10 @@ class Heard:
         return (self.shape, self.sample_rate, *sorted(r.digest for r in self.recordings))
 
     @cached_property
-    def library(self) -> Library:
+    def lookup(self) -> Lookup:
         """Windows of them."""
         of = self.recordings, self.shape, self.sample_rate
-        return Library(drawn(*of, WINDOWS, 0, self.windows))
+        return Lookup(drawn(*of, WINDOWS, 0, self.windows))
 
     @property
     def sample_rate(self) -> int:
@@ -130,10 +130,10 @@ class Heard:
     def beside(self, clips: Sequence[Clip]) -> list[Clip]:
         """Clips, each with the training window that is nearest to it."""
         audio = np.stack([clip.audio for clip in clips if clip.audio is not None])
-        found = self.library.look_up(embed(audio, sample_rate=self.sample_rate))
+        found = self.lookup.look_up(embed(audio, sample_rate=self.sample_rate))
         told = found.nearer.tolist() or [None] * len(clips)
         copies = found.copied.tolist() or [False] * len(clips)
-        places = self.library.drawn.recording[found.index], self.library.drawn.start[found.index]
+        places = self.lookup.drawn.recording[found.index], self.lookup.drawn.start[found.index]
         windows = [
             self.window(self.recordings[i], start)
             for i, start in zip(*(p.tolist() for p in places), strict=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wavegan.embedding import embed
-from wavegan.library import Library, drawn
+from wavegan.lookup import Lookup, drawn
 
 RATE, LENGTH = 8000, 1024
 
@@ -23,8 +23,8 @@ def melodies(seed, count, clips=24):
     return parts
 
 
-def library(audio, count=400):
-    return Library(drawn(audio, (LENGTH, 1), RATE, count, 0, {}))
+def lookup(audio, count=400):
+    return Lookup(drawn(audio, (LENGTH, 1), RATE, count, 0, {}))
 
 
 def cut(audio, found):
@@ -36,7 +36,9 @@ def cut(audio, found):
 def test_a_window_is_where_it_says_and_each_is_there_once():
     audio = melodies(0, 6)
     found = drawn(audio, (LENGTH, 1), RATE, 200, 0, {}, keep=30)
-    assert len(found.points) == len({*zip(found.recording.tolist(), found.start.tolist())})  # noqa: B905
+    assert len(found.points) == len(
+        {*zip(found.recording.tolist(), found.start.tolist(), strict=True)}
+    )
     np.testing.assert_array_equal(found.clips, cut(audio, found)[:30])
     np.testing.assert_allclose(found.points, embed(cut(audio, found), sample_rate=RATE), atol=1e-3)
     assert {*found.half.tolist()} == {-1, 0, 1}
@@ -44,7 +46,7 @@ def test_a_window_is_where_it_says_and_each_is_there_once():
 
 def test_every_planted_copy_is_found_where_it_is_from():
     audio = melodies(0, 12)
-    known = library(audio)
+    known = lookup(audio)
     copies = cut(audio, known.drawn)[:40] + np.random.default_rng(1).normal(
         0, 1e-4, (40, LENGTH, 1)
     )
@@ -57,7 +59,7 @@ def test_every_planted_copy_is_found_where_it_is_from():
 
 
 def test_other_sounds_of_the_same_kind_are_no_copies():
-    known = library(melodies(0, 12))
+    known = lookup(melodies(0, 12))
     others = drawn(melodies(1, 12), (LENGTH, 1), RATE, 400, 1, {})
     found = known.look_up(others.points)
     assert found.copied.mean() < 0.04
@@ -66,7 +68,7 @@ def test_other_sounds_of_the_same_kind_are_no_copies():
 
 def test_too_few_windows_tell_nothing_but_which_is_nearest():
     audio = melodies(0, 1, clips=6)
-    known = library(audio, count=6)
+    known = lookup(audio, count=6)
     assert known.unheard == []
     found = known.look_up(known.drawn.points)
     np.testing.assert_array_equal(found.index, np.arange(len(known.points)))

@@ -47,7 +47,8 @@ class Neighbours:
     nearer : (n,) share of windows of the same recordings that come as near to a training window
         without having been heard, in that half where it is the smaller; empty where too few
         windows tell that.
-    copied : (n,) whether that is a hundredth or less, as `memorised` counts it; empty, too.
+    copied : (n,) whether `memorised` counts it: nearer to a half than all but a 200th of the other
+        half comes; empty, too.
     """
 
     index: np.ndarray
@@ -56,7 +57,7 @@ class Neighbours:
     copied: np.ndarray
 
 
-class Library:
+class Lookup:
     """Training windows as points that are scaled to unit variance, of which 1 dB is the least.
 
     Attributes
