@@ -18,8 +18,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from experiments.listening.studio import Studio
 from experiments.report.audition import FOLDER, clip_files
-from experiments.stages.studio import Studio
 
 MOST_BYTES = 65_536  # of a request
 _WAIT = 2.0  # seconds that a request waits for the one before it

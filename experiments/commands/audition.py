@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.config import AuditionConfig
+from experiments.listening.auditions import gather, makers
+from experiments.listening.studio import Studio
 from experiments.report.audition import FOLDER, Page, render_audition
 from experiments.report.terminal import Progress
 from experiments.run import refuse_run
 from experiments.server import PageServer, serve_until, warm_up
-from experiments.stages.auditions import gather, makers
-from experiments.stages.studio import Studio
 from features.dataset import refuse_recordings
 from features.limits import check_disk, check_folder
 from features.storage import alone, inside, remove_leftovers, replacing, write_text

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.config import GenerateConfig, InterpolateConfig
+from experiments.listening.favourites import read_favourites
 from experiments.report.terminal import Progress
 from experiments.run import Run, refuse_run
-from experiments.stages.favourites import read_favourites
 from experiments.stages.gans import Gan, find_gans
 from features.dataset import refuse_recordings
 from features.limits import check_file, check_folder

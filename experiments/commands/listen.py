@@ -10,12 +10,12 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from experiments.config import ListenConfig
+from experiments.listening.answers import analysed, read_answers, read_key
+from experiments.listening.blind_tests import REAL, SCALE, BlindTest, blind_test
 from experiments.report.listen import CONSENT, render_answers, render_test
 from experiments.report.tables import write_answers_csv
 from experiments.report.terminal import Progress
 from experiments.run import refuse_run
-from experiments.stages.answers import analysed, read_answers, read_key
-from experiments.stages.blind_tests import REAL, SCALE, BlindTest, blind_test
 from features.dataset import refuse_recordings
 from features.limits import check_folder
 from features.saving import save_audio
@@ -65,7 +65,7 @@ def listen(
 def analyse(
     answers: Sequence[str | Path], out: str | Path | None = None, *, key: str | Path | None = None
 ) -> dict[str, Any]:
-    """What the answers to a test say, as `experiments.stages.answers.analysed` gives it.
+    """What the answers to a test say, as `experiments.listening.answers.analysed` gives it.
 
     A page, a table of all answers and JSON are written into ``out`` (the key's folder if None).
 

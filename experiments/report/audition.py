@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.listening.auditions import Audition, Strip
+from experiments.listening.favourites import FORMAT, VERSION
+from experiments.listening.heard import Clip, Row
 from experiments.report.kit import render
-from experiments.stages.auditions import Audition, Strip
-from experiments.stages.favourites import FORMAT, VERSION
-from experiments.stages.heard import Clip, Row
 from features.display import sound_file, sound_pictures, uri
 from features.loudness import TARGET, matching_gain
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from experiments.listening.answers import FORMAT, VERSION
+from experiments.listening.blind_tests import REAL, SCALE, BlindTest
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.formats import percent
 from experiments.report.kit import render
 from experiments.scores import Record
-from experiments.stages.answers import FORMAT, VERSION
-from experiments.stages.blind_tests import REAL, SCALE, BlindTest
 from features.display import sound_file
 
 CONSENT = (
@@ -55,7 +55,7 @@ def render_test(test: BlindTest, consent: str = CONSENT) -> str:
 
 
 def render_answers(found: Record) -> str:
-    """The page of what `experiments.stages.answers.analysed` found."""
+    """The page of what `experiments.listening.answers.analysed` found."""
     labels, chance = found["labels"], 1 / max(1, len(found["labels"]))
     pairs = [_row(f"{one['chosen']} rather than {_other(one)}", one)
              for one in found.get("pairs", [])]  # fmt: skip

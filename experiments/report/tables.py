@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.listening.answers import Answers, Key
 from experiments.report.formats import counted, duration, points, reach, spread
 from experiments.report.kit import render
 from experiments.scores import METRICS, Record, bounds, runs_of, values
-from experiments.stages.answers import Answers, Key
 from features.storage import write_text
 
 _TRACK = ("split", "seed", "track", "label", "predicted", "confidence", "correct")

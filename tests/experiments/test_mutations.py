@@ -35,14 +35,14 @@ from experiments.commands.compare import OPENINGS, _opened, compare
 from experiments.commands.doctor import check_run
 from experiments.commands.predict import find_classifier
 from experiments.config import CompareConfig, DataConfig, as_dict
+from experiments.listening.answers import analysed, read_answers, read_key, seal
+from experiments.listening.blind_tests import SCALE, BlindTest, Sound, Trial
+from experiments.listening.favourites import FORMAT as FAVOURITES
+from experiments.listening.favourites import read_favourites
 from experiments.recipes import RECIPES, recorded_search
 from experiments.run import Run
-from experiments.stages.answers import analysed, read_answers, read_key, seal
-from experiments.stages.blind_tests import SCALE, BlindTest, Sound, Trial
 from experiments.stages.budget import Budget
 from experiments.stages.comparison import TrainedArms
-from experiments.stages.favourites import FORMAT as FAVOURITES
-from experiments.stages.favourites import read_favourites
 from experiments.stages.folders import PROVENANCE, open_folder
 from experiments.stages.gans import Gan, find_gans
 from experiments.stages.trained import read_training

@@ -17,9 +17,9 @@ from flax import nnx
 
 from experiments.cli import main
 from experiments.config import AuditionConfig
+from experiments.listening import auditions
+from experiments.listening.studio import Studio
 from experiments.server import MOST_BYTES, PageServer, warm_up
-from experiments.stages import auditions
-from experiments.stages.studio import Studio
 from wavegan import Generator, WaveGANConfig, generate
 from wavegan.export import export
 

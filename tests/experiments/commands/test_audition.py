@@ -18,9 +18,9 @@ from html_page import HOSTILE, Page
 from experiments import AuditionConfig, TrainGansConfig, audition, train
 from experiments.cli import main
 from experiments.config import DataConfig
+from experiments.listening.auditions import _several
+from experiments.listening.favourites import FORMAT, VERSION
 from experiments.report.audition import playable
-from experiments.stages.auditions import _several
-from experiments.stages.favourites import FORMAT, VERSION
 from experiments.stages.gans import find_gans
 from features import decode_tracks, save_audio, scan_tracks
 from features.generated import GENERATED

@@ -15,8 +15,8 @@ from html_page import HOSTILE, check_page
 
 from experiments import ListenConfig, analyse, listen
 from experiments.cli import main
+from experiments.listening.answers import seal
 from experiments.report.listen import render_answers
-from experiments.stages.answers import seal
 from features import save_audio
 from features.loudness import loudness
 from features.storage import write_json

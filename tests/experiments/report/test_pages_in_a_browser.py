@@ -11,12 +11,12 @@ import soundfile as sf
 
 from experiments import AuditionConfig, ListenConfig, analyse, audition, listen
 from experiments.cli import main
+from experiments.listening.answers import seal
+from experiments.listening.auditions import gather, makers
+from experiments.listening.studio import Studio
 from experiments.report.audition import render_audition
 from experiments.report.terminal import Progress
 from experiments.server import PageServer
-from experiments.stages.answers import seal
-from experiments.stages.auditions import gather, makers
-from experiments.stages.studio import Studio
 from features import save_audio
 
 RATE, LENGTH = 4000, 16384

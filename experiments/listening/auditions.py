@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from experiments.config import AuditionConfig
+from experiments.listening.heard import Clip, Heard, Row, known
 from experiments.options import near
 from experiments.report.terminal import Progress
 from experiments.stages.folders import class_folders
 from experiments.stages.gans import Gan
-from experiments.stages.heard import Clip, Heard, Row, known
 from experiments.stages.trained import gans_in
 from features import AudioError
 from features.audio import load_audio

@@ -5,7 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from experiments.stages.answers import Answers, Key, alpha, analysed, read_answers, read_key, seal
+from experiments.listening.answers import (
+    Answers,
+    Key,
+    alpha,
+    analysed,
+    read_answers,
+    read_key,
+    seal,
+)
 from experiments.statistics import crossed_mean
 from features.storage import write_json
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from experiments.config import AuditionConfig, ListenConfig
+from experiments.listening.auditions import gather
+from experiments.listening.heard import Clip, Row
 from experiments.report.terminal import Progress
-from experiments.stages.auditions import gather
-from experiments.stages.heard import Clip, Row
 from features.loudness import PEAK, TARGET, loudness
 
 FORMAT, VERSION = "wavegan listening test", 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.stages.auditions import Maker
+from experiments.listening.auditions import Maker
 from wavegan import generate
 
 REACH = 2.0  # of the pad's coordinates, of which (0, 0), (1, 0) and (0, 1) are drawn latents

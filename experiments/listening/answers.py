@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from experiments.config.listen import TESTS
-from experiments.stages.blind_tests import FORMAT as KEY
-from experiments.stages.blind_tests import REAL, SCALE
-from experiments.stages.blind_tests import VERSION as KEY_VERSION
+from experiments.listening.blind_tests import FORMAT as KEY
+from experiments.listening.blind_tests import REAL, SCALE
+from experiments.listening.blind_tests import VERSION as KEY_VERSION
 from experiments.statistics import crossed_mean
 from features.storage import Unfit, read_json, understanding
 
