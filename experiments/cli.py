@@ -292,7 +292,7 @@ def make_parser(commands: Mapping[str, Iterable[Option]]) -> Parser:
         usage = " ".join(["wavegan", name, *places, "[OPTION …]"])
         one = added.add_parser(name, help=command.about, description=command.about, usage=usage)
         if command.parts:
-            about = "YAML or TOML file of options, or the config.json of a run; what is typed wins"
+            about = "YAML or TOML file of options, or a run's config.json; typed options win"
             one.add_argument("--config", type=Path, metavar="FILE", help=about)
             one.add_switch("print-config", "print all options as such a file, and end")
         if command.long:

@@ -142,7 +142,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     presets = ", ".join(f'"{name}" ({preset.about})' for name, preset in GAN_PRESETS.items())
     studies = ", ".join(f'"{name}" ({about(name)})' for name in STUDIES)
     known["preset"]["about"] = f"a study that comes with the package: {studies}"
-    known["gan"]["about"] = f"settings under one name, which other options change: {presets}"
+    known["gan"]["about"] = f"a set of GAN settings, which other options override: {presets}"
     return known | {name: {"metavar": x} for x, names in _METAVARS.items() for name in names}
 
 
@@ -161,23 +161,23 @@ RECIPE = Option(
     "recipe", str, "classifier, features, clip and GAN", path=("recipe", "name"), group="recipe"
 )
 OUT = Option(
-    "out", Path | None, "run folder; what is there is resumed", "runs/DATE-NAME", metavar="RUN"
+    "out", Path | None, "run folder; a run in it is resumed", "runs/DATE-NAME", metavar="RUN"
 )
 RUN = Option("run", Path, "run folder", MISSING, positional=True)
 TO = Option("out", Path | None, "folder to write to", metavar="DIR")
-JSON = Option("json", Path | None, "write the results to this file, too")
+JSON = Option("json", Path | None, "also write the results to this file")
 PRESET = Option("gan", str | None, "", group="GANs")
-_JOIN = "join the processes that SLURM, Open MPI or a TPU pod has started"
+_JOIN = "join the processes that SLURM, Open MPI or a TPU pod started"
 PROCESSES = tuple(
     replace(option, group="several processes, on one host or many")
     for option in (
         Option("distributed", bool, _JOIN, False),
-        Option("coordinator", str | None, "where process 0 listens, for the others"),
-        Option("processes", int | None, "how many there are"),
-        Option("process", int | None, "which one this is, from 0"),
+        Option("coordinator", str | None, "address at which process 0 listens for the others"),
+        Option("processes", int | None, "number of processes"),
+        Option("process", int | None, "number of this process, from 0"),
     )
 )
-_SEARCHED = "sizes and training that a search found, from its search.json"
+_SEARCHED = "search.json of a search, whose sizes and training are used"
 SIZES = Option("sizes", str | None, _SEARCHED, path=("recipe", "search"), group="recipe")
 
 
@@ -251,7 +251,7 @@ def _listen(call: Call) -> None:
     first, *answers = call.values["run"]
     if first.name != "analyse" or first.exists():
         if call.values.get("key") is not None:
-            raise OptionError("--key is of `wavegan listen analyse ANSWERS`")
+            raise OptionError("--key belongs to `wavegan listen analyse ANSWERS`")
         _work(call)
         return
     from experiments import analyse
@@ -261,7 +261,7 @@ def _listen(call: Call) -> None:
         raise OptionError("give the files that the page of a test saved, after analyse")
     of_test = {option.name for option in call.options if option.path} - {"run", "key"}
     if strange := of_test & call.values.keys():
-        raise OptionError(f"--{min(strange)} is of a test that is made, not of its answers")
+        raise OptionError(f"--{min(strange)} belongs to making a test, not to `listen analyse`")
     found = analyse(answers, call.values.get("out"), key=call.values.get("key"))
     printed.answers(found)
 
@@ -330,7 +330,9 @@ def _bench(call: Call) -> None:
 
     given = {"repeats": 5, "json": None, "size": None, **call.values}
     if given["size"] is not None and given["what"] != "gpu":
-        raise OptionError(f"--size is of `wavegan bench gpu`: {given['what']} has its own sizes")
+        raise OptionError(
+            f"--size belongs to `wavegan bench gpu`: {given['what']} has its own sizes"
+        )
     check_file(given["json"], "--json")
     options = {"repeats": given["repeats"], "json_file": given["json"], "size": given["size"]}
     run_benchmark(given["what"], **options)
@@ -340,7 +342,7 @@ def _bench(call: Call) -> None:
 
 COMMANDS: dict[str, Command] = {
     "compare": Command(
-        "baseline against augmented, end to end: the main job", _work,
+        "does a GAN's audio make a classifier better? the whole comparison", _work,
         "CompareConfig",
         (CLIP, replace(DATA, without=("train_share", "shots", *_CELL)),
          Part("comparison", names={"folders": "arm"}, without=("changed",)), *GAN),
@@ -354,42 +356,42 @@ COMMANDS: dict[str, Command] = {
         (OUT, SIZES), recipe="demo", several=True, published=True, long=True,
     ),
     "train": Command(
-        "train one GAN a genre, or one for all", _train, "TrainGansConfig",
+        "train a GAN for each class, or one for all", _train, "TrainGansConfig",
         (CLIP, DATA, Part("training", names={"seeds": "gan-seeds"}), *GAN),
         (OUT, PRESET, *PROCESSES), recipe="demo", long=True,
     ),
     "generate": Command(
-        "clips of trained GANs to files, with the latent of each", _work,
+        "write clips of trained GANs to files, with their latents", _work,
         "GenerateConfig", (CLIPS,), (replace(TO, default="RUN/generated"),),
     ),
     "interpolate": Command(
-        "clips on the way from one sound to another", _work, "InterpolateConfig",
+        "write clips that lead from one sound to another", _work, "InterpolateConfig",
         (CLIPS,), (replace(TO, default="in RUN/interpolated"),),
     ),
     "audition": Command(
-        "a page to hear, compare and choose clips on", _work, "AuditionConfig", (CLIPS,),
+        "write a page to hear, compare and choose clips", _work, "AuditionConfig", (CLIPS,),
         (replace(TO, default="RUN/audition"),),
     ),
     "listen": Command(
-        'a blind listening test; "listen analyse ANSWERS …" says what its answers say', _listen,
+        'make a blind listening test; "listen analyse ANSWERS …" evaluates it', _listen,
         "ListenConfig", (Part(""),), (replace(TO, default="RUN/listen-TEST"),),
     ),
     "export": Command(
-        "one generator as one .safetensors file", _export, more=(
+        "write one generator to a .safetensors file", _export, more=(
             RUN, Option("file", Path, "the file to write", MISSING, positional=True,
                         metavar="OUT.safetensors"),
             Option("step", int | str | None,
-                   'of which checkpoint, or "best"; none is the newest'),
-            Option("genre", str | None, "which GAN, where the run has several"),
-            Option("dtype", str, "of the weights: bfloat16 halves the file", "float32"),
+                   'step of the checkpoint, or "best"; none takes the newest'),
+            Option("genre", str | None, "class of the GAN, where the run has several"),
+            Option("dtype", str, "type of the weights: bfloat16 halves the file", "float32"),
         ),
     ),
     "study": Command(
-        "ways to train a GAN on little data, at equal wall time", _study, "StudyConfig",
+        "compare ways to train a GAN on little data, at equal wall time", _study, "StudyConfig",
         (DATA, Part("study")), (replace(OUT, default="must be given"), JSON), long=True,
     ),
     "search": Command(
-        "look for a recipe's sizes on the training side alone", _work,
+        "search for a recipe's sizes, on the training side alone", _work,
         "SearchConfig", (CLIP, DATA, Part("search"), FIT),
         (OUT,), recipe="cnn_rnn_tempo", published=True, long=True,
     ),
@@ -398,24 +400,24 @@ COMMANDS: dict[str, Command] = {
         (Part(""),), (replace(TO, default="RUN-predictions"),),
     ),
     "recipes": Command(
-        "list the recipes, or show one", _recipes,
+        "list the classifier recipes, or show one in full", _recipes,
         more=(Option("name", str | None, "show this one in full", positional=True),),
     ),
     "report": Command(
-        "write the page of a training run or of recipes, find that of another", _report, more=(RUN,)
+        "write or find the page of a run", _report, more=(RUN,)
     ),
     "doctor": Command(
         "check this machine, and a data set or a run", _doctor, more=(
-            Option("data", str | None, "folder of class folders to check"),
-            Option("run", Path | None, "run folder, to check against what was written",
+            Option("data", str | None, "folder with a folder for each class, to check"),
+            Option("run", Path | None, "run folder: check that every file is as it was written",
                    positional=True),
         ),
     ),
     "bench": Command(
-        "speed against peers, side by side in one run", _bench, more=(
+        "measure speed beside PyTorch, Keras and librosa, in one run", _bench, more=(
             Option("what", str, "what is measured", MISSING, positional=True),
-            JSON, Option("repeats", int, "of each timing", 5),
-            Option("size", str | None, "of the gpu benchmark; none is full where there is a GPU"),
+            JSON, Option("repeats", int, "repeats of each timing", 5),
+            Option("size", str | None, "size of the gpu benchmark; none goes by the machine"),
         ),
     ),
 }  # fmt: skip

@@ -276,9 +276,9 @@ VARIANTS: dict[str, GanPreset] = {
     "pairs+spectrogram": GanPreset(
         "pairs with a second critic on spectrograms", gan=_SPECTROGRAM, train=_PAIRS
     ),
-    "fast-lazy-r1": GanPreset("lazy-r1 at a rate of 1e-3", train=_LAZY_R1 | _FAST),
+    "fast-lazy-r1": GanPreset("lazy-r1 at a learning rate of 1e-3", train=_LAZY_R1 | _FAST),
     "fast-spectrogram": GanPreset(
-        "pairs+spectrogram at a rate of 1e-3",
+        "pairs+spectrogram at a learning rate of 1e-3",
         gan=_SPECTROGRAM,
         train=_PAIRS | _FAST | {"spectrogram_penalty": 0.0},
         looked_at=("gtzan-mini",),
@@ -289,7 +289,7 @@ VARIANTS: dict[str, GanPreset] = {
         train=_PENALISED,
     ),
     "fast-penalised-spectrogram": GanPreset(
-        "penalised-spectrogram at a rate of 1e-3",
+        "penalised-spectrogram at a learning rate of 1e-3",
         gan=_SPECTROGRAM,
         train=_PENALISED | _FAST,
         looked_at=("gtzan-mini", "fsdd"),
@@ -335,7 +335,9 @@ _SMALL_DATA = VARIANTS["fast-penalised-spectrogram"]
 GAN_PRESETS: dict[str, GanPreset] = {
     # `wavegan train --gan reference --data DIR`: 200k steps took its authors 4 days on a P100.
     "reference": replace(
-        _preset(VARIANTS[REFERENCE], "as its authors trained it", batch_size=64, steps=200_000),
+        _preset(
+            VARIANTS[REFERENCE], "as the WaveGAN's authors trained it", batch_size=64, steps=200_000
+        ),
         gan={**_GAN, "dim": 64},
     ),
     "one-critic-step": _preset(VARIANTS["one-critic-step"], batch_size=16),
@@ -345,7 +347,7 @@ GAN_PRESETS: dict[str, GanPreset] = {
     # `--gan small-data --gan-steps 4000`, ten from scratch. Which is better is not measured yet.
     "all-then-one": _preset(
         _SMALL_DATA,
-        "small-data by one GAN for all classes, then each class from it",
+        "small-data: one GAN of all classes, from which a GAN of each class goes on",
         shared_steps=20_000,
         batch_size=16,
         steps=2000,

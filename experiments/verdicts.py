@@ -51,8 +51,8 @@ def answer(
     untried = [words for name, words in CONTROLS.items() if made and name not in sources]
     found: dict[str, Any] = {"verdict": question["verdict"], "because": [], "untried": untried}
     if late:
-        steps = "more than a tenth of its runs were best in the last tenth of their steps"
-        because = [f"{name} may not have come to its end: {steps}" for name in late]
+        steps = "in more than a tenth of its runs the best step was in the last tenth"
+        because = [f"{name} may have needed more steps: {steps}" for name in late]
         return found | {"verdict": "budget-limited", "because": because}
     if question["verdict"] not in CLAIMS:
         return found
@@ -64,5 +64,5 @@ def answer(
             for row in beside
             if arms[row["against"]]["role"] in ("classical", "control") and row["ci95"][0] <= 0
         ]
-        because += [f"against {name} the interval does not lie above 0" for name in weak]
+        because += [f"the interval against {name} is not above 0" for name in weak]
     return found | ({"verdict": "undecided", "because": because} if because else {})

@@ -48,70 +48,71 @@ class Metric(NamedTuple):
 _OWN = {
     _DISTANCE: Metric(
         "kernel distance",
-        "Between the distributions of real and generated clips: near 0 where they can't be told "
-        "apart, and below it by chance.",
+        "Between the distributions of real and generated clips: near 0 where they are alike, by "
+        "chance also below.",
         less_is_better=True,
     ),
     _FLOOR: Metric(
         "kernel distance, real to real",
-        "Of real clips from those of other recordings: as near as other sounds of this kind come.",
+        "Between real clips of different recordings: as near as other sounds of this kind come.",
     ),
     "quality/kernel_distance_train": Metric(
-        "kernel distance of what was heard",
-        "The same of windows that the generator was trained on: copies of them all would have it.",
+        "kernel distance of training clips",
+        "The same for clips that the generator was trained on: what perfect copies would reach.",
     ),
     "quality/frechet_distance": Metric(
         "Fréchet distance",
-        "The same by means and covariances alone; too large where clips are few.",
+        "The same by means and covariances alone; too large where there are few clips.",
         less_is_better=True,
     ),
     "quality/inception_score": Metric(
         "inception score",
-        "How surely and how diversely a classifier names the clips.",
+        "How confidently, and with how many different classes, a classifier answers.",
         less_is_better=False,
     ),
     "quality/different_bins": Metric(
         "different bins",
-        "Share of the kinds of sound that come too often or too rarely.",
+        "Share of the kinds of sound that occur too often or too rarely.",
         less_is_better=True,
     ),
     "quality/variety": Metric(
         "variety",
-        "How far clips lie from each other, of how far real ones do: 0 where all are alike.",
+        "How far clips lie from each other, as a share of how far real ones do: 0 where all are "
+        "alike.",
     ),
     "quality/rarest_class": Metric(
         "rarest class",
-        "How often the most neglected class comes, of how often it should: 0 where it is missing.",
+        "How often the rarest class occurs, as a share of how often it should: 0 where it is "
+        "missing.",
         less_is_better=False,
     ),
     "quality/class_agreement": Metric(
         "recognised",
-        "Share of the clips that a classifier takes for the class that was asked for.",
+        "Share of the clips that a classifier recognises as the class that was asked for.",
         less_is_better=False,
     ),
     "quality/class_agreement_real": Metric(
         "recognised, real clips",
-        "The same of real clips, which the classifier was not trained on where others were left.",
+        "The same for real clips, held out from the classifier where there were enough.",
     ),
     "quality/coverage": Metric(
         "coverage",
-        "Share of the real clips that have a generated one nearby: less where sounds are missing.",
+        "Share of the real clips that have a generated one nearby: lower where sounds are missing.",
         less_is_better=False,
     ),
     # A generator of noise has the best of those that follow.
     "quality/nearest": Metric(
         "nearest real clip",
-        "Median distance of a generated clip to its nearest real one.",
+        "Median distance from a generated clip to its nearest real one.",
     ),
     "quality/nearest_train": Metric(
         "nearest, real to real",
-        "The same of seconds of the training tracks that the others do not hold: what copies would "
-        "undercut.",
+        "The same for held-out seconds of the training tracks: copies would come nearer.",
     ),
     "quality/memorised": Metric(
         "memorised",
-        "Share of generated clips that are nearer to a training clip than seconds of the same "
-        "tracks that were not heard; 1 % by chance.",
+        "Share of generated clips that are nearer to a training clip than 99 % of held-out seconds "
+        "of the same tracks; 1 % by chance.",
     ),
 }
 

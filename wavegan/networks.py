@@ -45,26 +45,26 @@ class WaveGANConfig:
     ----------
     num_samples : length of a clip; 16 times a power of two, from 32 on.
     channels : audio channels of a clip.
-    dim : width; the published networks have 64.
+    dim : width; that of the published networks is 64.
     latent_dim : size of the latent, uniform on (-1, 1).
     kernel_size : taps of every convolution.
     num_classes : of a conditional GAN; 0 is unconditional. The class modulates the
         generator's channels and is projected in the discriminator (arXiv 1802.05637).
-    batch_norm : batch normalisation, in the generator everywhere but at the output, in the
-        discriminator from layer 1 on.
+    batch_norm : batch normalisation: in the generator in all layers but the last, in the
+        discriminator in all but the first.
     upsample : "zeros" (transposed convolutions) or "nn" (nearest neighbour, then a convolution).
-    post_filter : taps of a last convolution without bias after the tanh (the reference has
-        512); 0 switches it off.
-    phase_shuffle : largest shift of the discriminator's phase shuffle, after its first four
-        layers but never after the last one; 0 switches it off.
-    phase_shuffle_by : one shift a "batch" (the reference) or an "example".
+    post_filter : taps of a last convolution without bias after the tanh (512 in the reference); 0
+        leaves it out.
+    phase_shuffle : largest shift of the discriminator's phase shuffle, in samples, after its first
+        four layers but never after the last one; 0 leaves it out.
+    phase_shuffle_by : one shift for a "batch" (as in the reference) or for each "example".
     spectral_norm : spectral normalisation of the discriminator's kernels (arXiv 1802.05957).
-    spectrogram_critic : a second critic on spectrograms of three resolutions, whose logit
-        is added.
-    precision : of what the networks multiply, on a device that has it: "float32"; "tf32",
-        10 bits of each float32 number, on NVIDIA GPUs from Ampere on (a CPU has none, and takes
-        float32); "bfloat16", 7 bits of what convolutions multiply, on any device. Sums, losses,
-        penalties, optimizers and averages are float32 in all of them.
+    spectrogram_critic : a second critic, on spectrograms of three resolutions, whose logit is
+        added.
+    precision : what the networks multiply in, on a device that has it: "float32"; "tf32", float32
+        with 10 bits of mantissa, on NVIDIA GPUs from Ampere on (a CPU takes float32); "bfloat16", 7
+        bits of mantissa in convolutions, on any device. Sums, losses, penalties, optimizers and
+        averages are float32 in all of them.
     conv_dtype : an earlier name, only to be given: "float32" or "bfloat16".
 
     Raises

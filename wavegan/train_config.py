@@ -43,44 +43,47 @@ class TrainConfig:
     batch_size : clips in each batch.
     steps : generator steps.
     critic_steps : critic steps, each on a fresh batch, before each generator step.
-    seed : of the weights, the latents and the windows.
-    learning_rate : of both players; None takes the loss's own.
-    rate_decay_steps : steps in which the learning rate falls, as half a cosine; None keeps it.
-    rate_decay_to : the share of the learning rate that it falls to, and stays at.
-    penalty : on the critic's slopes: "none", of clips between real and generated ones from 1
-        ("gradient"), of real ones from 0 ("r1"), or of real and generated ones ("r1+r2", arXiv
-        2501.05441); None takes the loss's own.
-    penalty_weight : of the penalty; None takes the usual one.
-    penalty_every : steps from one penalty to the next, which weighs as much more.
-    spectrogram_penalty : the share of its weight at which the penalty is also on a spectrogram
-        critic, there by the slopes of its log spectrograms; 0 leaves it free.
-    ema_decay : of the moving average of the generator's weights.
-    augment : done to real and generated clips alike (names in `wavegan.AUGMENTATIONS`).
-    augment_probability : of each augmentation; None adapts it to how well the critic separates
-        real from generated clips (arXiv 2006.06676).
+    seed : seed of the weights, the latents and the windows.
+    learning_rate : learning rate of both players; None takes the loss's own.
+    rate_decay_steps : steps over which the learning rate falls, along half a cosine; None keeps it
+        constant.
+    rate_decay_to : what the learning rate falls to, as a share of what it was.
+    penalty : what holds the critic's slopes: "gradient" (1 on clips between real and generated
+        ones), "r1" (0 on real ones), "r1+r2" (0 on real and generated ones, arXiv 2501.05441) or
+        "none"; None takes the loss's own.
+    penalty_weight : weight of the penalty; None takes the usual one.
+    penalty_every : steps from one penalty to the next; a rarer one weighs so many times more.
+    spectrogram_penalty : weight of the same penalty on a spectrogram critic, by the slopes of its
+        log spectrograms, as a share of ``penalty_weight``; 0 leaves that critic free.
+    ema_decay : decay of the moving average of the generator's weights.
+    augment : alterations of the clips that the critic sees, real and generated ones alike (names in
+        `wavegan.AUGMENTATIONS`).
+    augment_probability : probability of each alteration; None adapts it to how well the critic
+        separates real from generated clips (arXiv 2006.06676).
     augment_target : the separation, in [-1, 1], that the probability is adapted to.
-    augment_ramp : critic steps that take the probability from 0 to 1 at the fastest.
-    accumulate : parts that a batch is worked in, one after another, to need less memory;
-        None takes as few as fit on the device.
-    slices : where clips lie in a recording: "anywhere", on a "grid", or the "first" alone.
-    overlap : of neighbouring slices on the grid, as a share of their length.
+    augment_ramp : critic steps in which the probability can rise from 0 to 1 at the fastest.
+    accumulate : parts that a batch is split into, one worked after another to save memory; None
+        takes as few as fit the device.
+    slices : where clips begin in a recording: "anywhere", on a "grid", or only at the "first"
+        sample.
+    overlap : overlap of neighbouring slices on the grid, as a share of their length.
     random_start : shift a recording's grid at random, anew for each clip.
-    pad_end : fill the last slice, and recordings shorter than a clip, with zeros.
+    pad_end : fill up the last slice, and recordings shorter than a clip, with zeros.
     peak_normalize : divide each recording by its largest magnitude.
-    store : where recordings lie: on the "device", on the "host", or "auto".
+    store : where recordings are kept: on the "device", on the "host", or "auto".
     log_every : steps between two lines of the log.
     checkpoint_every : steps between two checkpoints.
-    checkpoint_minutes : beside those, a checkpoint where the last one is so many minutes old; None
-        goes by steps alone.
-    keep_checkpoints : how many of the newest stay.
-    keep_hours : beside them, one checkpoint of every so many hours stays; None keeps none.
-    inspect_every : steps between two inspections; 0 inspects at the end only.
-    keep_best : the metric whose best checkpoint stays beside the newest (of one that is not in
+    checkpoint_minutes : also write a checkpoint where the last one is so many minutes old; None
+        goes by steps only.
+    keep_checkpoints : how many of the newest checkpoints are kept.
+    keep_hours : also keep one checkpoint for every so many hours; None keeps none.
+    inspect_every : steps between two inspections; 0 inspects only at the end.
+    keep_best : the metric whose best checkpoint is kept beside the newest (of one that is not in
         `wavegan.METRICS` less counts as better).
-    patience : inspections without a better value of that metric after which more training is
-        said to help no longer.
-    stop_when_done : stop when more training helps no longer, unless the clips are silent or
-        far from real ones.
+    patience : inspections in a row without a better value of that metric after which further
+        training is said not to help.
+    stop_when_done : stop when further training does not help, unless the clips are silent or far
+        from real ones.
     """
 
     loss: str = "wgan-gp"

@@ -16,24 +16,24 @@ class AuditionConfig:
 
     Attributes
     ----------
-    run : run folders of GANs, exported generators, names of those in the package, or folders of
-        clips of any generator, with a folder for each class.
-    steps : checkpoints, one below the other: numbers, "best", "newest" or "all"; None is all of
-        one run (of many some), the best of several.
-    classes : those that are heard; None is all.
+    run : run folders of GANs, exported generators, names of those in the package, or folders of any
+        generator's clips, with a folder for each class.
+    steps : checkpoints, each a row of the page: steps, "best", "newest" or "all". None shows all
+        checkpoints of one run (some of them where there are many), the best one of several runs.
+    classes : the classes to show; None shows all of them.
     count : clips of each class in a row.
-    between : sounds on the way from one latent to another, and from class to class; 0 leaves
-        these strips out.
-    seed : of the latents, which are the same in every row.
-    truncation : latents are drawn from ± this; less is more typical.
-    data : folder of class folders with the recordings that the GANs heard, for the real clips and
-        the nearest ones; None is the one that the run says.
-    sample_rate : Hz, where a generator does not say.
-    single_file : write all into one file of HTML, which is a third larger.
-    serve : answer a browser on this machine until Ctrl-C, so that the page makes new clips, too.
-    host : address of this machine that it answers on, and to; others may ask where it is not
-        127.0.0.1.
-    port : that it answers on; 0 takes a free one.
+    between : sounds in a strip from one latent to another, and from class to class; 0 leaves the
+        strips out.
+    seed : seed of the latents, which are the same in every row.
+    truncation : latents are drawn between plus and minus this; less makes clips more typical.
+    data : folder with a folder for each class, of the recordings that the GANs heard: for real
+        clips and the nearest training clips. None takes the folder that the run names.
+    sample_rate : Hz, where a generator does not say it.
+    single_file : write one HTML file with everything in it, a third larger than the folder.
+    serve : also serve the page to a browser on this machine, until Ctrl-C, so that it can make new
+        clips.
+    host : address to serve on; anything but 127.0.0.1 lets other machines in.
+    port : port to serve on; 0 takes a free one.
     """
 
     run: tuple[Path, ...]

@@ -20,17 +20,17 @@ class ClassifyConfig:
     ----------
     recipe : classifier, features, clip and training.
     data : tracks and fractions; its ``split`` is each of ``splits`` in turn.
-    splits : "track" keeps the clips of a track on one side, "group" those of an artist or a
-        speaker, "gtzan-filtered" takes the sides from lists; "chunk", of the published figures,
-        has clips of a track on several sides.
-    seeds : runs of each split; each has the next classifier seed and the next split seed.
-    one_split : every run on the sides of the first split seed.
-    generated : run folder of GANs whose clips, as many as real ones of each class, are added
-        to the training side.
-    vouch : you know that these GANs heard no held-out track, where nothing says so; the page
-        says that you did.
-    augment : what is done to training clips (see `parse_augmentations`): changes of the
-        waveform make an altered copy of each, those of features alter the batches.
+    splits : "track" keeps all clips of a track on one side, "group" all tracks of an artist or
+        speaker, "gtzan-filtered" takes the sides from lists; "chunk", the split of most published
+        figures, puts clips of one track on several sides.
+    seeds : runs of each split; the classifier seed and the split seed count up from run to run.
+    one_split : use the first split seed in every run.
+    generated : run folder of GANs; as many of their clips as there are real ones of each class join
+        the training side.
+    vouch : you know that these GANs heard no held-out track, although nothing says so; the page
+        says that you vouched.
+    augment : what is done to training clips (see `parse_augmentations`): alterations of the
+        waveform make an altered copy of each clip, those of features alter the batches.
     """
 
     recipe: Recipe
@@ -72,12 +72,12 @@ class PredictConfig:
 
     Attributes
     ----------
-    run : run folder of a classification, or a classifier's file.
+    run : run folder of `wavegan classify`, or the file of a classifier.
     files : audio files, or folders of them.
-    split : whose classifier; None is the first that does not leak.
-    seed : which of the split's classifiers.
-    labelled : the folder of each file names its class: test on them.
-    threshold : an answer that is less probable is "unknown".
+    split : the split whose classifier is used; None takes the first that does not leak.
+    seed : which of the split's classifiers is used.
+    labelled : the folder of each file names its class: count how many answers are right.
+    threshold : an answer that is less probable than this becomes "unknown".
     """
 
     run: Path

@@ -27,50 +27,51 @@ class CompareConfig:
     ----------
     recipe : classifier, features, clip and GAN.
     data : tracks and split.
-    seeds : paired runs of each arm, with classifier seeds from 0 on.
-    gan_seeds : GANs a genre, which the runs take in turn; a fold and a draw have their own, of a
-        draw at least one.
-    folds : parts of the tracks that are the test side in turn, each with GANs and runs of its own,
-        so that every track is tested; 1 tests those of ``fractions`` alone.
-    train_share : of the training tracks of each class, those that are used; the others are held
-        back, for the arm real+oracle. None is all of them; of several shares the first is what the
-        question is about.
-    shots : so many training and validation tracks of each class instead of a share; of several
-        the first is what the question is about.
-    draws : of the training tracks that shots or a share keep, which the runs take in turn.
-    tune : multiples of the classifier's learning rate, of which each arm takes the one that is
-        best by the validation tracks; none takes it as it is.
-    steps : optimiser steps of every run; None chooses them by the validation tracks, from the
-        recipe's epochs over the real clips on.
-    synthetic_ratio : further clips for each real training clip, genre by genre, where an arm says
-        none itself.
-    arms : what is compared, the others against the first. A name says what an arm trains on:
-        real, oversampled, classical, noise, shuffled, oracle, synthetic, confident (generated
-        clips that a classifier of the training tracks is surest of), accepted (those that the
-        GAN's critic accepts), or a folder's; with + in between for both, @2 for twice as many
-        clips as real ones, -then- for one after the other. "usual", "controls" and "ratios" are
-        several under one name (see `ARM_SETS`).
-    folders : clips of other generators, as NAME=FOLDER: a folder of class folders, which an arm
-        named real+NAME adds.
-    vouch : names of folders, or "all", of which you know that what made them was trained on none
-        of the tracks held out, where nothing there says so. The page says that you did.
-    question : the arm that the comparison is about; None is the first with generated clips.
-    sealed : stop before any answer on the test tracks is looked at: what the validation tracks say
-        is printed and kept. The results count how often the test side was opened.
-    augment : what the classical arms do to clips (see `parse_augmentations`): changes of the
-        waveform make altered copies, those of features alter the batches. Without it, all of
-        the waveform.
-    quality : generated clips by which the checkpoints of a GAN are held against the validation
-        tracks, so that the best one makes the clips; 0 takes the last one.
-    at_once : GANs trained in one program; None is those of a fold and draw on an accelerator, one
-        on a CPU.
-    executor : what has the GANs, judges and fits done side by side: "local", processes of this
-        machine with cores of their own; "ray", tasks of a Ray cluster, of one core each. None does
-        one after another, here.
-    workers : of the executor at a time; None is one a core.
-    cluster : address of the Ray cluster; None is $RAY_ADDRESS, else one that is started here.
-    gpus : that each task of Ray takes; below 1, several share one.
-    preset : a study that comes with the package, whose options these are, but for those that are
+    seeds : paired runs of each arm; their classifier seeds count up from 0.
+    gan_seeds : GANs for each class, which the runs take in turn. Each fold and each draw has GANs
+        of its own, a draw at least one.
+    folds : number of parts that the tracks are dealt into; each part is the test side once, with
+        GANs and runs of its own, so that every track is tested. 1 tests one side, by ``fractions``.
+    train_share : share of the training tracks of each class that trains; the others are held back,
+        for the arm real+oracle. None trains on all. Of several shares, the question is asked of the
+        first.
+    shots : number of training and of validation tracks of each class, instead of a share. Of
+        several, the question is asked of the first.
+    draws : how many times the tracks that shots or a share keep are drawn; the runs take the draws
+        in turn.
+    tune : factors for the classifier's learning rate; each arm uses the one that is best on the
+        validation tracks. None leaves the rate as it is.
+    steps : optimiser steps of every run; None lets the validation tracks choose, starting from the
+        recipe's epochs over the real clips.
+    synthetic_ratio : further clips for each real training clip of a class, in arms that don't say
+        how many.
+    arms : the arms; all others are compared with the first. A name says what an arm trains on:
+        real, oversampled, classical, noise, shuffled, oracle, synthetic, confident (the generated
+        clips that a classifier of the training tracks is surest of), accepted (those that the GAN's
+        critic accepts), or the name of a folder; + joins two, @2 takes twice as many clips as there
+        are real ones, -then- trains on one after the other. "usual", "controls" and "ratios" each
+        stand for several (see `ARM_SETS`).
+    folders : clips of other generators, as NAME=FOLDER: a folder with a folder for each class, for
+        an arm named real+NAME.
+    vouch : names of such folders, or "all", whose generators you know to have heard none of the
+        held-out tracks, although nothing in the folder says so. The page says that you vouched.
+    question : the arm that the comparison is about; None takes the first with generated clips.
+    sealed : stop before the test tracks are answered: what the validation tracks say is printed and
+        kept. The results count how often the test side was opened.
+    augment : what the classical arms do to clips (see `parse_augmentations`): alterations of the
+        waveform make altered copies, those of features alter the batches. None uses all alterations
+        of the waveform.
+    quality : number of generated clips that are compared with the validation tracks at each
+        checkpoint, so that the best checkpoint makes the clips; 0 uses the last one.
+    at_once : GANs trained in one program; None trains all of a fold and draw together on an
+        accelerator, one at a time on a CPU.
+    executor : who trains GANs, judges and classifiers side by side: "local", processes of this
+        machine, each with cores of its own; "ray", tasks of a Ray cluster, each with one core. None
+        trains one after another, in this process.
+    workers : how many of them work at a time; None has one for each core.
+    cluster : address of the Ray cluster; None takes $RAY_ADDRESS, or starts one on this machine.
+    gpus : GPUs of each Ray task; with a number below 1 several tasks share one.
+    preset : a study that comes with the package; it sets these options, except those in
         ``changed``.
     """
 

@@ -18,23 +18,23 @@ class DataConfig:
 
     Attributes
     ----------
-    root : folder of class folders; None is the embedded synthetic genres.
-    classes : those that are used, two or more; None is all.
-    split : "track" keeps the clips of a track on one side, "group" those of an artist or a
+    root : folder with a folder for each class; None takes the embedded synthetic genres.
+    classes : the classes to use, two or more; None uses all of them.
+    split : "track" keeps all clips of a track on one side, "group" all tracks of an artist or
         speaker, "gtzan-filtered" takes the sides from ``split_lists``; "chunk" keeps nothing
         together.
     fractions : shares of the tracks that train, validate and test.
-    split_seed : of the draw of the sides.
+    split_seed : seed of the draw of the sides.
     split_lists : folder of train_filtered.txt, valid_filtered.txt and test_filtered.txt.
-    artist_index : file that names each GTZAN track's artist; None takes a GTZANindex.txt in the
-        data's folder, beside it or in ``split_lists``, where the tracks' names are GTZAN's.
-    allow_shared_groups : split although known artists or speakers are on two sides, so that what
-        is told apart may be those; every page says so.
+    artist_index : file with the artist of each GTZAN track; None looks for a GTZANindex.txt in the
+        data's folder, beside it and in ``split_lists``, where the tracks have GTZAN's names.
+    allow_shared_groups : split even where a known artist or speaker ends up on two sides, which a
+        classifier may recognise instead of the class; every page says so.
     skip_short : leave out tracks shorter than a clip instead of stopping.
-    pad_short : fill tracks shorter than a clip up with zeros instead of stopping.
-    train_share : of the training tracks of each class, those that are used; the others are held
-        back, for the arm real+oracle.
-    shots : so many training and validation tracks of each class instead of a share; None takes
+    pad_short : fill up tracks shorter than a clip with zeros instead of stopping.
+    train_share : share of the training tracks of each class that trains; the others are held back,
+        for the arm real+oracle.
+    shots : number of training and of validation tracks of each class, instead of a share; None uses
         the share.
     folds : parts of the tracks, of which ``fold``, from 0, is the test side; 1 draws that by
         ``fractions``.

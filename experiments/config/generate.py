@@ -15,16 +15,16 @@ class GenerateConfig:
     Attributes
     ----------
     run : run folder of GANs, an exported generator, or the name of one in the package: digits.
-    step : of which checkpoint, or "best"; None is the newest.
-    label : only this class.
-    count : clips of each class; None is 16, or as many as there are latents.
-    seed : of the latents.
-    latents : .npy file of latents (n, latent_dim) to make the sounds of again, or the .json file
-        of clips that were marked on the page of `wavegan audition`.
-    truncation : latents are drawn from ± this; less is more typical.
-    batch_size : clips at a time; less takes less memory.
+    step : step of the checkpoint, or "best"; None takes the newest.
+    label : make clips of this class only.
+    count : clips of each class; None makes 16, or one for each given latent.
+    seed : seed of the latents.
+    latents : .npy file of latents (n, latent_dim) to turn into sound, or the .json file of
+        favourites saved on the page of `wavegan audition`.
+    truncation : latents are drawn between plus and minus this; less makes clips more typical.
+    batch_size : clips made at a time; fewer take less memory.
     format : "wav" or "flac".
-    sample_rate : Hz, where the run does not say.
+    sample_rate : Hz, where the run does not say it.
     """
 
     run: Path
@@ -51,14 +51,14 @@ class InterpolateConfig:
     Attributes
     ----------
     run : run folder of GANs, an exported generator, or the name of one in the package: digits.
-    step : of which checkpoint, or "best"; None is the newest.
-    label : class of the first sound; None is the only one.
-    to_label : class of the last sound, of a conditional GAN; None is the same.
-    seed : of the first sound.
-    to_seed : of the last sound; None is the next seed, or the same where the class differs.
-    steps : sounds, both ends among them.
+    step : step of the checkpoint, or "best"; None takes the newest.
+    label : class of the first sound; may be left out where there is only one.
+    to_label : class of the last sound, of a conditional GAN; None keeps the first one's.
+    seed : seed of the first sound.
+    to_seed : seed of the last sound; None takes the next one, or the same where the class changes.
+    steps : number of sounds, the first and the last included.
     format : "wav" or "flac".
-    sample_rate : Hz, where the run does not say.
+    sample_rate : Hz, where the run does not say it.
     """
 
     run: Path

@@ -22,19 +22,19 @@ class ListenConfig:
     ----------
     run : run folders of GANs, exported generators, names of those in the package, or folders of
         clips, with a folder for each class; or "analyse" and files of answers.
-    test : kind of the test.
-    classes : those that are heard; None is all.
-    count : trials of each generator (and of the real clips, where they are rated), spread over
-        the classes.
-    checks : further trials that only somebody who listens gets right.
-    seed : of the latents and the order.
-    truncation : latents are drawn from ± this; less is more typical.
-    data : folder of class folders with the recordings that the GANs heard, for the real clips;
-        None is the one that the run says.
-    sample_rate : Hz, where a generator does not say.
-    consent : text file that a listener agrees to before it begins; None is a short text.
-    webmushra : write a configuration and files for a webMUSHRA server, too.
-    key : of `listen analyse`: the key.json of the test; None looks beside the answers.
+    test : what listeners are asked.
+    classes : the classes to use; None uses all of them.
+    count : questions about each generator (and about the real clips, where they are rated), spread
+        over the classes.
+    checks : extra questions that anyone who listens gets right.
+    seed : seed of the latents and of the order.
+    truncation : latents are drawn between plus and minus this; less makes clips more typical.
+    data : folder with a folder for each class, of the recordings that the GANs heard, for the real
+        clips. None takes the folder that the run names.
+    sample_rate : Hz, where a generator does not say it.
+    consent : text file that listeners agree to before they begin; None takes a short text.
+    webmushra : also write a configuration and files for a webMUSHRA server.
+    key : for `listen analyse`: the key.json of the test; None looks beside the answers.
     """
 
     run: tuple[Path, ...]

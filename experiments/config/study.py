@@ -18,18 +18,19 @@ class StudyConfig:
     Attributes
     ----------
     data : tracks and split; the GANs are trained on the training side, all classes together.
-    seconds : of training of each run.
-    seeds : runs of each variant, with seeds from 0 on.
+    seconds : training time of each run.
+    seeds : runs of each variant; their seeds count up from 0.
     variants : ways of training (names in `VARIANTS`), the reference among them.
     sample_rate : Hz.
     num_samples : length of a clip.
     gan_dim : width of the networks of every variant.
     batch_size : clips in each batch of every variant.
-    learning_rate : of both players of every variant; None is the own of each loss.
-    conditional : GANs that make the classes as asked; otherwise they make any of them.
-    pad_end : fill tracks shorter than a clip with zeros.
-    count : clips of each run that are measured, and real windows they are compared with.
-    inspections : of each run, evenly over its time, for the curves.
+    learning_rate : learning rate of both players in every variant; None takes that of each
+        variant's loss.
+    conditional : train GANs that make a class on request; otherwise they make any class.
+    pad_end : fill up tracks shorter than a clip with zeros.
+    count : clips of each run that are measured, and real clips that they are compared with.
+    inspections : how often each run is measured, evenly over its time, for the curves.
     """
 
     data: DataConfig = DataConfig()

@@ -21,15 +21,16 @@ class TrainGansConfig:
     Attributes
     ----------
     recipe : clip, GAN and its training.
-    data : tracks and split; the training side alone is heard.
-    seeds : GANs a class, each with a seed of its own.
-    at_once : GANs trained in one program; None is all on an accelerator, one on a CPU.
-    quality : generated clips that the sample metrics are measured on; 0 measures none.
-    judge : also measure them by a classifier of the training tracks: inception score,
-        different bins.
-    tensorboard : write TensorBoard's event files, too.
-    init : what the GANs start from: a run (each class from its GAN of that class, or from that
-        class of one for all), an exported generator, or the reference's variables (.npz).
+    data : tracks and split; only the training side is heard.
+    seeds : GANs for each class, each with a seed of its own.
+    at_once : GANs trained in one program; None trains all together on an accelerator, one at a time
+        on a CPU.
+    quality : number of generated clips that the sample metrics are measured on; 0 measures none.
+    judge : also measure with a classifier of the training tracks: inception score, different bins,
+        class agreement.
+    tensorboard : also write TensorBoard's event files.
+    init : what the GANs start from: a run (each class from its own GAN, or from that class of one
+        GAN for all), an exported generator, or the variables of the reference (.npz).
     """
 
     recipe: Recipe

@@ -70,7 +70,7 @@ def _budget(budget: Record) -> str:
         needed = counted(budget["needed"], "step")
         said = f"{steps} for every arm, by the validation tracks; the first arm needs {needed}"
     late = budget.get("late")
-    return said + (f"; not at their end: {', '.join(late)}" if late else "")
+    return said + (f"; may have needed more: {', '.join(late)}" if late else "")
 
 
 def readings(results: Record) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def compare(results: Record, out: Path) -> None:
             ]
             arm = f"arm, {part['amount']}" if part["amount"] else "arm"
             print_table(text_table((arm, "runs", "validation accuracy by clip"), found))
-        print("the test side is sealed: the same command without --sealed opens it")
+        print("the test side is sealed: repeat the command without --sealed to open it")
         return
     parts, asked = (results, *results.get("amounts", [])), question(results)
     for number, part in enumerate(parts):
@@ -57,7 +57,7 @@ def compare(results: Record, out: Path) -> None:
         print(f"all {len(results['differences'])} differences: {out / 'differences.csv'}")
     _print_cautions(results.get("split", {}), results.get("gan", {}).get("vouched"))
     for reason in (results.get("answer") or {}).get("because", ()):
-        print(safe(f"no more is claimed: {reason}"))
+        print(safe(f"no claim is made, since {reason}"))
     print(f"this session took {duration(results['environment']['session_seconds'])}")
     _print_page(out)
 
@@ -106,7 +106,7 @@ def _print_cautions(split: Mapping[str, Any], vouched: Sequence[str] | None = No
         names = ", ".join(shared[:5]) + (", …" if len(shared) > 5 else "")
         print(safe(f"the {split.get('by')} split has {several} on two sides: {names}"))
     if vouched:
-        print(safe(f"what {', '.join(vouched)} heard is a person's word (--vouch)"))
+        print(safe(f"what {', '.join(vouched)} heard is one person's word (--vouch)"))
 
 
 def _print_page(out: Path) -> None:
@@ -172,7 +172,7 @@ def answers(found: Record) -> None:
     told = "" if agreed is None else f", agreement (Krippendorff's alpha) {agreed:.2f}"
     print(f"{count}, {found['trials']} questions each{told}")
     if left_out:
-        print(safe(f"left out, for a check that was wrong: {', '.join(left_out)}"))
+        print(safe(f"left out for a wrong answer to a check: {', '.join(left_out)}"))
 
 
 def predict(result: Mapping[str, Any], out: Path) -> None:
@@ -184,7 +184,7 @@ def predict(result: Mapping[str, Any], out: Path) -> None:
             said = "wrong" if found["nearest"] == found["predicted"] else "in truth"
             notes.append("right" if found["correct"] else f"{said}: {found['label']}")
         if found["nearest"] != found["predicted"]:
-            notes.append(f"rather {found['nearest']}")
+            notes.append(f"perhaps {found['nearest']}")
         if found["trained_on"]:
             notes.append("trained on")
         if rate := found["resampled_from"]:

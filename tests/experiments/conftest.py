@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,3 +121,27 @@ def browser() -> Iterator:
         )
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def faults_of(browser, tmp_path) -> Callable[[str], list[str]]:
+    """What axe-core finds on a page, light on a desktop and dark on a phone, where it fits both."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    def faults(html: str) -> list[str]:
+        (file := tmp_path / "page.html").write_text(html)
+        found = []
+        for scheme, width in (("light", 1200), ("dark", 390)):
+            size = {"width": width, "height": 800}
+            context = browser.new_context(bypass_csp=True, color_scheme=scheme, viewport=size)
+            page = context.new_page()
+            page.goto(f"file://{file}")
+            for one in Axe().run(page).response["violations"]:
+                places = [node["target"] for node in one["nodes"][:2]]
+                found.append(f"{one['id']} ({one['impact']}, {scheme}): {places}")
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                found.append(f"wider than {width}")
+            context.close()
+        return found
+
+    return faults

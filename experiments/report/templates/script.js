@@ -65,6 +65,13 @@ document.documentElement.classList.add("js");
     if (event.key === "Escape") { stop(); all(null, false); }
   });
 })();
+// What scrolls is reached with Tab, so that the arrow keys move it.
+const scrolls = new ResizeObserver((changed) => {
+  for (const { target } of changed)
+    if (target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+});
+for (const box of document.querySelectorAll(".scroll")) scrolls.observe(box);
 for (const chart of document.querySelectorAll(".curves, .forest")) {  // Tab to it, arrows through it
   const stops = [...chart.querySelectorAll(".at")];
   for (const stop of stops) stop.tabIndex = -1;

@@ -115,7 +115,7 @@ def test_from_answers_to_what_they_say(genres, music, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "27 of 27" in said
     assert "3 listeners, 9 questions each, agreement (Krippendorff's alpha) 1.00" in said
-    assert "left out, for a check that was wrong: dozy" in said
+    assert "left out for a wrong answer to a check: dozy" in said
     found = json.loads((out / "listening.json").read_text())
     assert found["pairs"][0]["share"] == 1
     page = check_page((out / "listening.html").read_text())
@@ -210,8 +210,8 @@ def test_what_cannot_be_listened_to(genres, music, tmp_path, capsys):
     assert "--count 99: there are" in fails(capsys, genres, "--data", music, "--count", 99)
     assert "no such file" in fails(capsys, genres, "--data", music, "--consent", tmp_path / "x")
     assert "after analyse" in fails(capsys, "analyse")
-    assert "--key is of" in fails(capsys, genres, "--key", "x")
-    assert "--count is of a test that is made" in fails(capsys, "analyse", "x", "--count", 3)
+    assert "--key belongs to" in fails(capsys, genres, "--key", "x")
+    assert "--count belongs to making a test" in fails(capsys, "analyse", "x", "--count", 3)
     assert "no such file or folder" in fails(capsys, "analyse", tmp_path / "x")
     assert "holds no answers-*.json" in fails(capsys, "analyse", tmp_path)
     assert not out.exists()

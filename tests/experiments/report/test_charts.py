@@ -98,8 +98,7 @@ def test_colours_are_shares_of_the_row_and_the_diagonal_is_framed():
         page = Page(html)
         cells = [a["class"].split() for a in page.all("td") if "class" in a]
         assert [i for i, kinds in enumerate(cells) if "right" in kinds] == [0, 4, 8]
-        assert [i for i, kinds in enumerate(cells) if "deep" in kinds] == [0]
-        assert page.all("td")[2]["title"] == "a taken for b: 1 of 10"
+        assert page.all("td")[2]["title"] == "a answered as b: 1 of 10"
 
 
 def test_the_legend_of_colours_holds_in_either_scheme():

@@ -63,13 +63,13 @@ def test_a_leak_is_announced_loudly_and_only_where_there_is_one(page):
 def test_the_interval_is_of_the_test_tracks():
     text = check_page(render_classification(changed(track={"track_accuracy": 0.5}))).text
     # Wilson's interval for 2 of 4, by hand: 0.5 ± 1.96 sqrt(1/16 + 3.84/64) / (1 + 3.84/4)
-    assert "With 4 test tracks a seed, such a score stands for a true one of 15 to 85 %" in text
+    assert "With 4 test tracks in each run, the true accuracy lies between 15 and 85 %" in text
 
 
 def test_what_the_leak_is_worth_is_a_difference_of_clip_accuracies():
     found = changed(track={"accuracy": 0.25}, chunk={"accuracy": 0.625})
     assert (
-        "+37.5points of clip accuracy that the leak is worth"
+        "+37.5points of clip accuracy that the leak adds"
         in check_page(render_classification(found)).text
     )
 
@@ -210,3 +210,7 @@ def test_a_full_data_set_stays_small():
         for run in split["runs"]:
             run["tracks"] *= 15  # some 290 test tracks
     assert len(render_classification(found)) < 1_500_000
+
+
+def test_axe_finds_nothing(results, faults_of):
+    assert faults_of(render_classification(results)) == []

@@ -73,7 +73,7 @@ def test_every_panel_has_a_legend_of_its_own():
     found = classifier_figures({"real": {"runs": [run, run]}, "b": {"runs": []}})
     html = part("macros.html", "figures", found)
     assert [figure["title"] for figure in found] == ["real"]
-    assert re.findall(r"<h4>(\w+)<span", html) == ["Loss", "Accuracy"]
+    assert re.findall(r"<p class=\"name\">(\w+)<span", html) == ["Loss", "Accuracy"]
     assert html.count("</i>validation</span>") == html.count("</i>training</span>") == 2
     (gan,) = gan_figures(
         {"a": rows(gan__critic_gap=[3.0], gan__rms_real=[0.1], gan__rms_fake=[0.2])}

@@ -73,7 +73,7 @@ def test_refused_files_stay_with_their_reason(prediction):
     text = check_page(render_predictions(found)).text
     assert "a_b.wav" in text
     assert "0.2 s: a clip has 0.75 s" in text
-    assert "1 file could not be classified: see the end." in text
+    assert "1 file could not be classified: see the end of the page." in text
     nothing = check_page(render_predictions(found | {"files": []})).text
     assert "None of 1 file could be classified." in nothing
     assert "0.2 s: a clip has 0.75 s" in nothing
@@ -121,3 +121,7 @@ def test_the_same_prediction_gives_the_same_page_and_stays_as_it_is(prediction):
     before = copy.deepcopy(prediction)
     assert render_predictions(prediction) == render_predictions(prediction)
     assert prediction == before
+
+
+def test_axe_finds_nothing(prediction, faults_of):
+    assert faults_of(render_predictions(prediction)) == []

@@ -103,7 +103,7 @@ def test_clips_that_are_whole_tracks_have_no_leak():
     assert "none: whole track" in recipe_table_text([whole])
     page = check_page(render_recipe_table([whole, result("net5")]))
     assert "nonea clip is a whole track" in page.text
-    assert "The leak is worth +31.2 points of clip accuracy on average." in page.text
+    assert "On average the leak adds +31.2 points of clip accuracy." in page.text
     assert "Over 1 recipe," in page.text
 
 

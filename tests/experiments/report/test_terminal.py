@@ -164,4 +164,4 @@ def test_shared_artists_and_a_persons_word_are_printed_with_the_verdict(capsys):
     printed.compare(results, Path("run"))
     said = capsys.readouterr().out
     assert "the track split has 6 artists or speakers on two sides: Bach, a, b, c, d, …" in said
-    assert "what theirs heard is a person's word (--vouch)" in said
+    assert "what theirs heard is one person's word (--vouch)" in said

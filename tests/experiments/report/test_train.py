@@ -232,16 +232,16 @@ def test_metrics_say_when_more_training_does_not_help(tmp_path):
     metrics = rows(140, distances=[0.5, 0.2, *[0.21] * 5])  # the patience is 5 inspections
     folder = write_gan(tmp_path / "a", metrics, checkpoints=(140,))
     text = Page(page_of(folder)).lines
-    assert "More training no longer helped since step 40, by kernel distance." in text
+    assert "By kernel distance, training no longer helped after step 40." in text
     assert "step 40, the best by kernel distance, has no checkpoint" in text
     write_json(folder / "checkpoints/40.json", {})
     text = Page(page_of(folder)).lines
     assert "Take step 40, the best by kernel distance: 0.200 ± 0.020." in text
-    assert "step 140, is as good within the errors" in text
+    assert "step 140, is as good within the error" in text
     metrics[-2]["quality/enough_since"] = 40  # what a row says that later ones belie
     metrics[-1][DISTANCE] = 0.1
     text = Page(page_of(write_gan(tmp_path / "b", metrics, checkpoints=(140,)))).text
-    assert "more training may still help" in text
+    assert "further training may still help" in text
     assert "as good within" not in text
 
 
@@ -345,8 +345,8 @@ def test_ten_gans_of_noise_stay_below_12_mb(tmp_path):
 @pytest.mark.parametrize(
     ("judges", "said"),
     [
-        ({"v1": "h1", "v2": "h2"}, "Against 2 validation tracks, which the GAN did not hear"),
-        ({}, "Against what the GAN was trained on, which favours one that knows it by heart"),
+        ({"v1": "h1", "v2": "h2"}, "Compared with 2 validation tracks, which the GAN did not hear"),
+        ({}, "Compared with what the GAN was trained on, which favours a GAN that memorises it"),
     ],
 )
 def test_the_page_says_by_what_a_gan_is_judged(tmp_path, judges, said):
@@ -355,3 +355,7 @@ def test_the_page_says_by_what_a_gan_is_judged(tmp_path, judges, said):
     text = Page(render_training(read_training(gan))).text
     assert said in " ".join(text.split())
     assert ("judged by" in text) == bool(judges)
+
+
+def test_axe_finds_nothing(trained, faults_of):
+    assert faults_of(page_of(trained)) == []
