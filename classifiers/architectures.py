@@ -14,11 +14,13 @@ from flax import nnx
 from jaxtyping import Array, PRNGKeyArray
 
 from classifiers.chain import Build, Chain, Layer, Layers, Shape
+from classifiers.frameworks import FRAMEWORKS
 from classifiers.layers import Dense
 
 Network = Callable[..., Any]  # options -> layers, or input_shape, num_classes, rngs -> a module
 _NETWORKS: dict[str, Network] = {}
 _GIVEN = ("input_shape", "num_classes", "rngs")  # to a network that is a module of its own
+_OF_CREATE = "framework"  # which is no option of a network
 
 
 class _Names(Sequence[str]):
@@ -97,6 +99,8 @@ def _check_network(names: tuple[str, ...], network: Network) -> None:
     given = _GIVEN if "rngs" in parameters else ()
     if lacking := set(given) - set(parameters):
         raise ValueError(f"{named}: {_place(network)} does not take {', '.join(sorted(lacking))}")
+    if _OF_CREATE in parameters:
+        raise ValueError(f"{named} has the option {_OF_CREATE}, which is one of create: rename it")
     for key, each in parameters.items():
         if key not in given and (
             each.default is each.empty or each.kind is inspect.Parameter.POSITIONAL_ONLY
@@ -147,7 +151,7 @@ class Spec:
 
     Attributes
     ----------
-    name, input_shape, num_classes : as given.
+    name, input_shape, num_classes, framework : as given.
     options : every option of the network with its value, sorted by name.
     """
 
@@ -155,6 +159,7 @@ class Spec:
     input_shape: Shape
     num_classes: int
     options: tuple[tuple[str, Any], ...]
+    framework: str = "keras"
 
 
 class Classifier(Chain):
@@ -169,7 +174,13 @@ class Classifier(Chain):
 
 
 def create(
-    name: str, *, input_shape: Sequence[int], num_classes: int, rngs: nnx.Rngs, **options: Any
+    name: str,
+    *,
+    input_shape: Sequence[int],
+    num_classes: int,
+    rngs: nnx.Rngs,
+    framework: str = "keras",
+    **options: Any,
 ) -> Classifier:
     """Build a classifier.
 
@@ -179,6 +190,8 @@ def create(
     input_shape : shape of one example, without the batch axis.
     num_classes : number of logits.
     rngs : draws the initial weights.
+    framework : "keras" or "torch", whose initial weights, biases and batch normalisation its layers
+        have; a network that is a module of its own has what it says itself.
     **options : sizes and rates other than the published ones; ``create(...).spec.options`` of
         a network lists what it has.
 
@@ -213,6 +226,8 @@ def create(
         raise ValueError(
             f"{name}: input_shape is the shape of one example, as (44, 40), not {input_shape!r}"
         )
+    if framework not in FRAMEWORKS:
+        raise ValueError(f"framework is one of {', '.join(FRAMEWORKS)}, not {framework!r}")
     network, shape = _NETWORKS[name], tuple(input_shape)
     parameters = _parameters(network)
     whole = "rngs" in parameters
@@ -230,13 +245,13 @@ def create(
             ]
         else:
             layers = [*_layers(name, network(**resolved)), partial(Dense, width=num_classes)]
-        model = Classifier(shape, layers, rngs=rngs)
+        model = Classifier(shape, layers, rngs=rngs, framework=FRAMEWORKS[framework])
     except ValueError as error:
         raise ValueError(f"{name} on an input of {shape}: {error}") from None
     except TypeError as error:
         shown = ", ".join(f"{key}={value!r}" for key, value in options.items())
         raise ValueError(f"{name} takes no {shown}: {error}") from error
-    model.spec = Spec(name, shape, num_classes, tuple(resolved.items()))
+    model.spec = Spec(name, shape, num_classes, tuple(resolved.items()), framework)
     return model
 
 

@@ -7,6 +7,7 @@ A network is a list of layers to be built: classes, or ``functools.partial`` of 
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
@@ -14,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from classifiers.frameworks import KERAS, Framework
 
 Shape = tuple[int, ...]
 
@@ -40,6 +43,7 @@ class Chain(Layer):
     input_shape : of one example.
     layers : each called with ``(input_shape, rngs=rngs)`` to build the layer: a layer class,
         or ``functools.partial`` of one with its settings.
+    framework : whose constants the layers have that take a ``framework``.
 
     Raises
     ------
@@ -47,13 +51,20 @@ class Chain(Layer):
         When a layer cannot take what the one before gives; names the layer by position.
     """
 
-    def __init__(self, input_shape: Shape, layers: Iterable[Build], *, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self,
+        input_shape: Shape,
+        layers: Iterable[Build],
+        *,
+        rngs: nnx.Rngs,
+        framework: Framework = KERAS,
+    ) -> None:
         self.layers: nnx.List[Layer] = nnx.List()
         self.input_shape = input_shape
         self.output_shape = input_shape
         for position, layer in enumerate(layers, 1):
             try:
-                self.layers.append(layer(self.output_shape, rngs=rngs))
+                self.layers.append(_built(layer, self.output_shape, rngs, framework))
             except ValueError as error:
                 name = getattr(layer, "func", layer).__name__
                 raise ValueError(f"layer {position}, {name}: {error}") from None
@@ -87,11 +98,12 @@ class Parallel(Layer):
         join: str = "concatenate",
         *,
         rngs: nnx.Rngs,
+        framework: Framework = KERAS,
     ) -> None:
         self.branches: nnx.List[Chain] = nnx.List()
         for position, layers in enumerate(branches, 1):
             try:
-                self.branches.append(Chain(input_shape, layers, rngs=rngs))
+                self.branches.append(Chain(input_shape, layers, rngs=rngs, framework=framework))
             except ValueError as error:
                 raise ValueError(f"branch {position}: {error}") from None
         shapes = [branch.output_shape for branch in self.branches]
@@ -110,6 +122,16 @@ class Parallel(Layer):
             for position, branch in enumerate(self.branches)
         ]
         return sum(outputs[1:], outputs[0]) if self.join == "add" else jnp.concatenate(outputs, -1)
+
+
+def _built(layer: Build, input_shape: Shape, rngs: nnx.Rngs, framework: Framework) -> Layer:
+    """The layer, with the framework's constants if it has any."""
+    made = getattr(layer, "func", layer)
+    # Flax's metaclass hides what a module's class takes.
+    start = made.__init__ if isinstance(made, type) else made  # type: ignore[misc]
+    if "framework" in inspect.signature(start).parameters:
+        return layer(input_shape, rngs=rngs, framework=framework)
+    return layer(input_shape, rngs=rngs)
 
 
 def _part(key: PRNGKeyArray | None, position: int) -> PRNGKeyArray | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import optax
 
+from classifiers.frameworks import FRAMEWORKS
 from features.limits import check_finite, check_positive
 
 OPTIMIZERS: tuple[str, ...] = ("adam", "rmsprop", "sgd")
@@ -25,15 +26,20 @@ class FitConfig:
     steps : optimiser steps to take.
     epochs : the same budget as passes over the training set.
     learning_rate : of the optimiser.
-    optimizer : "adam", "rmsprop" (with Keras's constants) or "sgd".
+    optimizer : "adam", "rmsprop" or "sgd".
+    framework : "keras" or "torch", whose constants the optimiser has (Adam's epsilon is 1e-7 or
+        1e-8, RMSProp's decay 0.9 or 0.99). The network of a recipe has the same framework's
+        initial weights and batch normalisation.
     eval_every : steps between two evaluations; once an epoch by default. The last step is
         always evaluated.
-    patience : stop after so many evaluations in a row without a lower validation loss; by
-        default the whole budget is run. The best weights are restored in both cases.
+    patience : stop after so many evaluations in a row without a lower validation loss; None runs
+        the whole budget.
+    restore_best : end with the weights of the lowest validation loss, not with the last ones.
     schedule : "constant", or "cosine", which lets the learning rate fall to zero along half a
         period over the whole budget.
     warmup_steps : steps in which the learning rate first rises to its full value.
     momentum : of the optimiser "sgd".
+    l2_penalty : this share of every weight is added to its gradient, as PyTorch's Adam has it.
     weight_decay : decoupled (arXiv 1711.05101): each step takes the learning rate times this
         share off every kernel; biases and the scales of a normalisation are left alone.
     class_weights : a weight for each class's share of the loss, which is summed over the clips
@@ -50,11 +56,14 @@ class FitConfig:
     epochs: int | None = None
     learning_rate: float = 1e-4
     optimizer: str = "adam"
+    framework: str = "keras"
     eval_every: int | None = None
     patience: int | None = None
+    restore_best: bool = True
     schedule: str = "constant"
     warmup_steps: int = 0
     momentum: float = 0.0
+    l2_penalty: float = 0.0
     weight_decay: float = 0.0
     class_weights: str | tuple[float, ...] | None = None
     label_smoothing: float = 0.0
@@ -73,7 +82,7 @@ class FitConfig:
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"FitConfig: learning_rate is positive, not {self.learning_rate}")
         check_positive(learning_rate=self.learning_rate)  # as float32
-        for name in ("warmup_steps", "weight_decay"):
+        for name in ("warmup_steps", "l2_penalty", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"FitConfig: {name} is not negative, not {getattr(self, name)}")
         for name in ("momentum", "label_smoothing"):
@@ -81,6 +90,7 @@ class FitConfig:
                 raise ValueError(f"FitConfig: {name} lies in [0, 1), not {getattr(self, name)}")
         for name, accepted in (
             ("optimizer", OPTIMIZERS),
+            ("framework", tuple(FRAMEWORKS)),
             ("schedule", SCHEDULES),
             ("compute_dtype", COMPUTE_DTYPES),
         ):

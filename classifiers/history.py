@@ -107,7 +107,7 @@ class Member:
         self.running += scores.tolist()
 
     def evaluate(self, taken: int, scores: np.ndarray | None, config: FitConfig) -> bool:
-        """Close the books on the steps up to ``taken``: whether its weights are the best yet.
+        """Close the books on the steps up to ``taken``: whether its weights are to be kept.
 
         ``scores`` is the validation's loss and accuracy, where there is one.
         """
@@ -125,6 +125,7 @@ class Member:
             better = valid_loss < self.best_loss
             self.best_loss = min(self.best_loss, valid_loss)
             self.misses = 0 if better else self.misses + 1
+            better = better or not config.restore_best
         self.done = taken == config.steps or self.misses == config.patience
         self.history = replace(
             self.history,

@@ -1,7 +1,8 @@
 """The feed-forward layers of the classifiers.
 
-Kernels are Glorot uniform and biases zero, as in Keras, which the published figures came from.
-What a layer is and how it is built: :mod:`classifiers.chain`.
+Initial weights and the constants of a normalisation are those of a framework, Keras's unless
+another is given (:mod:`classifiers.frameworks`). What a layer is and how it is built:
+:mod:`classifiers.chain`.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from classifiers._windows import count_windows
 from classifiers.chain import Layer, Shape, along_last, expect_axes, expect_positive
 from classifiers.convolution import convolve
+from classifiers.frameworks import KERAS, Framework
 from classifiers.pooling import max_pool, per_axis
-from features.initial_weights import constant, glorot_uniform
+from features.initial_weights import constant
 
 
 class Dense(Layer):
     """Affine map of (N, features) to (N, width)."""
 
-    def __init__(self, input_shape: Shape, width: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, input_shape: Shape, width: int, *, rngs: nnx.Rngs, framework: Framework = KERAS
+    ) -> None:
         expect_positive(width=width)
         (features,) = expect_axes(input_shape, "features")
-        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (features, width)))
-        self.bias = nnx.Param(constant(width))
+        initial = framework.affine(rngs, (features, width))
+        self.kernel, self.bias = nnx.Param(initial["kernel"]), nnx.Param(initial["bias"])
         self.output_shape = (width,)
 
     def __call__(
@@ -61,6 +65,7 @@ class _Convolution(Layer):
         stride: int = 1,
         padding: str = "VALID",
         rngs: nnx.Rngs,
+        framework: Framework = KERAS,
     ) -> None:
         expect_positive(width=width, kernel_size=kernel_size, stride=stride)
         *extents, channels = expect_axes(input_shape, self.axes)
@@ -70,8 +75,8 @@ class _Convolution(Layer):
                 f"an input of {input_shape} is smaller than the kernel's {kernel_size}"
             )
         shape = (*[kernel_size] * len(extents), channels, width)
-        self.kernel = nnx.Param(glorot_uniform(rngs.params(), shape))
-        self.bias = nnx.Param(constant(width))
+        initial = framework.affine(rngs, shape)
+        self.kernel, self.bias = nnx.Param(initial["kernel"]), nnx.Param(initial["bias"])
         self.stride = stride
         self.padding = padding
         self.output_shape = (*counts, width)
@@ -166,29 +171,23 @@ class GlobalMaxPool(Layer):
 
 
 class BatchNorm(Layer):
-    """Batch normalisation over all axes but the last (momentum and epsilon as in Keras).
+    """Batch normalisation over all axes but the last.
 
     ``train=True`` normalises by the batch and moves the running statistics towards it;
-    ``train=False`` normalises by the running statistics. Update t keeps (1 + t) / (10 + t) of
-    them, at most ``momentum``: so they mean something after ten steps, not five hundred.
+    ``train=False`` normalises by the running statistics. Where the framework would keep 99 % of
+    them (Keras), update t keeps (1 + t) / (10 + t), at most that: so they mean something after ten
+    steps, not five hundred.
     """
 
-    def __init__(
-        self,
-        input_shape: Shape,
-        *,
-        momentum: float = 0.99,
-        epsilon: float = 1e-3,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, input_shape: Shape, *, rngs: nnx.Rngs, framework: Framework = KERAS) -> None:
         width = input_shape[-1]
         self.scale = nnx.Param(constant(width, 1.0))
         self.bias = nnx.Param(constant(width))
         self.mean = nnx.BatchStat(constant(width))
         self.variance = nnx.BatchStat(constant(width, 1.0))
         self.updates = nnx.BatchStat(constant(()))
-        self.momentum = momentum
-        self.epsilon = epsilon
+        self.kept, self.warm_up = framework.statistics_kept, framework.warm_up
+        self.unbiased, self.epsilon = framework.unbiased, framework.epsilon
         self.output_shape = input_shape
 
     def __call__(
@@ -198,12 +197,17 @@ class BatchNorm(Layer):
         mean, variance = self.mean[...], self.variance[...]
         if train:
             updates = self.updates[...] + 1
-            kept = jnp.minimum(self.momentum, updates / (9 + updates))
+            kept = jnp.asarray(self.kept)
+            if self.warm_up:
+                kept = jnp.minimum(kept, updates / (9 + updates))
             axes = tuple(range(x.ndim - 1))
             batch_mean = x.mean(axes)
             batch_variance = jnp.square(x - along_last(batch_mean, x)).mean(axes)
             self.mean[...] = kept * mean + (1 - kept) * batch_mean
-            self.variance[...] = kept * variance + (1 - kept) * batch_variance
+            estimate, count = batch_variance, x.size // x.shape[-1]
+            if self.unbiased:
+                estimate = batch_variance * (count / max(count - 1, 1))
+            self.variance[...] = kept * variance + (1 - kept) * estimate
             self.updates[...] = updates
             mean, variance = batch_mean, batch_variance
         scale = self.scale[...] * jax.lax.rsqrt(variance + self.epsilon)

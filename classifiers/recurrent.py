@@ -1,23 +1,25 @@
-"""Recurrent layers, with Keras's gates and initial weights."""
+"""Recurrent layers, with the initial weights of a framework."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
+from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from classifiers._recurrence import lstm_recurrence
 from classifiers.chain import Layer, Shape, expect_axes, expect_positive
-from features.initial_weights import glorot_uniform, orthogonal
+from classifiers.frameworks import KERAS, Framework
 
 
 class LSTM(Layer):
     """Long short-term memory over (N, time, features): every state, or the last one.
 
-    Gates in the order input, forget, cell, output; orthogonal recurrent kernel; the forget
-    gate's bias starts at 1 (as Keras has it).
+    Gates in the order input, forget, cell, output. Keras's has one bias, which is 1 for the forget
+    gate at first, PyTorch's two, both of which are trained.
 
     Parameters
     ----------
@@ -26,20 +28,34 @@ class LSTM(Layer):
     sequence : True gives (N, time, units), False the last state, (N, units).
     """
 
-    def __init__(self, input_shape: Shape, units: int, *, sequence: bool, rngs: nnx.Rngs) -> None:
+    kernel: nnx.Param
+    recurrent: nnx.Param
+    bias: nnx.Param
+    recurrent_bias: nnx.Param  # an LSTM of Keras has none
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        units: int,
+        *,
+        sequence: bool,
+        rngs: nnx.Rngs,
+        framework: Framework = KERAS,
+    ) -> None:
         expect_positive(units=units)
         time, features = expect_axes(input_shape, "time, features")
-        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (features, 4 * units)))
-        self.recurrent = nnx.Param(orthogonal(rngs.params(), (units, 4 * units)))
-        self.bias = nnx.Param(jax.device_put(np.repeat(np.array([0, 1, 0, 0], np.float32), units)))
+        for name, initial in framework.recurrent(rngs, features, units, 4).items():
+            setattr(self, name, nnx.Param(initial))
         self.sequence = sequence
         self.output_shape = (time, units) if sequence else (units,)
 
     def __call__(
         self, x: Float[Array, "n t f"], *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "n ..."]:
-        weights = (self.kernel[...], self.recurrent[...], self.bias[...])
-        states = lstm_recurrence(x.transpose(1, 0, 2), *weights)
+        bias = self.bias[...]
+        if hasattr(self, "recurrent_bias"):
+            bias = bias + self.recurrent_bias[...]
+        states = lstm_recurrence(x.transpose(1, 0, 2), self.kernel[...], self.recurrent[...], bias)
         return states.transpose(1, 0, 2) if self.sequence else states[-1]
 
 
@@ -49,9 +65,17 @@ class Bidirectional(Layer):
     ``sequence=False`` gives the state of each that has seen everything.
     """
 
-    def __init__(self, input_shape: Shape, units: int, *, sequence: bool, rngs: nnx.Rngs) -> None:
-        self.forward = LSTM(input_shape, units, sequence=sequence, rngs=rngs)
-        self.backward = LSTM(input_shape, units, sequence=sequence, rngs=rngs)
+    def __init__(
+        self,
+        input_shape: Shape,
+        units: int,
+        *,
+        sequence: bool,
+        rngs: nnx.Rngs,
+        framework: Framework = KERAS,
+    ) -> None:
+        one = partial(LSTM, input_shape, units, sequence=sequence, rngs=rngs, framework=framework)
+        self.forward, self.backward = one(), one()
         self.output_shape = (*self.forward.output_shape[:-1], 2 * units)
 
     def __call__(
@@ -61,3 +85,55 @@ class Bidirectional(Layer):
         if backward.ndim == 3:
             backward = backward[:, ::-1]
         return jnp.concatenate([forward, backward], -1)
+
+
+class GRU(Layer):
+    """Gated recurrent unit over (N, time, features): every state, or the last one.
+
+    Gates in the order reset, update, new; the reset gate acts on the product with the state, as
+    in PyTorch, and in Keras where ``reset_after``.
+
+    Parameters
+    ----------
+    input_shape : (time, features).
+    units : size of the state.
+    sequence : True gives (N, time, units), False the last state, (N, units).
+    """
+
+    kernel: nnx.Param
+    recurrent: nnx.Param
+    bias: nnx.Param
+    recurrent_bias: nnx.Param
+
+    def __init__(
+        self,
+        input_shape: Shape,
+        units: int,
+        *,
+        sequence: bool,
+        rngs: nnx.Rngs,
+        framework: Framework = KERAS,
+    ) -> None:
+        expect_positive(units=units)
+        time, features = expect_axes(input_shape, "time, features")
+        for name, initial in framework.recurrent(rngs, features, units, 3).items():
+            setattr(self, name, nnx.Param(initial))
+        self.sequence = sequence
+        self.output_shape = (time, units) if sequence else (units,)
+
+    def __call__(
+        self, x: Float[Array, "n t f"], *, train: bool = False, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "n ..."]:
+        recurrent, bias = self.recurrent[...], self.recurrent_bias[...]
+        inputs = x.transpose(1, 0, 2) @ self.kernel[...] + self.bias[...][None, None]
+
+        def step(state: Array, given: Array) -> tuple[Array, Array]:
+            r, z, n = jnp.split(given, 3, -1)
+            from_r, from_z, from_n = jnp.split(state @ recurrent + bias[None], 3, -1)
+            reset, kept = jax.nn.sigmoid(r + from_r), jax.nn.sigmoid(z + from_z)
+            state = (1 - kept) * jnp.tanh(n + reset * from_n) + kept * state
+            return state, state
+
+        start = jnp.zeros((len(x), recurrent.shape[0]), inputs.dtype)
+        last, states = lax.scan(step, start, inputs)
+        return states.transpose(1, 0, 2) if self.sequence else last

@@ -16,6 +16,7 @@ from flax import nnx
 from jax import Array
 
 from classifiers.fit_config import FitConfig, learning_rates
+from classifiers.frameworks import FRAMEWORKS
 
 State = Any  # nnx.State, a tree of arrays
 Augment = Callable[[Array, Array, Array], tuple[Array, Array]]  # key, inputs, targets
@@ -101,7 +102,10 @@ def _start(rule: FitConfig, states: Sequence[Sequence[State]]) -> tuple[State, S
 
 def _rule(config: FitConfig) -> FitConfig:
     """What of a configuration the program depends on; the learning rate is an argument."""
-    names = ("optimizer", "momentum", "weight_decay", "label_smoothing", "compute_dtype")
+    names = [
+        *("optimizer", "framework", "momentum", "l2_penalty", "weight_decay"),
+        *("label_smoothing", "compute_dtype"),
+    ]
     return FitConfig(steps=1, **{name: getattr(config, name) for name in names})
 
 
@@ -167,15 +171,19 @@ def cross_entropy(
 
 def _optimizer(rule: FitConfig) -> optax.GradientTransformation:
     """What is taken off the weights, before it is multiplied with the learning rate."""
+    framework = FRAMEWORKS[rule.framework]
+    eps, in_root = framework.optimizer_epsilon, framework.epsilon_in_root
     scales = {
-        "adam": lambda: optax.scale_by_adam(eps=1e-7),
-        "rmsprop": lambda: optax.scale_by_rms(decay=0.9, eps=1e-7),
+        "adam": lambda: optax.scale_by_adam(eps=eps),
+        "rmsprop": lambda: optax.scale_by_rms(framework.rms_decay, eps, eps_in_sqrt=in_root),
         "sgd": lambda: optax.trace(rule.momentum) if rule.momentum else optax.identity(),
     }
-    scale = scales[rule.optimizer]()
-    if not rule.weight_decay:
-        return scale
-    return optax.chain(scale, optax.add_decayed_weights(rule.weight_decay, mask=_kernels))
+    parts = [scales[rule.optimizer]()]
+    if rule.l2_penalty:
+        parts.insert(0, optax.add_decayed_weights(rule.l2_penalty))
+    if rule.weight_decay:
+        parts.append(optax.add_decayed_weights(rule.weight_decay, mask=_kernels))
+    return optax.chain(*parts) if len(parts) > 1 else parts[0]
 
 
 def _kernels(params: State) -> Any:

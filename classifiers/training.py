@@ -51,6 +51,8 @@ def fit(
 ) -> History:
     """Train ``model`` in place and leave it with the weights of the lowest validation loss.
 
+    Without ``config.restore_best`` it is left with the last ones.
+
     The same seed, model and data give bit-identical weights on a CPU, also where the fit was
     killed and resumed on the way.
 

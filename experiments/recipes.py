@@ -44,7 +44,8 @@ class Recipe:
     per_track : so many clips of each track; where tracks are too short for that, clips are
         shorter. None takes all that a track has.
     silence : "samples" or "frames" are taken out of a track before it is cut; None keeps it all.
-    fit : batch size, optimiser and epochs over the training clips, added ones among them.
+    fit : batch size, optimiser and epochs over the training clips, added ones among them; the
+        network has the constants of its framework.
     split, fractions : the published protocol; "chunk" has clips of a track on several sides.
     synthetic : whether generated clips, as many as real ones, are a part of it.
     published, note : the accuracy that its authors report, and what it is worth.
@@ -135,6 +136,7 @@ class Recipe:
             input_shape=input_shape,
             num_classes=num_classes,
             rngs=nnx.Rngs(seed),
+            framework=self.fit.framework,
             **{**self.options, **options},
         )
 

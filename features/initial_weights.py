@@ -35,6 +35,14 @@ def glorot_uniform(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, ".
     return jax.device_put(_uniform(key, math.prod(shape), np.float32(-1), limit).reshape(shape))
 
 
+def uniform(key: PRNGKeyArray, shape: tuple[int, ...], limit: float) -> Float[Array, "..."]:
+    """Uniform within ±``limit``."""
+    scale = np.float32(limit)
+    if not _on_host(key):
+        return jax.random.uniform(key, shape, minval=-1) * scale
+    return jax.device_put(_uniform(key, math.prod(shape), np.float32(-1), scale).reshape(shape))
+
+
 def normal(key: PRNGKeyArray, shape: tuple[int, ...], scale: float = 1.0) -> Float[Array, "..."]:
     """Normal around 0, with the standard deviation ``scale``."""
     if not _on_host(key):

@@ -103,6 +103,8 @@ class CompareConfig:
 
     def __post_init__(self):
         self.data.refuse_chunks("a comparison")
+        fit = replace(self.recipe.fit, restore_best=True)  # what it reads are the best steps
+        object.__setattr__(self, "recipe", replace(self.recipe, fit=fit))
         check_quality(self.quality, self.recipe)
         if self.data.fractions[1] == 0 and "lists" not in SPLITS[self.data.split].needs:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,7 +19,8 @@ from features.storage import replacing
 from wavegan import WaveGANConfig
 from wavegan.windows import Windows
 
-ARCHITECTURE, OPTIONS = "net6", {"lstm_sizes": (64, 32), "dense_sizes": (32,)}
+ARCHITECTURE = "net6"
+OPTIONS: dict[str, Any] = {"lstm_sizes": (64, 32), "dense_sizes": (32,)}
 CLIPS = 2048  # windows of the training tracks that it learns from
 FIT = FitConfig(batch_size=64, epochs=15, learning_rate=2e-3)
 _BATCH = 64

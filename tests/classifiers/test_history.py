@@ -35,6 +35,18 @@ def test_the_best_and_the_last_of_the_patience():
     assert history.steps == [10, 20, 30, 40]
 
 
+def test_the_last_weights_are_kept_where_the_best_are_not_restored():
+    """The patience still counts from the best one."""
+    member, config = Member(3), FitConfig(steps=50, patience=2, restore_best=False)
+    kept = []
+    for taken, valid in ((10, 2.0), (20, 1.0), (30, 1.5), (40, 1.2)):
+        member.record(scores(3.0), taken, config)
+        kept.append(member.evaluate(taken, np.array([valid, 0.25]), config))
+    assert kept == [True] * 4
+    history = member.history
+    assert (member.done, history.best_step, history.stopped_early) == (True, 40, True)
+
+
 def test_without_validation_the_last_is_the_best():
     member = Member(0)
     member.record(scores(1.0), 50, CONFIG)

@@ -68,6 +68,14 @@ def test_early_stopping_restores_the_best_weights():
     for a, b in zip(weights(model), weights(again), strict=True):
         np.testing.assert_array_equal(a, b)
 
+    last = small()
+    history = fit(last, train, valid, replace(config, restore_best=False), seed=0)
+    assert history.best_step == history.num_steps > history.steps[-5]
+    again = small()
+    fit(again, train, None, FitConfig(8, steps=history.num_steps, learning_rate=2e-2), seed=0)
+    for a, b in zip(weights(last), weights(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
 
 @pytest.mark.parametrize("name", ["net3", "net5"])
 def test_the_seed_decides_the_result(name):
