@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,39 +12,20 @@ import numpy as np
 from jax import custom_batching, lax
 from jaxtyping import Array, Complex, Float
 
-
-def audio_of(y: Any) -> Array | np.ndarray:
-    """Audio in float32; a TypeError for what is no array (..., samples) of such numbers.
-
-    NumPy's stays NumPy's: its way into JAX would be a program to compile for each shape.
-    """
-    dtype = getattr(y, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
-        found = f"the type {dtype}" if dtype else f"no type (it is a {type(y).__name__})"
-        raise TypeError(
-            f"audio has {found}; an array of floating-point numbers in [-1, 1] is accepted: "
-            "make one with numpy.asarray, and divide 16-bit integers by 32768"
-        )
-    if not y.ndim:
-        raise TypeError("audio is a single number; an array (..., samples) is accepted")
-    return y.astype(np.float32, copy=False) if isinstance(y, np.ndarray) else y.astype(jnp.float32)
+from features._framing import Framing
 
 
 def over_frames(
-    measure: Callable[[Array, bool], Array],
-    y: Array,
-    *,
-    n_fft: int,
-    hop_length: int,
-    center: bool,
+    measure: Callable[[Array, bool], Array], y: Array, framing: Framing
 ) -> Float[Array, "*batch frames features"]:
     """``measure`` of all frames of audio (..., L), in parts of a bounded size.
 
-    It takes frames (t, n_fft) and whether float64 is to be had, and gives (t, F). Frame t is
-    centred on sample ``t * hop_length``, with zeros around the clip, or starts there.
+    It takes frames (t, n_fft) and whether float64 is to be had, and gives (t, F).
     """
-    margin = n_fft // 2 if center else 0
+    n_fft, hop_length, margin = framing.n_fft, framing.hop_length, framing.margin
     frames = 1 + (y.shape[-1] + 2 * margin - n_fft) // hop_length
+    if margin and framing.pad_mode != "constant":  # zeros come with the parts
+        y, margin = with_margins(y, framing), 0
 
     def of_segments(y: Array, double: bool) -> Array:
         found = measure(frames_of(y, n_fft, hop_length).reshape(-1, n_fft), double)
@@ -105,19 +85,22 @@ def frames_of(y: Array, length: int, hop: int) -> Array:
     return jax.vmap(lambda at: lax.dynamic_slice_in_dim(y, at, length, -1), out_axes=-2)(starts)
 
 
-def window(n_fft: int) -> np.ndarray:
-    """The periodic Hann window, (1, n_fft) float64."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft)[None] / n_fft)
+def with_margins(y: Array, framing: Framing) -> Array:
+    """Audio (..., L) with what lies around it: (..., margin + L + margin)."""
+    margins = (framing.margin, framing.margin)
+    return jnp.pad(y, [(0, 0)] * (y.ndim - 1) + [margins], mode=framing.pad_mode)
 
 
-def spectrum(frames: Float[Array, "t n"]) -> Complex[Array, "t k"]:
-    """Fourier transform of windowed frames."""
-    return jnp.fft.rfft(frames * window(frames.shape[-1]).astype(np.float32))
+def spectrum(frames: Float[Array, "t n"], framing: Framing) -> Complex[Array, "t k"]:
+    """Fourier transform of frames under the window."""
+    return jnp.fft.rfft(frames * framing.weights.astype(np.float32))
 
 
-def power(frames: Float[Array, "t n"], bins: Sequence[slice]) -> list[Float[Array, "t _"]]:
-    """Power spectrum of windowed frames, in the ``bins`` asked for."""
-    found = spectrum(frames)
+def power(
+    frames: Float[Array, "t n"], bins: Sequence[slice], framing: Framing
+) -> list[Float[Array, "t _"]]:
+    """Power spectrum of frames under the window, in the ``bins`` asked for."""
+    found = spectrum(frames, framing)
     return [found[:, some].real ** 2 + found[:, some].imag ** 2 for some in bins]
 
 
@@ -125,14 +108,14 @@ def power(frames: Float[Array, "t n"], bins: Sequence[slice]) -> list[Float[Arra
 # retrace the parts without it, so both rules are given: a batch is more frames, and derivatives
 # go through the spectrum, which is linear, in float32.
 def _in_double(
-    function: Callable[[Array], list[Array]], frames: Float[Array, "t n"]
+    function: Callable[[Array], list[Array]], frames: Float[Array, "t n"], framing: Framing
 ) -> list[Array]:
-    """``function`` of the spectra of windowed frames, in float64 until it returns."""
+    """``function`` of the spectra of frames under the window, in float64 until it returns."""
 
     @custom_batching.custom_vmap
     def of_frames(frames: Array) -> list[Array]:
         with jax.enable_x64(True):
-            return function(jnp.fft.rfft(frames.astype(jnp.float64) * window(frames.shape[-1])))
+            return function(jnp.fft.rfft(frames.astype(jnp.float64) * framing.weights))
 
     @of_frames.def_vmap
     def of_more(size: int, batched: list, frames: Array) -> tuple[list[Array], list[bool]]:
@@ -142,20 +125,23 @@ def _in_double(
     return of_frames(frames)
 
 
-@jax.custom_jvp
-def spectrum_in_double(frames: Float[Array, "t n"]) -> Complex[Array, "t k"]:
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def spectrum_in_double(frames: Float[Array, "t n"], framing: Framing) -> Complex[Array, "t k"]:
     """`spectrum`, computed in float64 and rounded."""
-    return _in_double(lambda found: [found.astype(jnp.complex64)], frames)[0]
+    return _in_double(lambda found: [found.astype(jnp.complex64)], frames, framing)[0]
 
 
 @spectrum_in_double.defjvp
-def _spectrum_in_double_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    return spectrum_in_double(*primals), spectrum(*tangents)
+def _spectrum_in_double_jvp(
+    framing: Framing, primals: tuple, tangents: tuple
+) -> tuple[Array, Array]:
+    (frames,), (change,) = primals, tangents
+    return spectrum_in_double(frames, framing), spectrum(change, framing)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def power_in_double(
-    frames: Float[Array, "t n"], bins: Sequence[slice]
+    frames: Float[Array, "t n"], bins: Sequence[slice], framing: Framing
 ) -> list[Float[Array, "t _"]]:
     """`power`, computed in float64 and rounded."""
 
@@ -163,13 +149,14 @@ def power_in_double(
         some = [found[:, one] for one in bins]
         return [(x.real**2 + x.imag**2).astype(jnp.float32) for x in some]
 
-    return _in_double(squares, frames)
+    return _in_double(squares, frames, framing)
 
 
 @power_in_double.defjvp
 def _power_in_double_jvp(
-    bins: Sequence[slice], primals: tuple, tangents: tuple
+    bins: Sequence[slice], framing: Framing, primals: tuple, tangents: tuple
 ) -> tuple[list[Array], list[Array]]:
-    found, slope = spectrum_in_double(*primals), spectrum(*tangents)
+    (frames,), (change,) = primals, tangents
+    found, slope = spectrum_in_double(frames, framing), spectrum(change, framing)
     slopes = 2 * (found.real * slope.real + found.imag * slope.imag)
-    return power_in_double(*primals, bins), [slopes[:, some] for some in bins]
+    return power_in_double(frames, bins, framing), [slopes[:, some] for some in bins]

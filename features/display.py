@@ -41,9 +41,17 @@ def cards(
         f'height:{_BANDS}px" src="{uri("image/png", _picture(audio, sample_rate))}">'
         f"{_player(audio, sample_rate) if sample_rate else ''}"
         f"<figcaption><small>{escape(name)}</small></figcaption></figure>"
-        for name, audio in sounds
+        for name, audio in (_audible(*sound) for sound in sounds)
     )
     return f"<div><code>{escape(title)}</code>{note}<br>{shown}</div>"
+
+
+def _audible(name: str, audio: np.ndarray) -> tuple[str, np.ndarray]:
+    """A sound in which samples that are no numbers are silent, and its name says so."""
+    if (finite := np.isfinite(audio)).all():
+        return name, audio
+    note = f"{name}: {(~finite).sum():,} samples are no numbers, silent here"
+    return note, np.where(finite, audio, 0)
 
 
 def first_part(num_samples: int, sample_rate: int) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from features._framing import Framing
 from features.limits import check_memory
 
 
@@ -17,18 +19,16 @@ class MelOptions:
     """The options of a mel spectrogram, checked; hashable, so that they key the compilation."""
 
     sample_rate: int | float
-    n_fft: int
-    hop_length: int
+    framing: Framing
     n_mels: int
     fmin: int | float
     fmax: int | float | None
     power: int | float
-    center: bool
     htk: bool
     norm: str | int | float | None
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "power"):
+        for name in ("sample_rate", "n_mels", "power"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
         nyquist = self.sample_rate / 2
@@ -38,14 +38,20 @@ class MelOptions:
                 f"{self.sample_rate}: 0 <= fmin < fmax <= {nyquist} Hz (half the rate) is; "
                 "fmax=None takes all"
             )
-        if isinstance(self.norm, str) and self.norm != "slaney":
-            raise ValueError(f"norm is {self.norm!r}; 'slaney', None or a number is accepted")
-        if isinstance(self.norm, (int, float)) and self.norm < 0 and self.norm != -inf:
-            raise ValueError(f"norm is {self.norm}; the order of a norm must be 0 or more")
+        check_norm(self.norm)
 
     @property
     def top(self) -> float:
         return self.sample_rate / 2 if self.fmax is None else self.fmax
+
+
+def check_norm(norm: Any) -> None:
+    """Raise ValueError for what is no norm of mel bands."""
+    number = isinstance(norm, (int, float)) and not isinstance(norm, bool)
+    if not (number or norm in ("slaney", None)):
+        raise ValueError(f"norm is {norm!r:.40}; 'slaney', None or a number is accepted")
+    if number and not (norm >= 0 or norm == -inf):
+        raise ValueError(f"norm is {norm}; the order of a norm must be 0 or more")
 
 
 def mel_filters(
@@ -64,17 +70,19 @@ def mel_filters(
     -------
     ``(n_mels, 1 + n_fft // 2)``: multiplied with a spectrum, gives the mel bands.
     """
-    return filters_of(MelOptions(sample_rate, n_fft, 1, n_mels, fmin, fmax, 2.0, True, htk, norm))
+    framing = Framing(n_fft, hop_length=1)
+    return filters_of(MelOptions(sample_rate, framing, n_mels, fmin, fmax, 2.0, htk, norm))
 
 
 @lru_cache(maxsize=64)
 def filters_of(options: MelOptions) -> np.ndarray:
-    size = 40.0 * options.n_mels * (1 + options.n_fft // 2)
-    what = f"{options.n_mels:,} mel bands of {options.n_fft // 2:,} bins"
+    n_fft = options.framing.n_fft
+    size = 40.0 * options.n_mels * (1 + n_fft // 2)
+    what = f"{options.n_mels:,} mel bands of {n_fft // 2:,} bins"
     check_memory(size, what, "take fewer n_mels, or a smaller n_fft")
     bottom, top = _mel(np.array([options.fmin, options.top]), options.htk)
     edges = _hertz(np.linspace(bottom, top, options.n_mels + 2), options.htk)
-    bins = np.arange(1 + options.n_fft // 2) * options.sample_rate / options.n_fft
+    bins = np.arange(1 + n_fft // 2) * options.sample_rate / n_fft
     below, middle, above = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - below) / (middle - below), (above - bins) / (above - middle)
     filters = np.maximum(0, np.minimum(rising, falling))

@@ -10,7 +10,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Real
 
-from features._frames import by_platform, frames_of, window
+from features._frames import by_platform, frames_of
+from features._framing import hann
 from features.spectra import log_mel
 
 _N_FFT = 2048  # of the mel spectrogram beneath, as in librosa
@@ -106,7 +107,7 @@ def _autocorrelations(onsets: Array, win_length: int) -> Array:
 
     def of_clip(onsets: Array) -> Array:
         padded = jnp.pad(onsets, win_length // 2, mode="linear_ramp")  # down to zero
-        windows = frames_of(padded, win_length, 1)[:frames] * window(win_length).astype(np.float32)
+        windows = frames_of(padded, win_length, 1)[:frames] * hann(win_length).astype(np.float32)
         spectrum = jnp.fft.rfft(windows, n=_fast_length(2 * win_length - 1))
         power = spectrum.real**2 + spectrum.imag**2
         lags = jnp.fft.irfft(power, n=_fast_length(2 * win_length - 1))[:, :win_length]

@@ -16,7 +16,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Real
 
-from features._frames import audio_of, over_frames, power, power_in_double
+from features._frames import over_frames, power, power_in_double
+from features._framing import Framing, Window, checked_audio
 from features.mel import MelOptions, filter_parts, mel_filters  # noqa: F401
 
 _AMIN = 1e-10  # the smallest mel power that decibels tell apart, as in librosa.power_to_db
@@ -35,8 +36,11 @@ def mel_spectrogram(
     center: bool = True,
     htk: bool = False,
     norm: str | int | float | None = "slaney",
+    win_length: int | None = None,
+    window: Window = "hann",
+    pad_mode: str = "constant",
 ) -> Float[Array, "*batch frames {n_mels}"]:
-    """Spectrogram on the mel scale, as ``librosa.feature.melspectrogram`` (Hann window).
+    """Spectrogram on the mel scale, as ``librosa.feature.melspectrogram``.
 
     Parameters
     ----------
@@ -46,11 +50,18 @@ def mel_spectrogram(
     n_mels : number of mel bands between ``fmin`` and ``fmax`` (Hz; None: half the sample rate).
         Bands narrower than the FFT's resolution are empty: all zeros.
     power : exponent of the magnitude: 2 for power, 1 for magnitude.
-    center : frame t is centred on sample ``t * hop_length``, with zeros around the clip;
-        otherwise it starts there and the clip must hold a frame.
+    center : frame t is centred on sample ``t * hop_length``, with zeros around the clip, or what
+        ``pad_mode`` says; otherwise it starts there and the clip must hold a frame.
     htk : the mel scale of HTK instead of Slaney's Auditory Toolbox.
     norm : "slaney" (bands of equal area), None (triangles of height 1), or the order p of the
         norm in which each band has length 1 (``np.inf`` too).
+    win_length : samples of the window, which lies in the middle of a frame with zeros on both
+        sides; None for ``n_fft``.
+    window : a name that ``scipy.signal.get_window`` takes ("hann", "hamming", "boxcar"), a tuple
+        of one and its parameters (("kaiser", 8.0)), or ``win_length`` numbers.
+    pad_mode : what lies around the clip where ``center``: zeros ("constant"), its first and last
+        sample ("edge"), or the clip backwards, without its outermost sample ("reflect", which
+        needs more than ``n_fft // 2`` samples) or with it ("symmetric", ``n_fft // 2`` of them).
 
     Returns
     -------
@@ -61,10 +72,14 @@ def mel_spectrogram(
     TypeError
         For audio of integers or complex numbers.
     ValueError
-        For options out of range, and for a clip too short for a frame.
+        For options out of range, a clip too short for a frame, and samples that are NaN or
+        infinite (where JAX traces the audio, nobody looks for them).
 
     Notes
     -----
+    A clip shorter than ``n_fft`` is a sound among zeros where ``center`` puts them around it; its
+    frames are as well defined as those of any other clip, and librosa's, which warns of them.
+
     The Fourier transform runs in float64 (float32 on a TPU, which has no other): beneath a loud
     partial, rounding in float32 covers the quiet bands that music has 100 dB further down.
     Derivatives are computed in float32.
@@ -75,10 +90,9 @@ def mel_spectrogram(
     >>> mel_spectrogram(np.zeros((2, 22050), np.float32), sample_rate=22050).shape
     (2, 44, 128)
     """
-    options = MelOptions(
-        sample_rate, n_fft, hop_length, n_mels, fmin, fmax, power, center, htk, norm
-    )
-    return _mel_spectrogram(_audio(y, options), options)
+    framing = Framing(n_fft, hop_length, center, win_length, window, pad_mode)
+    options = MelOptions(sample_rate, framing, n_mels, fmin, fmax, power, htk, norm)
+    return _mel_spectrogram(checked_audio(y, framing, sample_rate=sample_rate), options)
 
 
 def log_mel(
@@ -96,6 +110,9 @@ def log_mel(
     center: bool = True,
     htk: bool = False,
     norm: str | int | float | None = "slaney",
+    win_length: int | None = None,
+    window: Window = "hann",
+    pad_mode: str = "constant",
 ) -> Float[Array, "*batch frames {n_mels}"]:
     """Mel spectrogram in decibels, as ``librosa.power_to_db`` of it clip by clip.
 
@@ -104,19 +121,19 @@ def log_mel(
     ref : the mel power of 0 dB: a number, or a function of a clip's mel spectrogram
         ``(T, n_mels)`` such as ``jnp.max``. Powers below 1e-10 count as 1e-10.
     top_db : bands further below the clip's own maximum are raised to that; None for no limit.
-    y, sample_rate, n_fft, hop_length, n_mels, fmin, fmax, power, center, htk, norm :
+    y, sample_rate, n_fft, hop_length, n_mels, fmin, fmax, power, center, htk, norm, win_length, \
+    window, pad_mode :
         see `mel_spectrogram`, whose errors are raised here too.
 
     Returns
     -------
     ``(..., T, n_mels)`` float32, in dB.
     """
-    options = MelOptions(
-        sample_rate, n_fft, hop_length, n_mels, fmin, fmax, power, center, htk, norm
-    )
+    framing = Framing(n_fft, hop_length, center, win_length, window, pad_mode)
+    options = MelOptions(sample_rate, framing, n_mels, fmin, fmax, power, htk, norm)
     if top_db is not None and top_db < 0:
         raise ValueError(f"top_db is {top_db}; it must be 0 or more, or None for no limit")
-    mel = _mel_spectrogram(_audio(y, options), options)
+    mel = _mel_spectrogram(checked_audio(y, framing, sample_rate=sample_rate), options)
     if callable(ref):
         clips = mel.reshape(-1, *mel.shape[-2:])
         return _decibels(mel, jax.vmap(ref)(clips).reshape(*mel.shape[:-2], 1, 1), top_db)
@@ -137,6 +154,9 @@ def mfcc(
     center: bool = True,
     htk: bool = False,
     norm: str | int | float | None = "slaney",
+    win_length: int | None = None,
+    window: Window = "hann",
+    pad_mode: str = "constant",
 ) -> Float[Array, "*batch frames {n_mfcc}"]:
     """Mel-frequency cepstral coefficients, as ``librosa.feature.mfcc`` of each clip.
 
@@ -146,21 +166,21 @@ def mfcc(
     Parameters
     ----------
     n_mfcc : number of coefficients, at most ``n_mels``.
-    y, sample_rate, n_fft, hop_length, n_mels, fmin, fmax, power, center, htk, norm :
+    y, sample_rate, n_fft, hop_length, n_mels, fmin, fmax, power, center, htk, norm, win_length, \
+    window, pad_mode :
         see `mel_spectrogram`, whose errors are raised here too.
 
     Returns
     -------
     ``(..., T, n_mfcc)`` float32.
     """
-    options = MelOptions(
-        sample_rate, n_fft, hop_length, n_mels, fmin, fmax, power, center, htk, norm
-    )
+    framing = Framing(n_fft, hop_length, center, win_length, window, pad_mode)
+    options = MelOptions(sample_rate, framing, n_mels, fmin, fmax, power, htk, norm)
     if not 0 < n_mfcc <= n_mels:
         raise ValueError(
             f"n_mfcc is {n_mfcc}; 1 to n_mels={n_mels} are possible: ask for fewer or raise n_mels"
         )
-    return _mfcc(_audio(y, options), options, n_mfcc)
+    return _mfcc(checked_audio(y, framing, sample_rate=sample_rate), options, n_mfcc)
 
 
 def delta(
@@ -200,25 +220,13 @@ def delta(
     return _delta(x, width, order)
 
 
-def _audio(y: Array | np.ndarray, options: MelOptions) -> Array | np.ndarray:
-    y = audio_of(y)
-    needed = 1 if options.center else options.n_fft
-    if y.shape[-1] < needed:
-        raise ValueError(
-            f"the clip has {y.shape[-1]} samples; at least {needed} are needed with "
-            f"n_fft={options.n_fft}, center={options.center}: take longer clips, a smaller n_fft"
-            " or center=True"
-        )
-    return y
-
-
 @partial(jax.jit, static_argnames="options")
 def _mel_spectrogram(y: Array, options: MelOptions) -> Array:
     parts = filter_parts(options)
 
     def mel(frames: Array, double: bool) -> Array:
         bins = [some for some, _ in parts]
-        energies = power_in_double(frames, bins) if double else power(frames, bins)
+        energies = (power_in_double if double else power)(frames, bins, options.framing)
         if options.power != 2:
             energies = [_root(energy, options.power / 2) for energy in energies]
         return jnp.concatenate(
@@ -229,9 +237,7 @@ def _mel_spectrogram(y: Array, options: MelOptions) -> Array:
             axis=-1,
         )
 
-    return over_frames(
-        mel, y, n_fft=options.n_fft, hop_length=options.hop_length, center=options.center
-    )
+    return over_frames(mel, y, options.framing)
 
 
 def _root(energy: Array, exponent: float) -> Array:

@@ -12,8 +12,8 @@ from jax import lax
 from jaxtyping import Array, Float, Real
 
 from features._frames import over_frames, power, power_in_double
+from features._framing import Framing, Window, checked_audio
 from features.spectra import _decibels
-from features.waveform import checked_audio
 
 _A0 = 27.5  # Hz
 
@@ -27,6 +27,9 @@ def chroma(
     n_chroma: int = 12,
     tuning: int | float = 0.0,
     center: bool = True,
+    win_length: int | None = None,
+    window: Window = "hann",
+    pad_mode: str = "constant",
 ) -> Float[Array, "*batch frames {n_chroma}"]:
     """Energy of each pitch class, as ``librosa.feature.chroma_stft`` with a given tuning.
 
@@ -39,7 +42,7 @@ def chroma(
     tuning : how far the music's A lies from 440 Hz, in classes. librosa's default estimates it
         from each clip; here it is what you say, so that a clip's features depend on its own
         frames only. ``librosa.estimate_tuning`` gives it where music is far from concert pitch.
-    center : as in `features.spectra.mel_spectrogram`.
+    center, win_length, window, pad_mode : as in `features.spectra.mel_spectrogram`.
 
     Returns
     -------
@@ -50,13 +53,15 @@ def chroma(
     TypeError
         For audio of integers or complex numbers.
     ValueError
-        For options that are not positive, and for a clip too short for a frame.
+        For options out of range, a clip too short for a frame, and samples that are NaN or
+        infinite.
     """
-    y = checked_audio(y, hop_length, center, n_fft=n_fft)
+    framing = Framing(n_fft, hop_length, center, win_length, window, pad_mode)
+    y = checked_audio(y, framing, sample_rate=sample_rate)
     if not (sample_rate > 0 and n_chroma > 0):
         raise ValueError(f"{sample_rate=}, {n_chroma=}: both must be positive")
     filters = _chroma_filters(sample_rate, n_fft, n_chroma, tuning)
-    return _chroma(y, filters, n_fft, hop_length, center)
+    return _chroma(y, filters, framing)
 
 
 def spectral_contrast(
@@ -70,6 +75,9 @@ def spectral_contrast(
     quantile: float = 0.02,
     linear: bool = False,
     center: bool = True,
+    win_length: int | None = None,
+    window: Window = "hann",
+    pad_mode: str = "constant",
 ) -> Float[Array, "*batch frames bands"]:
     """Peaks against valleys of the spectrum in each octave, as ``librosa.feature``'s.
 
@@ -85,7 +93,7 @@ def spectral_contrast(
     quantile : share of a band's bins, between 0 and 1, whose mean is its peak and its valley.
     linear : the difference of magnitudes instead of decibels (magnitudes taken as powers, 80 dB
         below each clip's maximum at most, as in librosa).
-    center : as in `features.spectra.mel_spectrogram`.
+    center, win_length, window, pad_mode : as in `features.spectra.mel_spectrogram`.
 
     Returns
     -------
@@ -97,32 +105,31 @@ def spectral_contrast(
         For audio of integers or complex numbers.
     ValueError
         For options out of range, a band above half the sample rate or too narrow to hold a bin,
-        and for a clip too short for a frame.
+        a clip too short for a frame, and samples that are NaN or infinite.
     """
-    y = checked_audio(y, hop_length, center, n_fft=n_fft)
+    framing = Framing(n_fft, hop_length, center, win_length, window, pad_mode)
+    y = checked_audio(y, framing, sample_rate=sample_rate)
     if not (sample_rate > 0 and n_bands > 0 and fmin > 0 and 0 < quantile < 1):
         raise ValueError(
             f"{sample_rate=}, {n_bands=}, {fmin=}, {quantile=}: all must be positive, "
             "and quantile below 1"
         )
     bands = _octaves(sample_rate, n_fft, n_bands, fmin, quantile)
-    return _contrast(y, bands, n_fft, hop_length, linear, center)
+    return _contrast(y, bands, framing, linear)
 
 
-@partial(jax.jit, static_argnames=("n_fft", "hop_length", "center"))
-def _chroma(y: Array, filters: Array, n_fft: int, hop_length: int, center: bool) -> Array:
+@partial(jax.jit, static_argnames="framing")
+def _chroma(y: Array, filters: Array, framing: Framing) -> Array:
     def classes(energy: Array) -> Array:
         return jnp.matmul(energy, filters, precision=lax.Precision.HIGHEST)
 
-    chroma = _over_spectra(classes, y, n_fft, hop_length, center)
+    chroma = _over_spectra(classes, y, framing)
     strongest = chroma.max(axis=-1, keepdims=True)
     return chroma / jnp.where(strongest > jnp.finfo(jnp.float32).tiny, strongest, 1)
 
 
-@partial(jax.jit, static_argnames=("bands", "n_fft", "hop_length", "linear", "center"))
-def _contrast(
-    y: Array, bands: tuple, n_fft: int, hop_length: int, linear: bool, center: bool
-) -> Array:
+@partial(jax.jit, static_argnames=("bands", "framing", "linear"))
+def _contrast(y: Array, bands: tuple, framing: Framing, linear: bool) -> Array:
     def extremes(energy: Array) -> Array:
         sounds = energy > 0  # the detour keeps the gradient finite where there is silence
         magnitude = jnp.where(sounds, jnp.sqrt(jnp.where(sounds, energy, 1)), 0)
@@ -130,23 +137,21 @@ def _contrast(
         valleys = [-lax.top_k(-magnitude[:, a:b], k)[0].mean(-1) for a, b, k in bands]
         return jnp.stack(peaks + valleys, axis=-1)
 
-    both = _over_spectra(extremes, y, n_fft, hop_length, center)
+    both = _over_spectra(extremes, y, framing)
     peaks, valleys = jnp.split(both, 2, axis=-1)
     if linear:
         return peaks - valleys
     return _decibels(peaks, 1.0, 80.0) - _decibels(valleys, 1.0, 80.0)
 
 
-def _over_spectra(
-    measure: Callable[[Array], Array], y: Array, n_fft: int, hop_length: int, center: bool
-) -> Array:
+def _over_spectra(measure: Callable[[Array], Array], y: Array, framing: Framing) -> Array:
     """``measure`` of the power spectra (t, bins), (t, F), of all frames: (..., T, F)."""
 
     def of_frames(frames: Array, double: bool) -> Array:
-        (energy,) = (power_in_double if double else power)(frames, (slice(None),))
+        (energy,) = (power_in_double if double else power)(frames, (slice(None),), framing)
         return measure(energy)
 
-    return over_frames(of_frames, y, n_fft=n_fft, hop_length=hop_length, center=center)
+    return over_frames(of_frames, y, framing)
 
 
 @lru_cache(maxsize=64)

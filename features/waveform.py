@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
-from features._frames import audio_of, frames_of
+from features._frames import frames_of, with_margins
+from features._framing import Framing, checked_audio
 
 _SILENT = 1e-10  # a sample no larger is zero, as in librosa.zero_crossings
 
@@ -21,6 +22,7 @@ def rms(
     frame_length: int = 2048,
     hop_length: int = 512,
     center: bool = True,
+    pad_mode: str = "constant",
 ) -> Float[Array, "*batch frames 1"]:
     """Root mean square of each frame, as ``librosa.feature.rms`` of the samples.
 
@@ -28,8 +30,9 @@ def rms(
     ----------
     y : audio ``(..., L)``, floating point.
     frame_length, hop_length : samples in a frame, samples between frames.
-    center : frame t is centred on sample ``t * hop_length``, with zeros around the clip;
-        otherwise it starts there and the clip must hold a frame.
+    center : frame t is centred on sample ``t * hop_length``, with zeros around the clip, or what
+        ``pad_mode`` says; otherwise it starts there and the clip must hold a frame.
+    pad_mode : as in `features.spectra.mel_spectrogram`.
 
     Returns
     -------
@@ -40,10 +43,10 @@ def rms(
     TypeError
         For audio of integers or complex numbers.
     ValueError
-        For lengths that are not positive, and for a clip too short for a frame.
+        For options out of range, a clip too short for a frame, and samples that are NaN or
+        infinite.
     """
-    y = checked_audio(y, hop_length, center, frame_length=frame_length)
-    return _rms(y, frame_length, hop_length, center)
+    return _rms(*_framed(y, frame_length, hop_length, center, pad_mode))
 
 
 def zero_crossing_rate(
@@ -66,29 +69,22 @@ def zero_crossing_rate(
     -------
     ``(..., T, 1)`` float32, from 0 to 1.
     """
-    y = checked_audio(y, hop_length, center, frame_length=frame_length)
-    return _zero_crossing_rate(y, frame_length, hop_length, center)
+    return _zero_crossing_rate(*_framed(y, frame_length, hop_length, center, "edge"))
 
 
-def checked_audio(
-    y: Array | np.ndarray, hop_length: int, center: bool, **frame: int
-) -> Float[Array | np.ndarray, "*batch samples"]:
-    """Audio in float32, if it holds a frame; ``frame`` names its length as the caller does."""
-    ((name, length),) = frame.items()
-    if length < 1 or hop_length < 1:
-        raise ValueError(f"{name}={length}, hop_length={hop_length}: both must be positive")
-    y = audio_of(y)
-    if y.shape[-1] < (needed := 1 if center else length):
-        raise ValueError(
-            f"the clip has {y.shape[-1]} samples; at least {needed} are needed with "
-            f"{name}={length}, center={center}: take longer clips, a smaller {name} or center=True"
-        )
-    return y
+def _framed(
+    y: Array | np.ndarray, frame_length: int, hop_length: int, center: bool, pad_mode: str
+) -> tuple[Array | np.ndarray, Framing]:
+    """Audio in float32 and its framing, both checked."""
+    if frame_length < 1:
+        raise ValueError(f"frame_length is {frame_length}; it must be positive")
+    framing = Framing(frame_length, hop_length, center, pad_mode=pad_mode)
+    return checked_audio(y, framing, name="frame_length"), framing
 
 
-@partial(jax.jit, static_argnames=("frame_length", "hop_length", "center"))
-def _rms(y: Array, frame_length: int, hop_length: int, center: bool) -> Array:
-    y = _with_margins(y, frame_length, center, "constant")
+@partial(jax.jit, static_argnames="framing")
+def _rms(y: Array, framing: Framing) -> Array:
+    y, frame_length, hop_length = with_margins(y, framing), framing.n_fft, framing.hop_length
     step = gcd(frame_length, hop_length)  # frames share their sums over so many samples
     energy = (y[..., : y.shape[-1] // step * step] ** 2).reshape(*y.shape[:-1], -1, step).sum(-1)
     frames = frames_of(energy, frame_length // step, hop_length // step)
@@ -97,16 +93,12 @@ def _rms(y: Array, frame_length: int, hop_length: int, center: bool) -> Array:
     return jnp.where(sounds, jnp.sqrt(jnp.where(sounds, power, 1)), 0)
 
 
-@partial(jax.jit, static_argnames=("frame_length", "hop_length", "center"))
-def _zero_crossing_rate(y: Array, frame_length: int, hop_length: int, center: bool) -> Array:
-    below = _with_margins(y, frame_length, center, "edge") < -_SILENT
+@partial(jax.jit, static_argnames="framing")
+def _zero_crossing_rate(y: Array, framing: Framing) -> Array:
+    frame_length = framing.n_fft
+    below = with_margins(y, framing) < -_SILENT
     crossings = jnp.cumsum(below[..., 1:] != below[..., :-1], axis=-1, dtype=jnp.int32)
     so_far = jnp.pad(crossings, [(0, 0)] * (y.ndim - 1) + [(1, 0)])
-    starts = np.arange(0, below.shape[-1] - frame_length + 1, hop_length)
+    starts = np.arange(0, below.shape[-1] - frame_length + 1, framing.hop_length)
     counts = so_far[..., starts + frame_length - 1] - so_far[..., starts]
     return (counts / frame_length)[..., None]
-
-
-def _with_margins(y: Array, frame_length: int, center: bool, mode: str) -> Array:
-    margin = frame_length // 2 if center else 0
-    return jnp.pad(y, [(0, 0)] * (y.ndim - 1) + [(margin, margin)], mode=mode)

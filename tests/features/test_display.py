@@ -11,7 +11,7 @@ from PIL import Image
 
 from features import Clips, Rows, Split, Standardizer, decode_tracks, extract, scan_tracks
 from features.clips import LazyAudio
-from features.display import _palette, sound_pictures
+from features.display import _palette, cards, sound_pictures
 from features.saving import save_audio
 
 RATE = 8000
@@ -48,6 +48,17 @@ def sounds(html: str) -> list[np.ndarray]:
 )
 def test_one_line_each(thing, line):
     assert repr(thing) == line
+
+
+def test_samples_that_are_no_numbers_are_silent_and_told_of():
+    broken = NOISE[0][:, None].copy()
+    broken[[3, 50]] = [[np.nan], [np.inf]]
+    html = cards("x", [("a", broken), ("b", NOISE[1][:, None])], RATE)
+    assert "a: 2 samples are no numbers, silent here<" in html
+    assert ">b<" in html
+    shown, _ = sounds(html)
+    assert shown[[3, 50]].tolist() == [0, 0]
+    np.testing.assert_allclose(shown[60:], broken[60:, 0], atol=1e-4)
 
 
 def test_mono_clips_need_no_channel_axis(tmp_path):

@@ -14,8 +14,8 @@ from features._frames import (
     power,
     power_in_double,
     spectrum_in_double,
-    window,
 )
+from features._framing import Framing
 
 RNG = np.random.default_rng(0)
 
@@ -30,8 +30,11 @@ def features_of(frames, double):
     return jnp.stack([frames[:, 0], frames[:, -1], frames @ weights], axis=-1)
 
 
-def plainly(y: np.ndarray, n_fft: int, hop_length: int, center: bool) -> np.ndarray:
-    y = np.pad(y, [(0, 0)] * (y.ndim - 1) + [(n_fft // 2 * center,) * 2]).astype(np.float64)
+def plainly(
+    y: np.ndarray, n_fft: int, hop_length: int, center: bool, pad_mode: str = "constant"
+) -> np.ndarray:
+    margins = [(0, 0)] * (y.ndim - 1) + [(n_fft // 2 * center,) * 2]
+    y = np.pad(y, margins, mode=pad_mode).astype(np.float64)
     frames = all_frames(y, n_fft, hop_length)
     return np.stack([frames[..., 0], frames[..., -1], frames @ np.cos(np.arange(n_fft))], -1)
 
@@ -64,8 +67,26 @@ def test_frames_are_those_of_numpy(samples, length, hop, batch):
 def test_parts_give_what_the_whole_gives(shape, n_fft, hop_length, center):
     y = RNG.standard_normal(shape).astype(np.float32)
     options = {"n_fft": n_fft, "hop_length": hop_length, "center": center}
-    found = over_frames(features_of, jnp.asarray(y), **options)
+    found = over_frames(features_of, jnp.asarray(y), Framing(**options))
     np.testing.assert_allclose(found, plainly(y, **options), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_fft", "pad_mode"),
+    [
+        ((2, 1, 3000), 512, "reflect"),
+        ((2, 150001), 1024, "symmetric"),  # in parts
+        ((3, 257), 512, "reflect"),  # all that there is to mirror
+        ((3, 256), 513, "symmetric"),
+        ((3, 1), 511, "edge"),
+    ],
+)
+def test_what_lies_around_a_clip_is_numpys(shape, n_fft, pad_mode):
+    y = RNG.standard_normal(shape).astype(np.float32)
+    options = {"n_fft": n_fft, "hop_length": 100, "center": True, "pad_mode": pad_mode}
+    assert shape[-1] >= Framing(**options).shortest
+    found = over_frames(features_of, jnp.asarray(y), Framing(**options))
+    np.testing.assert_allclose(found, plainly(y, **options), atol=2e-4)
 
 
 def test_mapped_and_differentiated_parts_are_the_same():
@@ -73,7 +94,7 @@ def test_mapped_and_differentiated_parts_are_the_same():
     options = {"n_fft": 256, "hop_length": 100, "center": True}
 
     def measured(y):
-        return over_frames(features_of, y, **options)
+        return over_frames(features_of, y, Framing(**options))
 
     mapped = jax.vmap(measured, in_axes=1, out_axes=1)(y)
     np.testing.assert_allclose(mapped, plainly(y, **options), atol=1e-4)
@@ -85,25 +106,28 @@ def test_mapped_and_differentiated_parts_are_the_same():
 
 @pytest.mark.parametrize("n_fft", [64, 255])
 def test_power_is_exact_far_beneath_a_loud_partial(n_fft):
+    framing = Framing(n_fft, 16)
     frames = 0.9 * np.sin(0.3 * np.arange(3)[:, None] + 1.7 * np.arange(n_fft)[None])
     frames = frames.astype(np.float32)
     windowed = frames * scipy.signal.get_window("hann", n_fft)
     right = np.abs(np.fft.rfft(windowed.astype(np.float64))) ** 2
     bins = (slice(0, 5), slice(3, right.shape[1]))
     assert np.ptp(np.log10(right)) > 6
-    for found, some in zip(power_in_double(jnp.asarray(frames), bins), bins, strict=True):
+    for found, some in zip(power_in_double(jnp.asarray(frames), bins, framing), bins, strict=True):
         np.testing.assert_allclose(found, right[:, some], rtol=2e-7)
-    whole = spectrum_in_double(jnp.asarray(frames))
+    whole = spectrum_in_double(jnp.asarray(frames), framing)
     np.testing.assert_allclose(np.abs(whole) ** 2, right, rtol=1e-6)
-    for found, some in zip(power(jnp.asarray(frames), bins), bins, strict=True):  # what a TPU gives
+    in_single = power(jnp.asarray(frames), bins, framing)  # what a TPU gives
+    for found, some in zip(in_single, bins, strict=True):
         np.testing.assert_allclose(found, right[:, some], atol=1e-6 * right.max())
 
 
 def test_power_has_the_derivative_of_its_definition():
     frames, step = (RNG.standard_normal((4, 3, 32)).astype(np.float32) for _ in range(2))
-    bins = (slice(0, 9), slice(9, 17))
+    bins, framing = (slice(0, 9), slice(9, 17)), Framing(32, 8, win_length=25, window="hamming")
+    weights = np.pad(scipy.signal.get_window("hamming", 25), (3, 4))
     pair = (jnp.asarray(frames),), (jnp.asarray(step),)
-    _, slopes = jax.jvp(jax.vmap(lambda x: power_in_double(x, bins)), *pair)
-    at, along = (np.fft.rfft(x.astype(np.float64) * window(32)) for x in (frames, step))
+    _, slopes = jax.jvp(jax.vmap(lambda x: power_in_double(x, bins, framing)), *pair)
+    at, along = (np.fft.rfft(x.astype(np.float64) * weights) for x in (frames, step))
     right = 2 * (at.real * along.real + at.imag * along.imag)
     np.testing.assert_allclose(np.concatenate(slopes, axis=-1), right, atol=1e-4)

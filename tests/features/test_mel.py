@@ -6,7 +6,8 @@ import librosa
 import numpy as np
 import pytest
 
-from features.mel import MelOptions, filter_parts, mel_filters
+from features._framing import Framing
+from features.mel import MelOptions, check_norm, filter_parts, mel_filters
 
 
 @pytest.mark.parametrize("norm", ["slaney", None, 0, 1, 2, 0.5, np.inf, -np.inf])
@@ -25,7 +26,7 @@ def test_filters_agree_with_librosa(norm, htk):
     ids=["usual", "few", "some-empty", "all-empty"],
 )
 def test_the_parts_are_all_of_the_filters(n_fft, n_mels, fmin, fmax):
-    options = MelOptions(22050, n_fft, 512, n_mels, fmin, fmax, 2.0, True, False, "slaney")
+    options = MelOptions(22050, Framing(n_fft, 512), n_mels, fmin, fmax, 2.0, False, "slaney")
     whole = np.zeros((1 + n_fft // 2, n_mels))
     first = 0
     for bins, filters in filter_parts(options):
@@ -37,5 +38,11 @@ def test_the_parts_are_all_of_the_filters(n_fft, n_mels, fmin, fmax):
 
 
 def test_the_parts_take_a_fraction_of_the_products():
-    options = MelOptions(22050, 2048, 512, 128, 0.0, None, 2.0, True, False, "slaney")
+    options = MelOptions(22050, Framing(2048, 512), 128, 0.0, None, 2.0, False, "slaney")
     assert sum(filters.size for _, filters in filter_parts(options)) < 0.3 * 1025 * 128
+
+
+@pytest.mark.parametrize("norm", ["l2", True, (1,), -1, np.nan])
+def test_what_is_no_norm_is_named(norm):
+    with pytest.raises(ValueError, match="norm is "):
+        check_norm(norm)

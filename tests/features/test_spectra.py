@@ -103,6 +103,23 @@ def test_agrees_with_librosa(sounds, options):
     assert cepstral <= 1e-3
 
 
+@pytest.mark.parametrize(
+    "framing",
+    [
+        {"win_length": 400, "pad_mode": "reflect"},
+        {"win_length": 333, "window": "hamming", "pad_mode": "edge"},
+        {"window": "boxcar", "pad_mode": "symmetric"},
+        {"win_length": 512, "window": ("kaiser", 8.0), "center": False},
+        {"win_length": 301, "window": np.hanning(301)},
+    ],
+    ids=["shorter", "hamming", "boxcar", "kaiser", "array"],
+)
+def test_windows_and_margins_agree_with_librosa(sounds, framing):
+    clips = sounds[:, : RATE // 3]
+    errors = largest_errors(clips, {"n_fft": 512, "n_mels": 40, "norm": None, **framing})
+    assert np.all(np.array(errors) <= [1e-4, 1e-3, 1e-3]), errors
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("n_fft", GRID["n_fft"])
 def test_agrees_with_librosa_over_the_grid(sounds, n_fft):
@@ -261,7 +278,12 @@ def test_float64_audio_gives_float32(noise):
         ({"fmin": -1.0}, "fmin=-1"),
         ({"norm": "l2"}, "norm is 'l2'"),
         ({"norm": -2}, "norm is -2"),
-        ({"center": False}, "1000 samples; at least 2048"),
+        ({"norm": True}, "norm is True"),
+        ({"center": False}, r"1000 samples; at least 2048 \(0.09288 s\).*, a smaller n_fft or cen"),
+        ({"pad_mode": "reflect"}, "1000 samples; at least 1025 .*or pad_mode='constant'"),
+        ({"pad_mode": "wrap"}, "pad_mode is 'wrap'; constant, edge"),
+        ({"win_length": 3000}, "win_length is 3000; 1 to n_fft=2048"),
+        ({"window": "honn"}, "window is 'honn', which scipy.*; a name such as"),
     ],
 )
 def test_bad_options_are_named(options, message):
@@ -275,6 +297,24 @@ def test_bad_audio_is_refused():
         mfcc(np.zeros(4096, np.int16), sample_rate=RATE)
     with pytest.raises(ValueError, match="0 samples"):
         mfcc(np.zeros((2, 0), np.float32), sample_rate=RATE)
+
+
+def test_audio_that_is_not_finite_is_refused_unless_traced(noise):
+    broken = noise.copy()
+    broken[1, [500, 7000]] = np.nan, np.inf
+    said = r"2 samples .*, of 44114, in 1 of 2 clips; the first is nan at index \(1, 500\)"
+    for audio in (broken, jnp.asarray(broken)):
+        with pytest.raises(ValueError, match=said):
+            mfcc(audio, sample_rate=RATE)
+    traced = jax.jit(lambda y: mfcc(y, sample_rate=RATE))
+    assert np.isnan(traced(broken)).any(axis=(1, 2)).tolist() == [False, True]
+    jax.eval_shape(lambda: mfcc(jnp.asarray(broken), sample_rate=RATE))  # a constant in a jit
+
+
+def test_large_audio_whose_sum_is_infinite_is_finite():
+    loud = jnp.full(4096, 1e38, jnp.float32)
+    assert not np.isfinite(loud.sum())
+    assert mfcc(loud, sample_rate=RATE).shape == (9, 20)
 
 
 def test_bad_counts_are_named():

@@ -83,6 +83,26 @@ def test_contrast_agrees_with_librosa(
     np.testing.assert_allclose(ours, right, atol=1e-3, rtol=1e-4 if linear else 0)
 
 
+@pytest.mark.parametrize(
+    "framing",
+    [
+        {"win_length": 1000, "window": "hamming", "pad_mode": "reflect"},
+        {"window": ("kaiser", 8.0), "pad_mode": "edge"},
+        {"win_length": 601, "window": np.hanning(601), "center": False},
+    ],
+    ids=["shorter", "kaiser", "array"],
+)
+def test_windows_and_margins_agree_with_librosa(sounds, framing):
+    clips = sounds[:, : RATE // 2]
+    ours = chroma(clips, sample_rate=RATE, n_fft=1024, **framing)
+    options = {"sr": RATE, "n_fft": 1024, **framing}
+    right = [librosa.feature.chroma_stft(y=clip, tuning=0.0, **options).T for clip in clips]
+    np.testing.assert_allclose(ours, right, atol=1e-3)
+    ours = spectral_contrast(clips, sample_rate=RATE, n_fft=1024, **framing)
+    right = [librosa.feature.spectral_contrast(y=clip, **options).T for clip in clips]
+    np.testing.assert_allclose(ours, right, atol=2e-3)
+
+
 @settings(max_examples=40)
 @given(
     st.sampled_from([8000, 16000, 22050, 44100, 48000]),
@@ -198,8 +218,10 @@ def test_bad_audio_is_named(feature):
         feature(np.zeros(5000, np.int16), sample_rate=RATE)
     with pytest.raises(ValueError, match=r"100 samples; at least 2048 .*n_fft=2048"):
         feature(noise(100), sample_rate=RATE, center=False)
-    with pytest.raises(ValueError, match="hop_length=0"):
+    with pytest.raises(ValueError, match="hop_length is 0"):
         feature(noise(5000), sample_rate=RATE, hop_length=0)
+    with pytest.raises(ValueError, match="1 samples that are NaN or infinite, of 5000"):
+        feature(np.append(noise(4999), np.float32(np.nan)), sample_rate=RATE)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features._frames import audio_of
+from features._framing import audio_of
 from features.waveform import rms, zero_crossing_rate
 
 RATE = 22050
@@ -93,11 +93,23 @@ def test_bad_input_is_named(feature):
     ):
         with pytest.raises(TypeError, match=said):
             audio_of(wrong)
-    with pytest.raises(ValueError, match="frame_length=0"):
+    with pytest.raises(ValueError, match="frame_length is 0"):
         feature(noise(5000), frame_length=0)
-    with pytest.raises(ValueError, match="hop_length=-1"):
+    with pytest.raises(ValueError, match="hop_length is -1"):
         feature(noise(5000), hop_length=-1)
     with pytest.raises(ValueError, match=r"100 samples; at least 2048 .*frame_length=2048"):
         feature(noise(100), center=False)
     with pytest.raises(ValueError, match="0 samples; at least 1 "):
         feature(noise(0))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        feature(np.append(noise(4999), np.float32(np.inf)))
+
+
+@pytest.mark.parametrize("pad_mode", ["constant", "edge", "reflect", "symmetric"])
+def test_what_lies_around_a_clip_is_librosas(pad_mode):
+    options = {"frame_length": 300, "hop_length": 80, "pad_mode": pad_mode}
+    clip = 0.1 + noise(1000)
+    right = librosa.feature.rms(y=clip, **options).T
+    np.testing.assert_allclose(rms(clip, **options), right, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"frame_length=300, .*pad_mode='reflect'"):
+        rms(clip[:150], frame_length=300, pad_mode="reflect")
