@@ -18,7 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from features._framing import Framing
 from features.augmentation import WaveformAugmentation
+from features.mel import check_norm
 from features.pictures import log_mel_picture, spectrogram_picture
 from features.rhythm import tempogram
 from features.spectra import log_mel, mfcc
@@ -42,6 +44,7 @@ class Extractor(Protocol):
 
 EXTRACTORS: dict[str, type[Extractor]] = {}  # by name, in the order of their registration
 _Kind = TypeVar("_Kind", bound=type)
+_PLAIN = {"bool", "int", "float", "str", "tuple", "None"}  # what JSON has, lists as tuples
 
 
 def register_extractor(kind: _Kind) -> _Kind:
@@ -120,14 +123,26 @@ def from_dict(values: Mapping[str, Any]) -> Extractor:
             f"the extractor {name} has no {', '.join(sorted(unknown))}; it has {', '.join(known)}"
         )
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        wanted, found = type(field.default), settings.get(field.name, field.default)
-        numbers = (int, float) if wanted is float else (wanted,)
-        if wanted in (bool, int, float, str) and type(found) not in numbers:
+        wanted, found = _kinds(field), settings.get(field.name, field.default)
+        of = type(found).__name__.removesuffix("Type")  # NoneType is None in annotations
+        if wanted and of not in wanted and not (of == "int" and "float" in wanted):
             raise ValueError(
-                f"the extractor {name} has {field.name} {found!r:.40}, where {wanted.__name__} is "
-                "needed"
+                f"the extractor {name} has {field.name} {found!r:.40}, where "
+                f"{' or '.join(sorted(wanted))} is needed"
             )
     return kind(**settings)
+
+
+def _kinds(field: dataclasses.Field) -> set[str]:
+    """The types of a setting as its annotation names them, else that of its default.
+
+    Empty where they are none of those that JSON has.
+    """
+    annotation = getattr(field.type, "__name__", str(field.type))
+    annotated = {part.strip().partition("[")[0] for part in annotation.split("|")}
+    return next(
+        (some for some in (annotated, {type(field.default).__name__}) if some <= _PLAIN), set()
+    )
 
 
 def mono(audio: np.ndarray | Array) -> np.ndarray | Array:
@@ -148,17 +163,41 @@ def mono(audio: np.ndarray | Array) -> np.ndarray | Array:
     return audio[..., 0] if audio.shape[-1] == 1 else audio.mean(-1)
 
 
+def _check_mel(made: Mfcc | LogMel) -> None:
+    """Raise ValueError for settings that `features.log_mel` refuses at any sample rate."""
+    framing = Framing(
+        made.n_fft,
+        made.hop_length,
+        win_length=made.win_length,
+        window=made.window,
+        pad_mode=made.pad_mode,
+    )
+    object.__setattr__(made, "window", framing.window)  # of Python's numbers, as JSON has them
+    check_norm(made.norm)
+
+
 @register_extractor
 @dataclass(frozen=True)
 class Mfcc:
-    """MFCC over time, (T, n_mfcc), standardised with the training clips' moments."""
+    """MFCC over time, (T, n_mfcc), standardised with the training clips' moments.
+
+    Settings are those of `features.mfcc`. With ``norm=None, pad_mode="reflect"`` (and ``htk``, the
+    default) they are the MFCC of torchaudio.
+    """
 
     n_mfcc: int = 40
     n_fft: int = 900
     hop_length: int = 160
     n_mels: int = 40
     htk: bool = True
+    norm: str | float | None = "slaney"
+    win_length: int | None = None
+    window: str | tuple[Any, ...] = "hann"
+    pad_mode: str = "constant"
     standardize: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check_mel(self)
 
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Features (N, T, n_mfcc)."""
@@ -170,18 +209,33 @@ class Mfcc:
             hop_length=self.hop_length,
             n_mels=self.n_mels,
             htk=self.htk,
+            norm=self.norm,
+            win_length=self.win_length,
+            window=self.window,
+            pad_mode=self.pad_mode,
         )
 
 
 @register_extractor
 @dataclass(frozen=True)
 class LogMel:
-    """A log-mel spectrogram as a picture of one channel, (T, n_mels, 1), standardised."""
+    """A log-mel spectrogram as a picture of one channel, (T, n_mels, 1), standardised.
+
+    Settings are those of `features.log_mel`.
+    """
 
     n_mels: int = 128
     n_fft: int = 2048
     hop_length: int = 512
+    htk: bool = False
+    norm: str | float | None = "slaney"
+    win_length: int | None = None
+    window: str | tuple[Any, ...] = "hann"
+    pad_mode: str = "constant"
     standardize: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check_mel(self)
 
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Pictures (N, T, n_mels, 1)."""
@@ -191,6 +245,11 @@ class LogMel:
             n_mels=self.n_mels,
             n_fft=self.n_fft,
             hop_length=self.hop_length,
+            htk=self.htk,
+            norm=self.norm,
+            win_length=self.win_length,
+            window=self.window,
+            pad_mode=self.pad_mode,
         )[..., None]
 
 

@@ -6,8 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import scipy.fft
+import scipy.signal
 
-from features import extract, extractors, rms
+from features import extract, extractors, log_mel, rms
 from features.augmentation import WaveformAugmentation
 from features.extractors import (
     EXTRACTORS,
@@ -28,6 +30,7 @@ NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 4000, 1)).astype(np.floa
 MADE = {
     Mfcc(n_mfcc=13, n_fft=512, n_mels=20): (2, 26, 13),
     LogMel(n_mels=20, n_fft=512): (2, 8, 20, 1),
+    LogMel(n_mels=20, n_fft=512, norm=None, window=(0.5,) * 9, win_length=9): (2, 8, 20, 1),
     LogMelPicture(frames=12, n_mels=10, n_fft=512): (2, 12, 10, 1),
     LogMelPicture(frames=12, n_mels=10, n_fft=512, sequence=True): (2, 12, 10),
     LogMelTempogram(n_mels=20, n_fft=512, win_length=4): (2, 8, 24),
@@ -53,6 +56,72 @@ def test_a_clip_alone_has_no_axis_of_clips():
     make = Mfcc(n_mfcc=13, n_fft=512, n_mels=20)
     found = make(NOISE[0, :, 0], RATE)
     np.testing.assert_allclose(found, make(NOISE, RATE)[0], rtol=1e-4, atol=1e-3)
+
+
+def torchaudio_mfcc(clip: np.ndarray, n_mfcc: int, n_fft: int, hop: int, n_mels: int, width: int):
+    """`torchaudio.transforms.MFCC` of one clip, by its documentation, in float64: (T, n_mfcc)."""
+    padded = np.pad(clip.astype(np.float64), n_fft // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
+    hann = scipy.signal.get_window("hann", width)
+    before = (n_fft - width) // 2
+    weights = np.pad(hann, (before, n_fft - width - before))
+    power = np.abs(np.fft.rfft(frames * weights)) ** 2
+    hertz = np.linspace(0, RATE // 2, n_fft // 2 + 1)
+    top = 2595 * np.log10(1 + RATE / 2 / 700)  # on the scale of HTK
+    edges = 700 * (10 ** (np.linspace(0, top, n_mels + 2) / 2595) - 1)
+    slopes = (edges[:, None] - hertz) / np.diff(edges, append=np.inf)[:, None]
+    rising = -slopes[:-2]
+    falling = (edges[2:, None] - hertz) / np.diff(edges)[1:, None]
+    mel = power @ np.maximum(0, np.minimum(rising, falling)).T
+    decibels = 10 * np.log10(np.maximum(mel, 1e-10))
+    decibels = np.maximum(decibels, decibels.max() - 80)
+    return scipy.fft.dct(decibels, norm="ortho")[:, :n_mfcc]
+
+
+@pytest.mark.parametrize("win_length", [None, 300])
+def test_the_mfcc_of_torchaudio_can_be_said(win_length):
+    sizes = {"n_mfcc": 13, "n_fft": 400, "hop_length": 160, "n_mels": 23}
+    found = Mfcc(**sizes, norm=None, pad_mode="reflect", win_length=win_length)(NOISE, RATE)
+    right = [torchaudio_mfcc(clip, *sizes.values(), win_length or 400) for clip in NOISE[..., 0]]
+    np.testing.assert_allclose(found, right, atol=1e-3)
+    assert np.abs(Mfcc(**sizes)(NOISE, RATE) - np.array(right)).max() > 1
+
+
+def test_log_mel_passes_its_settings_on():
+    settings = {"n_mels": 20, "n_fft": 512, "hop_length": 100, "htk": True, "norm": 1}
+    settings |= {"win_length": 300, "window": "hamming", "pad_mode": "edge"}
+    found = LogMel(**settings)(NOISE, RATE)
+    np.testing.assert_array_equal(
+        found[..., 0], log_mel(NOISE[..., 0], sample_rate=RATE, **settings)
+    )
+
+
+def test_a_window_may_be_the_numbers_of_an_array():
+    make = Mfcc(n_fft=512, win_length=300, window=tuple(np.hanning(300)))
+    again = from_dict(json.loads(json.dumps(as_dict(make))))
+    assert (again, hash(again)) == (make, hash(make))
+
+
+@pytest.mark.parametrize("kind", [Mfcc, LogMel])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"norm": "l2"}, "norm is 'l2'"),
+        ({"norm": -1.0}, "norm is -1.0; the order"),
+        ({"norm": [1]}, r"norm \(1,\), where None or float or str is needed"),
+        ({"window": 7}, "window 7, where str or tuple is needed"),
+        ({"window": [1, 2]}, "window has 2 samples, and "),
+        ({"n_mels": None}, "n_mels None, where int is needed"),
+        ({"win_length": 2.5}, "win_length 2.5, where None or int is needed"),
+        ({"pad_mode": 3}, "pad_mode 3, where str is needed"),
+        ({"pad_mode": "wrap"}, "pad_mode is 'wrap'; constant"),
+        ({"win_length": 5000}, "win_length is 5000; 1 to n_fft="),
+        ({"n_fft": 0}, "n_fft is 0"),
+    ],
+)
+def test_settings_that_no_spectrum_has(kind, settings, said):
+    with pytest.raises(ValueError, match=said):
+        from_dict({"type": kind.__name__, **settings})
 
 
 def test_all_are_tried_here_and_keep_their_names():
