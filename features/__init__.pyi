@@ -9,7 +9,7 @@ from .extractors import EXTRACTORS, register_extractor
 from .feature_cache import extract
 from .identity import Identity, identify, same_recording, twins
 from .pictures import log_mel_picture, spectrogram_picture
-from .rhythm import onset_strength, tempogram
+from .rhythm import beats, onset_strength, tempo, tempogram
 from .rows import Rows
 from .saving import save_audio
 from .scaling import Standardizer
@@ -48,6 +48,7 @@ __all__ = [
     "Split",
     "Standardizer",
     "Track",
+    "beats",
     "check_disjoint",
     "chroma",
     "code_of",
@@ -80,6 +81,7 @@ __all__ = [
     "split_clips",
     "split_folds",
     "split_tracks",
+    "tempo",
     "tempogram",
     "twins",
     "without_silence",

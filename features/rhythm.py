@@ -1,4 +1,7 @@
-"""Where sounds set in, and how regularly: onset strength and the tempogram, librosa's in JAX."""
+"""Where sounds set in, and how regularly: onset strength and the tempogram, librosa's in JAX.
+
+Beats and tempo are librosa's own, in NumPy.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Real
+from jaxtyping import Array, Float, Float64, Real
 
 from features._frames import by_platform, frames_of
-from features._framing import hann
+from features._framing import Framing, checked_audio, hann
 from features.spectra import log_mel
 
 _N_FFT = 2048  # of the mel spectrogram beneath, as in librosa
@@ -92,6 +95,135 @@ def tempogram(
         raise ValueError(f"win_length is {win_length} frames; 2 or more have lags between them")
     onsets = onset_strength(y, sample_rate=sample_rate, hop_length=hop_length)
     return _autocorrelations(onsets, win_length)
+
+
+def tempo(
+    y: Real[Array | np.ndarray, "*batch samples"],
+    *,
+    sample_rate: int | float,
+    hop_length: int = 512,
+    start_bpm: int | float = 120.0,
+    max_tempo: int | float | None = 320.0,
+) -> np.float64 | Float64[np.ndarray, "*batch"]:
+    """Beats a minute of each clip, by ``librosa.feature.tempo``.
+
+    It is the lag at which the clip's mean tempogram is largest, tempos near ``start_bpm``
+    preferred (Ellis 2007); half or twice what a listener taps is the usual error.
+
+    Parameters
+    ----------
+    y : audio ``(..., L)``, floating point.
+    sample_rate : Hz.
+    hop_length : samples between frames of the onset strength: tempos are as fine as its lags.
+    start_bpm : what is taken for likely, beats a minute; an octave off it counts as one standard
+        deviation.
+    max_tempo : no tempo from here on is found; None for no bound.
+
+    Returns
+    -------
+    ``(...)`` float64, a number for one clip; 0 of a clip in which nothing sets in.
+
+    Raises
+    ------
+    TypeError
+        For audio of integers or complex numbers.
+    ValueError
+        For options that are not positive, and samples that are NaN or infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clicks = np.zeros(10 * 22050, np.float32)
+    >>> clicks[:: 22050 // 2] = 1  # two a second
+    >>> tempo(clicks, sample_rate=22050).round()
+    np.float64(117.0)
+    """
+    if not (start_bpm > 0 and (max_tempo is None or max_tempo > 0)):
+        raise ValueError(f"{start_bpm=}, {max_tempo=}: both must be positive")
+    audio = _checked(y, sample_rate, hop_length)
+    import librosa  # slow to import, and seldom needed
+
+    def of_clip(clip: np.ndarray) -> float:
+        onsets = librosa.onset.onset_strength(y=clip, sr=sample_rate, hop_length=hop_length)
+        if not onsets.any():
+            return 0.0
+        (found,) = librosa.feature.tempo(
+            onset_envelope=onsets,
+            sr=sample_rate,
+            hop_length=hop_length,
+            start_bpm=start_bpm,
+            max_tempo=max_tempo,
+        )
+        return float(found)
+
+    found = [of_clip(clip) for clip in audio.reshape(-1, audio.shape[-1])]
+    return np.array(found, np.float64).reshape(audio.shape[:-1])[()]
+
+
+def beats(
+    y: Real[Array | np.ndarray, "*shape"],
+    *,
+    sample_rate: int | float,
+    hop_length: int = 512,
+    bpm: int | float | None = None,
+    start_bpm: int | float = 120.0,
+    tightness: int | float = 100.0,
+    trim: bool = True,
+) -> Float64[np.ndarray, " beats"]:
+    """When the beats of a clip are, in seconds, by ``librosa.beat.beat_track``.
+
+    Of all sequences of about one tempo it is the one with the strongest onsets (Ellis 2007).
+
+    Parameters
+    ----------
+    y : audio ``(L,)`` of one clip, floating point: clips differ in how many beats they have.
+    sample_rate : Hz.
+    hop_length : samples between frames; beats lie on frames.
+    bpm : the tempo, beats a minute, where it is known; None estimates it.
+    start_bpm : what is taken for likely, where it is estimated.
+    tightness : how closely beats keep to the tempo.
+    trim : leave out first and last beats at which hardly anything sets in.
+
+    Returns
+    -------
+    Times in seconds, ascending; none of a clip in which nothing sets in.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `tempo`; ValueError also for more than one clip.
+    """
+    if not (start_bpm > 0 and tightness > 0 and (bpm is None or bpm > 0)):
+        raise ValueError(f"{bpm=}, {start_bpm=}, {tightness=}: all must be positive")
+    audio = _checked(y, sample_rate, hop_length)
+    if bpm is not None and bpm > (most := 60 * sample_rate / hop_length):
+        raise ValueError(
+            f"{bpm=} is beyond one beat a frame, {most:.5g} a minute: take a smaller hop_length"
+        )
+    if audio.ndim != 1:
+        raise ValueError(
+            f"audio has the shape {audio.shape}; one clip (samples,) is accepted: call it for each"
+        )
+    import librosa  # slow to import, and seldom needed
+
+    _, found = librosa.beat.beat_track(
+        y=audio,
+        sr=sample_rate,
+        hop_length=hop_length,
+        start_bpm=start_bpm,
+        tightness=tightness,
+        trim=trim,
+        bpm=bpm,
+        units="time",
+    )
+    return np.asarray(found, np.float64)
+
+
+def _checked(y: Array | np.ndarray, sample_rate: int | float, hop_length: int) -> np.ndarray:
+    if not sample_rate > 0:
+        raise ValueError(f"sample_rate is {sample_rate}; it must be positive")
+    framing = Framing(_N_FFT, hop_length)
+    return np.asarray(checked_audio(y, framing, sample_rate=sample_rate))
 
 
 @partial(jax.jit, static_argnames="shift")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from features.rhythm import onset_strength, tempogram
+from features.rhythm import beats, onset_strength, tempo, tempogram
 
 RATE = 22050
 
@@ -112,6 +112,72 @@ def test_the_derivative_is_the_slope_also_beside_silence():
     gradient = jax.grad(total)(jnp.asarray(clip))
     assert abs(slope) > 0.01
     np.testing.assert_allclose(jnp.vdot(gradient, fade), slope, rtol=0.02)
+
+
+@pytest.mark.parametrize("beats_a_minute", [80, 110, 160])
+def test_beats_lie_where_they_are_and_give_the_tempo(beats_a_minute):
+    rate, period = 16000, 60 / beats_a_minute
+    clip = np.concatenate([np.zeros(8000, np.float32), bursts(beats_a_minute, 8, rate)])
+    found = beats(clip, sample_rate=rate, hop_length=160)
+    assert found.dtype == np.float64
+    assert len(found) == pytest.approx(8 / period, abs=2)
+    off = (found - 0.5 + period / 2) % period - period / 2  # from the nearest true one
+    assert np.abs(off).max() < 0.03
+    near = tempo(clip, sample_rate=rate, hop_length=160, start_bpm=beats_a_minute)
+    assert near == pytest.approx(beats_a_minute, rel=0.015)  # a lag of whole frames
+
+
+def test_tempo_and_beats_are_librosas(sounds):
+    options = {"hop_length": 256, "start_bpm": 100.0}
+    right = [
+        librosa.feature.tempo(y=clip, sr=RATE, max_tempo=150.0, **options).item() for clip in sounds
+    ]
+    found = tempo(sounds, sample_rate=RATE, max_tempo=150.0, **options)
+    np.testing.assert_array_equal(found, right)
+    assert len(set(right)) > 2
+    for clip in sounds[[1, 4]]:
+        _, times = librosa.beat.beat_track(
+            y=clip, sr=RATE, units="time", tightness=50, trim=False, bpm=97.0, hop_length=256
+        )
+        found = beats(
+            jnp.asarray(clip), sample_rate=RATE, tightness=50, trim=False, bpm=97, hop_length=256
+        )
+        np.testing.assert_array_equal(found, times)
+        assert len(times) > 5
+
+
+def test_silence_has_no_beats():
+    silence = np.zeros((2, 3 * RATE), np.float32)
+    assert tempo(silence, sample_rate=RATE).tolist() == [0, 0]
+    assert beats(silence[0], sample_rate=RATE).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("feature", "options", "said"),
+    [
+        (tempo, {"start_bpm": 0}, "start_bpm=0, max_tempo=320.0: both"),
+        (tempo, {"max_tempo": -1}, "max_tempo=-1: both"),
+        (tempo, {"sample_rate": 0}, "sample_rate is 0"),
+        (beats, {"hop_length": 0}, "hop_length is 0"),
+        (beats, {"tightness": 0}, "tightness=0: all"),
+        (beats, {"bpm": 0}, "bpm=0, "),
+        (beats, {"bpm": 3000}, "bpm=3000 is beyond one beat a frame, 2584 a minute"),
+    ],
+)
+def test_bad_options_of_beats_are_named(feature, options, said):
+    with pytest.raises(ValueError, match=said):
+        feature(bursts(120, 1), **{"sample_rate": RATE, **options})
+
+
+def test_bad_audio_of_beats_is_named():
+    clip = bursts(120, 1)
+    for feature in (tempo, beats):
+        with pytest.raises(ValueError, match="2 samples that are NaN"):
+            feature(np.append(clip, np.float32([np.nan, np.inf])), sample_rate=RATE)
+        with pytest.raises(TypeError, match="int16"):
+            feature(np.zeros(5000, np.int16), sample_rate=RATE)
+    with pytest.raises(ValueError, match=r"shape \(1, 22050\); one clip"):
+        beats(clip[None], sample_rate=RATE)
 
 
 def test_bad_input_is_named():
