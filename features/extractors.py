@@ -28,14 +28,12 @@ from features.spectra import log_mel, mfcc
 
 @runtime_checkable
 class Extractor(Protocol):
-    """What every extractor has.
+    """What every extractor has."""
 
-    Attributes
-    ----------
-    standardize : whether its features are scaled with the training clips' moments.
-    """
-
-    standardize: ClassVar[bool]
+    @property
+    def standardize(self) -> bool:
+        """Whether its features are scaled with the training clips' moments."""
+        ...
 
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> np.ndarray | Array:
         """Features (N, ...) of clips (N, L, C) in [-1, 1]; none depends on the other clips."""
@@ -179,7 +177,7 @@ def _check_mel(made: Mfcc | LogMel) -> None:
 @register_extractor
 @dataclass(frozen=True)
 class Mfcc:
-    """MFCC over time, (T, n_mfcc), standardised with the training clips' moments.
+    """MFCC over time, (T, n_mfcc), standardised with the training clips' moments or as they are.
 
     Settings are those of `features.mfcc`. With ``norm=None, pad_mode="reflect"`` (and ``htk``, the
     default) they are the MFCC of torchaudio.
@@ -194,7 +192,7 @@ class Mfcc:
     win_length: int | None = None
     window: str | tuple[Any, ...] = "hann"
     pad_mode: str = "constant"
-    standardize: ClassVar[bool] = True
+    standardize: bool = True
 
     def __post_init__(self) -> None:
         _check_mel(self)
@@ -219,9 +217,10 @@ class Mfcc:
 @register_extractor
 @dataclass(frozen=True)
 class LogMel:
-    """A log-mel spectrogram as a picture of one channel, (T, n_mels, 1), standardised.
+    """A log-mel spectrogram as a picture of one channel, (T, n_mels, 1).
 
-    Settings are those of `features.log_mel`.
+    In dB, standardised or as they are; ``relative`` to the clip's own maximum they lie in [-80, 0],
+    however loud it is. The other settings are those of `features.log_mel`.
     """
 
     n_mels: int = 128
@@ -232,7 +231,8 @@ class LogMel:
     win_length: int | None = None
     window: str | tuple[Any, ...] = "hann"
     pad_mode: str = "constant"
-    standardize: ClassVar[bool] = True
+    relative: bool = False
+    standardize: bool = True
 
     def __post_init__(self) -> None:
         _check_mel(self)
@@ -242,6 +242,7 @@ class LogMel:
         return log_mel(
             mono(audio),
             sample_rate=sample_rate,
+            ref=jnp.max if self.relative else 1.0,
             n_mels=self.n_mels,
             n_fft=self.n_fft,
             hop_length=self.hop_length,
@@ -305,28 +306,50 @@ class LogMelTempogram:
         return jnp.concatenate([bands, lags], -1)
 
 
+# Where matplotlib puts the one plot of a figure, in shares of its height from above and its width.
+_ROWS, _COLUMNS = (0.12, 0.89), (0.125, 0.9)
+
+
+def _inner(size: int, ends: tuple[float, float]) -> tuple[int, int]:
+    """The pixels of a figure that its plot takes, from and to."""
+    return round(size * ends[0]), round(size * ends[1])
+
+
 @register_extractor
 @dataclass(frozen=True)
 class Picture:
-    """A coloured log-mel spectrogram, (height, width, 3) in [0, 1]."""
+    """A coloured log-mel spectrogram, (height, width, 3) in [0, 1].
+
+    With ``margins`` there is white around it, as in the pictures that come with GTZAN.
+    """
 
     height: int = 180
     width: int = 180
     n_fft: int = 2048
     hop_length: int = 512
     n_mels: int = 128
+    cmap: str = "viridis"
+    margins: bool = False
     standardize: ClassVar[bool] = False
 
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Pictures (N, height, width, 3)."""
-        return spectrogram_picture(
+        rows, columns = (
+            _inner(size, ends) if self.margins else (0, size)
+            for size, ends in ((self.height, _ROWS), (self.width, _COLUMNS))
+        )
+        pictures = spectrogram_picture(
             mono(audio),
             sample_rate=sample_rate,
-            size=(self.height, self.width),
+            size=(rows[1] - rows[0], columns[1] - columns[0]),
             n_fft=self.n_fft,
             hop_length=self.hop_length,
             n_mels=self.n_mels,
+            cmap=self.cmap,
         )
+        around = [(0, 0), *((start, size - stop) for size, (start, stop) in
+                            ((self.height, rows), (self.width, columns))), (0, 0)]  # fmt: skip
+        return jnp.pad(pictures, around, constant_values=1) if self.margins else pictures
 
 
 @dataclass(frozen=True)

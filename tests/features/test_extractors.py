@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import librosa
 import numpy as np
 import pytest
 import scipy.fft
@@ -94,6 +95,27 @@ def test_log_mel_passes_its_settings_on():
     np.testing.assert_array_equal(
         found[..., 0], log_mel(NOISE[..., 0], sample_rate=RATE, **settings)
     )
+
+
+def test_decibels_relative_to_the_clips_maximum_do_not_know_how_loud_it_is():
+    make = LogMel(n_mels=20, n_fft=512, hop_length=100, relative=True, standardize=False)
+    found = np.asarray(make(NOISE, RATE))[..., 0]
+    for clip, ours in zip(NOISE[..., 0], found, strict=True):
+        mel = librosa.feature.melspectrogram(y=clip, sr=RATE, n_fft=512, hop_length=100, n_mels=20)
+        np.testing.assert_allclose(ours, librosa.power_to_db(mel, ref=np.max).T, atol=1e-3)
+    np.testing.assert_allclose(make(NOISE / 8, RATE)[..., 0], found, atol=1e-4)
+    assert found.max() == 0
+    assert not make.standardize
+
+
+def test_a_picture_may_have_the_margins_of_a_figure():
+    sizes = {"n_fft": 512, "hop_length": 100, "n_mels": 20, "cmap": "magma"}
+    found = np.asarray(Picture(height=50, width=40, margins=True, **sizes)(NOISE, RATE))
+    inside = np.zeros((50, 40), bool)
+    inside[6:44, 5:36] = True  # 0.12 to 0.89 of the height (44.5), 0.125 to 0.9 of the width
+    assert (found[:, ~inside] == 1).all()
+    plain = Picture(height=38, width=31, **sizes)(NOISE, RATE)
+    np.testing.assert_array_equal(found[:, 6:44, 5:36], plain)
 
 
 def test_a_window_may_be_the_numbers_of_an_array():
