@@ -290,6 +290,18 @@ class Frames(Layer):
         return x.reshape(*x.shape[:2], -1)
 
 
+class OneFrame(Layer):
+    """(N, features) as sequences of one frame, (N, 1, features)."""
+
+    def __init__(self, input_shape: Shape, *, rngs: nnx.Rngs) -> None:
+        self.output_shape = (1, *expect_axes(input_shape, "features"))
+
+    def __call__(
+        self, x: Float[Array, "n f"], *, train: bool = False, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "n 1 f"]:
+        return x[:, None]
+
+
 class Stream(Layer):
     """Some of the features of (N, time, features), as pictures (N, time, some, 1).
 

@@ -2,7 +2,7 @@
 
 Their options are sizes and rates: the published values are the defaults, smaller ones make
 demonstrations and tests. Log-mel inputs are time-major: sequences (time, bands), pictures
-(time, bands, 1). Where the figures came from Keras the layers are Keras's.
+(time, bands, 1). Initial weights and constants are those of the framework that `create` is told.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from classifiers.layers import (
     GaussianNoise,
     GlobalMaxPool,
     MaxPool,
+    OneFrame,
     Stream,
 )
-from classifiers.recurrent import LSTM, Bidirectional
+from classifiers.recurrent import GRU, LSTM, Bidirectional
 
 Sizes = Sequence[int]
 Rates = Sequence[float]
@@ -62,12 +63,15 @@ def pool(window: int | tuple[int, ...], padding: str = "VALID") -> Layers:
 
 
 def conv_pool(
-    width: int, kernel_size: int, window: int, *, batch_norm: bool = False, dropout: float = 0.0
+    width: int, kernel_size: int, window: int, *, batch_norm: str = "none", dropout: float = 0.0
 ) -> Layers:
-    """Convolution, ReLU and a pooling that halves the picture; then normalised and dropped."""
-    halve = partial(MaxPool, window=window, stride=2, padding="SAME")
-    normalise: Layers = [BatchNorm] if batch_norm else []
-    return [*conv(width, kernel_size), halve, *normalise, *drop(dropout)]
+    """Convolution, ReLU and a pooling that halves the picture; then dropout.
+
+    Batch normalisation comes "before" the pooling, "after" it, or not at all ("none").
+    """
+    halve: Build = partial(MaxPool, window=window, stride=2, padding="SAME")
+    pooled = {"none": [halve], "before": [BatchNorm, halve], "after": [halve, BatchNorm]}
+    return [*conv(width, kernel_size), *pooled[batch_norm], *drop(dropout)]
 
 
 def drop(rate: float) -> Layers:
@@ -138,10 +142,11 @@ def log_mel_cnn(
 ) -> Layers:
     """``cnn1`` and ``cnn2``: three convolutions, each with a pooling, on 3 s of log-mel."""
     _expect(3, conv_widths=conv_widths, conv_dropouts=conv_dropouts)
+    normalised = "before" if batch_norm else "none"
     convolutions = [
         layer
         for width, size, rate in zip(conv_widths, (3, 3, 2), conv_dropouts, strict=True)
-        for layer in conv_pool(width, size, size, batch_norm=batch_norm, dropout=rate)
+        for layer in conv_pool(width, size, size, batch_norm=normalised, dropout=rate)
     ]
     return [*convolutions, Flatten, *dense(*dense_sizes), *drop(dropout)]
 
@@ -208,7 +213,7 @@ def cnn_rnn(
 
 def four_blocks(width: int) -> Layers:
     """The convolutions of ``final_eff`` and ``final_acc``."""
-    block = partial(conv_pool, width, window=3, batch_norm=True)
+    block = partial(conv_pool, width, window=3, batch_norm="after")
     return [*block(3), *block(3), *block(3), *block(2, dropout=0.3), Flatten]
 
 
@@ -227,6 +232,25 @@ def final_acc(*, conv_widths: Sizes = (32, 64), dense_sizes: Sizes = (128, 64)) 
 @architecture("cnn_rnn_tempo")
 def cnn_rnn_tempo(
     *,
+    conv_widths: Sizes = (8, 16, 32, 64),
+    gru_units: int = 50,
+    dense_size: int = 120,
+    dropout: float = 0.5,
+    over_batch: bool = False,
+) -> Layers:
+    """A CNN, then a GRU of one step, on a picture of the tempogram and the spectrogram of a track.
+
+    Published at 500×500×3 in [-1, 1]. There the GRU was given arrays of two axes, so that the batch
+    was its time and each answer hung on the clips before it: ``over_batch`` does the same.
+    """
+    convolutions = [layer for width in conv_widths for layer in [*conv(width, 3), *pool(2)]]
+    gru = partial(GRU, units=gru_units, sequence=False, over_batch=over_batch)
+    return [*convolutions, Flatten, OneFrame, gru, *dense(dense_size), *drop(dropout)]
+
+
+@architecture("mel_tempo_rnn")
+def mel_tempo_rnn(
+    *,
     conv_widths: Sizes = (16, 32, 32),
     lstm_units: int = 64,
     dense_size: int = 64,
@@ -236,8 +260,7 @@ def cnn_rnn_tempo(
     """A CNN on log-mel beside one on the tempogram, joined at each frame, then an LSTM.
 
     Input (frames, bands + ``tempo_lags``): log-mel bands, then the tempogram's lags. Pooling
-    takes fours of the bands and lags, of the time only once a two. The published code is lost;
-    the design is ours.
+    takes fours of the bands and lags, of the time only once a two. The design is ours.
     """
     windows = [(2 if i == 0 else 1, 4) for i in range(len(conv_widths))]
     convolutions = [

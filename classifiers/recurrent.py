@@ -98,6 +98,8 @@ class GRU(Layer):
     input_shape : (time, features).
     units : size of the state.
     sequence : True gives (N, time, units), False the last state, (N, units).
+    over_batch : the state goes on from clip to clip of a batch, each of one frame. No network wants
+        that, but one that was published had it.
     """
 
     kernel: nnx.Param
@@ -111,21 +113,25 @@ class GRU(Layer):
         units: int,
         *,
         sequence: bool,
+        over_batch: bool = False,
         rngs: nnx.Rngs,
         framework: Framework = KERAS,
     ) -> None:
         expect_positive(units=units)
         time, features = expect_axes(input_shape, "time, features")
+        if over_batch and (time > 1 or sequence):
+            raise ValueError(f"goes over the batch where a clip is one frame, not {time}")
         for name, initial in framework.recurrent(rngs, features, units, 3).items():
             setattr(self, name, nnx.Param(initial))
-        self.sequence = sequence
+        self.sequence, self.over_batch = sequence, over_batch
         self.output_shape = (time, units) if sequence else (units,)
 
     def __call__(
         self, x: Float[Array, "n t f"], *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "n ..."]:
         recurrent, bias = self.recurrent[...], self.recurrent_bias[...]
-        inputs = x.transpose(1, 0, 2) @ self.kernel[...] + self.bias[...][None, None]
+        frames = x if self.over_batch else x.transpose(1, 0, 2)
+        inputs = frames @ self.kernel[...] + self.bias[...][None, None]
 
         def step(state: Array, given: Array) -> tuple[Array, Array]:
             r, z, n = jnp.split(given, 3, -1)
@@ -134,6 +140,8 @@ class GRU(Layer):
             state = (1 - kept) * jnp.tanh(n + reset * from_n) + kept * state
             return state, state
 
-        start = jnp.zeros((len(x), recurrent.shape[0]), inputs.dtype)
+        start = jnp.zeros((inputs.shape[1], recurrent.shape[0]), inputs.dtype)
         last, states = lax.scan(step, start, inputs)
+        if self.over_batch:
+            return states[:, 0]
         return states.transpose(1, 0, 2) if self.sequence else last

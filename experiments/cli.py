@@ -43,7 +43,7 @@ ENDING = """\
 To complete commands and options in the shell, bash for one:
   wavegan --print-completion bash > ~/.local/share/bash-completion/completions/wavegan
 """
-_TOLD = ("about", "note", "takes", "published")  # of a recipe: they change no result
+_TOLD = ("about", "note", "takes", "published", "differences")  # of a recipe: they change no result
 
 
 @dataclass(frozen=True)

@@ -393,7 +393,7 @@ COMMANDS: dict[str, Command] = {
     "search": Command(
         "search for a recipe's sizes, on the training side alone", _work,
         "SearchConfig", (CLIP, DATA, Part("search"), FIT),
-        (OUT,), recipe="cnn_rnn_tempo", published=True, long=True,
+        (OUT,), recipe="mel_tempo_rnn", published=True, long=True,
     ),
     "predict": Command(
         "classify files or folders with a trained classifier", _predict, "PredictConfig",

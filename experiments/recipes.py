@@ -50,6 +50,8 @@ class Recipe:
     synthetic : whether generated clips, as many as real ones, are a part of it.
     published, note : the accuracy that its authors report, and what it is worth.
     takes : how long one training takes, and on what.
+    differences : from the source, where it is public: of each what it is of, how it is as
+        published, how here, and why.
     gan, gan_train : the GAN of a comparison; its ``num_samples`` follows the recipe's.
     conditional : one GAN for all classes instead of one a class.
     shared_steps : steps of one GAN for all classes, from which that of each class then starts; 0
@@ -74,6 +76,7 @@ class Recipe:
     published: float | None = None
     note: str = ""
     takes: str = ""
+    differences: tuple[tuple[str, str, str, str], ...] = ()
     gan: WaveGANConfig = WaveGANConfig()
     gan_train: TrainConfig = TrainConfig()
     conditional: bool = False
@@ -200,8 +203,10 @@ def _own() -> dict[str, Recipe]:
         base, search = told.pop("base", None), told.pop("search", None)
         settings = {"name": name, "architecture": name, **told}
         settings |= {part: kind(**told[part]) for part, kind in kinds.items() if part in told}
-        if "input" in told:
-            settings["input"] = from_dict(told["input"])
+        if "input" in told:  # TOML has no None
+            settings["input"] = from_dict(
+                {name: None if x == "none" else x for name, x in told["input"].items()}
+            )
         recipe = replace(found[base], **settings) if base else Recipe(**settings)
         found[name] = recipe.searched(search) if search else recipe
     return found
@@ -236,7 +241,7 @@ RECIPES = Registry(
 # --- searches ------------------------------------------------------------------------------------
 
 
-def cnn_rnn_tempo(trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], dict[str, Any]]:
+def mel_tempo_rnn(trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], dict[str, Any]]:
     """Network options and settings of the training to try."""
     width = trial.suggest_categorical("width", [8, 16, 32])
     options = {
@@ -253,7 +258,7 @@ def cnn_rnn_tempo(trial: optuna.trial.BaseTrial) -> tuple[dict[str, Any], dict[s
 
 
 Space = Callable[["optuna.trial.BaseTrial"], tuple[dict[str, Any], dict[str, Any]]]
-SPACES: Mapping[str, Space] = {"cnn_rnn_tempo": cnn_rnn_tempo}
+SPACES: Mapping[str, Space] = {"mel_tempo_rnn": mel_tempo_rnn}
 
 
 # --- GANs ----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from .excerpt_search import excerpts
 from .extractors import EXTRACTORS, register_extractor
 from .feature_cache import extract
 from .identity import Identity, identify, same_recording, twins
-from .pictures import log_mel_picture, spectrogram_picture
+from .pictures import log_mel_picture, spectrogram_picture, tempo_picture
 from .rhythm import beats, onset_strength, tempo, tempogram
 from .rows import Rows
 from .saving import save_audio
@@ -82,6 +82,7 @@ __all__ = [
     "split_folds",
     "split_tracks",
     "tempo",
+    "tempo_picture",
     "tempogram",
     "twins",
     "without_silence",

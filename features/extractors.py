@@ -21,7 +21,7 @@ from jax import Array
 from features._framing import Framing
 from features.augmentation import WaveformAugmentation
 from features.mel import check_norm
-from features.pictures import log_mel_picture, spectrogram_picture
+from features.pictures import log_mel_picture, spectrogram_picture, tempo_picture
 from features.rhythm import tempogram
 from features.spectra import log_mel, mfcc
 
@@ -350,6 +350,29 @@ class Picture:
         around = [(0, 0), *((start, size - stop) for size, (start, stop) in
                             ((self.height, rows), (self.width, columns))), (0, 0)]  # fmt: skip
         return jnp.pad(pictures, around, constant_values=1) if self.margins else pictures
+
+
+@register_extractor
+@dataclass(frozen=True)
+class TempoPicture:
+    """A coloured tempogram above a coloured spectrogram, (height, width, 3) in [-1, 1]."""
+
+    height: int = 500
+    width: int = 500
+    n_fft: int = 2048
+    hop_length: int = 512
+    standardize: ClassVar[bool] = False
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Pictures (N, height, width, 3)."""
+        pictures = tempo_picture(
+            mono(audio),
+            sample_rate=sample_rate,
+            size=(self.height, self.width),
+            n_fft=self.n_fft,
+            hop_length=self.hop_length,
+        )
+        return 2 * pictures - 1
 
 
 @dataclass(frozen=True)

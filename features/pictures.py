@@ -9,9 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Real
 
+from features._frames import over_frames, power, power_in_double
+from features._framing import Framing, checked_audio
+from features.rhythm import tempogram
 from features.spectra import log_mel, mel_filters
 
 _SILENCE_DB = -100.0  # log_mel of digital silence at ref=1
+_C2 = 65.40639132514966  # Hz
 
 
 def spectrogram_picture(
@@ -64,6 +68,80 @@ def spectrogram_picture(
         fmax=fmax,
     )
     return _colour(decibels, _colours(cmap), size, top_db)
+
+
+def tempo_picture(
+    y: Real[Array | np.ndarray, "*batch samples"],
+    *,
+    sample_rate: int | float,
+    size: tuple[int, int] = (500, 500),
+    n_fft: int = 2048,
+    hop_length: int = 512,
+    top_db: int | float = 80.0,
+    cmap: str = "magma",
+) -> Float[Array, "*batch {size[0]} {size[1]} 3"]:
+    """Colour each clip's tempogram and, below it, its spectrogram; time to the right.
+
+    The clip is scaled to its loudest sample first. The tempogram has its longest lag at the top;
+    the spectrogram is in dB, its frequencies linear up to C2 (65.4 Hz) and logarithmic from there,
+    an octave as high as what is below C2, as matplotlib's "symlog" scale has them in librosa's
+    displays.
+
+    Parameters
+    ----------
+    y : audio ``(..., L)``, floating point.
+    sample_rate : Hz.
+    size : rows, half of them for each of the two, and columns of the picture.
+    n_fft, hop_length : samples in a frame, samples between frames.
+    top_db : decibels between the first and the last colour of the spectrogram.
+    cmap : name of a matplotlib colour map.
+
+    Returns
+    -------
+    ``(..., H, W, 3)`` float32 in [0, 1]: red, green, blue.
+
+    Raises
+    ------
+    ValueError
+        For a size or ``top_db`` that is not positive, an unknown colour map, and what
+        `features.tempogram` refuses.
+    """
+    if not (min(size) > 1 and top_db > 0):
+        raise ValueError(f"size={size}, top_db={top_db}: the size is above 1, the range positive")
+    framing = Framing(n_fft, hop_length)
+    y = checked_audio(y, framing, sample_rate=sample_rate)
+    peak = jnp.abs(jnp.asarray(y)).max(-1, keepdims=True)
+    y = y / jnp.where(peak > 0, peak, 1)
+    lags = tempogram(y, sample_rate=sample_rate, hop_length=hop_length)
+    colours, (height, width) = _colours(cmap), size
+    above = _painted(lags, colours, (height // 2, width))
+    bins = tuple(_symlog_bins(sample_rate, n_fft, height - height // 2).tolist())
+    brightness = _brightness_of_bins(y, bins, framing, top_db)
+    below = _painted(brightness, colours, (height - height // 2, width))
+    return jnp.concatenate([above, below], axis=-3)
+
+
+def _symlog_bins(sample_rate: int | float, n_fft: int, rows: int) -> np.ndarray:
+    """The bin of each row, from below: its frequency is on matplotlib's "symlog" scale."""
+    top = 1 + np.log2(sample_rate / 2 / _C2)
+    at = np.linspace(0, top, rows)
+    hertz = _C2 * np.where(at < 1, at, 2.0 ** (np.maximum(at, 1) - 1))
+    return np.minimum(np.round(hertz * n_fft / sample_rate), n_fft // 2).astype(int)
+
+
+@partial(jax.jit, static_argnames=("bins", "framing", "top_db"))
+def _brightness_of_bins(y: Array, bins: tuple[int, ...], framing: Framing, top_db: float) -> Array:
+    """Some bins in decibels (..., T, bins) from 0, ``top_db`` below the loudest of all, to 1."""
+
+    def some(frames: Array, double: bool) -> Array:
+        (energy,) = (power_in_double if double else power)(frames, (slice(None),), framing)
+        loudest = energy.max(-1, keepdims=True)
+        shown = jnp.concatenate([energy[:, np.array(bins)], loudest], -1)
+        return 10 * jnp.log10(jnp.maximum(shown, 1e-10))
+
+    decibels = over_frames(some, y, framing)
+    loudest = decibels[..., -1:].max(-2, keepdims=True)
+    return 1 + (decibels[..., :-1] - jnp.maximum(loudest, _SILENCE_DB + top_db)) / top_db
 
 
 def log_mel_picture(
@@ -148,6 +226,12 @@ def _below_loudest(decibels: Array, top_db: float) -> Array:
 def _colour(decibels: Array, colours: Array, size: tuple[int, int], top_db: float) -> Array:
     loudest = decibels.max(axis=(-2, -1), keepdims=True)
     brightness = 1 + (decibels - jnp.maximum(loudest, _SILENCE_DB + top_db)) / top_db
+    return _painted(brightness, colours, size)
+
+
+@partial(jax.jit, static_argnames="size")
+def _painted(brightness: Array, colours: Array | np.ndarray, size: tuple[int, int]) -> Array:
+    """(..., T, F) in [0, 1] as pictures of a size, time to the right, the first feature below."""
     rows = jnp.flip(jnp.swapaxes(brightness, -2, -1), axis=-2)
     picture = jax.image.resize(rows, (*rows.shape[:-2], *size), "linear", antialias=True)
     place = jnp.clip(picture, 0, 1) * (len(colours) - 1)

@@ -21,6 +21,10 @@ SMALL = {  # name: (input shape, options)
     "final_eff": ((36, 34, 1), {"conv_width": 4, "dense_sizes": (8,)}),
     "final_acc": ((36, 34, 1), {"conv_widths": (4, 3), "dense_sizes": (8,)}),
     "cnn_rnn_tempo": (
+        (46, 46, 3),
+        {"conv_widths": (3, 4, 4, 4), "gru_units": 8, "dense_size": 8},
+    ),
+    "mel_tempo_rnn": (
         (10, 14),
         {"conv_widths": (4, 4), "lstm_units": 8, "dense_size": 8, "tempo_lags": 6},
     ),

@@ -252,6 +252,9 @@ def recipe(one: Recipe) -> None:
             "generated clips": "as many as real ones (--generated RUN)" * one.synthetic or "none",
         }
     )
+    for what, published, here, why in one.differences:
+        print(f"\ndiffers from its source in: {what}")
+        _print_aligned({"  as published": published, "  here": here, "  why": why})
 
 
 def plan(found: Mapping[str, Any]) -> None:

@@ -87,7 +87,7 @@ def test_other_files_that_can_not_be_used(tmp_path):
     [
         "compare --recipe net6 --gan small-data --arms real,real+synthetic --fractions .5,.2,.3",
         "train --gan-augment gain,noise --gan-learning-rate none --quality 0",
-        "classify --recipe cnn_rnn_tempo --fit-steps 9 --fit-class-weights 1,2 --silence frames",
+        "classify --recipe mel_tempo_rnn --fit-steps 9 --fit-class-weights 1,2 --silence frames",
         "classify --recipe demo --split chunk,track --fit-class-weights balanced",
         "search --trials 3 --fit-epochs 2",
         "study --variants reference,pairs --out here",

@@ -20,6 +20,7 @@ from features.extractors import (
     LogMelTempogram,
     Mfcc,
     Picture,
+    TempoPicture,
     as_dict,
     from_dict,
     mono,
@@ -35,6 +36,7 @@ MADE = {
     LogMelPicture(frames=12, n_mels=10, n_fft=512): (2, 12, 10, 1),
     LogMelPicture(frames=12, n_mels=10, n_fft=512, sequence=True): (2, 12, 10),
     LogMelTempogram(n_mels=20, n_fft=512, win_length=4): (2, 8, 24),
+    TempoPicture(height=20, width=16, n_fft=512): (2, 20, 16, 3),
     Picture(height=10, width=9, n_fft=512, n_mels=20): (2, 10, 9, 3),
 }
 
@@ -149,7 +151,14 @@ def test_settings_that_no_spectrum_has(kind, settings, said):
 def test_all_are_tried_here_and_keep_their_names():
     """The names are in saved classifiers."""
     assert {type(make) for make in MADE} == set(EXTRACTORS.values())
-    assert list(EXTRACTORS) == ["Mfcc", "LogMel", "LogMelPicture", "LogMelTempogram", "Picture"]
+    assert list(EXTRACTORS) == [
+        "Mfcc",
+        "LogMel",
+        "LogMelPicture",
+        "LogMelTempogram",
+        "Picture",
+        "TempoPicture",
+    ]
 
 
 @pytest.mark.parametrize("make", MADE, ids=lambda make: type(make).__name__)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from features.pictures import log_mel_picture, spectrogram_picture
+from features.pictures import log_mel_picture, spectrogram_picture, tempo_picture
 from features.spectra import log_mel
 
 RATE = 22050
@@ -165,3 +165,50 @@ def test_bad_options_of_a_log_mel_picture_are_named():
         log_mel_picture(tone(440), sample_rate=RATE, top_db=0)
     with pytest.raises(TypeError, match="int16"):
         log_mel_picture(np.zeros(RATE, np.int16), sample_rate=RATE)
+
+
+# --- the tempogram above the spectrogram ----------------------------------------------------------
+
+
+def clicks(seconds: float, every: float) -> np.ndarray:
+    clip = np.zeros(int(seconds * RATE), np.float32)
+    for start in np.arange(0.1, seconds - 0.1, every):
+        at = int(start * RATE)
+        clip[at : at + 400] = np.random.default_rng(0).uniform(-0.2, 0.2, 400)
+    return clip
+
+
+def test_without_resizing_the_halves_are_librosas_tempogram_and_spectrogram():
+    """A tempogram has 384 lags: a picture of twice as many rows has a row for each."""
+    clip = clicks(2.0, 0.25)
+    frames = 1 + len(clip) // 512
+    picture = np.asarray(tempo_picture(clip, sample_rate=RATE, size=(768, frames)))
+    colours = matplotlib.colormaps["magma"]
+    loud = clip / np.abs(clip).max()
+    tempogram = librosa.feature.tempogram(y=loud, sr=RATE)
+    np.testing.assert_allclose(picture[:384], colours(tempogram[::-1])[..., :3], atol=0.02)
+    found = librosa.amplitude_to_db(np.abs(librosa.stft(loud)), ref=np.max)
+    octaves = np.linspace(0, 1 + np.log2(RATE / 2 / librosa.note_to_hz("C2")), 384)
+    hertz = librosa.note_to_hz("C2") * np.where(octaves < 1, octaves, 2 ** (octaves - 1))
+    rows = found[np.round(hertz * 2048 / RATE).astype(int)]
+    shown = colours(1 + rows / 80)[::-1, :, :3]
+    np.testing.assert_allclose(picture[384:], shown, atol=0.02)
+
+
+def test_an_octave_is_as_high_wherever_it_is_and_loudness_does_not_matter():
+    def row(hertz, gain=1.0):
+        picture = tempo_picture(gain * tone(hertz), sample_rate=RATE, size=(400, 40), cmap="gray")
+        return int(picture[200:, :, 0].mean(1).argmax())
+
+    high, middle, low = row(4000), row(2000), row(1000)
+    assert high < middle < low
+    assert middle - high == pytest.approx(low - middle, abs=2) == pytest.approx(200 / 8.4, abs=2)
+    assert row(2000, 0.01) == middle
+
+
+def test_a_tempo_picture_of_silence_is_dark_and_sizes_are_checked():
+    picture = tempo_picture(np.zeros(RATE, np.float32), sample_rate=RATE, size=(40, 30))
+    assert picture.shape == (40, 30, 3)
+    np.testing.assert_allclose(picture, np.full((40, 30, 3), matplotlib.colormaps["magma"](0)[:3]))
+    with pytest.raises(ValueError, match="the size is above 1"):
+        tempo_picture(np.zeros(RATE, np.float32), sample_rate=RATE, size=(1, 30))

@@ -22,12 +22,12 @@ optuna = pytest.importorskip("optuna")
 def config(render, tmp_path_factory):
     root = render(tmp_path_factory.mktemp("data") / "music", tracks=8)
     recipe = replace(
-        RECIPES["cnn_rnn_tempo"],
+        RECIPES["mel_tempo_rnn"],
         input=LogMelTempogram(n_mels=16, n_fft=256, hop_length=128, win_length=16),
         options={"tempo_lags": 16},
         sample_rate=4000,
         num_samples=1024,
-        fit=replace(RECIPES["cnn_rnn_tempo"].fit, epochs=2, patience=None),
+        fit=replace(RECIPES["mel_tempo_rnn"].fit, epochs=2, patience=None),
     )
     data = DataConfig(str(root), fractions=(0.6, 0.2, 0.2))
     return SearchConfig(recipe, data, trials=4, held_out_seeds=2)
@@ -44,7 +44,7 @@ def small_networks():
         return options, {"learning_rate": rate, "batch_size": 16}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching, "SPACES", {"cnn_rnn_tempo": space})
+        patch.setattr(searching, "SPACES", {"mel_tempo_rnn": space})
         yield
 
 
@@ -130,17 +130,17 @@ def test_a_trial_that_was_cut_off_says_so():
 
 
 def test_sizes_to_try_make_networks():
-    options, settings = SPACES["cnn_rnn_tempo"](
+    options, settings = SPACES["mel_tempo_rnn"](
         optuna.trial.FixedTrial(
             {"width": 8, "lstm_units": 32, "dense_size": 32, "dropout": 0.1,
              "learning_rate": 1e-3, "batch_size": 16}
         )
     )  # fmt: skip
-    replace(RECIPES["cnn_rnn_tempo"].fit, **settings)
-    options |= RECIPES["cnn_rnn_tempo"].options
+    replace(RECIPES["mel_tempo_rnn"].fit, **settings)
+    options |= RECIPES["mel_tempo_rnn"].options
     nnx.eval_shape(
         lambda: create(
-            "cnn_rnn_tempo",
+            "mel_tempo_rnn",
             input_shape=(130, 208),
             num_classes=10,
             rngs=nnx.Rngs(0),
@@ -150,7 +150,7 @@ def test_sizes_to_try_make_networks():
 
 
 def test_the_recorded_search_is_what_the_recipe_has():
-    record, recipe = recorded_search("cnn_rnn_tempo"), RECIPES["cnn_rnn_tempo"]
+    record, recipe = recorded_search("mel_tempo_rnn"), RECIPES["mel_tempo_rnn"]
     whole = [trial for trial in record["trials"] if "valid_loss" in trial]
     assert record["best"]["valid_loss"] == min(trial["valid_loss"] for trial in whole)
     assert recipe.fit.learning_rate == record["best"]["fit"]["learning_rate"]
@@ -159,7 +159,7 @@ def test_the_recorded_search_is_what_the_recipe_has():
 
 
 def test_the_recorded_search_saw_no_test_track_of_the_first_three_splits(gtzan_mini):
-    recipe, seen = RECIPES["cnn_rnn_tempo"], set(recorded_search("cnn_rnn_tempo")["best"]["tracks"])
+    recipe, seen = RECIPES["mel_tempo_rnn"], set(recorded_search("mel_tempo_rnn")["best"]["tracks"])
     tracks = scan_tracks(gtzan_mini)
     for seed in range(3):
         test = split_tracks(tracks, fractions=recipe.fractions, seed=seed).test
