@@ -107,6 +107,7 @@ def identity_of(
     config: FitConfig,
     seeds: Sequence[int],
     augment: Any,
+    sample_weights: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """All that decides what a fit comes to, short enough to be kept and compared.
 
@@ -123,6 +124,8 @@ def identity_of(
     identity = {f"config.{name}": value for name, value in asdict(config).items()}
     identity |= {"seeds": list(map(int, seeds)), "augment": str(augment)}
     identity["weights at the start"] = _digest(*(nnx.state(model) for model in models))
+    if sample_weights is not None:
+        identity["sample_weights"] = f"hash {_digest(sample_weights)}"
     for name, pair in data.items():
         if pair is None:
             identity[name] = "none"

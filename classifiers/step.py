@@ -20,7 +20,7 @@ from classifiers.frameworks import FRAMEWORKS
 
 State = Any  # nnx.State, a tree of arrays
 Augment = Callable[[Array, Array, Array], tuple[Array, Array]]  # key, inputs, targets
-Step = Callable[[tuple, Any, Any, int, Array], tuple[tuple, Array]]
+Step = Callable[..., tuple[tuple, Array]]
 
 
 def split(model: nnx.Module) -> tuple[nnx.GraphDef, State, State]:
@@ -63,10 +63,10 @@ def training_step(
 ) -> tuple[Step, tuple[State, State, Any]]:
     """The compiled step that :func:`classifiers.fit` repeats, and the state it starts from.
 
-    ``step(state, inputs (S, n, ...), targets (S, n, K), number, keys (S,))`` is step ``number``
-    (from 1) of S networks. It gives the next state and each batch's mean loss and accuracy,
-    (S, 2), and takes the memory of the state it is given, which is a copy of the models':
-    they themselves stay as they are.
+    ``step(state, inputs (S, n, ...), targets (S, n, K), number, keys (S,), sample_weights)`` is
+    step ``number`` (from 1) of S networks; the weights are (S, n), or None. It gives the next
+    state and each batch's mean loss and accuracy, (S, 2), and takes the memory of the state it is
+    given, which is a copy of the models': they themselves stay as they are.
 
     Parameters
     ----------
@@ -85,9 +85,15 @@ def training_step(
     weights = None if config.class_weights is None else jnp.asarray(config.class_weights)
 
     def step(
-        state: tuple, inputs: Any, targets: Any, number: int, keys: Array
+        state: tuple,
+        inputs: Any,
+        targets: Any,
+        number: int,
+        keys: Array,
+        sample_weights: Any | None = None,
     ) -> tuple[tuple, Array]:
-        return compiled(state, inputs, targets, keys, number, rates[number - 1], weights)
+        rate = rates[number - 1]
+        return compiled(state, inputs, targets, keys, number, rate, weights, sample_weights)
 
     return step, _start(_rule(config), states)
 
@@ -129,6 +135,7 @@ def _step(
     number: Array,
     rate: Array,
     weights: Array | None,
+    sample_weights: Array | None = None,
 ) -> tuple[tuple, Array]:
     params, rest, memory = state
     if augment is not None:  # steps count from 1: the key of 0 is free
@@ -141,7 +148,9 @@ def _step(
         model = nnx.merge(graph, _cast(params, rule.compute_dtype), rest, copy=True)
         logits = model(inputs.astype(rule.compute_dtype), train=True, key=key).astype("float32")
         right = (logits.argmax(-1) == targets.argmax(-1)).mean()
-        mean = cross_entropy(logits, targets, weights, smoothing=rule.label_smoothing)
+        mean = cross_entropy(
+            logits, targets, weights, sample_weights, smoothing=rule.label_smoothing
+        )
         return mean, (right, jax.tree.map(_like, split(model)[2], rest))
 
     (mean, (right, rest)), gradients = jax.value_and_grad(loss, has_aux=True)(params)
@@ -151,14 +160,20 @@ def _step(
 
 
 def cross_entropy(
-    logits: Array, targets: Array, weights: Array | None = None, *, smoothing: float = 0.0
+    logits: Array,
+    targets: Array,
+    weights: Array | None = None,
+    sample_weights: Array | None = None,
+    *,
+    smoothing: float = 0.0,
 ) -> Array:
-    """Mean over n clips of - Σ_k weight_k · target_k · log p_k.
+    """Mean over n clips of - sample_weight · Σ_k weight_k · target_k · log p_k.
 
     Parameters
     ----------
     logits, targets : (n, K); a target's shares add up to one.
     weights : (K,); None is one for each class.
+    sample_weights : (n,); None is one for each clip.
     smoothing : share of each target that is spread evenly over the classes.
     """
     if smoothing:
@@ -166,7 +181,8 @@ def cross_entropy(
     if weights is not None:
         targets = targets * weights[None]
     costs = jax.nn.logsumexp(logits, axis=-1, keepdims=True) - logits
-    return (targets * costs).sum(-1).mean()
+    losses = (targets * costs).sum(-1)
+    return (losses if sample_weights is None else sample_weights * losses).mean()
 
 
 def _optimizer(rule: FitConfig) -> optax.GradientTransformation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
@@ -17,17 +16,15 @@ from flax import nnx
 from jax import Array
 
 from classifiers.fit_config import FitConfig
+from classifiers.fit_data import Pair, checked, checked_weights
 from classifiers.fit_folder import FitFolder, identity_of
 from classifiers.history import History, Member
-from classifiers.metrics import check_labels
-from classifiers.prediction import compiled_logits, gather, score
-from classifiers.step import Augment, member_of, split, stacked, training_step
-from features.limits import check_memory
+from classifiers.prediction import gather, score
+from classifiers.step import Augment, member_of, training_step
 from features.storage import Interrupted
 
 _LOG_EVERY = 10  # steps between two messages with nothing but the training loss
 _TIMED = 4  # steps
-Pair = tuple[Any, Any]  # inputs (N, ...) and labels (N,)
 Log = Callable[[dict[str, float]], None]
 
 
@@ -42,6 +39,7 @@ def fit(
     config: FitConfig,
     *,
     seed: int,
+    sample_weights: Any | None = None,
     on_log: Log | None = None,
     augment: Augment | None = None,
     run_dir: str | Path | None = None,
@@ -68,6 +66,9 @@ def fit(
     valid : the same, or None: then the last weights stay.
     config : the budget and the optimiser.
     seed : of the shuffling, the dropout and the augmentation.
+    sample_weights : a number for each training clip, not negative: its share of the loss. They
+        are scaled to a mean of 1, so that only their ratios count; the validation loss and all
+        accuracies weigh clips alike. A clip that ``augment`` blends with another keeps its own.
     on_log : called with ``classifier/step``, ``/total_steps`` and ``/loss`` every few steps,
         and at an evaluation also with ``/accuracy``, ``/valid_loss`` and ``/valid_accuracy``.
     augment : ``augment(key, inputs (n, ...), targets (n, K)) -> (inputs, targets)`` changes
@@ -101,6 +102,7 @@ def fit(
         valid,
         config,
         seeds=[seed],
+        sample_weights=sample_weights,
         on_log=on_log,
         augment=augment,
         run_dir=run_dir,
@@ -136,6 +138,7 @@ def fit_together(
     config: FitConfig,
     *,
     seeds: Sequence[int],
+    sample_weights: Any | None = None,
     on_log: Log | None = None,
     augment: Augment | None = None,
     run_dir: str | Path | None = None,
@@ -154,13 +157,14 @@ def fit_together(
     Parameters are those of :func:`fit`, with lists of models and of as many seeds. Logs hold
     ``classifier/seed`` beside the rest where there is more than one.
     """
-    graph, data, targets, config, names = _checked(models, train, valid, config, seeds)
+    graph, data, targets, config, names = checked(models, train, valid, config, seeds)
+    weights = checked_weights(sample_weights, len(targets))
     (inputs, _), held_out = data["train"], data["valid"]
     step, state = training_step(models, config, augment=augment)
     members, best, taken = [Member(seed) for seed in seeds], None, 0
     folder = None
     if run_dir is not None:
-        folder = FitFolder(run_dir, identity_of(models, data, config, seeds, augment))
+        folder = FitFolder(run_dir, identity_of(models, data, config, seeds, augment, weights))
         if saved := folder.restore(state=state, best=state[:2]):
             taken, members, (state, best) = saved
     keys = jnp.stack([jax.random.key(seed) for seed in seeds])
@@ -170,7 +174,8 @@ def fit_together(
         if all(member.done for member in members):
             break
         taken += 1
-        state, scores = step(state, gather(inputs, batch), targets[batch], taken, keys)
+        weighted = None if weights is None else weights[batch]
+        state, scores = step(state, gather(inputs, batch), targets[batch], taken, keys, weighted)
         pending.append(scores)
         if on_snapshot is not None and taken in snapshots:
             every = range(len(models))
@@ -256,76 +261,3 @@ def _interrupted(taken: int, config: FitConfig, run_dir: str | Path | None) -> s
     if run_dir is None:
         return what + "starts again: with a run_dir it would go on from there"
     return what + f"goes on from {run_dir}"
-
-
-def _checked(
-    models: Sequence[nnx.Module],
-    train: Pair,
-    valid: Pair | None,
-    config: FitConfig,
-    seeds: Sequence[int],
-) -> tuple[nnx.GraphDef, dict[str, Any], np.ndarray, FitConfig, tuple[str, ...]]:
-    """The network's structure, data that it can take, one-hot targets, budget, and labels."""
-    if not models or len(models) != len(seeds):
-        raise ValueError(f"{len(models)} models and {len(seeds)} seeds: give one seed a model")
-    if valid is None and config.patience is not None:
-        raise ValueError("patience watches the validation loss: give a validation set")
-    graph, *state = split(models[0])
-    data: dict[str, Any] = {"train": None, "valid": None}
-    names = _names(train[1])
-    for name, pair in (("train", train), ("valid", valid)):
-        if pair is not None:
-            coded = _coded(name, pair[1], names)
-            data[name], num_classes = _checked_pair(name, pair[0], coded, graph, tuple(state))
-    if names and len(names) != num_classes:
-        raise ValueError(
-            f"train labels name {len(names)} classes, {names}, and the network has {num_classes}: "
-            f"create it with num_classes={len(names)}"
-        )
-    one = math.prod(gather(data["train"][0], np.zeros(1, int)).shape)
-    batch = 4 * len(models) * config.batch_size * (2 * one + 4)  # with its gradient, and places
-    check_memory(batch, f"a batch of {config.batch_size:,} clips", "take a smaller batch_size")
-    labels = data["train"][1]
-    targets = np.eye(num_classes, dtype=np.float32)[labels]
-    return graph, data, targets, config.resolved(labels, num_classes), names
-
-
-def _names(labels: Any) -> tuple[str, ...]:
-    """The classes' names, sorted; none where the labels are numbers."""
-    labels = np.asarray(labels)
-    return tuple(np.unique(labels.astype(str)).tolist()) if labels.dtype.kind in "UTO" else ()
-
-
-def _coded(which: str, labels: Any, names: tuple[str, ...]) -> np.ndarray:
-    """Labels given by name as their places in ``names``; numbers as they are."""
-    labels = np.asarray(labels)
-    if not names:
-        return labels
-    places = {name: place for place, name in enumerate(names)}
-    unknown = sorted({str(label) for label in labels.tolist()} - places.keys())
-    if unknown:
-        raise ValueError(
-            f"{which} labels have {', '.join(map(repr, unknown))}, which no training clip has; "
-            f"the classes are {names}"
-        )
-    return np.array([places[str(label)] for label in labels.tolist()], int)
-
-
-def _checked_pair(
-    which: str, inputs: Any, labels: Any, graph: nnx.GraphDef, state: tuple
-) -> tuple[Pair, int]:
-    """Inputs and labels that the network can take, and its number of classes."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or len(inputs) != len(labels) or not len(labels):
-        raise ValueError(
-            f"{which} is a pair of inputs (N, ...) and labels (N,) with N > 0, "
-            f"not of {len(inputs)} inputs and labels {labels.shape}"
-        )
-    try:
-        first = gather(inputs, np.zeros(1, int))
-        one = jax.eval_shape(stacked, [state])
-        logits = jax.eval_shape(compiled_logits(graph, 1), one, first)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{which} inputs: {error}") from error
-    check_labels(labels, logits.shape[-1], f"{which} labels")
-    return (inputs, labels.astype(np.int32)), logits.shape[-1]

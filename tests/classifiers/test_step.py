@@ -96,6 +96,22 @@ def test_class_weights_by_hand(line):
     np.testing.assert_allclose(scores, [expected, (logits.argmax(1) == targets.argmax(1)).mean()])
 
 
+def test_sample_weights_by_hand(line):
+    """Beside class weights and smoothing, on a batch whose second clip does not count."""
+    kernel, bias, inputs, targets = line
+    logits = inputs.astype(np.float64) @ kernel + bias
+    smooth = 0.7 * targets + 0.1
+    costs = np.log(np.exp(logits).sum(1, keepdims=True)) - logits
+    losses = (smooth * [2, 0.5, 1] * costs).sum(1)
+    config = FitConfig(steps=1, class_weights=(2.0, 0.5, 1.0), label_smoothing=0.3)
+    step, state = training_step([Line(kernel, bias)], config)
+    weights = np.float32([[3, 0, 1, 0.5, 0.5]])
+    keys = jax.random.split(jax.random.key(1), 1)
+    _, scores = step(state, inputs[None], targets[None], 1, keys, weights)
+    expected = (3 * losses[0] + losses[2] + 0.5 * losses[3] + 0.5 * losses[4]) / 5
+    np.testing.assert_allclose(scores[0, 0], expected, rtol=1e-5)
+
+
 def test_sgd_with_momentum_and_decay_by_hand(line):
     kernel, bias, inputs, targets = line
     config = FitConfig(
