@@ -9,6 +9,7 @@ from classifiers.metrics import Report, evaluate, vote_by_track
 from classifiers.prediction import predict
 from classifiers.saved import load, save
 from classifiers.training import FitInterrupted, fit, fit_together, seconds_per_step
+from classifiers.transfer import fit_head, with_new_head
 
 __all__ = [
     "ARCHITECTURES",
@@ -22,10 +23,12 @@ __all__ = [
     "create",
     "evaluate",
     "fit",
+    "fit_head",
     "fit_together",
     "load",
     "predict",
     "save",
     "seconds_per_step",
     "vote_by_track",
+    "with_new_head",
 ]

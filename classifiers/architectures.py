@@ -10,9 +10,11 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
+from classifiers import prediction
 from classifiers.chain import Build, Chain, Layer, Layers, Shape
 from classifiers.frameworks import FRAMEWORKS
 from classifiers.layers import Dense
@@ -59,7 +61,9 @@ def architecture(*names: str, **defaults: Any) -> Callable[[Network], Network]:
     of layers (:mod:`classifiers.chain`; the last dense one, which gives the logits, is added),
     or a class of `flax.nnx.Module` (or a function that returns one) that takes ``input_shape``,
     ``num_classes`` and ``rngs`` beside its options and is called as ``module(x (N,
-    *input_shape), train=False, key=None)`` for logits (N, num_classes).
+    *input_shape), train=False, key=None)`` for logits (N, num_classes). A module that also has
+    ``embed(x)`` for activations (N, D), and a layer ``head`` that makes logits of them, has
+    embeddings and can get a new head (:meth:`Classifier.embed`, :func:`with_new_head`).
 
     Raises
     ------
@@ -163,9 +167,62 @@ class Spec:
 
 
 class Classifier(Chain):
-    """A network that gives logits, and the ``spec`` that it was made from."""
+    """A network that gives logits, and the ``spec`` that it was made from.
+
+    Its last dense layer is its ``head``, all before that its body.
+    """
 
     spec: Spec
+
+    def embed(self, inputs: Any, *, batch_size: int = 256) -> Float[np.ndarray, "n d"]:
+        """What the head sees of inputs (N, ...): activations (N, D), float32.
+
+        Computed as :func:`classifiers.predict` does it, without dropout and noise, in batches of
+        equal size.
+
+        Raises
+        ------
+        ValueError
+            No inputs, or a network that is a module of its own and has no ``embed``.
+        """
+        self.head_place()  # which says what is missing
+        return prediction.embed(Classifier.body, self, inputs, batch_size=batch_size)
+
+    def body(self, x: Float[Array, "n ..."]) -> Float[Array, "n d"]:
+        """The activations that the head makes logits of."""
+        self.expect_input(x)
+        *layers, last = self.layers
+        if isinstance(last, _Whole):
+            return last.network.embed(x)
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    @property
+    def head(self) -> Layer:
+        """The last dense layer: of activations (n, D) it makes logits (n, K)."""
+        self.head_place()  # which says what is missing
+        last = self.layers[-1]
+        return last.network.head if isinstance(last, _Whole) else last
+
+    def head_place(self) -> tuple[int | str, ...]:
+        """Where the head is in the state: its variables' names begin with this.
+
+        Raises
+        ------
+        ValueError
+            For a module of its own without ``embed`` and ``head``.
+        """
+        place, last = ("layers", len(self.layers) - 1), self.layers[-1]
+        if not isinstance(last, _Whole):
+            return place
+        if lacking := [name for name in ("embed", "head") if not hasattr(last.network, name)]:
+            raise ValueError(
+                f"{self.spec.name} is a module of its own, and nothing says what comes before its "
+                f"last layer: give {type(last.network).__name__} "
+                f"{' and '.join(lacking)}, see classifiers.architecture"
+            )
+        return (*place, "network", "head")
 
     def __repr__(self) -> str:
         sizes = [each.size for each in jax.tree.leaves(nnx.state(self, nnx.Param))]

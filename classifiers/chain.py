@@ -73,11 +73,15 @@ class Chain(Layer):
     def __call__(
         self, x: Float[Array, "n ..."], *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "n ..."]:
-        if x.shape[1:] != self.input_shape:
-            raise ValueError(f"the network takes (N, *{self.input_shape}), not {x.shape}")
+        self.expect_input(x)
         for position, layer in enumerate(self.layers):
             x = layer(x, train=train, key=_part(key, position))
         return x
+
+    def expect_input(self, x: Array) -> None:
+        """Raise ValueError unless ``x`` is a batch of inputs."""
+        if x.shape[1:] != self.input_shape:
+            raise ValueError(f"the network takes (N, *{self.input_shape}), not {x.shape}")
 
 
 class Parallel(Layer):

@@ -16,6 +16,7 @@ from jax import Array
 from classifiers.step import each, split, stacked
 from features.array_files import read_npy
 
+Body = Callable[[Any, Array], Array]  # a model and its inputs (n, ...) to activations (n, D)
 _ROUNDING = 1e-4  # by which probabilities of one clip may miss 1
 
 
@@ -27,6 +28,15 @@ def predict(model: nnx.Module, inputs: Any, *, batch_size: int = 256) -> np.ndar
     if batch_size < 1:
         raise ValueError(f"batch_size is at least 1, not {batch_size}")
     return predictor(model)(inputs, batch_size)
+
+
+def embed(body: Body, model: nnx.Module, inputs: Any, *, batch_size: int = 256) -> np.ndarray:
+    """``body(model, x (n, ...))``, (n, D), of inputs (N, ...): (N, D), in batches of one size."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size is at least 1, not {batch_size}")
+    graph, params, rest = split(model)
+    forward = _compiled_body(body, graph)
+    return _in_batches(forward, stacked([(params, rest)]), inputs, batch_size)[0]
 
 
 def predictor(model: nnx.Module) -> Callable[[Any, int], np.ndarray]:
@@ -70,12 +80,16 @@ def logits_of(
     graph: nnx.GraphDef, state: tuple, count: int, inputs: Any, batch_size: int
 ) -> np.ndarray:
     """Logits (S, N, K) of ``count`` networks, in batches that waste few rows on padding."""
+    return _in_batches(compiled_logits(graph, count), state, inputs, batch_size)
+
+
+def _in_batches(forward: Callable, state: tuple, inputs: Any, batch_size: int) -> np.ndarray:
+    """``forward(state, x (n, ...))``, (S, n, ...), of all inputs: (S, N, ...)."""
     clips = len(inputs)
     if clips == 0:
         raise ValueError("there are no inputs to predict")
     even = -(-clips // -(-clips // batch_size))  # as many batches as it takes, equally full
     size = min(batch_size, -(-even // 16) * 16)
-    forward = compiled_logits(graph, count)
     starts = range(0, clips, size)
     batches = (np.minimum(np.arange(start, start + size), clips - 1) for start in starts)
     parts = [np.asarray(forward(state, gather(inputs, batch))) for batch in batches]
@@ -106,6 +120,16 @@ def compiled_logits(graph: nnx.GraphDef, count: int) -> Callable:
         return nnx.merge(graph, *state)(x, train=False)
 
     return jax.jit(each(one, count, shared=(1,)))
+
+
+@lru_cache(maxsize=32)
+def _compiled_body(body: Body, graph: nnx.GraphDef) -> Callable:
+    """What ``body`` makes of inputs (n, ...) with a network of a stacked state, (1, n, D)."""
+
+    def one(state: tuple, x: Array) -> Array:
+        return body(nnx.merge(graph, *state), x)
+
+    return jax.jit(each(one, 1, shared=(1,)))
 
 
 def gather(inputs: Any, index: np.ndarray) -> Any:
