@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import AudioClassifier
+from classifiers import SavedClassifier
 from experiments.config import PredictConfig
 from experiments.report.predict import Excerpt, prediction_picture, render_predictions
 from experiments.report.tables import write_predictions_csv
@@ -35,14 +35,14 @@ HEARD, EXCERPT = 40, 6.0  # files that the page plays a part of, and how long th
 UNKNOWN = "unknown"  # the answer that is less probable than is asked for
 
 
-def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> AudioClassifier:
+def find_classifier(run: Path, split: str | None = None, seed: int = 0) -> SavedClassifier:
     """A classifier of a run, of its first split that does not leak if None; or that of a file."""
     if run.is_file():
-        return AudioClassifier.read(run)
+        return SavedClassifier.read(run)
     if not run.is_dir():
         raise ValueError(f"RUN {run}: no such folder or file")
     with understanding(run / "results.json", "give the file of a classifier"):
-        return AudioClassifier.read(_listed(run, split, seed))
+        return SavedClassifier.read(_listed(run, split, seed))
 
 
 def _listed(run: Path, split: str | None, seed: int) -> Path:
@@ -147,7 +147,7 @@ def _pictures(out: Path) -> list[str]:
 
 
 def _predict_file(
-    classifier: AudioClassifier, file: Path, label: str | None, threshold: float
+    classifier: SavedClassifier, file: Path, label: str | None, threshold: float
 ) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
     hearing = classifier.hear(file)

@@ -15,7 +15,7 @@ import pytest
 import soundfile as sf
 from html_page import Page
 
-from classifiers import AudioClassifier, save
+from classifiers import SavedClassifier, save
 from classifiers import predict as probabilities_of
 from experiments.cli import main
 from experiments.commands.classify import classify
@@ -74,7 +74,7 @@ def test_what_a_file_says_wrongly_is_refused_when_it_is_read(run, name, tmp_path
         file = tmp_path / "crafted.safetensors"
         save(classifier.model, file, metadata={**classifier.about, name: value})
         with pytest.raises(ValueError, match=r"crafted\.safetensors"):
-            AudioClassifier.read(file)
+            SavedClassifier.read(file)
 
 
 def test_a_label_steers_no_terminal(run, music, tmp_path, capsys):
@@ -301,7 +301,7 @@ def test_silence_is_taken_out_as_in_training(run, music):
     file = music / "march" / "march.00003.wav"
     audio, _ = load_audio(file)
     about = classifier.about | {"silence": "samples"}
-    hearing = AudioClassifier(classifier.path, classifier.model, about).hear(file)
+    hearing = SavedClassifier(classifier.path, classifier.model, about).hear(file)
     quiet = remove_silence(audio, by="samples")
     assert (hearing.seconds, hearing.heard_seconds) == (len(audio) / 4000, len(quiet) / 4000)
     np.testing.assert_allclose(hearing.probabilities, classifier(quiet), atol=1e-5)

@@ -39,7 +39,7 @@ class Hearing:
 
 
 @dataclass(frozen=True)
-class AudioClassifier:
+class SavedClassifier:
     """A trained classifier of audio, with all that its use needs.
 
     Attributes
@@ -54,7 +54,7 @@ class AudioClassifier:
     about: dict[str, Any]
 
     @staticmethod
-    def read(path: Path) -> AudioClassifier:
+    def read(path: Path) -> SavedClassifier:
         """The classifier in a file that `wavegan classify` wrote."""
         model, about = load(path)
         if missing := _SAID - about.keys():
@@ -62,7 +62,7 @@ class AudioClassifier:
                 f"{path} does not say its {', '.join(sorted(missing))}: give a classifier that "
                 "`wavegan classify` wrote"
             )
-        read = AudioClassifier(path, model, about)
+        read = SavedClassifier(path, model, about)
         with understanding(path, "give a classifier that `wavegan classify` wrote"):
             read._check()
         return read
