@@ -1,7 +1,8 @@
 """Genre classifiers: published architectures, their training, and metrics."""
 
 from classifiers import networks as _networks  # noqa: F401  (they register themselves)
-from classifiers.architectures import ARCHITECTURES, Spec, architecture, create
+from classifiers.architectures import ARCHITECTURES, architecture, create
+from classifiers.classifier import Classifier, Spec
 from classifiers.fit_config import FitConfig
 from classifiers.history import History
 from classifiers.metrics import Report, evaluate, vote_by_track
@@ -13,6 +14,7 @@ from classifiers.transfer import fit_head, with_new_head
 
 __all__ = [
     "ARCHITECTURES",
+    "Classifier",
     "FitConfig",
     "FitInterrupted",
     "History",

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 from flax import nnx
 
-from classifiers.architectures import Classifier, create
+from classifiers.architectures import create
+from classifiers.classifier import Classifier
 from features.array_files import check_sizes, read_safetensors, write_safetensors
 from features.storage import MISREAD, parsed_json
 

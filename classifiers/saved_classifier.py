@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.architectures import Classifier
+from classifiers.classifier import Classifier
 from classifiers.prediction import predictor
 from classifiers.saved import load
 from features import Standardizer

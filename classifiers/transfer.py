@@ -6,7 +6,8 @@ from typing import Any
 
 from flax import nnx
 
-from classifiers.architectures import Classifier, create
+from classifiers.architectures import create
+from classifiers.classifier import Classifier
 from classifiers.fit_config import FitConfig
 from classifiers.fit_data import Pair
 from classifiers.history import History

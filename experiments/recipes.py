@@ -19,6 +19,7 @@ from flax import nnx
 
 from classifiers import ARCHITECTURES, FitConfig, create
 from experiments.run import Run
+from features import Rows, Standardizer
 from features.extractors import Extractor, from_dict
 from features.limits import check_finite, check_rate
 from features.registry import Registry
@@ -129,6 +130,10 @@ class Recipe:
         """Shape of the features of a clip of so many samples, without the batch axis."""
         audio = jax.ShapeDtypeStruct((1, num_samples, 1), np.float32)
         return jax.eval_shape(lambda x: self.input(x, self.sample_rate), audio).shape[1:]
+
+    def scaler(self, train: np.ndarray | Rows) -> Standardizer | None:
+        """Fitted on the features of training clips; None where features are not standardised."""
+        return Standardizer.fit(train) if self.input.standardize else None
 
     def network(
         self, input_shape: Sequence[int], num_classes: int, seed: int = 0, **options: Any

@@ -142,6 +142,7 @@ def decode_tracks(
     channels: int = 1,
     cache_dir: str | Path | None = None,
     workers: int | None = None,
+    keep_twins: bool = False,
     on_progress: Callable[[int, int, str], object] | None = None,
 ) -> Decoded:
     """Decode tracks into the cache, in parallel, or find them there.
@@ -156,6 +157,8 @@ def decode_tracks(
     channels : 1 (the mean of a file's channels) or 2.
     cache_dir : `default_cache_dir` if None.
     workers : threads, one a core if None; libsndfile and soxr run outside the interpreter's lock.
+    keep_twins : several files of one recording are all decoded, whatever their classes: where
+        each needs an answer, and none is on another side of a split.
     on_progress : called in the calling thread after each track as (done, total, track_id).
 
     Returns
@@ -192,7 +195,10 @@ def decode_tracks(
         raise
     finally:
         index.write()
-    recordings, quarantined = without_twins(results)
+    recordings = [r for r in results if isinstance(r, Recording)]
+    quarantined = [r for r in results if isinstance(r, Quarantined)]
+    if not keep_twins:
+        recordings, quarantined = without_twins(results)
     if not recordings:
         raise none_usable(quarantined)
     refuse_two_classes(quarantined)

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 from features.cache import Recording, decode_tracks
 from features.dataset import Track
 from features.display import cards
+from features.in_memory import InMemory
 from features.soundness import Quarantined
 
 _SHOWN = 4  # clips in a notebook
@@ -239,7 +240,7 @@ def load_clips(
 
 
 def cut_clips(
-    recordings: Sequence[Recording],
+    recordings: Sequence[Recording | InMemory],
     *,
     num_samples: int,
     hop: int | None = None,
@@ -247,7 +248,7 @@ def cut_clips(
     label_names: Sequence[str] | None = None,
     quarantined: tuple[Quarantined, ...] = (),
 ) -> Clips:
-    """Cut decoded recordings into clips; parameters and errors as for `load_clips`.
+    """Cut tracks, decoded or in memory, into clips; parameters and errors as for `load_clips`.
 
     ``quarantined`` is passed on to the result.
     """
@@ -274,8 +275,9 @@ def cut_clips(
     counts = [max(0, recording.num_samples - num_samples) // hop + 1 for recording in kept]
     source = np.repeat(np.arange(len(kept)), counts)
     starts = np.concatenate([np.arange(count) * hop for count in counts])
+    sources = [r.samples if isinstance(r, InMemory) else r for r in kept]
     return Clips(
-        audio=LazyAudio(kept, source, starts, num_samples, kept[0].channels),
+        audio=LazyAudio(sources, source, starts, num_samples, kept[0].channels),
         labels=np.array([names.index(r.track.label) for r in kept], np.int32)[source],
         track_ids=np.array([r.track.track_id for r in kept])[source],
         label_names=names,
@@ -331,7 +333,7 @@ def _lazy(audio: LazyAudio | np.ndarray) -> LazyAudio:
     return LazyAudio([audio.reshape(-1, channels)], 0 * starts, starts, num_samples, channels)
 
 
-def _too_short(short: list[Recording], num_samples: int, option: bool) -> str:
+def _too_short(short: list[Recording | InMemory], num_samples: int, option: bool) -> str:
     first = short[0]
     rate = first.sample_rate
     others = f" (and {len(short) - 1} more are)" if len(short) > 1 else ""

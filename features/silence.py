@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Real
 
 from features.cache import _FORMAT, Recording, whole_entry, writing_entry
+from features.in_memory import InMemory
+
+Either = TypeVar("Either", Recording, InMemory, Recording | InMemory)
 
 SILENCES: tuple[str, ...] = ("frames", "samples")  # what `remove_silence` takes out
 TOP_DB = 40.0  # dB below the loudest frame: the quietest that counts as sound
@@ -109,7 +114,7 @@ def regrouped(
 
 
 def without_silence(
-    recordings: Sequence[Recording],
+    recordings: Sequence[Either],
     *,
     by: str = "frames",
     frame_length: int = FRAME_LENGTH,
@@ -117,19 +122,19 @@ def without_silence(
     threshold: int | float = THRESHOLD,
     cache_dir: str | Path | None = None,
     on_progress: Callable[[int, int, str], object] | None = None,
-) -> tuple[Recording, ...]:
-    """Recordings after `remove_silence`, made once and kept in the cache of decoded audio.
+) -> tuple[Either, ...]:
+    """Tracks after `remove_silence`; decoded ones are made once and kept in their cache.
 
     Parameters
     ----------
-    recordings : of `features.cache.decode_tracks`.
+    recordings : of `features.cache.decode_tracks`, or in memory.
     by, frame_length, top_db, threshold : as for `remove_silence`.
     cache_dir : the cache to write to; None for the one that holds the recordings.
     on_progress : called after each recording as (done, total, track_id).
 
     Returns
     -------
-    tuple of Recording
+    tuple of Recording or InMemory
         In their order, shorter, for `features.clips.cut_clips`. Track and digest are still those
         of the source, which is what tells leaks; the path is another for other options.
 
@@ -140,32 +145,39 @@ def without_silence(
     OSError
         The cache cannot be written.
     """
-    trimmed = []
+    how = f"{frame_length}-{float(top_db)}" if by == "frames" else f"{float(threshold)}"
+    remove = partial(
+        remove_silence, by=by, frame_length=frame_length, top_db=top_db, threshold=threshold
+    )
+    trimmed = list[Either]()
     for done, recording in enumerate(recordings, 1):
-        how = f"{frame_length}-{float(top_db)}" if by == "frames" else f"{float(threshold)}"
-        folder = Path(cache_dir) / _FORMAT if cache_dir else recording.path.parent
-        path = folder / f"{recording.path.stem}-{by}{_VERSION}-{how}.npy"
-        num_samples = whole_entry(path, recording.channels)
-        if num_samples is None:
-            sound = remove_silence(
-                recording.read(0, recording.num_samples),
-                by=by,
-                frame_length=frame_length,
-                top_db=top_db,
-                threshold=threshold,
-            )
-            if not (num_samples := len(sound)):
-                raise ValueError(
-                    f"{recording.track.path}: nothing is left of its "
-                    f"{recording.num_samples / recording.sample_rate:.2f} s without silence "
-                    f"(by={by!r}): it is all digital silence; leave it out"
-                )
-            with writing_entry(path, recording.channels) as entry:
-                entry.write(sound)
-        trimmed.append(replace(recording, path=path, num_samples=num_samples))
+        if isinstance(recording, InMemory):
+            sound = remove(recording.samples)
+            _refuse_empty(sound, recording, by)
+            trimmed.append(replace(recording, samples=sound))
+        else:
+            folder = Path(cache_dir) / _FORMAT if cache_dir else recording.path.parent
+            path = folder / f"{recording.path.stem}-{by}{_VERSION}-{how}.npy"
+            num_samples = whole_entry(path, recording.channels)
+            if num_samples is None:
+                sound = remove(recording.read(0, recording.num_samples))
+                _refuse_empty(sound, recording, by)
+                num_samples = len(sound)
+                with writing_entry(path, recording.channels) as entry:
+                    entry.write(sound)
+            trimmed.append(replace(recording, path=path, num_samples=num_samples))
         if on_progress is not None:
             on_progress(done, len(recordings), recording.track.track_id)
     return tuple(trimmed)
+
+
+def _refuse_empty(sound: np.ndarray, recording: Recording | InMemory, by: str) -> None:
+    if not len(sound):
+        raise ValueError(
+            f"{recording.track.path}: nothing is left of its "
+            f"{recording.num_samples / recording.sample_rate:.2f} s without silence "
+            f"(by={by!r}): it is all digital silence; leave it out"
+        )
 
 
 def _check(by: str, frame_length: int, top_db: float, threshold: float) -> None:

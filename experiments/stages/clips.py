@@ -11,7 +11,13 @@ from experiments.recipes import Recipe, recorded_search
 from experiments.report.terminal import Progress
 from experiments.stages.data import Dataset, Rows, too_short
 from features import Clips, LeakError, Recording, cut_clips
+from features.in_memory import InMemory
 from features.silence import without_silence
+
+_ADVICE = (
+    "choose a smaller --num-samples, fill them up with zeros (--pad-short), or leave them out with "
+    "--skip-short"
+)
 
 
 def cut(
@@ -24,7 +30,35 @@ def cut(
 ) -> tuple[Dataset, Clips]:
     """The clips of a recipe, and the data set without the tracks that hold none.
 
-    Silence is taken out where the recipe asks for that, then clips lie end to end.
+    Errors are those of `cut_tracks`.
+    """
+    clips = cut_tracks(
+        dataset.recordings,
+        dataset.labels,
+        recipe,
+        skip_short=skip_short,
+        pad_short=pad_short,
+        progress=progress,
+    )
+    kept = dataset.only(set(clips.track_ids.tolist()))
+    if left := len(dataset.recordings) - len(kept.recordings):
+        progress.say(f"left out: {left} tracks shorter than a clip")
+    return kept, clips
+
+
+def cut_tracks(
+    recordings: Sequence[Recording | InMemory],
+    labels: tuple[str, ...],
+    recipe: Recipe,
+    *,
+    skip_short: bool = False,
+    pad_short: bool = False,
+    advice: str = _ADVICE,
+    progress: Progress,
+) -> Clips:
+    """The clips of a recipe: silence is taken out where it asks for that, then they lie end to end.
+
+    ``advice`` is what to do about tracks that are too short.
 
     Raises
     ------
@@ -32,7 +66,6 @@ def cut(
         For a track too short for a clip (unless ``skip_short`` or ``pad_short``), or a clip too
         short for the recipe's features or network.
     """
-    recordings: Sequence[Recording] = dataset.recordings
     if recipe.silence is not None:
         shown = progress.of("taking out silence", "track")
         recordings = without_silence(recordings, by=recipe.silence, on_progress=shown)
@@ -42,28 +75,23 @@ def cut(
             f"clips of {num_samples / recipe.sample_rate:.2f} s instead of "
             f"{recipe.clip_seconds:.2f} s: the shortest track has {recipe.per_track} of them"
         )
-    check_input(recipe, num_samples, len(dataset.labels))
+    check_input(recipe, num_samples, len(labels))
     short = [r for r in recordings if r.num_samples < num_samples]
     if short and pad_short:
         progress.say(f"filled up with zeros: {len(short)} tracks shorter than a clip")
     elif short and (len(short) == len(recordings) or not skip_short):
-        advice = "choose a smaller --num-samples, fill them up with zeros (--pad-short), or leave "
-        advice += "them out with --skip-short"
         if recipe.silence is not None:
             advice += " (these are lengths without silence, which --silence none keeps)"
         raise too_short(short, num_samples, advice)
     clips = cut_clips(
         recordings,
         num_samples=num_samples,
-        label_names=dataset.labels,
+        label_names=labels,
         on_short="pad" if pad_short else "skip",
     )
     if recipe.per_track is not None:
         clips = clips.select(clips.starts < recipe.per_track * num_samples)
-    kept = dataset.only(set(clips.track_ids.tolist()))
-    if left := len(dataset.recordings) - len(kept.recordings):
-        progress.say(f"left out: {left} tracks shorter than a clip")
-    return kept, clips
+    return clips
 
 
 def check_input(recipe: Recipe, num_samples: int, num_classes: int) -> None:
@@ -80,8 +108,8 @@ def check_input(recipe: Recipe, num_samples: int, num_classes: int) -> None:
 
 
 def _shared_length(
-    recipe: Recipe, recordings: Sequence[Recording], skip_short: bool
-) -> tuple[Sequence[Recording], int]:
+    recipe: Recipe, recordings: Sequence[Recording | InMemory], skip_short: bool
+) -> tuple[Sequence[Recording | InMemory], int]:
     """The tracks to use, and the length that ``per_track`` clips have in each of them."""
     if recipe.per_track is None:
         return recordings, recipe.num_samples

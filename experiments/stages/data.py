@@ -38,6 +38,7 @@ from features import (
 from features.audio import described
 from features.cache import default_cache_dir, writing_to_cache
 from features.dataset import gtzan_name, passed_over
+from features.in_memory import InMemory
 from features.splits import SIDES, SPLITS, ordered
 from features.synthetic import render_dataset
 
@@ -336,7 +337,7 @@ def say_groups(recordings: Sequence[Recording], progress: Progress) -> None:
         )
 
 
-def too_short(short: Sequence[Recording], num_samples: int, advice: str) -> ValueError:
+def too_short(short: Sequence[Recording | InMemory], num_samples: int, advice: str) -> ValueError:
     """What is wrong with recordings that hold no clip, and what can be done."""
     sample_rate = short[0].sample_rate
     names = [f"{r.track.path.name} ({r.num_samples / sample_rate:.2f} s)" for r in short]

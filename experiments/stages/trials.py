@@ -214,7 +214,7 @@ def run_trial(
     def build(folder: Path) -> None:
         started = time.monotonic()
         real = material.side("train").features
-        scaler = Standardizer.fit(real) if recipe.input.standardize else None
+        scaler = recipe.scaler(real)
         model = recipe.network(real[0].shape, len(clips.label_names), trial.seed)
 
         def answer(name: str, model: nnx.Module, side: str = "test") -> None:
@@ -228,7 +228,8 @@ def run_trial(
         write_json(folder / "history.json", history.to_dict())
         answer(PROBABILITIES, model)
         answer(VALIDATED, model, "valid")
-        save(model, folder / CLASSIFIER, metadata=_described(trial, material, scaler))
+        about = described(recipe, material.train, scaler) | as_dict(trial)
+        save(model, folder / CLASSIFIER, metadata=about)
         seconds = round(time.monotonic() - started, 2)
         write_json(folder / "timing.json", {"seconds": seconds})
         for run_dir in folder.glob("fit*"):
@@ -322,18 +323,15 @@ def _in_phases(settings: FitConfig, phases: Sequence[Examples]) -> list[FitConfi
     ]
 
 
-def _described(trial: Trial, material: Material, scaler: Standardizer | None) -> dict[str, Any]:
+def described(recipe: Recipe, train: Clips, scaler: Standardizer | None) -> dict[str, Any]:
     """What a trained classifier says of itself: all that its use needs, and what it has heard."""
-    recipe, clips = material.recipe, material.clips
-    train = material.train
     return {
         "recipe": recipe.name,
-        "labels": list(clips.label_names),
+        "labels": list(train.label_names),
         "sample_rate": recipe.sample_rate,
-        "num_samples": clips.num_samples,
+        "num_samples": train.num_samples,
         "silence": recipe.silence,
         "input": extractors.as_dict(recipe.input),
         "scaler": scaler and scaler.to_dict(),
         "tracks": {str(n): str(d) for n, d in zip(train.track_ids, train.digests, strict=True)},
-        **as_dict(trial),
     }

@@ -1,12 +1,14 @@
 """A saved classifier is the same classifier, and a file that holds none is named."""
 
+import copy
 import json
+import pickle
 import struct
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from classifier_toys import small, toy
+from classifier_toys import same, small, toy
 from damaged_files import with_a_bit_changed
 from flax import nnx
 from safetensors.numpy import load_file, save_file
@@ -161,3 +163,15 @@ def test_a_changed_weight_or_word_is_refused(file):
     for _ in with_a_bit_changed(file, b"version"):
         with pytest.raises(ValueError, match=r"is damaged .*: save the classifier again"):
             load(file)
+
+
+@pytest.mark.parametrize("name", ["net3", "net5"])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_pickle_or_a_copy_is_the_same_classifier(name, copied):
+    model = small(name)
+    fit(model, toy(name), None, FitConfig(16, steps=3), seed=0)
+    again = copied(model)
+    assert same(again, model)
+    assert again.spec == model.spec
+    fit(model, toy(name), None, FitConfig(16, steps=1), seed=0)
+    assert not same(again, model)

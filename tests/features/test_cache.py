@@ -18,6 +18,8 @@ from features.audio import load_audio
 from features.cache import decode_tracks, default_cache_dir
 from features.dataset import Track, scan_tracks
 from features.identity import identify
+from features.saving import save_audio
+from features.synthetic import synthesize
 
 RATE = 8000
 
@@ -420,3 +422,20 @@ def test_a_file_replaced_between_hash_and_decoding_is_not_kept_under_the_wrong_h
     assert len(states(settings["cache_dir"])) == 1
     again = decode_tracks([first, second], **settings)
     assert again.recordings[0].digest == cache.file_digest(first.path)
+
+
+def test_twins_are_kept_where_each_needs_an_answer(tmp_path):
+    """The same file in two classes, which a data set must not have."""
+    audio = synthesize("techno", 0, seconds=1.0, sample_rate=8000)
+    for name in ("a/x", "a/y", "b/z"):
+        save_audio(tmp_path / f"{name}.wav", audio, 8000)
+    tracks = scan_tracks(tmp_path)
+    options = {"sample_rate": 8000, "cache_dir": tmp_path / "cache"}
+    kept = decode_tracks(tracks, keep_twins=True, **options)
+    assert [r.track for r in kept.recordings] == list(tracks)
+    assert not kept.quarantined
+    with pytest.raises(ValueError, match="in two classes"):
+        decode_tracks(tracks, **options)
+    (tmp_path / "a" / "y.wav").write_bytes(b"RIFF nothing")
+    kept = decode_tracks(tracks, keep_twins=True, **options)
+    assert [bad.track.track_id for bad in kept.quarantined] == ["y"]
