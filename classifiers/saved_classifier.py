@@ -84,14 +84,20 @@ class SavedClassifier:
             raise Unfit(f"a clip has {length!r:.40} samples")
         if (silence := self.about["silence"]) not in (None, *SILENCES):
             raise Unfit(f"silence is taken out by {silence!r:.40}, not by {', '.join(SILENCES)}")
-        if (said := self.about["scaler"]) is not None:
-            sizes, wanted = len(Standardizer.from_dict(said).mean), spec.input_shape[-1]
+        if (scaler := self.scaler) is not None:
+            sizes, wanted = len(scaler.mean), spec.input_shape[-1]
             if sizes != wanted:
                 raise Unfit(f"its scaler has {sizes} numbers, its network {wanted} features")
 
     @property
     def labels(self) -> tuple[str, ...]:
         return tuple(self.about["labels"])
+
+    @property
+    def scaler(self) -> Standardizer | None:
+        """Of its features; None where they go in as they are."""
+        said = self.about["scaler"]
+        return None if said is None else Standardizer.from_dict(said)
 
     @property
     def clip_seconds(self) -> float:
@@ -125,7 +131,7 @@ class SavedClassifier:
     def _hearing(self, read: Callable[[], Iterable[np.ndarray]]) -> Hearing:
         """``read`` gives the audio in blocks, and may be called twice."""
         length, rate, silence = (self.about[n] for n in ("num_samples", "sample_rate", "silence"))
-        scaler = self.about["scaler"] and Standardizer.from_dict(self.about["scaler"])
+        scaler = self.scaler
         make, classify = from_dict(self.about["input"]), predictor(self.model)
         total = 0
 

@@ -11,6 +11,7 @@ TYPE_CHECKING = False  # `typing` takes longer to import than all else here
 if TYPE_CHECKING:
     from typing import Any
 
+    from experiments.audio_classifier import AudioClassifier
     from experiments.commands.audition import audition
     from experiments.commands.classify import classify
     from experiments.commands.compare import compare
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from experiments.report.kit import FIGURES
     from experiments.stages.arms import SOURCES, Source
 
-__all__ = ["FIGURES", "RECIPES", "SOURCES", "Recipe", "Source"]
+__all__ = ["FIGURES", "RECIPES", "SOURCES", "AudioClassifier", "Recipe", "Source"]
 __all__ += ["AuditionConfig", "ClassifyConfig", "CompareConfig", "DataConfig", "GenerateConfig"]
 __all__ += ["InterpolateConfig", "ListenConfig", "PredictConfig", "SearchConfig", "StudyConfig"]
 __all__ += ["TrainGansConfig"]
@@ -46,6 +47,7 @@ __all__ += ["listen", "predict"]
 __all__ += ["search", "study", "train"]
 
 _HOMES = {
+    "audio_classifier": ("AudioClassifier",),
     "report.kit": ("FIGURES",),
     "recipes": ("RECIPES", "Recipe"),
     "stages.arms": ("SOURCES", "Source"),

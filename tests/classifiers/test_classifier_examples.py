@@ -19,6 +19,9 @@ def test_the_examples_run(tmp_path, monkeypatch):
     assert set(names["found"].labels) == set(names["train"].label_names)
     assert names["probabilities"].shape == (len(names["test"]), 6)
     assert names["about"] == {"labels": list(names["train"].label_names)}
+    assert names["embedded"].shape == (len(names["test"]), 64)
+    assert names["best"].predict_proba(names["paths"]).shape == (24, 6)
+    assert list(names["other"].classes_) == ["other", "slow"]
     assert [history.num_steps > 0 for history in names["histories"]] == [True, True]
 
 
