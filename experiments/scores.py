@@ -21,6 +21,7 @@ Record = Mapping[str, Any]  # an object of results.json
 
 METRICS = {"track_accuracy": "track accuracy", "accuracy": "clip accuracy", "macro_f1": "macro-F1"}
 KERNEL = "kernel_distance"
+UNALTERED = "as they are"  # test clips
 MUSIC = {  # labels that are genres: the embedded ones, GTZAN's and FMA's, in small letters alone
     *GENRES, "blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae",
     "rock", "electronic", "experimental", "folk", "instrumental", "international",
@@ -171,6 +172,22 @@ def leaks_worth(splits: Mapping[str, Record]) -> list[float]:
         for name in (leaks[0], held)
     )
     return [high[seed] - low[seed] for seed in high if seed in low]
+
+
+def robustness(split: Record) -> dict[str, dict[str, list[float]]]:
+    """Accuracies of each run on test clips as they are, then on those of each alteration.
+
+    Of a split that leaks by clip alone; nothing where no run has any.
+    """
+    runs = [run for run in runs_of(split) if run.get("robustness")]
+    metrics = ("accuracy",) if split.get("leaks") else ("track_accuracy", "accuracy")
+    names = dict.fromkeys(name for run in runs for name in run["robustness"])
+    found = {UNALTERED: runs} if runs else {}
+    found |= {name: [run["robustness"].get(name, {}) for run in runs] for name in names}
+    return {
+        name: {m: [row[m] for row in rows if row.get(m) is not None] for m in metrics}
+        for name, rows in found.items()
+    }
 
 
 def comparable(results: Record) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 
 from features._framing import Framing
-from features.augmentation import WaveformAugmentation
+from features.alterations import Alteration
 from features.mel import check_norm
 from features.pictures import log_mel_picture, spectrogram_picture, tempo_picture
 from features.rhythm import tempogram
@@ -384,7 +384,7 @@ class Augmented:
     """
 
     input: Extractor
-    augmentation: WaveformAugmentation
+    augmentation: Alteration
     seed: int
 
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> np.ndarray | Array:

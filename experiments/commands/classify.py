@@ -31,6 +31,7 @@ from experiments.stages.data import Dataset, Rows, open_dataset, say_groups, sha
 from experiments.stages.examples import Material
 from experiments.stages.gans import Gan, Tracks, find_gans, gan_of, refuse_heard, refuse_leaks
 from experiments.stages.plan import Plan, steps_of, total
+from experiments.stages.robustness import robustness
 from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
 from features.augmentation import WaveformAugmentation, parse_augmentations
@@ -110,6 +111,7 @@ def classify(
             split_seed = config.sides(trial.split, trial.seed).split_seed
             more = {"seed": trial.seed, "split_seed": split_seed}
             record = {**outcome.record(), "tracks": outcome.tracks(), **outcome.sides(), **more}
+            record["robustness"] = robustness(outcome, material)
             splits[trial.split]["runs"].append(record)
         seconds = round(time.monotonic() - started, 1)
         missing = recipe.synthetic and config.generated is None

@@ -10,7 +10,7 @@ import numpy as np
 from experiments import scores
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.curves import classifier_figures
-from experiments.report.formats import counted, percent, spread
+from experiments.report.formats import counted, percent, points, spread
 from experiments.report.kit import render_results
 from experiments.report.sound import altered_rows, missed_rows
 from experiments.scores import METRICS, Record, runs_of
@@ -53,6 +53,7 @@ def render_classification(
         worth=float(np.mean(worth)) if worth else None,
         drawn=_drawn(splits, published.get("accuracy")),
         rows=list(_rows(splits)),
+        robustness=list(_robustness(splits)),
         matrices=list(_matrices(splits, data.get("labels", []))),
         classifiers=classifier_figures({f"{name} split": split for name, split in splits.items()}),
         tracks=_tracks(splits),
@@ -117,6 +118,21 @@ def _rows(splits: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
         if len(runs) > 1:
             found = [scores.values(split, metric) for metric in METRICS]
             yield row | {"means": [f"{spread(x)} %" if x else "" for x in found]}
+
+
+def _robustness(splits: Mapping[str, Record]) -> Iterator[list[str]]:
+    """A row a split and alteration of its test clips: each accuracy, and what it differs by."""
+    for name, split in splits.items():
+        found = scores.robustness(split)
+        for altered, accuracies in found.items():
+            row = [f"{name} split", altered]
+            for metric in _MEASURES:
+                here = accuracies.get(metric, [])
+                whole = found[scores.UNALTERED].get(metric, [])
+                row.append(f"{spread(here)} %" if here else "")
+                changed = here and whole and altered != scores.UNALTERED
+                row.append(points(float(np.mean(here) - np.mean(whole))) if changed else "")
+            yield row
 
 
 def _matrices(splits: Mapping[str, Record], labels: Sequence[str]) -> Iterator[Record]:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.report.formats import counted, duration, percent, points
 from experiments.report.terminal import print_table, safe, text_table
-from experiments.scores import METRICS, Record, average, bounds, leaking, question, runs_of
+from experiments.scores import (
+    METRICS,
+    Record,
+    average,
+    bounds,
+    leaking,
+    question,
+    robustness,
+    runs_of,
+)
 
 if TYPE_CHECKING:
     from experiments.commands.audition import Auditioned
@@ -69,6 +79,7 @@ def classify(results: Record | str, out: Path) -> None:
     else:
         print()
         _print_scores("split", results["splits"])
+        _print_robustness(results["splits"])
         for name in leaking(results["splits"]):
             print(safe(f"the {name} split leaks: clips of a track on both sides"))
         for name, split in results["splits"].items():
@@ -95,6 +106,19 @@ def _print_scores(what: str, records: Mapping[str, Record]) -> None:
     for name, record in records.items():
         if not runs_of(record):
             print(safe(f"{name} failed: {record.get('error', 'no run finished')}"))
+
+
+def _print_robustness(splits: Mapping[str, Record]) -> None:
+    """What a classifier gets right of test clips that are altered as others' recordings are."""
+    metrics = ("track_accuracy", "accuracy")
+    rows = []
+    for name, split in splits.items():
+        for altered, found in robustness(split).items():
+            means = (fmean(found[m]) if found.get(m) else None for m in metrics)
+            rows.append((name, altered, *map(percent, means)))
+    if rows:
+        heads = ("split", "test clips", *(METRICS[metric] for metric in metrics))
+        print_table(text_table(heads, rows, words=(1,)))
 
 
 def _print_cautions(split: Mapping[str, Any], vouched: Sequence[str] | None = None) -> None:

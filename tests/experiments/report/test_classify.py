@@ -8,6 +8,7 @@ from classify_results import GENRES, fake_classification
 from html_page import HOSTILE, check_page
 
 from experiments.report.classify import render_classification
+from experiments.report.formats import MINUS
 
 ALARM = "The chunk split leaks: this figure is too high."
 
@@ -214,3 +215,22 @@ def test_a_full_data_set_stays_small():
 
 def test_axe_finds_nothing(results, faults_of):
     assert faults_of(render_classification(results)) == []
+
+
+def test_altered_clips_stand_beside_the_clips_as_they_are():
+    """Of a split that leaks by clip alone; means over seeds, and what they differ by."""
+    found = fake_classification(("a", "b"), seeds=2)
+    assert "altered recordings" not in check_page(render_classification(found)).text
+    for name, split in found["splits"].items():
+        for seed, run in enumerate(split["runs"]):
+            run |= {"accuracy": 0.75, "track_accuracy": 0.5 + 0.5 * seed}
+            half = {"accuracy": 0.5, "track_accuracy": 0.25}
+            run["robustness"] = {"quieter": half} if name == "track" or not seed else {}
+    page = check_page(render_classification(found))
+    start = next(i for i, row in enumerate(page.rows) if row[:2] == ["split", "test clips"])
+    assert page.rows[start + 1 : start + 5] == [
+        ["track split", "as they are", "75.0 ± 35.4 %", "", "75.0 ± 0.0 %", ""],
+        ["track split", "quieter", "25.0 ± 0.0 %", f"{MINUS}50.0", "50.0 ± 0.0 %", f"{MINUS}25.0"],
+        ["chunk split", "as they are", "", "", "75.0 %", ""],
+        ["chunk split", "quieter", "", "", "50.0 %", f"{MINUS}25.0"],
+    ]
