@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import optax
@@ -11,7 +11,8 @@ import optax
 from classifiers.frameworks import FRAMEWORKS
 from features.limits import check_finite, check_positive
 
-OPTIMIZERS: tuple[str, ...] = ("adam", "rmsprop", "sgd")
+LBFGS = "lbfgs"  # solves for the last layer, where the others go step by step
+OPTIMIZERS: tuple[str, ...] = ("adam", "rmsprop", "sgd", LBFGS)
 SCHEDULES: tuple[str, ...] = ("constant", "cosine")
 COMPUTE_DTYPES: tuple[str, ...] = ("float32", "bfloat16")
 
@@ -26,12 +27,15 @@ class FitConfig:
     steps : optimiser steps to take.
     epochs : the same budget as passes over the training set.
     learning_rate : of the optimiser.
-    optimizer : "adam", "rmsprop" or "sgd".
+    optimizer : "adam", "rmsprop", "sgd", or "lbfgs", which fits the last layer alone, as a logistic
+        regression on what the layers below give, to its optimum: each step is an iteration over
+        all training clips, there are at most so many as the budget says, and the size of a batch
+        and the learning rate play no part.
     framework : "keras" or "torch", whose constants the optimiser has (Adam's epsilon is 1e-7 or
         1e-8, RMSProp's decay 0.9 or 0.99). The network of a recipe has the same framework's
         initial weights and batch normalisation.
     eval_every : steps between two evaluations; once an epoch by default. The last step is
-        always evaluated.
+        always evaluated, and that of "lbfgs" alone.
     patience : stop after so many evaluations in a row without a lower validation loss; None runs
         the whole budget.
     restore_best : end with the weights of the lowest validation loss, not with the last ones.
@@ -41,7 +45,9 @@ class FitConfig:
     momentum : of the optimiser "sgd".
     l2_penalty : this share of every weight is added to its gradient, as PyTorch's Adam has it.
     weight_decay : decoupled (arXiv 1711.05101): each step takes the learning rate times this
-        share off every kernel; biases and the scales of a normalisation are left alone.
+        share off every kernel; biases and the scales of a normalisation are left alone. Of
+        "lbfgs" the loss has this times half the sum of the squares of the kernel for standardised
+        inputs, which has the same gradient.
     class_weights : a weight for each class's share of the loss, which is summed over the clips
         of a batch and divided by their number; "balanced" takes N / (K · N_k) for the N_k
         training clips of class k of K. None weighs all alike.
@@ -108,8 +114,21 @@ class FitConfig:
                 f"FitConfig: warmup_steps is below the {self.steps} steps there are, "
                 f"not {self.warmup_steps}"
             )
+        if self.optimizer == LBFGS:
+            self._check_solver()
         self._check_class_weights()
         check_finite(self)
+
+    def _check_solver(self) -> None:
+        """Raise ValueError for what an optimiser has that goes step by step, batch by batch."""
+        usual = {field.name: field.default for field in fields(self)}
+        for name in ("patience", "schedule", "warmup_steps", "label_smoothing", "compute_dtype"):
+            if getattr(self, name) != usual[name]:
+                raise ValueError(
+                    f"FitConfig: {name} is for an optimizer that goes batch by batch, not "
+                    f"{LBFGS!r}: leave {name}={getattr(self, name)!r} out, or take one of "
+                    f"{', '.join(name for name in OPTIMIZERS if name != LBFGS)}"
+                )
 
     def _check_class_weights(self) -> None:
         weights = self.class_weights
@@ -121,6 +140,10 @@ class FitConfig:
                 f"negative, one a class, not {weights!r}"
             )
 
+    def steps_an_epoch(self, clips: int) -> int:
+        """Steps in a pass over so many training clips."""
+        return 1 if self.optimizer == LBFGS else -(-clips // self.batch_size)
+
     def resolved(self, labels: np.ndarray, num_classes: int) -> FitConfig:
         """The same in numbers for these training labels: ``steps``, ``eval_every``, weights.
 
@@ -130,7 +153,7 @@ class FitConfig:
             Weights of another number of classes, or "balanced" ones of a class without clips;
             a warm-up that is longer than the training.
         """
-        epoch = -(-len(labels) // self.batch_size)
+        epoch = self.steps_an_epoch(len(labels))
         weights = self.class_weights
         if weights == "balanced":
             counts = np.bincount(labels, minlength=num_classes)

@@ -295,6 +295,12 @@ def residual_block(width: int) -> Layers:
     return [partial(Parallel, branches=(body, shortcut), join="add"), relu]
 
 
+@architecture("linear")
+def linear() -> Layers:
+    """Nothing but the last layer: a logistic regression of the features as they come."""
+    return [Flatten]
+
+
 def _expect(count: int, **options: Sequence[float]) -> None:
     """Raise ValueError unless each option has ``count`` values."""
     for name, values in options.items():

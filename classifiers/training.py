@@ -15,10 +15,11 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from classifiers.fit_config import FitConfig
+from classifiers.fit_config import LBFGS, FitConfig
 from classifiers.fit_data import Pair, checked, checked_weights
 from classifiers.fit_folder import FitFolder, identity_of
 from classifiers.history import History, Member
+from classifiers.logistic_regression import fit_last_layers
 from classifiers.prediction import gather, score
 from classifiers.step import Augment, member_of, training_step
 from features.storage import Interrupted
@@ -76,7 +77,8 @@ def fit(
         are one-hot. A hashable callable: a frozen dataclass or a function.
     run_dir : a folder to save to at evaluations, no oftener than a twentieth of the time
         allows; the same call, with a new model of the same weights, then goes on from there.
-        At the end it holds the best weights and the history.
+        At the end it holds the best weights and the history. Nothing is saved by the optimizer
+        "lbfgs", which starts again.
     should_stop : asked after each step; True ends the fit, saving it first.
     snapshots, on_snapshot : steps after which ``on_snapshot(step, model)`` is called with the
         weights of that step; a fit that is resumed may call it for a step again.
@@ -160,6 +162,16 @@ def fit_together(
     graph, data, targets, config, names = checked(models, train, valid, config, seeds)
     weights = checked_weights(sample_weights, len(targets))
     (inputs, _), held_out = data["train"], data["valid"]
+    if config.optimizer == LBFGS:
+        if augment is not None:
+            raise ValueError(f"augment alters batches, and the optimizer {LBFGS!r} has none")
+        if should_stop is not None and should_stop():
+            raise FitInterrupted(_interrupted(0, config, None))
+        about: Any = {"seeds": seeds, "snapshots": snapshots, "on_snapshot": on_snapshot}
+        members = fit_last_layers(models, data["train"], held_out, config, **about)
+        for member in members:
+            _tell(on_log, member, member.history.num_steps, config, len(seeds))
+        return [replace(member.history, labels=names) for member in members]
     step, state = training_step(models, config, augment=augment)
     members, best, taken = [Member(seed) for seed in seeds], None, 0
     folder = None

@@ -23,7 +23,7 @@ from features.alterations import Alteration
 from features.mel import check_norm
 from features.pictures import log_mel_picture, spectrogram_picture, tempo_picture
 from features.rhythm import tempogram
-from features.spectra import log_mel, mfcc
+from features.spectra import delta, log_mel, mfcc
 
 
 @runtime_checkable
@@ -373,6 +373,31 @@ class TempoPicture:
             hop_length=self.hop_length,
         )
         return 2 * pictures - 1
+
+
+@register_extractor
+@dataclass(frozen=True)
+class Statistics:
+    """Mean, deviation, least and largest value over time of MFCC, their slopes, and log-mel bands.
+
+    A row of numbers (F,) a clip, F = 4 (2 n_mfcc + n_mels), standardised.
+    """
+
+    n_mfcc: int = 20
+    n_mels: int = 128
+    n_fft: int = 2048
+    hop_length: int = 512
+    standardize: ClassVar[bool] = True
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Features (N, F)."""
+        one: Any = mono(audio)
+        frames: dict[str, Any] = {"n_fft": self.n_fft, "hop_length": self.hop_length}
+        frames |= {"sample_rate": sample_rate, "n_mels": self.n_mels}
+        cepstra = mfcc(one, n_mfcc=self.n_mfcc, **frames)
+        over_time = jnp.concatenate([cepstra, delta(cepstra), log_mel(one, **frames)], -1)
+        found = [over_time.mean(-2), over_time.std(-2), over_time.min(-2), over_time.max(-2)]
+        return jnp.concatenate(found, -1)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from flax import nnx
 import classifiers
 import wavegan
 from classifiers import FitConfig
+from classifiers.fit_config import LBFGS
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
@@ -106,7 +107,7 @@ class Plan:
         what, smaller = "a classifier, a batch and its steps", "give a smaller batch or fewer steps"
         check_memory(_COPIES * weights + batch + rates, what, smaller)
         self.disk_bytes += count * weights
-        if not progress.quiet:
+        if not progress.quiet and recipe.fit.optimizer != LBFGS:  # which may end long before
             seconds = steps * seconds_a_fit_step(recipe, shape, num_classes, progress)
             self.seconds = (self.seconds or 0.0) + seconds
 
@@ -152,7 +153,7 @@ def total(plans: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def steps_of(settings: FitConfig, examples: int) -> int:
     """Steps of a fit on so many examples."""
-    return settings.steps or (settings.epochs or 1) * -(-examples // settings.batch_size)
+    return settings.steps or (settings.epochs or 1) * settings.steps_an_epoch(examples)
 
 
 def _size(network: nnx.Module) -> int:

@@ -22,8 +22,9 @@ def small(name, seed=0, **options):
     return create(name, input_shape=shape, num_classes=3, rngs=rngs, **sizes, **options)
 
 
-def test_all_published_systems_and_our_two_are_there():
-    assert (*PUBLISHED.split(), "mel_tempo_rnn", "short_chunk_resnet") == ARCHITECTURES
+def test_all_published_systems_ours_and_the_floor_are_there():
+    ours = ("mel_tempo_rnn", "short_chunk_resnet", "linear")
+    assert (*PUBLISHED.split(), *ours) == ARCHITECTURES
 
 
 def affine(inputs, outputs):
@@ -128,6 +129,7 @@ SIZES = {  # name: (input shape, parameters by layer, their sum worked out once 
     "cnn_rnn_tempo": ((500, 500, 3), tempo_pictures(), 8_113_258),
     "mel_tempo_rnn": ((130, 128 + 384), tempo(), 115_402),
     "short_chunk_resnet": (LOG_MEL, resnet(), 12_083_724),
+    "linear": ((672,), affine(672, 10), 6_730),
 }  # fmt: skip
 
 

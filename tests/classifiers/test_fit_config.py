@@ -28,6 +28,8 @@ from classifiers.fit_config import FitConfig, learning_rates
         ({"steps": 1, "compute_dtype": "float16"}, "compute_dtype is one of .*'bfloat16'"),
         ({"steps": 1, "class_weights": "even"}, "class_weights is 'balanced', None or .*'even'"),
         ({"steps": 1, "class_weights": (1.0, -2.0)}, r"class_weights .*\(1.0, -2.0\)"),
+        ({"steps": 1, "optimizer": "lbfgs", "patience": 2}, "patience is for an .* not 'lbfgs'"),
+        ({"steps": 9, "optimizer": "lbfgs", "warmup_steps": 1}, "warmup_steps=1 out, or take one"),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(settings, message):
@@ -41,6 +43,8 @@ def test_the_budget_in_numbers():
     assert (config.steps, config.epochs, config.eval_every) == (12, None, 3)
     config = FitConfig(steps=5, eval_every=2).resolved(labels, 2)
     assert (config.steps, config.eval_every, config.class_weights) == (5, 2, None)
+    config = FitConfig(batch_size=16, epochs=4, optimizer="lbfgs").resolved(labels, 2)
+    assert config.steps == 4  # each over all clips
 
 
 def test_balanced_weights_give_each_class_the_same_say():

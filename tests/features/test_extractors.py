@@ -20,6 +20,7 @@ from features.extractors import (
     LogMelTempogram,
     Mfcc,
     Picture,
+    Statistics,
     TempoPicture,
     as_dict,
     from_dict,
@@ -38,6 +39,7 @@ MADE = {
     LogMelTempogram(n_mels=20, n_fft=512, win_length=4): (2, 8, 24),
     TempoPicture(height=20, width=16, n_fft=512): (2, 20, 16, 3),
     Picture(height=10, width=9, n_fft=512, n_mels=20): (2, 10, 9, 3),
+    Statistics(n_mfcc=5, n_mels=20, n_fft=512, hop_length=256): (2, 120),
 }
 
 
@@ -151,14 +153,18 @@ def test_settings_that_no_spectrum_has(kind, settings, said):
 def test_all_are_tried_here_and_keep_their_names():
     """The names are in saved classifiers."""
     assert {type(make) for make in MADE} == set(EXTRACTORS.values())
-    assert list(EXTRACTORS) == [
-        "Mfcc",
-        "LogMel",
-        "LogMelPicture",
-        "LogMelTempogram",
-        "Picture",
-        "TempoPicture",
-    ]
+    names = "Mfcc LogMel LogMelPicture LogMelTempogram Picture TempoPicture Statistics"
+    assert list(EXTRACTORS) == names.split()
+
+
+def test_statistics_are_those_of_librosas_features():
+    frames = {"sr": RATE, "n_fft": 512, "hop_length": 256, "n_mels": 20}
+    for clip, found in zip(NOISE, Statistics(5, 20, 512, 256)(NOISE, RATE), strict=True):
+        mel = librosa.feature.melspectrogram(y=clip[:, 0], **frames)
+        cepstra = librosa.feature.mfcc(y=clip[:, 0], n_mfcc=5, **frames)
+        rows = [*cepstra, *librosa.feature.delta(cepstra), *librosa.power_to_db(mel)]
+        wanted = [[f(row) for row in rows] for f in (np.mean, np.std, np.min, np.max)]
+        np.testing.assert_allclose(found, np.ravel(wanted), atol=2e-3)
 
 
 @pytest.mark.parametrize("make", MADE, ids=lambda make: type(make).__name__)

@@ -57,6 +57,12 @@ def test_fewer_epochs_than_the_recipe_has_are_owned_up_to(epochs, said):
     assert markdown([found])[2][7] == f"200{said}"
 
 
+def test_a_step_over_all_clips_is_an_epoch():
+    found = result("floor")
+    found["config"]["recipe"]["fit"] |= {"epochs": 1000, "optimizer": "lbfgs"}
+    assert markdown([found])[2][6:8] == ["400", "400"]
+
+
 def test_all_three_forms_hold_the_same_numbers():
     results = [result("net5"), result("cnn1", (0.5, 0.5), (0.5, 0.75))]
     page = Page(render_recipe_table(results))
