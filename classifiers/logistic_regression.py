@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 
 from classifiers.architectures import Classifier
-from classifiers.chain import Chain, Layer, Shape
+from classifiers.chain import Chain, Shape
 from classifiers.fit_config import LBFGS, FitConfig
 from classifiers.history import Member
 from classifiers.layers import Dense
@@ -146,7 +146,7 @@ class _LastLayer:
         return score(graph, stacked([tuple(state)]), 1, pair, self.config.batch_size)
 
 
-def _itself(input_shape: Shape, *, it: Layer, rngs: nnx.Rngs) -> Layer:
+def _itself(input_shape: Shape, *, it: Any, rngs: nnx.Rngs) -> Any:
     """A layer that is there already, as one to be built."""
     return it
 

@@ -204,7 +204,9 @@ def parsed(arguments: Sequence[str]) -> Call:
     known = {option.name: option for option in command.options(command.base({}))}
     first = Parser(add_help=False)  # what the others start from
     first.add_argument("--config", type=Path)
-    first.add_options(known[one] for one in (*OF_BASE, "gan", "preset") if one in known)
+    first.add_options(
+        known[one] for one in (*OF_BASE, "embeddings", "gan", "preset") if one in known
+    )
     early = first.values(rest)
     of_study: dict[str, Any] = {}
     of_file: dict[str, Any] = {}

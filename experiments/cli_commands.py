@@ -56,7 +56,7 @@ class Command:
         kind = getattr(config, self.kind)
         if not self.recipe:
             return kind if any(one.default is MISSING for one in fields(kind)) else kind()
-        names = _names(values.get("recipe", self.recipe))
+        names = _names(self.recipe_of(values))
         recipe, more = RECIPES[names[0]], dict[str, Any]()
         if values.get("sizes"):
             recipe = recipe.searched(values["sizes"])
@@ -65,6 +65,10 @@ class Command:
         if len(names) > 1:
             more["splits"] = ("chunk", "track")
         return kind(recipe, **more)
+
+    def recipe_of(self, values: Values) -> str:
+        """The recipe that is asked for, by its name or by a file that only one of them takes."""
+        return values.get("recipe") or ("probe" if values.get("embeddings") else self.recipe)
 
     def options(self, config: Any) -> list[Option]:
         """Every option, its default as in ``config``."""
@@ -80,7 +84,7 @@ def _names(recipe: str) -> tuple[str, ...]:
     """The recipes that ``--recipe`` means."""
     from experiments.recipes import RECIPES
 
-    published = [name for name in RECIPES if name != "demo"]
+    published = [name for name, one in RECIPES.items() if name != "demo" and not one.needs]
     named = ([name] if name != "all" else published for name in recipe.split(","))
     return tuple(dict.fromkeys(name for names in named for name in names))
 
@@ -89,7 +93,7 @@ def _names(recipe: str) -> tuple[str, ...]:
 
 _METAVARS = {
     "DIR": ("data", "split-lists"),
-    "FILE": ("files", "artist-index", "sizes", "latents", "json", "consent", "key"),
+    "FILE": ("files", "artist-index", "sizes", "embeddings", "latents", "json", "consent", "key"),
     "RUN": ("run", "generated"),
     "RUN|FILE": ("init",),
     "NAME=DIR,…": ("arm",),
@@ -193,7 +197,7 @@ def _work(call: Call) -> None:
 
 
 def _classify(call: Call) -> None:
-    names = _names(call.values.get("recipe", call.command.recipe))
+    names = _names(call.command.recipe_of(call.values))
     if len(names) == 1:
         _work(call)
         return

@@ -20,7 +20,7 @@ from flax import nnx
 from classifiers import ARCHITECTURES, FitConfig, create
 from experiments.run import Run
 from features import Rows, Standardizer
-from features.extractors import Extractor, from_dict
+from features.extractors import Extractor, Supplied, from_dict
 from features.limits import check_finite, check_rate
 from features.registry import Registry
 from features.storage import MISREAD, understanding
@@ -59,6 +59,7 @@ class Recipe:
         trains each from scratch.
     search : what `recorded_search` reads, where a search found the sizes: tracks that it saw
         are no test tracks.
+    needs : "embeddings", which a file supplies, where the recipe can't do without them.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Recipe:
     conditional: bool = False
     shared_steps: int = 0
     search: str | None = None
+    needs: str = ""
 
     def __post_init__(self) -> None:
         check_finite(self)
@@ -126,8 +128,22 @@ class Recipe:
         """The command of the published protocol."""
         return f"wavegan classify --recipe {self.name} --data DIR --split {self.split}"
 
+    @property
+    def missing(self) -> str:
+        """What is said where the file that it needs is not there; empty where it is."""
+        if self.needs == "embeddings" and not (
+            isinstance(self.input, Supplied) and self.input.size
+        ):
+            return (
+                f"{self.name} is fitted on embeddings that you supply: give `wavegan classify` "
+                "--embeddings FILE, an .npz, .npy or .parquet with the track of each"
+            )
+        return ""
+
     def input_shape(self, num_samples: int) -> tuple[int, ...]:
         """Shape of the features of a clip of so many samples, without the batch axis."""
+        if isinstance(self.input, Supplied):
+            return (self.input.size,)
         audio = jax.ShapeDtypeStruct((1, num_samples, 1), np.float32)
         return jax.eval_shape(lambda x: self.input(x, self.sample_rate), audio).shape[1:]
 

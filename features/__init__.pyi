@@ -4,6 +4,7 @@ from .augmentation_registry import AUGMENTATIONS, register_augmentation
 from .cache import Decoded, Recording, decode_tracks
 from .clips import Clips, concatenate_clips, cut_clips, load_clips
 from .dataset import Track, scan_tracks
+from .embeddings import Embeddings, read_embeddings
 from .excerpt_search import excerpts
 from .extractors import EXTRACTORS, register_extractor
 from .feature_cache import extract
@@ -38,6 +39,7 @@ __all__ = [
     "AudioError",
     "Clips",
     "Decoded",
+    "Embeddings",
     "Identity",
     "Interrupted",
     "LeakError",
@@ -68,6 +70,7 @@ __all__ = [
     "mel_spectrogram",
     "mfcc",
     "onset_strength",
+    "read_embeddings",
     "register_augmentation",
     "register_extractor",
     "register_split",

@@ -400,6 +400,26 @@ class Statistics:
         return jnp.concatenate(found, -1)
 
 
+@register_extractor
+@dataclass(frozen=True)
+class Supplied:
+    """Embeddings (size,) that a user's file supplies (`read_embeddings`), standardised.
+
+    ``digest`` is of the file's content. What made them is not known here, so that there is nothing
+    to be had from audio.
+    """
+
+    size: int = 0
+    digest: str = ""
+    standardize: ClassVar[bool] = True
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Raise ValueError."""
+        raise ValueError(
+            "these features are embeddings that a file supplied: they can't be computed from audio"
+        )
+
+
 @dataclass(frozen=True)
 class Augmented:
     """An extractor of altered clips.

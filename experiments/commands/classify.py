@@ -26,7 +26,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.scores import Record
 from experiments.stages.arms import Arm, arm_of
-from experiments.stages.clips import cut, refuse_searched
+from experiments.stages.clips import cut, refuse_searched, with_embeddings
 from experiments.stages.data import Dataset, Rows, open_dataset, say_groups, shared_groups
 from experiments.stages.examples import Material
 from experiments.stages.gans import Gan, Tracks, find_gans, gan_of, refuse_heard, refuse_leaks
@@ -35,6 +35,7 @@ from experiments.stages.robustness import robustness
 from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
 from features.augmentation import WaveformAugmentation, parse_augmentations
+from features.embeddings import read_embeddings
 from features.splits import SPLITS
 from features.storage import understanding, write_text
 from wavegan.environment import environment
@@ -58,9 +59,15 @@ def classify(
     FloatingPointError.
     """
     started, progress = time.monotonic(), progress or Progress(quiet=True)
-    recipe = config.recipe
+    recipe, supplied = config.recipe, None
+    found = read_embeddings(config.embeddings) if config.embeddings is not None else None
+    if found is None and recipe.missing:
+        raise ValueError(recipe.missing)
     dataset = open_dataset(config.data, sample_rate=recipe.sample_rate, progress=progress)
-    dataset, clips = cut(dataset, recipe, skip_short=config.data.skip_short, progress=progress)
+    if found is not None:
+        recipe, clips, supplied = with_embeddings(dataset, recipe, found, progress)
+    else:
+        dataset, clips = cut(dataset, recipe, skip_short=config.data.skip_short, progress=progress)
     if any(SPLITS[split].groups for split in config.splits):
         say_groups(dataset.recordings, progress)
     gans = [] if config.generated is None else find_gans(Path(config.generated))
@@ -86,7 +93,8 @@ def classify(
         return plan.as_dict()
     plan.say(progress, Path(out))
     with Run(out).working("classify", as_dict(config), fixed) as run:
-        features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
+        shown = progress.of("features", "clip")
+        features = supplied or extract(clips, recipe.input, on_progress=shown)
         splits: dict[str, Any] = {
             split: {
                 "leaks": SPLITS[split].leaks and recipe.per_track != 1,  # a clip may be a track
@@ -131,6 +139,7 @@ def classify(
             },
             "splits": splits,
             "vouched": [config.generated] if config.vouch else [],
+            "made_elsewhere": config.embeddings and f"the embeddings of {config.embeddings}",
             "environment": environment() | {"session_seconds": seconds},
         }
         run.write_json("results.json", results)

@@ -29,6 +29,9 @@ class ClassifyConfig:
         the training side.
     vouch : you know that these GANs heard no held-out track, although nothing says so; the page
         says that you vouched.
+    embeddings : file with one vector or several for each track, made by any network; the recipe
+        "probe" fits a logistic regression on them. An .npz with the arrays track and embedding, an
+        .npy with such fields, or a .parquet with such columns.
     augment : what is done to training clips (see `parse_augmentations`): alterations of the
         waveform make an altered copy of each clip, those of features alter the batches.
     """
@@ -40,12 +43,24 @@ class ClassifyConfig:
     one_split: bool = False
     generated: str | None = None
     vouch: bool = False
+    embeddings: str | None = None
     augment: str = "none"
 
     def __post_init__(self):
         parse_augmentations(self.augment)
         if self.vouch and self.generated is None:
             raise ValueError("--vouch is for the GANs of --generated: give it, too")
+        if self.embeddings is not None:
+            if self.recipe.needs != "embeddings":
+                raise ValueError(
+                    f"--embeddings takes the place of features, which {self.recipe.name} computes: "
+                    "give --recipe probe, or none"
+                )
+            if self.augment != "none" or self.generated is not None:
+                raise ValueError(
+                    "--embeddings are of the tracks as they are, and altered or generated clips "
+                    "have none: leave --augment and --generated out"
+                )
         if not self.splits or (unknown := set(self.splits) - set(SPLITS)):
             raise ValueError(
                 f"--split takes {', '.join(SPLITS)}, with commas for several; found "

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from classifiers.fit_config import LBFGS
 from experiments.report.formats import counted, duration, percent, points
 from experiments.report.terminal import print_table, safe, text_table
 from experiments.scores import (
@@ -85,6 +86,8 @@ def classify(results: Record | str, out: Path) -> None:
         for name, split in results["splits"].items():
             _print_cautions({"by": name, **split})
         _print_cautions({}, results.get("vouched"))
+        if (what := results.get("made_elsewhere")) is not None:
+            print(safe(f"whether the network behind {what} heard these tracks can't be told here"))
         published = results["published"]
         if published["accuracy"] is not None:
             print(safe(f"published: {percent(published['accuracy'], 2)}; {published['note']}"))
@@ -258,7 +261,8 @@ def recipes(found: Mapping[str, Recipe]) -> None:
 def recipe(one: Recipe) -> None:
     """All of a recipe, of its training what is not as it always is."""
     usual = vars(type(one.fit)(epochs=1))
-    told = ("optimizer", "learning_rate", "batch_size")
+    by_batches = one.fit.optimizer != LBFGS
+    told = ("optimizer", *(("learning_rate", "batch_size") if by_batches else ()))
     fit = {n: v for n, v in vars(one.fit).items() if n in told or v != usual[n]}
     per_track = f"{one.per_track} a track" if one.per_track else "end to end"
     silence = f", silent {one.silence} out" if one.silence else ""

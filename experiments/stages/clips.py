@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from flax import nnx
@@ -11,6 +12,10 @@ from experiments.recipes import Recipe, recorded_search
 from experiments.report.terminal import Progress
 from experiments.stages.data import Dataset, Rows, too_short
 from features import Clips, LeakError, Recording, cut_clips
+from features import Rows as FeatureRows
+from features.clips import LazyAudio
+from features.embeddings import Embeddings
+from features.extractors import Supplied
 from features.in_memory import InMemory
 from features.silence import without_silence
 
@@ -96,6 +101,8 @@ def cut_tracks(
 
 def check_input(recipe: Recipe, num_samples: int, num_classes: int) -> None:
     """Raise ValueError unless features and network can take a clip of ``num_samples``."""
+    if recipe.missing:
+        raise ValueError(recipe.missing)
     try:
         shape = recipe.input_shape(num_samples)
         nnx.eval_shape(lambda: recipe.network(shape, num_classes))  # nothing is computed
@@ -126,6 +133,48 @@ def _shared_length(
         )
     kept = [r for r in recordings if r.num_samples >= usual / 2]
     return kept, min(recipe.num_samples, min(r.num_samples for r in kept) // recipe.per_track)
+
+
+def with_embeddings(
+    dataset: Dataset, recipe: Recipe, found: Embeddings, progress: Progress
+) -> tuple[Recipe, Clips, FeatureRows]:
+    """A recipe for embeddings that a file supplies, a clip for each, and the embeddings of these.
+
+    A track of several embeddings is cut into as many clips: that is where they are listened to,
+    wherever in the track they are from.
+
+    Raises
+    ------
+    ValueError
+        A track without embeddings, naming it.
+    """
+    recordings = dataset.recordings
+    found.check_tracks(recording.track.track_id for recording in recordings)
+    rows = [found.rows[recording.track.track_id] for recording in recordings]
+    counts = np.array([len(one) for one in rows])
+    each = np.array([recording.num_samples for recording in recordings]) // counts
+    source = np.repeat(np.arange(len(recordings)), counts)
+    number = np.concatenate([np.arange(count) for count in counts])
+    starts = number * each[source]
+    tracks = [recording.track for recording in recordings]
+    clips = Clips(
+        LazyAudio(recordings, source, starts, max(1, int(each.min())), recordings[0].channels),
+        np.array([dataset.labels.index(tracks[i].label) for i in source], np.int32),
+        np.array([tracks[i].track_id for i in source]),
+        dataset.labels,
+        recipe.sample_rate,
+        np.array([recordings[i].digest for i in source]),
+        starts.astype(np.int64),
+    )
+    if unused := len(found.rows) - len(recordings):
+        progress.say(f"{found.path}: {unused} further tracks are not in the data, and not used")
+    recipe = replace(
+        recipe,
+        input=Supplied(found.vectors.shape[1], found.digest),
+        per_track=1 if counts.max() == 1 else None,  # no split of these can leak
+    )
+    check_input(recipe, clips.num_samples, len(dataset.labels))
+    return recipe, clips, FeatureRows([found.vectors], np.concatenate(rows))
 
 
 def refuse_searched(recipe: Recipe, clips: Clips, rows: Rows, split_seed: int) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from experiments.cli import main
@@ -76,6 +77,34 @@ def test_predict_with_something_refused_ends_in_1(classified, music, tmp_path, c
     assert "refused" in capsys.readouterr().out
 
 
+def test_a_linear_probe_of_embeddings(music, tmp_path, capsys):
+    out, file = tmp_path / "run", tmp_path / "told.npz"
+    tracks = sorted(path.stem for path in music.rglob("*.wav"))
+    found = np.random.default_rng(0).normal(size=(len(tracks), 2))
+    found += [[9 * ("march" in track), 9 * ("drone" in track)] for track in tracks]
+    np.savez(file, track=tracks, embedding=found)
+    command = ["classify", "--embeddings", str(file), "--data", str(music), "--out", str(out)]
+    assert main([*command, *QUICK[:4]]) == 0
+    said = capsys.readouterr().out
+    assert f"the network behind the embeddings of {file} heard these tracks can't be told" in said
+    results = json.loads((out / "results.json").read_text())
+    assert results["recipe"] == "probe"
+    assert results["splits"]["track"]["runs"][0]["track_accuracy"] == 1
+    page = (out / "report.html").read_text()
+    assert "What made this may have heard the test." in page
+    assert "told.npz" in page
+    assert main(["classify", "--config", str(out / "config.json"), "--out", str(out)]) == 0
+    assert "nothing left to train" in capsys.readouterr().err
+
+    wav = str(music / "drone" / "drone.00000.wav")
+    assert "it takes embeddings that a file supplied" in fails(capsys, "predict", str(out), wav)
+    np.savez(file, track=tracks[1:], embedding=found[1:])
+    assert f"no embedding of 1 of 15 tracks ({tracks[0]})" in fails(capsys, *command)
+    assert main([*command, "--classes", "march,techno", *QUICK[:4]]) == 2  # another data set's run
+    file.unlink()
+    assert f"{file}: no such file" in fails(capsys, *command)
+
+
 def test_recipes_lists_all_and_shows_one(capsys):
     assert main(["recipes"]) == 0
     said = capsys.readouterr().out
@@ -95,6 +124,15 @@ def test_recipes_lists_all_and_shows_one(capsys):
         (["--recipe", "net5", "--fit-optimizer", "adm"], "adam"),
         (["--recipe", "net5", "--fractions", "0.8,0,0.2"], "--fit-patience 5"),
         (["--recipe", "all", "--num-samples", "4096"], "--num-samples belongs to one recipe"),
+        (
+            ["--recipe", "probe"],
+            "probe is fitted on embeddings that you supply: give",
+        ),
+        (
+            ["--recipe", "cnn1", "--embeddings", "e.npz"],
+            "features, which cnn1 computes: give",
+        ),
+        (["--embeddings", "e.npz", "--augment", "noise"], "leave --augment and --generated out"),
     ],
 )
 def test_what_is_refused(arguments, expected, music, tmp_path, capsys):

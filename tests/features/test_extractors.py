@@ -21,6 +21,7 @@ from features.extractors import (
     Mfcc,
     Picture,
     Statistics,
+    Supplied,
     TempoPicture,
     as_dict,
     from_dict,
@@ -41,6 +42,7 @@ MADE = {
     Picture(height=10, width=9, n_fft=512, n_mels=20): (2, 10, 9, 3),
     Statistics(n_mfcc=5, n_mels=20, n_fft=512, hop_length=256): (2, 120),
 }
+MADE_ELSEWHERE = Supplied(3, "ab")
 
 
 @pytest.fixture
@@ -152,8 +154,8 @@ def test_settings_that_no_spectrum_has(kind, settings, said):
 
 def test_all_are_tried_here_and_keep_their_names():
     """The names are in saved classifiers."""
-    assert {type(make) for make in MADE} == set(EXTRACTORS.values())
-    names = "Mfcc LogMel LogMelPicture LogMelTempogram Picture TempoPicture Statistics"
+    assert {type(make) for make in (*MADE, MADE_ELSEWHERE)} == set(EXTRACTORS.values())
+    names = "Mfcc LogMel LogMelPicture LogMelTempogram Picture TempoPicture Statistics Supplied"
     assert list(EXTRACTORS) == names.split()
 
 
@@ -167,9 +169,14 @@ def test_statistics_are_those_of_librosas_features():
         np.testing.assert_allclose(found, np.ravel(wanted), atol=2e-3)
 
 
-@pytest.mark.parametrize("make", MADE, ids=lambda make: type(make).__name__)
+@pytest.mark.parametrize("make", [*MADE, MADE_ELSEWHERE], ids=lambda make: type(make).__name__)
 def test_json_and_back(make):
     assert from_dict(json.loads(json.dumps(as_dict(make)))) == make
+
+
+def test_embeddings_that_a_file_supplied_are_not_made_from_audio():
+    with pytest.raises(ValueError, match="embeddings that a file supplied: they can't be computed"):
+        MADE_ELSEWHERE(NOISE, RATE)
 
 
 @dataclass(frozen=True)

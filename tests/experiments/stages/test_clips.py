@@ -1,16 +1,18 @@
 """A recipe's clips: their lengths, silence taken out, what is too short."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.recipes import RECIPES
 from experiments.report.terminal import Progress
-from experiments.stages.clips import check_input, cut
+from experiments.stages.clips import check_input, cut, with_embeddings
 from experiments.stages.data import Dataset
 from features import decode_tracks, save_audio, scan_tracks
-from features.extractors import LogMelPicture
+from features.embeddings import Embeddings
+from features.extractors import LogMelPicture, Supplied
 from features.synthetic import synthesize
 
 RATE = 4000
@@ -114,7 +116,43 @@ def test_a_clip_too_short_for_the_recipe(name, num_samples, said):
         check_input(RECIPES[name], num_samples, 10)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [name for name, one in RECIPES.items() if not one.needs])
 def test_every_recipe_fits_its_own_clips(name):
     recipe = RECIPES[name]
     check_input(recipe, recipe.num_samples, 10)
+
+
+def test_a_recipe_without_the_file_that_it_needs():
+    with pytest.raises(ValueError, match="probe is fitted on embeddings that you supply: give"):
+        check_input(RECIPES["probe"], 66_150, 10)
+
+
+def embeddings(recordings, *more):
+    """Two vectors of the first track, one of each other, numbered in the file's order."""
+    tracks = [recordings[0].track.track_id, *(r.track.track_id for r in recordings), *more]
+    vectors = np.arange(3 * len(tracks), dtype=np.float32).reshape(-1, 3)
+    return Embeddings(Path("e.npz"), np.array(tracks)[::-1], vectors[::-1])
+
+
+def test_a_clip_for_each_embedding_of_a_track(whole, capsys):
+    dataset = Dataset("tracks", ("a", "b"), tuple(whole), (), ())
+    given = embeddings(whole, "nowhere")
+    recipe, clips, rows = with_embeddings(dataset, RECIPES["probe"], given, Progress())
+    assert clips.track_ids.tolist() == ["x", "x", "y", "z"]
+    assert clips.labels.tolist() == [0, 0, 0, 1]
+    assert clips.starts.tolist() == [0, RATE, 0, 0]
+    assert clips.digests.tolist() == [whole[i].digest for i in (0, 0, 1, 2)]
+    assert clips.num_samples == RATE  # half of the shortest, of which there are two
+    np.testing.assert_array_equal(clips.audio[1], whole[0].read(RATE, 2 * RATE) / np.float32(2**15))
+    np.testing.assert_array_equal(rows[:], [[3, 4, 5], [0, 1, 2], [6, 7, 8], [9, 10, 11]])
+    assert (recipe.input, recipe.per_track) == (Supplied(3, given.digest), None)
+    assert "e.npz: 1 further tracks are not in the data" in capsys.readouterr().err
+    one = Embeddings(Path("e.npz"), given.tracks[:-1], given.vectors[:-1])
+    assert with_embeddings(dataset, RECIPES["probe"], one, Progress(quiet=True))[0].per_track == 1
+
+
+def test_tracks_without_an_embedding_are_named(whole):
+    dataset = Dataset("tracks", ("a", "b"), tuple(whole), (), ())
+    some = embeddings(whole[:1])
+    with pytest.raises(ValueError, match=r"e.npz has no embedding of 2 of 3 tracks \(y, z\); "):
+        with_embeddings(dataset, RECIPES["probe"], some, Progress(quiet=True))
