@@ -277,6 +277,18 @@ class Flatten(Layer):
         return x.reshape(len(x), -1)
 
 
+class OneChannel(Layer):
+    """Sequences (N, time, bands) as pictures (N, time, bands, 1)."""
+
+    def __init__(self, input_shape: Shape, *, rngs: nnx.Rngs) -> None:
+        self.output_shape = (*expect_axes(input_shape, "time, bands"), 1)
+
+    def __call__(
+        self, x: Float[Array, "n t f"], *, train: bool = False, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "n t f 1"]:
+        return x[..., None]
+
+
 class Frames(Layer):
     """Pictures (N, time, bands, channels) as sequences (N, time, bands * channels)."""
 

@@ -13,6 +13,7 @@ from functools import partial
 import jax
 
 from classifiers.architectures import architecture
+from classifiers.averages import AveragePool, BandMean, GlobalMeanPool
 from classifiers.chain import Build, Layers, Parallel
 from classifiers.layers import (
     Activation,
@@ -26,6 +27,7 @@ from classifiers.layers import (
     GaussianNoise,
     GlobalMaxPool,
     MaxPool,
+    OneChannel,
     OneFrame,
     Stream,
 )
@@ -293,6 +295,25 @@ def residual_block(width: int) -> Layers:
     body: Layers = [halve, BatchNorm, relu, same, BatchNorm]
     shortcut: Layers = [halve, BatchNorm]
     return [partial(Parallel, branches=(body, shortcut), join="add"), relu]
+
+
+@architecture("cnn14")
+def cnn14(*, width: int = 64, block_dropout: float = 0.2, dropout: float = 0.5) -> Layers:
+    """CNN14 of PANNs (Kong et al. 2020, arXiv:1912.10211), on 64 log-mel bands as a sequence.
+
+    Six blocks of two 3×3 convolutions, each twice as wide as the one before (81 million
+    parameters at the published width of 64). What the last layer sees is the published embedding
+    of ``32 * width`` numbers, where the framework is "torch".
+    """
+    halve: Layers = [partial(AveragePool, window=2)]
+    blocks: Layers = []
+    for number in range(6):
+        same = partial(Convolution2D, width=width * 2**number, kernel_size=3, padding="SAME")
+        blocks += [same, BatchNorm, relu] * 2
+        blocks += [*(halve if number < 5 else []), *drop(block_dropout)]
+    both = partial(Parallel, branches=([GlobalMaxPool], [GlobalMeanPool]), join="add")
+    last = [*drop(dropout), *dense(32 * width), *drop(dropout)]
+    return [BatchNorm, OneChannel, *blocks, BandMean, both, *last]
 
 
 @architecture("linear")

@@ -72,8 +72,42 @@ def load(path: str | Path) -> tuple[Classifier, dict[str, Any]]:
     path = Path(path)
     arrays, header = read_safetensors(path, "save the classifier again", _KEY)
     model, metadata = _described(path, header, arrays)
-    _fill(path, model, arrays)
+    _fill(path, model.spec.name, _variables(model), arrays)
     return model, metadata
+
+
+def take_over(model: Classifier, path: str | Path) -> dict[str, Any]:
+    """Give a network the layers of a saved one, all but the last; the metadata of that.
+
+    Parameters
+    ----------
+    model : of the same architecture, for as many classes as it likes.
+    path : of a file that `save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `load`; and for another architecture, or sizes that do not fit (which variable).
+    """
+    there, metadata = load(path)
+    if there.spec.name != model.spec.name:
+        raise ValueError(
+            f"{path} holds a {there.spec.name}, and its layers are to be those of a "
+            f"{model.spec.name}: give a file of that, or take the recipe of the other"
+        )
+    if there.spec.framework != model.spec.framework:
+        raise ValueError(
+            f"{path} holds a network with the constants of {there.spec.framework}, and its layers "
+            f"are to have those of {model.spec.framework}: create it with "
+            f"framework={there.spec.framework!r}"
+        )
+    last = f"layers.{len(model.layers) - 1}."
+    found, own = (
+        {name: x for name, x in _variables(one).items() if not name.startswith(last)}
+        for one in (there, model)
+    )
+    _fill(Path(path), model.spec.name, own, {name: np.asarray(x[...]) for name, x in found.items()})
+    return metadata
 
 
 def _described(
@@ -102,12 +136,16 @@ def _described(
     )
 
 
-def _fill(path: Path, model: Classifier, arrays: Mapping[str, np.ndarray]) -> None:
+def _fill(
+    path: Path,
+    architecture: str,
+    variables: Mapping[str, nnx.Variable],
+    arrays: Mapping[str, np.ndarray],
+) -> None:
     """Put ``arrays`` into the variables of the same names, each of which there must be."""
-    variables = _variables(model)
     for problem, names in (
         ("is missing", variables.keys() - arrays.keys()),
-        (f"has no place in {model.spec.name}", arrays.keys() - variables.keys()),
+        (f"has no place in {architecture}", arrays.keys() - variables.keys()),
     ):
         if names:
             raise ValueError(f"{path}: the variable {min(names)} {problem}")
@@ -116,7 +154,7 @@ def _fill(path: Path, model: Classifier, arrays: Mapping[str, np.ndarray]) -> No
         if (found.shape, found.dtype) != (needed.shape, needed.dtype):
             raise ValueError(
                 f"{path}: the variable {name} is {found.dtype} {found.shape}, "
-                f"{model.spec.name} needs {needed.dtype} {needed.shape}"
+                f"{architecture} needs {needed.dtype} {needed.shape}"
             )
         variable.set_value(jax.device_put(found))
 

@@ -91,9 +91,10 @@ def _names(recipe: str) -> tuple[str, ...]:
 
 # --- options -------------------------------------------------------------------------------------
 
+_TRAINED = ("embeddings", "pretrained")  # what others have trained, as a file
 _METAVARS = {
     "DIR": ("data", "split-lists"),
-    "FILE": ("files", "artist-index", "sizes", "embeddings", "latents", "json", "consent", "key"),
+    "FILE": ("files", "artist-index", "sizes", "latents", "json", "consent", "key", *_TRAINED),
     "RUN": ("run", "generated"),
     "RUN|FILE": ("init",),
     "NAME=DIR,…": ("arm",),
@@ -240,6 +241,16 @@ def _export(call: Call) -> None:
     print(f"the generator of {gan.label} at step {step} in {file} ({size:.1f} MB)")
 
 
+def _convert(call: Call) -> None:
+    from classifiers.panns import cnn14, read_checkpoint
+    from classifiers.saved import save
+
+    checkpoint, file = call.values["checkpoint"], call.values["file"]
+    model = cnn14(read_checkpoint(checkpoint), checkpoint)
+    save(model, file, metadata={"checkpoint": checkpoint.name})
+    print(f"{model!r} in {file}")
+
+
 def _predict(call: Call) -> int:
     from experiments import predict
 
@@ -356,7 +367,8 @@ COMMANDS: dict[str, Command] = {
         "train and test one classifier recipe, or several", _classify,
         "ClassifyConfig",
         (CLIP, Part("data", only=("splits",), names={"splits": "split"}),
-         replace(DATA, without=("split", *_CELL)), Part("runs", without=("splits",)), FIT),
+         replace(DATA, without=("split", *_CELL)), Part("runs", without=("splits",)),
+         Part("recipe", ("recipe",), only=("pretrained",)), FIT),
         (OUT, SIZES), recipe="demo", several=True, published=True, long=True,
     ),
     "train": Command(
@@ -402,6 +414,13 @@ COMMANDS: dict[str, Command] = {
     "predict": Command(
         "classify files or folders with a trained classifier", _predict, "PredictConfig",
         (Part(""),), (replace(TO, default="RUN-predictions"),),
+    ),
+    "convert": Command(
+        "a published checkpoint of CNN14 as a file for --pretrained", _convert, more=(
+            Option("checkpoint", Path, "of PyTorch, as PANNs publish it", MISSING, positional=True),
+            Option("file", Path, "the file to write", MISSING, positional=True,
+                   metavar="OUT.safetensors"),
+        ),
     ),
     "recipes": Command(
         "list the classifier recipes, or show one in full", _recipes,

@@ -18,6 +18,7 @@ import numpy as np
 from flax import nnx
 
 from classifiers import ARCHITECTURES, FitConfig, create
+from classifiers.architectures import Classifier
 from experiments.run import Run
 from features import Rows, Standardizer
 from features.extractors import Extractor, Supplied, from_dict
@@ -59,7 +60,9 @@ class Recipe:
         trains each from scratch.
     search : what `recorded_search` reads, where a search found the sizes: tracks that it saw
         are no test tracks.
-    needs : "embeddings", which a file supplies, where the recipe can't do without them.
+    pretrained : file of a saved classifier of the same architecture, whose layers, all but the
+        last, the network starts from; those stay as they are with the optimizer "lbfgs".
+    needs : "embeddings" or "pretrained", which a file supplies, where the recipe can't do without.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Recipe:
     conditional: bool = False
     shared_steps: int = 0
     search: str | None = None
+    pretrained: str | None = None
     needs: str = ""
 
     def __post_init__(self) -> None:
@@ -138,6 +142,12 @@ class Recipe:
                 f"{self.name} is fitted on embeddings that you supply: give `wavegan classify` "
                 "--embeddings FILE, an .npz, .npy or .parquet with the track of each"
             )
+        if self.needs == "pretrained" and self.pretrained is None:
+            return (
+                f"{self.name} takes over the layers of a trained network: give `wavegan classify` "
+                "--pretrained FILE; `wavegan convert` makes it from the checkpoint of PANNs, "
+                "Cnn14_mAP=0.431.pth at zenodo.org/record/3987831"
+            )
         return ""
 
     def input_shape(self, num_samples: int) -> tuple[int, ...]:
@@ -153,7 +163,7 @@ class Recipe:
 
     def network(
         self, input_shape: Sequence[int], num_classes: int, seed: int = 0, **options: Any
-    ) -> nnx.Module:
+    ) -> Classifier:
         """The untrained classifier, its weights drawn from ``seed``; ``options`` beside its own."""
         return create(
             self.architecture,

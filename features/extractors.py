@@ -402,6 +402,29 @@ class Statistics:
 
 @register_extractor
 @dataclass(frozen=True)
+class PannsLogMel:
+    """The log-mel spectrogram that PANNs hear, (T, 64) in dB; their networks normalise it.
+
+    Of 32 kHz, with windows of 32 ms, bands from 50 Hz to 14 kHz, and a clip's ends mirrored
+    (Kong et al. 2020, arXiv:1912.10211).
+    """
+
+    standardize: ClassVar[bool] = False
+    sample_rate: ClassVar[int] = 32_000
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Features (N, T, 64)."""
+        if sample_rate != self.sample_rate:
+            raise ValueError(f"PANNs hear {self.sample_rate} Hz, not {sample_rate}")
+        one = jnp.asarray(mono(audio))
+        mirrored = jnp.pad(one, [(0, 0)] * (one.ndim - 1) + [(512, 512)], mode="reflect")
+        bands: dict[str, Any] = {"n_mels": 64, "fmin": 50, "fmax": 14_000}
+        frames: dict[str, Any] = {"n_fft": 1024, "hop_length": 320, "center": False}
+        return log_mel(mirrored, sample_rate=sample_rate, top_db=None, **frames, **bands)
+
+
+@register_extractor
+@dataclass(frozen=True)
 class Supplied:
     """Embeddings (size,) that a user's file supplies (`read_embeddings`), standardised.
 

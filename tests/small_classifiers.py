@@ -29,6 +29,7 @@ SMALL = {  # name: (input shape, options)
         {"conv_widths": (4, 4), "lstm_units": 8, "dense_size": 8, "tempo_lags": 6},
     ),
     "short_chunk_resnet": ((12, 10, 1), {"width": 4}),
+    "cnn14": ((33, 32), {"width": 2}),
     "linear": ((6,), {}),
 }
 

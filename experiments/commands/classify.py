@@ -31,6 +31,7 @@ from experiments.stages.data import Dataset, Rows, open_dataset, say_groups, sha
 from experiments.stages.examples import Material
 from experiments.stages.gans import Gan, Tracks, find_gans, gan_of, refuse_heard, refuse_leaks
 from experiments.stages.plan import Plan, steps_of, total
+from experiments.stages.pretrained import check_pretrained, made_elsewhere, refuse_taught
 from experiments.stages.robustness import robustness
 from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
@@ -68,6 +69,7 @@ def classify(
         recipe, clips, supplied = with_embeddings(dataset, recipe, found, progress)
     else:
         dataset, clips = cut(dataset, recipe, skip_short=config.data.skip_short, progress=progress)
+    about = check_pretrained(recipe, clips.num_samples, len(dataset.labels))
     if any(SPLITS[split].groups for split in config.splits):
         say_groups(dataset.recordings, progress)
     gans = [] if config.generated is None else find_gans(Path(config.generated))
@@ -79,6 +81,7 @@ def classify(
         sides[Trial(split, trained_on.name, seed)] = rows = dataset.sides(clips, data)
         if not SPLITS[split].leaks:
             refuse_searched(recipe, clips, rows, data.split_seed)
+            refuse_taught(recipe, about, clips, rows)
             shared[split] |= {*shared_groups(dataset.split(data))}
         if gans:
             _check_gans(config, gans, dataset, clips, split, seed, rows)
@@ -139,7 +142,8 @@ def classify(
             },
             "splits": splits,
             "vouched": [config.generated] if config.vouch else [],
-            "made_elsewhere": config.embeddings and f"the embeddings of {config.embeddings}",
+            "made_elsewhere": made_elsewhere(recipe, about)
+            or (f"the embeddings of {config.embeddings}" if supplied is not None else ""),
             "environment": environment() | {"session_seconds": seconds},
         }
         run.write_json("results.json", results)

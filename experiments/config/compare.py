@@ -102,6 +102,11 @@ class CompareConfig:
     changed: tuple[str, ...] = ()
 
     def __post_init__(self):
+        if self.recipe.needs or self.recipe.pretrained is not None:
+            raise ValueError(
+                f"a comparison trains from nothing, and {self.recipe.name} starts from what was "
+                "made elsewhere: give another --recipe, or `wavegan classify`"
+            )
         self.data.refuse_chunks("a comparison")
         fit = replace(self.recipe.fit, restore_best=True)  # what it reads are the best steps
         object.__setattr__(self, "recipe", replace(self.recipe, fit=fit))

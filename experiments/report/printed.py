@@ -86,7 +86,7 @@ def classify(results: Record | str, out: Path) -> None:
         for name, split in results["splits"].items():
             _print_cautions({"by": name, **split})
         _print_cautions({}, results.get("vouched"))
-        if (what := results.get("made_elsewhere")) is not None:
+        if what := results.get("made_elsewhere"):
             print(safe(f"whether the network behind {what} heard these tracks can't be told here"))
         published = results["published"]
         if published["accuracy"] is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,16 @@ from classifiers import FitConfig, History, evaluate, fit, predict, save, vote_b
 from classifiers.fit_folder import steps_taken
 from classifiers.history import one_after_another
 from classifiers.prediction import read_probabilities
+from classifiers.saved import take_over
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.run import Run, as_folder, code
 from experiments.stages.examples import Examples, Material
 from experiments.stages.plan import steps_of
+from experiments.stages.pretrained import made_elsewhere
 from features import Clips, Rows, Standardizer, extractors
 from features.augmentation import FeatureAugmentation
+from features.soundness import file_digest
 from features.storage import Interrupted, read_json, replacing, write_json
 
 CLASSIFIER = "classifier.safetensors"  # in the stage of a trial
@@ -168,6 +172,7 @@ def _classifier(trial: Trial, recipe: Recipe, settings: FitConfig) -> dict[str, 
         "options": dict(recipe.options),
         "fit": as_dict(settings),
         "seed": trial.seed,
+        **({"pretrained": file_digest(Path(recipe.pretrained))} if recipe.pretrained else {}),
     }
 
 
@@ -216,6 +221,7 @@ def run_trial(
         real = material.side("train").features
         scaler = recipe.scaler(real)
         model = recipe.network(real[0].shape, len(clips.label_names), trial.seed)
+        before = take_over(model, recipe.pretrained) if recipe.pretrained is not None else {}
 
         def answer(name: str, model: nnx.Module, side: str = "test") -> None:
             asked = Rows([material.side(side).features], scaler=scaler)
@@ -228,7 +234,7 @@ def run_trial(
         write_json(folder / "history.json", history.to_dict())
         answer(PROBABILITIES, model)
         answer(VALIDATED, model, "valid")
-        about = described(recipe, material.train, scaler) | as_dict(trial)
+        about = described(recipe, material.train, scaler, before) | as_dict(trial)
         save(model, folder / CLASSIFIER, metadata=about)
         seconds = round(time.monotonic() - started, 2)
         write_json(folder / "timing.json", {"seconds": seconds})
@@ -323,8 +329,17 @@ def _in_phases(settings: FitConfig, phases: Sequence[Examples]) -> list[FitConfi
     ]
 
 
-def described(recipe: Recipe, train: Clips, scaler: Standardizer | None) -> dict[str, Any]:
-    """What a trained classifier says of itself: all that its use needs, and what it has heard."""
+def described(
+    recipe: Recipe,
+    train: Clips,
+    scaler: Standardizer | None,
+    before: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """What a trained classifier says of itself: all that its use needs, and what it has heard.
+
+    ``before`` is what the one says whose layers it took over.
+    """
+    heard = {str(n): str(d) for n, d in zip(train.track_ids, train.digests, strict=True)}
     return {
         "recipe": recipe.name,
         "labels": list(train.label_names),
@@ -333,5 +348,6 @@ def described(recipe: Recipe, train: Clips, scaler: Standardizer | None) -> dict
         "silence": recipe.silence,
         "input": extractors.as_dict(recipe.input),
         "scaler": scaler and scaler.to_dict(),
-        "tracks": {str(n): str(d) for n, d in zip(train.track_ids, train.digests, strict=True)},
+        "tracks": {**before.get("tracks", {}), **heard},
+        **({"made_elsewhere": other} if (other := made_elsewhere(recipe, before)) else {}),
     }

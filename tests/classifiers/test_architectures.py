@@ -22,8 +22,8 @@ def small(name, seed=0, **options):
     return create(name, input_shape=shape, num_classes=3, rngs=rngs, **sizes, **options)
 
 
-def test_all_published_systems_ours_and_the_floor_are_there():
-    ours = ("mel_tempo_rnn", "short_chunk_resnet", "linear")
+def test_all_published_systems_ours_the_ceiling_and_the_floor_are_there():
+    ours = ("mel_tempo_rnn", "short_chunk_resnet", "cnn14", "linear")
     assert (*PUBLISHED.split(), *ours) == ARCHITECTURES
 
 
@@ -96,6 +96,14 @@ def resnet():
     return norm(1) + narrow + wide + affine(512, 512) + norm(512) + affine(512, 10)
 
 
+def cnn14():
+    """Two convolutions of each width, which have a bias here, and their norms."""
+    widths = [64, 128, 256, 512, 1024, 2048]
+    pairs = zip([1, *widths], widths, strict=False)
+    blocks = sum(conv(3, i, o) + conv(3, o, o) + 2 * norm(o) for i, o in pairs)
+    return norm(64) + blocks + affine(2048, 2048) + affine(2048, 10)
+
+
 PICTURE, LOG_MEL, SQUARE = (180, 180, 3), (130, 128, 1), (80, 80, 1)
 SIZES = {  # name: (input shape, parameters by layer, their sum worked out once more)
     "net1": (PICTURE, affine(97_200, 128) + affine(128, 64) + affine(64, 10), 12_450_634),
@@ -129,6 +137,8 @@ SIZES = {  # name: (input shape, parameters by layer, their sum worked out once 
     "cnn_rnn_tempo": ((500, 500, 3), tempo_pictures(), 8_113_258),
     "mel_tempo_rnn": ((130, 128 + 384), tempo(), 115_402),
     "short_chunk_resnet": (LOG_MEL, resnet(), 12_083_724),
+    # 80,753,615 in its paper, of 527 classes and without biases of convolutions
+    "cnn14": ((1001, 64), cnn14(), 80_753_615 - 2049 * 527 + 2049 * 10 + 2 * 4032),
     "linear": ((672,), affine(672, 10), 6_730),
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from classifiers.layers import (
     GaussianNoise,
     GlobalMaxPool,
     MaxPool,
+    OneChannel,
     Stream,
 )
 
@@ -179,6 +180,14 @@ def test_two_streams_are_all_features():
     for count in (7, 0):
         with pytest.raises(ValueError, match=rf"second one of {count}: .*\(5, 7\)"):
             Stream((5, 7), count, rngs=nnx.Rngs(0))
+
+
+def test_bands_as_a_picture_of_one_channel():
+    x, layer = jnp.asarray(normal(2, 5, 7)), OneChannel((5, 7), rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(layer(x), np.asarray(x).reshape(2, 5, 7, 1))
+    assert layer.output_shape == (5, 7, 1)
+    with pytest.raises(ValueError, match=r"\(time, bands\) .* not \(5, 7, 1\)"):
+        OneChannel((5, 7, 1), rngs=nnx.Rngs(0))
 
 
 def test_batch_norm_measures_halved_numbers_in_full():

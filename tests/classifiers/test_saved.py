@@ -5,6 +5,7 @@ import json
 import pickle
 import struct
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from small_classifiers import SMALL
 from classifiers.architectures import ARCHITECTURES, create
 from classifiers.fit_config import FitConfig
 from classifiers.prediction import predict
-from classifiers.saved import load, save
+from classifiers.saved import load, save, take_over
 from classifiers.training import fit
 from features.array_files import write_safetensors
 
@@ -72,6 +73,23 @@ def test_every_architecture_is_read_as_it_was_written(name, tmp_path):
     ):
         assert place == other_place
         np.testing.assert_array_equal(one[...], other[...])
+
+
+def test_all_layers_but_the_last_are_taken_over(file):
+    net3 = {"input_shape": (16, 16, 3), "conv_widths": (4, 4, 8, 8), "dense_sizes": (16,)}
+    model = create("net3", num_classes=5, rngs=nnx.Rngs(9), **net3)
+    last = np.asarray(model.layers[-1].kernel[...])
+    there, metadata = load(file)
+    assert take_over(model, file) == metadata
+    np.testing.assert_array_equal(model.layers[-1].kernel[...], last)
+    for mine, theirs in zip(list(model.layers)[:-1], list(there.layers)[:-1], strict=True):
+        for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(theirs), strict=True):
+            np.testing.assert_array_equal(a, b)
+    wider = create("net3", num_classes=5, rngs=nnx.Rngs(9), **net3 | {"dense_sizes": (9,)})
+    with pytest.raises(ValueError, match=r"genres\.safetensors: the variable layers.* net3 needs"):
+        take_over(wider, file)
+    with pytest.raises(ValueError, match="holds a net3, and its layers are to be those of a net5"):
+        take_over(small("net5"), file)
 
 
 def test_the_file_reads_without_this_package(file):

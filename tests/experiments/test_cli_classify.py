@@ -5,7 +5,10 @@ import re
 
 import numpy as np
 import pytest
+from panns_checkpoint import checkpoint
+from safetensors.numpy import save_file
 
+from classifiers import load
 from experiments.cli import main
 from experiments.recipes import RECIPES
 
@@ -105,6 +108,23 @@ def test_a_linear_probe_of_embeddings(music, tmp_path, capsys):
     assert f"{file}: no such file" in fails(capsys, *command)
 
 
+def test_a_checkpoint_is_converted_once(tmp_path, capsys):
+    tensors, source, file = checkpoint(), tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save_file(tensors, source)
+    assert main(["convert", str(source), str(file)]) == 0
+    assert "<Classifier cnn14: (1001, 64) to 5, " in capsys.readouterr().out
+    model, about = load(file)
+    assert (model.spec.name, about) == ("cnn14", {"checkpoint": "a.safetensors"})
+    del tensors["fc1.bias"]
+    save_file(tensors, source)
+    said = fails(capsys, "convert", str(source), str(tmp_path / "c.safetensors"))
+    assert said.startswith(
+        f"wavegan convert: {source} is no CNN14 of PANNs: it has no tensor fc1.b"
+    )
+    assert not (tmp_path / "c.safetensors").exists()
+    assert "no such file" in fails(capsys, "convert", "none.pth", str(file))
+
+
 def test_recipes_lists_all_and_shows_one(capsys):
     assert main(["recipes"]) == 0
     said = capsys.readouterr().out
@@ -124,6 +144,7 @@ def test_recipes_lists_all_and_shows_one(capsys):
         (["--recipe", "net5", "--fit-optimizer", "adm"], "adam"),
         (["--recipe", "net5", "--fractions", "0.8,0,0.2"], "--fit-patience 5"),
         (["--recipe", "all", "--num-samples", "4096"], "--num-samples belongs to one recipe"),
+        (["--recipe", "cnn14"], "cnn14 takes over the layers of a trained network: give"),
         (
             ["--recipe", "probe"],
             "probe is fitted on embeddings that you supply: give",

@@ -19,6 +19,7 @@ from features.extractors import (
     LogMelPicture,
     LogMelTempogram,
     Mfcc,
+    PannsLogMel,
     Picture,
     Statistics,
     Supplied,
@@ -42,7 +43,7 @@ MADE = {
     Picture(height=10, width=9, n_fft=512, n_mels=20): (2, 10, 9, 3),
     Statistics(n_mfcc=5, n_mels=20, n_fft=512, hop_length=256): (2, 120),
 }
-MADE_ELSEWHERE = Supplied(3, "ab")
+MADE_ELSEWHERE = (PannsLogMel(), Supplied(3, "ab"))  # which have tests of their own
 
 
 @pytest.fixture
@@ -154,8 +155,11 @@ def test_settings_that_no_spectrum_has(kind, settings, said):
 
 def test_all_are_tried_here_and_keep_their_names():
     """The names are in saved classifiers."""
-    assert {type(make) for make in (*MADE, MADE_ELSEWHERE)} == set(EXTRACTORS.values())
-    names = "Mfcc LogMel LogMelPicture LogMelTempogram Picture TempoPicture Statistics Supplied"
+    assert {type(make) for make in (*MADE, *MADE_ELSEWHERE)} == set(EXTRACTORS.values())
+    names = (
+        "Mfcc LogMel LogMelPicture LogMelTempogram Picture TempoPicture Statistics PannsLogMel "
+        "Supplied"
+    )
     assert list(EXTRACTORS) == names.split()
 
 
@@ -169,14 +173,20 @@ def test_statistics_are_those_of_librosas_features():
         np.testing.assert_allclose(found, np.ravel(wanted), atol=2e-3)
 
 
-@pytest.mark.parametrize("make", [*MADE, MADE_ELSEWHERE], ids=lambda make: type(make).__name__)
+@pytest.mark.parametrize("make", [*MADE, *MADE_ELSEWHERE], ids=lambda make: type(make).__name__)
 def test_json_and_back(make):
     assert from_dict(json.loads(json.dumps(as_dict(make)))) == make
 
 
 def test_embeddings_that_a_file_supplied_are_not_made_from_audio():
     with pytest.raises(ValueError, match="embeddings that a file supplied: they can't be computed"):
-        MADE_ELSEWHERE(NOISE, RATE)
+        Supplied(3, "ab")(NOISE, RATE)
+
+
+def test_panns_hear_one_rate():
+    with pytest.raises(ValueError, match="PANNs hear 32000 Hz, not 8000"):
+        PannsLogMel()(NOISE, RATE)
+    assert PannsLogMel()(NOISE, 32_000).shape == (2, 13, 64)
 
 
 @dataclass(frozen=True)
