@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,11 +16,10 @@ import numpy as np
 from flax import nnx
 
 from classifiers.architectures import Classifier
-from classifiers.chain import Chain, Shape
 from classifiers.fit_config import LBFGS, FitConfig
 from classifiers.history import Member
 from classifiers.layers import Dense
-from classifiers.prediction import logits_of, score
+from classifiers.prediction import score
 from classifiers.step import split, stacked
 from features.limits import check_memory
 from features.scaling import Standardizer
@@ -36,6 +34,7 @@ def fit_last_layers(
     config: FitConfig,
     *,
     seeds: Sequence[int],
+    sample_weights: np.ndarray | None = None,
     snapshots: Collection[int] = (),
     on_snapshot: Callable[[int, Sequence[nnx.Module]], object] | None = None,
 ) -> list[Member]:
@@ -47,7 +46,7 @@ def fit_last_layers(
     train, valid : inputs (N, ...) and labels (N,); the latter is only scored.
     config : in numbers (`FitConfig.resolved`).
     seeds : of the networks, which nothing here is drawn from.
-    snapshots, on_snapshot : as :func:`classifiers.fit` has them.
+    sample_weights, snapshots, on_snapshot : as :func:`classifiers.fit` has them.
 
     Returns
     -------
@@ -60,7 +59,7 @@ def fit_last_layers(
         A network without a dense layer at its end, a class without training clips, or features
         with a NaN or an infinity.
     """
-    layers = [_LastLayer(model, train, valid, config) for model in models]
+    layers = [_LastLayer(model, train, valid, config, sample_weights) for model in models]
     steps = config.steps or 0
     wanted = {step for step in snapshots if step <= steps} if on_snapshot is not None else set()
     for step in sorted({*wanted, steps}):  # the same iterations, from the start
@@ -83,28 +82,22 @@ class _LastLayer:
         train: tuple[Any, np.ndarray],
         valid: tuple[Any, np.ndarray] | None,
         config: FitConfig,
+        weights: np.ndarray | None,
     ) -> None:
-        *layers, last = model.layers if isinstance(model, Chain) else [model]
-        if not isinstance(model, Chain) or not isinstance(last, Dense):
+        head = model.head if isinstance(model, Classifier) else None
+        if not isinstance(model, Classifier) or not isinstance(head, Dense):
             name = model.spec.name if isinstance(model, Classifier) else type(model).__name__
             raise ValueError(
                 f"the optimizer {LBFGS!r} fits a dense layer at the end of a network, and {name} "
                 "has none: take another optimizer"
             )
-        self.layer = last
-        self.config = config
-        below = Chain(
-            model.input_shape, [partial(_itself, it=it) for it in layers], rngs=nnx.Rngs(0)
-        )
-        (width,), count = below.output_shape, len(train[1])
+        self.layer, self.config, self.weights = head, config, weights
+        width, count = len(head.kernel[...]), len(train[1])
         what = f"{count:,} clips of {width:,} features"
         check_memory(8 * _COPIES * count * width, what, "take fewer clips, or another optimizer")
-        graph, *state = split(below)
 
         def embedded(pair: tuple[Any, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-            inputs, labels = pair
-            (found,) = logits_of(graph, stacked([tuple(state)]), 1, inputs, config.batch_size)
-            return found, labels
+            return model.embed(pair[0], batch_size=config.batch_size), pair[1]
 
         self.train = embedded(train)
         self.valid = None if valid is None else embedded(valid)
@@ -131,7 +124,7 @@ class _LastLayer:
         )
         with warnings.catch_warnings():  # its steps are a budget, as in every fit
             warnings.simplefilter("ignore", ConvergenceWarning)
-            solver.fit((features - scaler.mean) / scaler.std, labels)
+            solver.fit((features - scaler.mean) / scaler.std, labels, sample_weight=self.weights)
         slopes, biases = solver.coef_, solver.intercept_
         if classes == 2:  # it has the odds of the second
             slopes, biases = np.stack([-slopes[0], slopes[0]]) / 2, np.stack([-biases, biases]) / 2
@@ -144,11 +137,6 @@ class _LastLayer:
         """Mean cross-entropy and accuracy, (1, 2), of features and labels."""
         graph, *state = split(self.layer)
         return score(graph, stacked([tuple(state)]), 1, pair, self.config.batch_size)
-
-
-def _itself(input_shape: Shape, *, it: Any, rngs: nnx.Rngs) -> Any:
-    """A layer that is there already, as one to be built."""
-    return it
 
 
 def _float32(array: np.ndarray) -> jax.Array:

@@ -167,7 +167,8 @@ def fit_together(
             raise ValueError(f"augment alters batches, and the optimizer {LBFGS!r} has none")
         if should_stop is not None and should_stop():
             raise FitInterrupted(_interrupted(0, config, None))
-        about: Any = {"seeds": seeds, "snapshots": snapshots, "on_snapshot": on_snapshot}
+        about: Any = {"seeds": seeds, "sample_weights": weights}
+        about |= {"snapshots": snapshots, "on_snapshot": on_snapshot}
         members = fit_last_layers(models, data["train"], held_out, config, **about)
         for member in members:
             _tell(on_log, member, member.history.num_steps, config, len(seeds))

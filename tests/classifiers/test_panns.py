@@ -70,7 +70,7 @@ def test_it_hears_and_answers_as_pytorch_does(tmp_path):
     published, shape = cnn14(tensors, "a.pth"), features.shape[1:]
     save(published, tmp_path / "a.safetensors", metadata={"checkpoint": "a.pth"})
     sizes = {"input_shape": shape, "num_classes": 3, "width": 4}
-    with pytest.raises(ValueError, match="the constants of torch, .* create it with framework="):
+    with pytest.raises(ValueError, match=r"the constants of torch, .* create it with framework="):
         take_over(create("cnn14", rngs=nnx.Rngs(0), **sizes), tmp_path / "a.safetensors")
     model = create("cnn14", rngs=nnx.Rngs(0), framework="torch", **sizes)
     last = np.asarray(model.layers[-1].kernel[...])
