@@ -122,7 +122,8 @@ def classify(
             split_seed = config.sides(trial.split, trial.seed).split_seed
             more = {"seed": trial.seed, "split_seed": split_seed}
             record = {**outcome.record(), "tracks": outcome.tracks(), **outcome.sides(), **more}
-            record["robustness"] = robustness(outcome, material)
+            if config.embeddings is None:  # else there is no audio to alter
+                record["robustness"] = robustness(outcome, material)
             splits[trial.split]["runs"].append(record)
         seconds = round(time.monotonic() - started, 1)
         missing = recipe.synthetic and config.generated is None

@@ -142,7 +142,7 @@ def test_a_network_without_a_dense_layer_at_its_end(monkeypatch):
     monkeypatch.setattr(architectures, "_NETWORKS", dict(architectures._NETWORKS))
     architectures.architecture("whole")(Whole)
     model = create("whole", input_shape=(5,), num_classes=3, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="a dense layer at the end of a network, and whole has"):
+    with pytest.raises(ValueError, match="whole is a module of its own, and nothing says"):
         fit(model, rows(), None, CONFIG, seed=0)
 
 

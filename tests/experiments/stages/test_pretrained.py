@@ -58,7 +58,7 @@ def test_the_layers_stay_as_they_are_below_a_new_last_one(music, published, tmp_
     page = Page((tmp_path / "run" / "report.html").read_text())
     assert f"Whether the network behind {published} was trained on these tracks" in page.text
 
-    tuned = replace(CNN14, fit=FitConfig(batch_size=8, steps=2, learning_rate=1e-3))
+    tuned = replace(CNN14, fit=FitConfig(batch_size=8, steps=2, framework="torch"))
     results = classify(config(music, tuned, published), tmp_path / "tuned")
     file = tmp_path / "tuned" / results["splits"]["track"]["runs"][0]["classifier"]
     here = layers_of(file)
