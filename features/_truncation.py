@@ -10,6 +10,10 @@ from typing import BinaryIO
 
 _W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 _W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")  # the object that a wma begins with
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the one that says its size
+_MATROSKA, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_BOXES = (b"ftyp", b"mdat", b"moov", b"moof")  # of mp4: those without which there is no sound
 _LAST = 4  # in the flags of an ogg's page: no page of the stream follows
 _ROUGHLY = 2304  # samples at an mp3's ends that a decoder may leave out
 _LONGEST_FRAME = 2048  # bytes of an mp3's frame, about
@@ -54,6 +58,84 @@ def truncation(path: Path, frames: int) -> str | None:
         if head[:4] == b"OggS":
             return _of_pages(file, frames)
         return _of_mp3(file, size, frames)
+
+
+def is_container(path: Path) -> bool:
+    """Whether a file, whatever its name, begins as an mp4 (m4a), a matroska (webm) or a wma."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    return head[4:8] == b"ftyp" or head[:4] == _MATROSKA or head == _ASF
+
+
+def container_truncation(path: Path) -> str | None:
+    """What is missing of an mp4, matroska, wma or avi, by its own size fields; None of others.
+
+    Decoders play what is there of a cut one, or say only that it is invalid.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(16)
+        file.seek(0)
+        promised = None
+        if head[4:8] == b"ftyp":
+            promised = _end_of_boxes(file, size)
+        elif head[:4] == _MATROSKA:
+            promised = _end_of_segment(file)
+        elif head == _ASF:
+            promised = _end_of_asf(file)
+        elif head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+            promised = 8 + int.from_bytes(head[4:8], "little")
+    if promised is None or promised <= size:
+        return None
+    return f"truncated: header promises {promised} bytes, {size} are there"
+
+
+def _end_of_boxes(file: BinaryIO, size: int) -> int:
+    """Where the boxes of an mp4 end that hold its sound and its index."""
+    start = end = 0
+    while start < size:
+        file.seek(start)
+        head = file.read(16)
+        length, name = int.from_bytes(head[:4], "big"), head[4:8]
+        if length == 1:  # the length has 64 bits
+            length = int.from_bytes(head[8:], "big")
+        if length < 8:  # up to the end of the file, or no box any more
+            break
+        start += length
+        end = start if name in _BOXES else end
+    return end
+
+
+def _end_of_segment(file: BinaryIO) -> int | None:
+    """Where a matroska's segment, all but its header, ends; None where that is not known."""
+    file.seek(4)
+    file.seek(_variable(file) or 0, io.SEEK_CUR)
+    if file.read(4) != _SEGMENT or (length := _variable(file)) is None:
+        return None
+    return file.tell() + length
+
+
+def _variable(file: BinaryIO) -> int | None:
+    """A number of matroska: as many zeros lead as bytes follow the first; all ones are unknown."""
+    first = (file.read(1) or b"\0")[0]
+    more = 8 - first.bit_length()
+    bits = 7 * (more + 1)
+    value = int.from_bytes(bytes([first]) + file.read(more), "big") & ((1 << bits) - 1)
+    return None if value == (1 << bits) - 1 else value
+
+
+def _end_of_asf(file: BinaryIO) -> int | None:
+    """The size that a wma says of itself; None of one that was sent while it was made."""
+    start, count = 30, int.from_bytes(file.read(28)[24:28], "little")
+    for _ in range(min(count, 64)):
+        file.seek(start)
+        head = file.read(24)
+        if head[:16] == _ASF_FILE:
+            properties = file.read(68)
+            live = properties[64:65] and properties[64] & 1
+            return None if live else int.from_bytes(properties[16:24], "little")
+        start += max(24, int.from_bytes(head[16:24], "little"))
+    return None
 
 
 def _of_chunks(file: BinaryIO, order: str, wanted: bytes, size: int, frames: int) -> str | None:

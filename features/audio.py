@@ -11,15 +11,20 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int32, Num
 
-from features._truncation import truncated, truncation
+from features._truncation import container_truncation, is_container, truncated, truncation
+from features.formats import EXTRA, LIBSNDFILE, SUFFIXES
 from features.limits import MOST_CHANNELS, check_rate, wrong_rate
 
+if TYPE_CHECKING:
+    from features._decoders import AudioFile
+
 _BLOCK = 1 << 16  # frames: half a MiB of stereo, so an hour-long file needs no more than a clip
+NO_END = 1 << 62  # frames of a file that does not say how many it has
 
 
 class AudioError(ValueError):
@@ -42,11 +47,20 @@ class AudioError(ValueError):
         super().__init__(f"{path}: {reason}; {advice}")
 
 
-_OURS = (".wav", ".au", ".flac", ".ogg", ".mp3", ".aiff", ".raw")  # of libsndfile
+class Source(NamedTuple):
+    """What an audio file is.
 
+    Attributes
+    ----------
+    encoding : of container and codec: "WAV PCM_16", "M4A AAC".
+    sample_rate : Hz.
+    decoder : what reads it, of `features.formats.DECODERS`.
+    """
 
-class _UnknownFormat(AudioError):
-    """libsndfile does not know what a file is, and by its name another decoder may."""
+    encoding: str
+    sample_rate: int
+    channels: int
+    decoder: str
 
 
 def load_audio(
@@ -61,8 +75,9 @@ def load_audio(
 
     Parameters
     ----------
-    path : wav, au, flac, ogg, mp3, or whatever else libsndfile reads; what it does not know goes
-        through librosa's loader, which takes the decoders of the system (m4a by ffmpeg, say).
+    path : wav, au, flac, ogg, mp3, or whatever else libsndfile reads. What it does not know is
+        read by PyAV where that is installed, the extra ``decode`` (m4a, wma, aac, the sound of mp4,
+        mkv, webm and other videos); else by audioread, which takes the decoders of the system.
     sample_rate : Hz to resample to (soxr, HQ); None keeps the file's own.
     channels : 1 averages the file's channels; more repeats a mono file.
     offset, duration : the part to read, in seconds; None reads to the end.
@@ -76,9 +91,9 @@ def load_audio(
     Raises
     ------
     AudioError
-        The file is missing, empty, truncated, damaged, unreadable, has non-finite samples, ends
-        before ``offset``, has a sample rate outside 1 kHz … 768 kHz, or a number of channels
-        that is above 16 or does not map onto ``channels``.
+        The file is missing, empty, truncated, damaged, unreadable, without audio, has non-finite
+        samples, ends before ``offset``, has a sample rate outside 1 kHz … 768 kHz, or a number of
+        channels that is above 16 or does not map onto ``channels``.
     ValueError
         A ``sample_rate`` outside 1 kHz … 768 kHz.
 
@@ -90,11 +105,7 @@ def load_audio(
     """
     path = Path(path)
     check_rate(sample_rate)
-    try:
-        file = _open(path)
-    except _UnknownFormat as error:
-        return _loaded_otherwise(path, sample_rate, channels, offset, duration, error)
-    with file:
+    with _open(path) as file:
         rate = sample_rate or file.samplerate
         peaks: list[float] = []
         blocks = list(_blocks(file, path, rate, channels, offset, duration, peaks))
@@ -113,17 +124,17 @@ def stream_audio(
     sample_rate: int | None = None,
     channels: int = 1,
     heard: Callable[[np.ndarray, int], object] | None = None,
-    opened: Callable[[str, int, int], object] | None = None,
+    opened: Callable[[Source], object] | None = None,
 ) -> Iterator[Float32[np.ndarray, "n c"]]:
     """The audio of `load_audio` in blocks, in constant memory whatever the file's length.
 
-    What only the decoders of the system read comes as one block.
+    What only audioread reads is in memory as a whole.
 
     Parameters
     ----------
     heard : called with each block (n, channels) as it was before it was resampled, and with the
         file's sample rate.
-    opened : called first, with what `described` says of the file, unless that is None.
+    opened : called first, with what the file is.
 
     Yields
     ------
@@ -132,14 +143,9 @@ def stream_audio(
     """
     path = Path(path)
     check_rate(sample_rate)
-    try:
-        file = _open(path)
-    except _UnknownFormat as error:
-        yield _loaded_otherwise(path, sample_rate, channels, 0.0, None, error, heard)[0]
-        return
-    with file:
+    with _open(path) as file:
         if opened is not None:
-            opened(*_about(file))
+            opened(_source(file))
         rate = sample_rate or file.samplerate
         yield from _blocks(file, path, rate, channels, 0.0, None, heard=heard)
 
@@ -151,18 +157,25 @@ def audio_info(path: str | Path) -> Any:
     return sf.info(os.fsencode(path))
 
 
-def described(path: str | Path) -> tuple[str, int, int] | None:
-    """Encoding, sample rate in Hz and channels of a file; None where libsndfile cannot say."""
+def described(path: str | Path) -> Source | None:
+    """What an audio file is; None where no decoder can say."""
     import soundfile as sf
 
     try:
-        return _about(audio_info(path))
+        return _source(audio_info(path))
     except (sf.SoundFileError, TypeError):
+        pass
+    try:
+        with _open(Path(path)) as file:
+            return _source(file)
+    except AudioError:
         return None
 
 
-def _about(found: Any) -> tuple[str, int, int]:
-    return f"{found.format} {found.subtype}", found.samplerate, found.channels
+def _source(found: Any) -> Source:
+    encoding = f"{found.format} {found.subtype}".strip()
+    decoder = getattr(found, "decoder", LIBSNDFILE)
+    return Source(encoding, found.samplerate, found.channels, decoder)
 
 
 def to_pcm(audio: Num[np.ndarray, "*shape"], bits: int = 16) -> Int32[np.ndarray, "*shape"]:
@@ -176,6 +189,7 @@ def to_pcm(audio: Num[np.ndarray, "*shape"], bits: int = 16) -> Int32[np.ndarray
 
 
 def _open(path: Path) -> Any:
+    """A file, checked as far as that goes without reading it: a SoundFile, or an `AudioFile`."""
     import soundfile as sf
 
     if not path.is_file():
@@ -183,13 +197,13 @@ def _open(path: Path) -> Any:
     if path.stat().st_size == 0:
         raise AudioError(path, "empty: 0 bytes")
     try:
-        file = sf.SoundFile(os.fsencode(path))  # bytes: a name may be in another encoding
+        file: Any = sf.SoundFile(os.fsencode(path))  # bytes: a name may be in another encoding
     except (sf.SoundFileError, TypeError) as error:  # TypeError: headerless .raw
         said = str(getattr(error, "error_string", error)).rstrip(".")
-        kind = AudioError if path.suffix.lower() in _OURS else _UnknownFormat
-        raise kind(
-            path, f"unreadable: {said}", "convert it to wav or flac, or leave it out"
-        ) from error
+        if path.suffix.lower() in (*SUFFIXES, ".raw") and not is_container(path):
+            advice = "convert it to wav or flac, or leave it out"
+            raise AudioError(path, f"unreadable: {said}", advice) from error
+        file = _opened_otherwise(path, said)
     if file.format == "RAW":  # any .au without a header passes as telephone audio
         reason: str | None = "unreadable: no header"
     elif file.frames == 0:
@@ -199,62 +213,33 @@ def _open(path: Path) -> Any:
     elif file.channels > MOST_CHANNELS:
         reason = f"damaged: {file.channels} channels, {MOST_CHANNELS} are the most"
     else:
-        reason = truncation(path, file.frames)
+        reason = truncation(path, file.frames) if isinstance(file, sf.SoundFile) else None
     if reason is not None:
         file.close()
         raise AudioError(path, reason)
     return file
 
 
-def _loaded_otherwise(
-    path: Path,
-    sample_rate: int | None,
-    channels: int,
-    offset: float,
-    duration: float | None,
-    error: AudioError,
-    heard: Callable[[np.ndarray, int], object] | None = None,
-) -> tuple[np.ndarray, int]:
-    """`load_audio` by librosa, for what libsndfile does not know; ``error`` if that fails too."""
-    import librosa  # slow to import, and seldom needed
+def _opened_otherwise(path: Path, said: str) -> AudioFile:
+    """A file of which libsndfile ``said`` that it can't read it, by the next decoder that can."""
+    from features._decoders import AudioreadFile, PyAVFile
 
-    failed = ""
-    with warnings.catch_warnings():  # that libsndfile failed is known; decoders leave files open
-        warnings.simplefilter("ignore")
+    if (reason := container_truncation(path)) is not None:
+        raise AudioError(path, reason)
+    failures, advice = [f"libsndfile: {said}"], "install ffmpeg"
+    for kind in (PyAVFile, AudioreadFile):
         try:
-            found, rate = librosa.load(path, sr=None, mono=False, offset=offset, duration=duration)
-        except Exception as other:  # each decoder has errors of its own
-            failed = str(other).rstrip(".") or type(other).__name__
-    if failed:
-        raise AudioError(
-            path,
-            f"{error.reason}, and no other decoder of this system reads it ({failed})",
-            "convert it to wav or flac, install ffmpeg, or leave it out",
-        ) from error
-    if wrong := wrong_rate(rate):
-        raise AudioError(path, f"damaged: its sample rate {wrong}")
-    audio = np.atleast_2d(found).T
-    if not audio.size or not np.isfinite(audio).all():
-        what = (
-            "non-finite: it has NaN or Inf samples" if audio.size else f"no audio after {offset} s"
-        )
-        raise AudioError(path, what)
-    if audio.shape[1] not in (1, channels) and channels != 1:
-        advice = "use channels=1"
-        raise AudioError(path, f"{audio.shape[1]} channels, asked for {channels}", advice)
-    audio = (
-        audio.mean(1, keepdims=True)
-        if channels == 1
-        else np.broadcast_to(audio, (len(audio), channels))
-    )
-    audio = np.ascontiguousarray(audio, np.float32)
-    if heard is not None:
-        heard(audio, int(rate))
-    if sample_rate in (None, rate):
-        return audio, int(rate)
-    import soxr
-
-    return soxr.resample(audio, rate, sample_rate, quality="HQ"), int(sample_rate)
+            return kind(path)
+        except AudioError:
+            raise
+        except ImportError:
+            failures.append(f"{kind.decoder}: not installed, {EXTRA}")
+            advice = EXTRA
+        except Exception as error:  # each decoder has errors of its own
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            failures.append(f"{kind.decoder}: {why.rstrip('.')}")
+    reason = f"unreadable: no decoder takes it ({'; '.join(failures)})"
+    raise AudioError(path, reason, f"convert it to wav or flac, {advice}, or leave it out")
 
 
 def _blocks(
@@ -283,6 +268,8 @@ def _blocks(
         )
     if start:
         file.seek(start)
+        if file.tell() < start:  # of a container that does not say how long it is
+            raise _ended(path, file.tell() / file.samplerate, offset)
     done = start
     while done < stop:
         try:
@@ -304,8 +291,11 @@ def _blocks(
         if heard is not None:
             heard(block, file.samplerate)
         yield block if resampler is None else resampler.resample_chunk(block)
-    # An mp3 says how long it is only roughly; one that decodes to nothing is no audio all the same.
-    if done < stop and (file.format != "MP3" or done == start):
+    # An mp3 says how long it is only roughly, and a container raises its own error; what decodes to
+    # nothing is no audio all the same.
+    if done == start and done < stop and file.frames == NO_END:
+        raise _ended(path, done / file.samplerate, offset)
+    if done < stop and (done == start or (file.format != "MP3" and file.frames < NO_END)):
         raise AudioError(path, truncated(file.frames, done))
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True)
@@ -319,10 +309,12 @@ def _range(file: Any, path: Path, offset: float, duration: float | None) -> tupl
         raise ValueError(f"duration={duration}: give seconds above 0, or None for all")
     start = round(offset * file.samplerate)
     if start >= file.frames:
-        seconds = file.frames / file.samplerate
-        raise AudioError(
-            path, f"ends after {seconds:.2f} s, before offset={offset}", "start earlier"
-        )
+        raise _ended(path, file.frames / file.samplerate, offset)
     if duration is None:
         return start, file.frames
     return start, min(file.frames, start + max(1, round(duration * file.samplerate)))
+
+
+def _ended(path: Path, seconds: float, offset: float) -> AudioError:
+    found = f"ends after {seconds:.2f} s, before offset={offset}"
+    return AudioError(path, found, "start earlier")

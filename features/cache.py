@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,10 +21,11 @@ import numpy as np
 from jaxtyping import Int16
 
 from features.array_files import read_npy
-from features.audio import AudioError, audio_info, stream_audio
+from features.audio import AudioError, Source, audio_info, stream_audio
 from features.checksums import key_of
 from features.dataset import Track
 from features.display import cards, first_part
+from features.formats import DECODERS, LIBSNDFILE
 from features.identity import Identifier, Identity
 from features.limits import check_rate
 from features.soundness import (
@@ -57,6 +59,7 @@ class Recording:
     path : the .npy file in the cache.
     num_samples, channels, sample_rate : of the decoded audio.
     identity : what the recording is known by, whatever file it is in.
+    decoder : what read the file, of `features.formats.DECODERS`: that before it could not.
     """
 
     track: Track
@@ -66,6 +69,7 @@ class Recording:
     channels: int
     sample_rate: int
     identity: Identity
+    decoder: str = LIBSNDFILE
 
     def __repr__(self) -> str:
         seconds = f"{self.num_samples / self.sample_rate:.2f} s at {self.sample_rate} Hz"
@@ -212,13 +216,13 @@ def _decoded(
         digest = index.digest(track.path)
     except OSError as error:
         return Quarantined(track, f"unreadable: {error.strerror}")
-    path = folder / f"{digest}-{sample_rate}-{channels}.npy"
-    num_samples, identity = whole_entry(path, channels), _kept_identity(folder, digest)
+    name, identity = f"{digest}-{sample_rate}-{channels}", _kept_identity(folder, digest)
     identifier = Identifier()
     heard = None if identity else identifier.add
     try:
-        if num_samples is None:
-            num_samples = _write_entry(path, track.path, sample_rate, channels, digest, heard)
+        entry = _found(folder, name, channels)
+        if entry is None:
+            entry = _write_entry(folder, name, track.path, sample_rate, channels, digest, heard)
         elif heard is not None:
             for _ in stream_audio(track.path, heard=heard):
                 pass
@@ -228,24 +232,45 @@ def _decoded(
     if identity is None:
         identity = identifier.identity()
         _keep_identity(folder, digest, identity)
-    return Recording(track, digest, path, num_samples, channels, sample_rate, identity)
+    path, num_samples, decoder = entry
+    return Recording(track, digest, path, num_samples, channels, sample_rate, identity, decoder)
+
+
+def _entry_path(folder: Path, name: str, decoder: str) -> Path:
+    """Where an entry is: its name says what decoded it, unless libsndfile did."""
+    return folder / f"{name}{'' if decoder == LIBSNDFILE else f'-{decoder}'}.npy"
+
+
+def _found(folder: Path, name: str, channels: int) -> tuple[Path, int, str] | None:
+    """An entry's path, number of samples and decoder; None where there is none that is whole."""
+    for decoder in DECODERS:
+        path = _entry_path(folder, name, decoder)
+        if (num_samples := whole_entry(path, channels)) is not None:
+            return path, num_samples, decoder
+    return None
 
 
 def _write_entry(
-    path: Path,
+    folder: Path,
+    name: str,
     source: Path,
     sample_rate: int,
     channels: int,
     digest: str,
     heard: Callable[[np.ndarray, int], object] | None,
-) -> int:
-    """Decode ``source`` block by block into an .npy file; its number of samples."""
-    blocks = sound_blocks(source, sample_rate=sample_rate, channels=channels, heard=heard)
+) -> tuple[Path, int, str]:
+    """Decode ``source`` block by block into an .npy file; what `_found` gives of it."""
+    sources = list[Source]()
+    wanted: dict[str, Any] = {"sample_rate": sample_rate, "channels": channels}
+    blocks = sound_blocks(source, **wanted, heard=heard, opened=sources.append)
+    first = next(blocks)
+    decoder = sources[0].decoder
+    path = _entry_path(folder, name, decoder)
     with writing_entry(path, channels) as entry:
-        for pcm in blocks:
+        for pcm in chain([first], blocks):
             entry.write(pcm)
         _refuse_changed(source, digest)
-    return entry.num_samples
+    return path, entry.num_samples, decoder
 
 
 def _refuse_changed(source: Path, digest: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from features.formats import is_audio, is_readable, readable_suffixes, unread
 from features.generated import generated_manifest, is_generated, refuse_generated
 from features.storage import plain_name, read_text, readable
 
@@ -19,13 +20,6 @@ KNOWN_FAULTS = {
     "pop.00037": "badly distorted",
     "reggae.00086": "badly distorted",
 }
-SUFFIXES = (".wav", ".au", ".flac", ".ogg", ".mp3")
-# Audio, too, but not read from data sets: named where it is met.
-OTHER_SUFFIXES = (
-    *(".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".caf", ".dsf", ".m4a", ".m4b"),
-    *(".mka", ".mp2", ".mp4", ".oga", ".opus", ".ra", ".rf64", ".snd", ".spx", ".tta", ".voc"),
-    *(".w64", ".wave", ".webm", ".wma", ".wv"),
-)
 _NAMED = 10  # files passed over for one reason
 _LONGEST_LABEL = 100  # bytes: names of files and folders are made from it
 
@@ -74,7 +68,8 @@ def scan_tracks(root: str | Path, *, artist_index: str | Path | None = None) -> 
 
     Parameters
     ----------
-    root : the data set's folder; its class folders hold wav, au, flac, ogg or mp3 files.
+    root : the data set's folder; its class folders hold files that libsndfile reads (wav, au, flac,
+        ogg, opus, mp3, aiff …) or, with the extra ``decode``, PyAV (m4a, wma, mp4 …).
     artist_index : GTZAN's index, lines ``blues.00000.wav ::: artist ::: title``, which gives the
         artist as the group; a track with a blank artist or none is a group of its own.
 
@@ -121,7 +116,7 @@ def refuse_recordings(folder: Path) -> None:
     for holder in (*tops, *(below for top in tops for below in sorted(top.glob("[!.]*/")))):
         if generated_manifest(holder) is not None:
             continue
-        files = (path for path in sorted(holder.glob("[!.]*")) if path.suffix.lower() in SUFFIXES)
+        files = (path for path in sorted(holder.glob("[!.]*")) if is_audio(path))
         if found := next((f for f in files if f.is_file() and not is_generated(f)), None):
             raise ValueError(
                 f"--out {folder} holds recordings, such as {found}, among which generated clips "
@@ -163,18 +158,18 @@ def audio_files(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         inside = [path]
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("[!.]*") if p.suffix.lower() in SUFFIXES)
+            inside = sorted(p for p in path.rglob("[!.]*") if is_readable(p))
         elif not path.exists():
             raise ValueError(f"{path}: no such file or folder")
         if not inside:
-            raise ValueError(f"{path} holds no audio ({', '.join(SUFFIXES)})")
+            raise ValueError(f"{path} holds no audio ({', '.join(readable_suffixes())})")
         files += inside
     return files
 
 
 def gtzan_name(name: str) -> str:
     """A GTZAN file name in one spelling: ``hip-hop.00000.au`` → ``hiphop.00000``."""
-    stem = Path(name).stem if Path(name).suffix.lower() in SUFFIXES else Path(name).name
+    stem = Path(name).stem if is_audio(Path(name)) else Path(name).name
     return re.sub(r"^hip[-_ ]hop", "hiphop", stem, flags=re.IGNORECASE)
 
 
@@ -219,15 +214,14 @@ def _scanned(root: Path) -> tuple[dict[Path, list[Path]], list[PassedOver]]:
 
 def _left_out(path: Path) -> PassedOver | None:
     """Why a file is no track; None where it is one."""
-    suffix = path.suffix.lower()
-    audio = suffix in (*SUFFIXES, *OTHER_SUFFIXES)
+    audio = is_audio(path)
     if path.is_symlink() and not path.exists():
         return PassedOver(path, "a link that leads nowhere", audio)
     if not path.is_file():
         return PassedOver(path, "neither a file nor a folder", audio)
-    if suffix in OTHER_SUFFIXES:
-        return PassedOver(path, f"{suffix} is not read: convert it to wav or flac", audio)
-    return None if audio else PassedOver(path, "no audio, by its suffix")
+    if not audio:
+        return PassedOver(path, "no audio, by its suffix")
+    return PassedOver(path, why, audio) if (why := unread(path)) else None
 
 
 def _audio_files(folder: Path) -> tuple[list[Path], list[PassedOver]]:
@@ -248,7 +242,7 @@ def _audio_files(folder: Path) -> tuple[list[Path], list[PassedOver]]:
     if lost and not files:
         raise ValueError(
             f"{folder}: none of its {len(lost)} audio files can be used ({lost[0].path.name}: "
-            f"{lost[0].reason}); convert them to wav or flac, or move the folder away"
+            f"{lost[0].reason}): mend that, or move the folder away"
         )
     return files, passed
 
@@ -260,7 +254,7 @@ def _refuse_audio_below(folder: Path, below: Path) -> None:
     for place, folders, names in os.walk(below):
         folders[:] = sorted(name for name in folders if _is_visible(Path(name)))
         for path in (Path(place, name) for name in sorted(names)):
-            if _is_visible(path) and path.suffix.lower() in SUFFIXES and path.is_file():
+            if _is_visible(path) and is_readable(path) and path.is_file():
                 raise ValueError(
                     f"{path}: audio below the class folder {folder.name!r}; "
                     f"put files straight into class folders, or give {folder} as the data set"
@@ -291,11 +285,12 @@ def _refuse_one_class_twice(root: Path, labels: list[str]) -> None:
 
 def _too_few_classes(root: Path, labels: list[str]) -> str:
     wanted = (
-        f"at least two class folders with {', '.join(s[1:] for s in SUFFIXES)} files are needed"
+        f"at least two class folders with {', '.join(s[1:] for s in readable_suffixes())} files "
+        "are needed"
     )
     if labels:
         return f"{root}: one class only ({labels[0]!r}); {wanted}"
-    direct = sum(p.suffix.lower() in SUFFIXES and p.is_file() for p in root.glob("[!.]*"))
+    direct = sum(is_readable(p) and p.is_file() for p in root.glob("[!.]*"))
     if direct:
         return f"{root}: {direct} audio files lie directly in it; {wanted}: <class>/<file>"
     return f"{root}: no class folder with audio; {wanted}"

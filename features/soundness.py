@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Int16
 
-from features.audio import AudioError, stream_audio, to_pcm
+from features.audio import AudioError, Source, stream_audio, to_pcm
 from features.dataset import Track
 from features.identity import Identifier, Identity, twins
 
@@ -63,7 +63,7 @@ class Checked:
     digest : hash of the file's content.
     identity : what the recording is known by, whatever file it is in.
     num_samples, sample_rate, channels : of the file, in Hz.
-    encoding : as `features.audio.described` gives it.
+    encoding, decoder : of `features.audio.Source`.
     clipped : share of the samples that are at full scale.
     """
 
@@ -74,6 +74,7 @@ class Checked:
     sample_rate: int
     channels: int
     encoding: str
+    decoder: str
     clipped: float
 
 
@@ -113,23 +114,19 @@ def check_tracks(
 
 def _checked(track: Track) -> Checked | Quarantined:
     total = full = 0
-    identifier, about = Identifier(), ("unknown", 0, 0)
-
-    def opened(*found: Any) -> None:
-        nonlocal about
-        about = found
-
+    identifier, sources = Identifier(), list[Source]()
     try:
         digest = file_digest(track.path)
-        for pcm in sound_blocks(track.path, heard=identifier.add, opened=opened):
+        for pcm in sound_blocks(track.path, heard=identifier.add, opened=sources.append):
             total += len(pcm)
             full += int(np.count_nonzero(pcm == 2**15 - 1) + np.count_nonzero(pcm == -(2**15)))
     except AudioError as error:
         return Quarantined(track, error.reason)
     except OSError as error:
         return Quarantined(track, f"unreadable: {error.strerror}")
-    identity, (encoding, rate, channels) = identifier.identity(), about
-    return Checked(track, digest, identity, total, rate, channels, encoding, full / total)
+    identity, ((encoding, rate, channels, decoder),) = identifier.identity(), sources
+    clipped = full / total
+    return Checked(track, digest, identity, total, rate, channels, encoding, decoder, clipped)
 
 
 def sound_blocks(
@@ -138,7 +135,7 @@ def sound_blocks(
     sample_rate: int | None = None,
     channels: int = 1,
     heard: Callable[[np.ndarray, int], object] | None = None,
-    opened: Callable[[str, int, int], object] | None = None,
+    opened: Callable[[Source], object] | None = None,
 ) -> Iterator[Int16[np.ndarray, "n c"]]:
     """The audio of a file as 16-bit blocks.
 

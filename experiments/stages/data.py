@@ -321,7 +321,7 @@ def _artist_index(config: DataConfig, root: Path, progress: Progress) -> str | P
 def _say_rates(recordings: Sequence[Recording], sample_rate: int, progress: Progress) -> None:
     """Say which files have other rates than ``sample_rate``."""
     found = (described(recording.track.path) for recording in recordings)
-    rates = Counter(about[1] for about in found if about)
+    rates = Counter(source.sample_rate for source in found if source)
     del rates[sample_rate]
     if rates:
         told = ", ".join(f"{count} of {rate} Hz" for rate, count in sorted(rates.items()))

@@ -15,8 +15,8 @@ from experiments.report.terminal import Progress
 from experiments.stages.gans import Gan, provenance_of
 from features import LeakError, Recording
 from features.audio import audio_info, load_audio, to_pcm
-from features.dataset import SUFFIXES
 from features.excerpt_search import LEAST_SECONDS, excerpts
+from features.formats import is_readable, readable_suffixes
 from features.generated import MANIFESTS
 from features.limits import check_memory
 from features.storage import read_json, understanding
@@ -124,8 +124,9 @@ def open_folder(said: str, labels: Sequence[str], recipe: Recipe, num_samples: i
     if lost := [label for label, found in files.items() if not found]:
         there = sorted(path.name for path in folder.glob("[!.]*/"))
         raise ValueError(
-            f"--arm {said}: no audio ({', '.join(SUFFIXES)}) of {', '.join(lost)}; a folder per "
-            f"class is needed, named as in the data, and there is {', '.join(there) or 'none'}"
+            f"--arm {said}: no audio ({', '.join(readable_suffixes())}) of {', '.join(lost)}; a "
+            "folder per class is needed, named as in the data, and there is "
+            f"{', '.join(there) or 'none'}"
         )
     gans = _told(name, folder, labels)
     channels = recipe.gan.channels
@@ -156,5 +157,5 @@ def _told(name: str, folder: Path, labels: Sequence[str]) -> tuple[Gan, ...]:
 
 
 def _audio(folder: Path) -> tuple[Path, ...]:
-    found = (path for path in folder.glob("[!.]*") if path.suffix.lower() in SUFFIXES)
+    found = (path for path in folder.glob("[!.]*") if is_readable(path))
     return tuple(sorted(path for path in found if path.is_file()))

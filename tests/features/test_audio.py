@@ -215,9 +215,10 @@ def decoder(monkeypatch):
     monkeypatch.setattr(audioread, "available_backends", lambda *_, **__: [Decoder])
 
 
-def test_what_libsndfile_does_not_know_goes_through_librosa(tmp_path, decoder):
+def test_what_no_other_decoder_knows_goes_through_audioread(tmp_path, decoder):
     path = tmp_path / "a.m4a"
     path.write_bytes(b"a format unheard of")
+    assert described(path) == ("M4A", RATE, 2, "audioread")
     audio, rate = load_audio(path, channels=2)
     assert (rate, audio.dtype) == (RATE, np.float32)
     np.testing.assert_allclose(audio, tones(channels=2), atol=2**-15)
@@ -234,7 +235,7 @@ def test_what_libsndfile_does_not_know_goes_through_librosa(tmp_path, decoder):
 def test_what_no_decoder_knows_says_so(tmp_path, decoder):
     (tmp_path / "a.m4a").write_bytes(b"another")
     with pytest.raises(
-        AudioError, match=r"Format not recognised, and no other decoder .*install ffmpeg"
+        AudioError, match=r"no decoder takes it \(libsndfile: Format not recognised.*install ffmpeg"
     ):
         load_audio(tmp_path / "a.m4a")
 
@@ -281,9 +282,9 @@ def test_more_channels_than_a_recording_has_are_refused(tmp_path):
         load_audio(tmp_path / "a.wav")
 
 
-def test_what_libsndfile_cannot_describe_is_none(tmp_path):
+def test_what_no_decoder_can_describe_is_none(tmp_path):
     sf.write(tmp_path / "a.wav", tones(channels=2), RATE)
-    assert described(tmp_path / "a.wav") == ("WAV PCM_16", RATE, 2)
+    assert described(tmp_path / "a.wav") == ("WAV PCM_16", RATE, 2, "libsndfile")
     for name in ("a.m4a", "a.raw"):
         (tmp_path / name).write_bytes(b"ftypM4A " * 99)
         assert described(tmp_path / name) is None

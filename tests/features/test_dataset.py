@@ -1,11 +1,13 @@
 """Folder layouts, as users have them."""
 
 import os
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from features.dataset import Track, passed_over, scan_tracks
+from features.dataset import Track, audio_files, passed_over, refuse_recordings, scan_tracks
 
 
 def make(root: Path, *names: str) -> Path:
@@ -174,7 +176,7 @@ def test_a_class_is_a_name_for_files_elsewhere(tmp_path, name):
 
 
 def test_what_is_passed_over_is_named_with_a_reason(tmp_path):
-    names = ("a/1.wav", "a/2.aiff", "a/x.txt", "a/.h.wav", "b/3.wav", "4.wav", "c/readme", "n.csv")
+    names = ("a/1.wav", "a/2.voc", "a/x.txt", "a/.h.wav", "b/3.wav", "4.wav", "c/readme", "n.csv")
     make(tmp_path, *names)
     (tmp_path / "a/gone.wav").symlink_to("nowhere")
     (tmp_path / "a/loop.wav").symlink_to("loop.wav")
@@ -186,7 +188,7 @@ def test_what_is_passed_over_is_named_with_a_reason(tmp_path):
     assert found == {
         "4.wav": "audio beside the class folders",
         "a/.h.wav": "hidden",
-        "a/2.aiff": ".aiff is not read: convert it to wav or flac",
+        "a/2.voc": ".voc is not read: convert it to wav or flac",
         "a/gone.wav": "a link that leads nowhere",
         "a/loop.wav": "a link that leads nowhere",
         "a/up": "a link to a folder",
@@ -198,13 +200,13 @@ def test_what_is_passed_over_is_named_with_a_reason(tmp_path):
         "up": "a link to a folder that it lies in",
     }
     audio = {one.path.name for one in passed_over(tmp_path) if one.audio}
-    assert audio == {"4.wav", "2.aiff", "gone.wav", "loop.wav", "pipe.wav"}
+    assert audio == {"4.wav", "2.voc", "gone.wav", "loop.wav", "pipe.wav"}
 
 
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (("a/1.wav", "b/2.wav", "c/3.opus"), r"c: none of its 1 audio files can be used \(3.opus"),
+        (("a/1.wav", "b/2.wav", "c/3.ape"), r"c: none of its 1 audio files can be used \(3.ape"),
         (("a/1.wav", "b/2.wav", "b/x/y/3.wav"), r"3\.wav: audio below the class folder 'b'"),
         (("Blues/1.wav", "blues/2.wav"), "'Blues' and 'blues' differ in case"),
         (("caf\u00e9/1.wav", "cafe\u0301/2.wav"), r"u0301' and 'caf.xe9' differ in case"),
@@ -215,3 +217,32 @@ def test_classes_that_would_vanish_or_come_twice_are_refused(tmp_path, names, sa
     make(tmp_path, *names)
     with pytest.raises(ValueError, match=said):
         scan_tracks(tmp_path)
+
+
+CONTAINED = ("a/1.wav", "a/2.m4a", "a/3.opus", "b/4.WMA", "b/5.aiff", "b/6.mp4", "b/7.ape")
+
+
+def test_containers_are_tracks_as_others_where_pyav_is_installed(tmp_path):
+    make(tmp_path, *CONTAINED)
+    assert ids(scan_tracks(tmp_path)) == ["1", "2", "3", "4", "5", "6"]
+    assert [one.path.name for one in passed_over(tmp_path)] == ["7.ape"]
+    assert [path.name for path in audio_files([tmp_path / "b"])] == ["4.WMA", "5.aiff", "6.mp4"]
+
+
+def test_without_pyav_containers_are_passed_over_and_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    make(tmp_path, *CONTAINED)
+    assert ids(scan_tracks(tmp_path)) == ["1", "3", "5"]
+    found = {one.path.name: one.reason for one in passed_over(tmp_path) if one.audio}
+    assert found.keys() == {"2.m4a", "4.WMA", "6.mp4", "7.ape"}
+    for name in ("2.m4a", "4.WMA", "6.mp4"):
+        assert re.search(r"is not read without PyAV: pip install '\.\[decode\]', or", found[name])
+    make(tmp_path, "c/8.m4a")
+    with pytest.raises(ValueError, match=r"c: none of its 1 audio files .*\[decode\]"):
+        scan_tracks(tmp_path)
+
+
+def test_a_video_among_generated_clips_is_a_recording_too(tmp_path):
+    make(tmp_path, "drone/talk.mp4")
+    with pytest.raises(ValueError, match=r"holds recordings, such as .*talk\.mp4"):
+        refuse_recordings(tmp_path)
