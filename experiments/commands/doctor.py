@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from experiments.stages.gans import GAN_LIST, find_gans
 from features import scan_tracks
 from features.checksums import HASHES, problems_below
 from features.dataset import KNOWN_FAULTS, by_reason, passed_over
+from features.formats import CONTAINERS, EXTRA, LIBSNDFILE, PYAV, has_pyav
 from features.soundness import Checked, check_tracks
 from features.storage import plain_name, read_json, refuse_links
 from wavegan.environment import environment
@@ -29,7 +31,19 @@ def check_machine() -> list[str]:
         f"hardware: {found['hardware']}",
         f"python {found['python']} on {found['system']}; {found['free_disk_gb']} GB of disk free",
         ", ".join(f"{name} {version}" for name, version in found["versions"].items()),
+        f"audio is read by {_decoders()}",
     ]
+
+
+def _decoders() -> str:
+    """What reads audio here, in the order in which it is tried, and what is missing."""
+    import soundfile
+
+    kinds = ", ".join(suffix[1:] for suffix in CONTAINERS)
+    pyav = f"; {kinds} are not read without PyAV: {EXTRA}"
+    if has_pyav():
+        pyav = f", then {PYAV} {metadata.version('av')} ({kinds})"
+    return f"{LIBSNDFILE} {soundfile.__libsndfile_version__}{pyav}"
 
 
 def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
@@ -105,4 +119,5 @@ def _names(file: Path) -> list[str]:
 
 def _format(one: Checked) -> str:
     channels = {1: "mono", 2: "stereo"}.get(one.channels, f"{one.channels} channels")
-    return f"{one.encoding} {one.sample_rate} Hz {channels}"
+    read = "" if one.decoder == LIBSNDFILE else f", read by {one.decoder}"
+    return f"{one.encoding} {one.sample_rate} Hz {channels}{read}"

@@ -151,8 +151,8 @@ def _predict_file(
 ) -> dict[str, Any]:
     rate = classifier.about["sample_rate"]
     hearing = classifier.hear(file)
-    about = described(file)  # None of what only the system's decoders read
-    own_rate = about[1] if about else rate
+    source = described(file)
+    own_rate = source.sample_rate if source else rate
     over_time = hearing.probabilities
     mean = over_time.mean(0)
     nearest, confidence = classifier.labels[int(mean.argmax())], float(mean.max())
@@ -164,6 +164,7 @@ def _predict_file(
         "heard_seconds": hearing.heard_seconds,
         "sample_rate": rate,
         "resampled_from": None if own_rate == rate else own_rate,
+        "decoder": source.decoder if source else None,
         "predicted": predicted,
         "nearest": nearest,
         "confidence": confidence,

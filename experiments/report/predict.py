@@ -35,10 +35,10 @@ def render_predictions(prediction: Record, heard: Mapping[str, Excerpt] | None =
     Parameters
     ----------
     prediction : ``run``, ``labels``, ``threshold``, ``files`` (each with ``file``, ``seconds``,
-        ``sample_rate``, ``resampled_from``, ``predicted``, ``nearest`` (what that is without the
-        threshold), ``confidence``, ``probabilities`` (K,), ``times`` (n,) in seconds,
-        ``clip_seconds`` and ``over_time`` (n, K), and ``label`` and ``correct`` where the truth is
-        known) and ``refused`` (each with ``file`` and ``reason``).
+        ``sample_rate``, ``resampled_from``, ``decoder`` (what read the file), ``predicted``,
+        ``nearest`` (what that is without the threshold), ``confidence``, ``probabilities`` (K,),
+        ``times`` (n,) in seconds, ``clip_seconds`` and ``over_time`` (n, K), and ``label`` and
+        ``correct`` where the truth is known) and ``refused`` (each with ``file`` and ``reason``).
     heard : an excerpt of some of the files, by ``file``.
     """
     files, labels = prediction.get("files", []), prediction.get("labels", [])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from containers import write_container
 
 from experiments.cli import main, parsed
 from experiments.config import inspected
@@ -169,7 +170,9 @@ def test_bad_data_is_named(music, tmp_path, capsys):
 
 def test_doctor_says_what_is_wrong_with_which_file(music, tmp_path, capsys):
     assert main(["doctor"]) == 0
-    assert "hardware" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "hardware" in said
+    assert re.search(r"audio is read by libsndfile \d\S*, then PyAV \d\S* \(aac, m4a, ", said)
     assert main(["doctor", "--data", str(music)]) == 0
     assert "every track can be used" in capsys.readouterr().out
     root = tmp_path / "music"
@@ -201,16 +204,34 @@ def test_doctor_says_what_is_wrong_with_which_file(music, tmp_path, capsys):
     assert "17 of 22 tracks can be used" in said
 
 
+def test_doctor_says_what_read_which_tracks_and_what_would(music, tmp_path, capsys, monkeypatch):
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    sound, rate = load_audio(root / "drone" / "drone.00000.wav")
+    write_container(root / "drone" / "whole.mp4", sound[::-1], rate, codec="alac", video=0.5)
+    part = write_container(root / "drone" / "part.m4a", 0.5 * sound, rate, codec="alac")
+    part.write_bytes(part.read_bytes()[:-100])
+    assert main(["doctor", "--data", str(root)]) == 1
+    said = capsys.readouterr().out
+    assert f"format: MP4 ALAC {rate} Hz mono, read by PyAV: 1 tracks" in said
+    assert re.search(r"cannot be used: .*part\.m4a: truncated: header promises", said)
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert main(["doctor", "--data", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert "are not read without PyAV: pip install '.[decode]'" in said
+    assert re.search(r"passed over: 1, \.mp4 is not read .*'\.\[decode\]', or.*: drone/whole", said)
+
+
 def test_doctor_lists_what_it_passes_over_and_a_class_of_one_track(music, tmp_path, capsys):
     root = tmp_path / "music"
     shutil.copytree(music, root)
     for file in sorted((root / "march").iterdir())[1:]:
         file.unlink()
-    (root / "drone" / "a.aiff").touch()
+    (root / "drone" / "a.voc").touch()
     (root / "b\nevery track can be used\x1b[2J.wav").touch()
     assert main(["doctor", "--data", str(root)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert "passed over: 1, .aiff is not read: convert it to wav or flac: drone/a.aiff" in lines
+    assert "passed over: 1, .voc is not read: convert it to wav or flac: drone/a.voc" in lines
     assert "too few: march: a split needs two tracks of it at least" in lines
     beside = next(line for line in lines if "audio beside the class folders" in line)
     assert beside.endswith(r"b\nevery track can be used\x1b[2J.wav")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from containers import write_container
 from html_page import Page
 
 from classifiers import SavedClassifier, save
@@ -53,6 +54,16 @@ def test_one_file_is_what_its_clips_are(run, music, tmp_path):
     assert found["predicted"] == classifier.labels[expected.mean(0).argmax()]
     assert found["times"] == [i * 1024 / 4000 for i in range(len(clips))]
     assert found["resampled_from"] is None
+
+
+def test_what_read_a_file_is_said(run, music, tmp_path):
+    file = music / "march" / "march.00001.wav"
+    video = write_container(
+        tmp_path / "march.mp4", load_audio(file)[0], 4000, codec="alac", video=1
+    )
+    found = predict_files(run, [file, video], tmp_path / "out")["files"]
+    assert [one["decoder"] for one in found] == ["libsndfile", "PyAV"]
+    np.testing.assert_allclose(found[1]["over_time"], found[0]["over_time"], atol=1e-3)
 
 
 CRAFTED = {
