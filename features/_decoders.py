@@ -15,7 +15,7 @@ from features.formats import AUDIOREAD, PYAV
 
 # Of FFmpeg's formats those that are files by themselves: what lists other files, or addresses to
 # fetch, is none of them.
-_FORMATS = "mov,asf,matroska,avi,flv,aac,tta,wv"
+_FORMATS = "mov,asf,matroska,avi,aac,tta,wv"
 _UNTOLD = ("aac",)  # formats without a header that says how long they are: FFmpeg guesses
 _LATE = 0.25  # seconds by which what a header promises may be rounded
 _BLOCK = 1 << 16  # frames

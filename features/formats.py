@@ -11,7 +11,7 @@ SUFFIXES = (  # that libsndfile reads, and of which `features._truncation` tells
 )
 CONTAINERS = (  # that PyAV reads; of the last ones it is the sound of a video
     *(".aac", ".m4a", ".m4b", ".mka", ".tta", ".wma", ".wv"),
-    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".wmv"),
+    *(".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".wmv"),
 )
 OTHERS = (".ac3", ".amr", ".ape", ".dsf", ".ra", ".spx", ".voc")  # audio that is not read
 LIBSNDFILE, PYAV, AUDIOREAD = DECODERS = ("libsndfile", "PyAV", "audioread")  # tried in this order
