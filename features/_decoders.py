@@ -17,6 +17,7 @@ from features.formats import AUDIOREAD, PYAV
 # fetch, is none of them.
 _FORMATS = "mov,asf,matroska,avi,aac,tta,wv"
 _UNTOLD = ("aac",)  # formats without a header that says how long they are: FFmpeg guesses
+_CHECKSUMS = ("wavpack", "tta")  # codecs whose frames have one, of which FFmpeg only warns
 _LATE = 0.25  # seconds by which what a header promises may be rounded
 _BLOCK = 1 << 16  # frames
 _MICROSECONDS = 1e6
@@ -134,6 +135,8 @@ class PyAVFile(_Blocks):
             if stream is not None:
                 found = "its audio has a codec that FFmpeg does not know"
             raise AudioError(self._path, found, "convert it to wav or flac, or leave it out")
+        if stream.codec_context.name in _CHECKSUMS:
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
         suffix = self._path.suffix[1:].lower()
         self.format = (suffix if suffix in names else names[0]).upper()
         self.subtype = stream.codec_context.name.upper()

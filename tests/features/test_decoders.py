@@ -147,6 +147,16 @@ def test_garbage_inside_is_refused(tmp_path):
         load_audio(path)
 
 
+@pytest.mark.parametrize("kind", EXACT)
+def test_one_bit_of_a_codec_with_checksums_is_enough(tmp_path, kind):
+    path = write_container(tmp_path / f"a{kind}", tones(), RATE)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match="damaged or truncated after"):
+        load_audio(path)
+
+
 def test_a_video_without_sound_says_so(tmp_path):
     path = write_container(tmp_path / "a.mp4", None, RATE, video=1)
     with pytest.raises(AudioError, match=r"a\.mp4: no audio in it, only video; convert"):
