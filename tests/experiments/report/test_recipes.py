@@ -154,3 +154,8 @@ def test_the_terminals_table_fits_a_wide_terminal():
     lines = recipe_table_text([result("short_chunk_resnet"), result("net1", clips=1)]).splitlines()
     assert max(map(len, lines)) <= 120
     assert len({len(line) for line in lines[2:4]}) == 1  # columns stand below each other
+
+
+def test_axe_finds_nothing(faults_of):
+    results = [result("net5"), result("cnn2"), result("net1", clips=1)]
+    assert faults_of(render_recipe_table(results)) == []
