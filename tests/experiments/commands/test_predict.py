@@ -155,7 +155,7 @@ def test_what_is_not_sure_is_unknown(run, music, tmp_path, capsys):
     assert "; 3 unknown" in said
     page = (tmp_path / "some" / "predictions.html").read_text()
     assert f"an answer below {100 * between:.0f}" in page
-    assert "unknown, rather" in page
+    assert "unknown, perhaps" in page
     with (tmp_path / "some" / "predictions.csv").open() as file:
         assert [row["predicted"] for row in csv.DictReader(file)].count("unknown") == 3
 
