@@ -72,8 +72,13 @@ class Call:
         config = changed(self.command.base(given), given, rest)
         return replace(config, changed=self.changed) if self.changed else config
 
-    def work(self, function: Callable[..., Any], config: Any, quiet: bool = False) -> Any:
-        """Do it, with what the function takes, and print what came out; None of a dry run."""
+    def work(
+        self, function: Callable[..., Any], config: Any, quiet: bool = False, shown: str = ""
+    ) -> Any:
+        """Do it, with what the function takes, and print what came out; None of a dry run.
+
+        ``shown`` is what prints it, where that hasn't the command's name.
+        """
         from experiments.report import printed
         from experiments.report.terminal import Progress
 
@@ -91,7 +96,7 @@ class Call:
         takes = signature(function).parameters
         result = function(config, out, **{n: v for n, v in offered.items() if n in takes})
         if not quiet:
-            getattr(printed, self.name)(result, out)
+            getattr(printed, shown or self.name)(result, out)
         return result
 
 

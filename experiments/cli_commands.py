@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from experiments.cli import Call
 
 Values = Mapping[str, Any]  # of options, by their names
+LADDER = "published-net6"  # a study that is no comparison of arms
 OF_BASE = ("recipe", "sizes")  # options that choose the configuration that the others change
 
 
@@ -197,6 +198,17 @@ def _work(call: Call) -> None:
     call.work(getattr(experiments, call.name), config)
 
 
+def _compare(call: Call) -> None:
+    """A comparison, or the published one that is repaired step by step."""
+    config = call.config()
+    if config.preset == LADDER:
+        from experiments.commands.repair import repair
+
+        call.work(repair, config, shown="repair")
+    else:
+        _work(call)
+
+
 def _classify(call: Call) -> None:
     names = _names(call.command.recipe_of(call.values))
     if len(names) == 1:
@@ -357,7 +369,7 @@ def _bench(call: Call) -> None:
 
 COMMANDS: dict[str, Command] = {
     "compare": Command(
-        "does a GAN's audio make a classifier better? the whole comparison", _work,
+        "does a GAN's audio make a classifier better? the whole comparison", _compare,
         "CompareConfig",
         (CLIP, replace(DATA, without=("train_share", "shots", *_CELL)),
          Part("comparison", names={"folders": "arm"}, without=("changed",)), *GAN),

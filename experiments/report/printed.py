@@ -73,6 +73,16 @@ def compare(results: Record, out: Path) -> None:
     _print_page(out)
 
 
+def repair(results: Record, out: Path) -> None:
+    """A line for each rung, and what the last one says beside the first."""
+    from experiments.report.repair import HEADS, cells, headline
+
+    print()
+    print_table(text_table(HEADS, [cells(rung) for rung in results["ladder"]]))
+    print(headline(results))
+    _print_page(out)
+
+
 def classify(results: Record | str, out: Path) -> None:
     """The splits, which of them leak, and what was published; a table of recipes is text."""
     if isinstance(results, str):

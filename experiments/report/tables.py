@@ -35,7 +35,7 @@ def write_answers_csv(path: str | Path, key: Key, answers: Sequence[Answers]) ->
     ``source`` and ``label`` are of what was heard, of two sounds of the one that was chosen
     (``against`` the other); ``right`` where something is.
     """
-    _write(path, _ANSWER, (), (row for one in answers for row in _answers(key, one)))
+    write_rows(path, _ANSWER, (), (row for one in answers for row in _answers(key, one)))
 
 
 def _answers(key: Key, answers: Answers) -> Iterator[dict[str, Any]]:
@@ -69,7 +69,7 @@ def write_tracks_csv(path: str | Path, results: Record) -> None:
         for run in runs_of(split)
         for row in run.get("tracks") or []
     )
-    _write(path, _TRACK, results.get("data", {}).get("labels", []), rows)
+    write_rows(path, _TRACK, results.get("data", {}).get("labels", []), rows)
 
 
 def write_predictions_csv(path: str | Path, prediction: Record) -> None:
@@ -81,7 +81,7 @@ def write_predictions_csv(path: str | Path, prediction: Record) -> None:
     """
     refused = ({"file": r["file"], "refused": r["reason"]} for r in prediction.get("refused", []))
     rows = [*prediction.get("files", []), *refused]
-    _write(path, _FILE, prediction.get("labels", []), rows)
+    write_rows(path, _FILE, prediction.get("labels", []), rows)
 
 
 def write_comparison(folder: str | Path, results: Record) -> None:
@@ -92,8 +92,8 @@ def write_comparison(folder: str | Path, results: Record) -> None:
     (recall by clip, under ``label``) last; ``table.md`` and ``table.tex`` have `comparison_tables`.
     """
     folder = Path(folder)
-    _write(folder / "runs.csv", _RUN, (), _runs(results))
-    _write(folder / "differences.csv", _DIFFERENCE, (), _differences(results))
+    write_rows(folder / "runs.csv", _RUN, (), _runs(results))
+    write_rows(folder / "differences.csv", _DIFFERENCE, (), _differences(results))
     write_text(folder / "table.md", comparison_markdown(results))
     write_text(folder / "table.tex", comparison_latex(results))
 
@@ -209,9 +209,10 @@ def _amounts(results: Record) -> list[Record]:
     return [results, *results.get("amounts", [])]
 
 
-def _write(
+def write_rows(
     path: str | Path, columns: Sequence[str], labels: Sequence[str], rows: Iterable[Record]
 ) -> None:
+    """Write rows as CSV, with the ``probabilities`` of each under ``p_LABEL``."""
     shares = [f"p_{label}" for label in labels]
     file = StringIO()
     table = csv.DictWriter(file, [*columns, *shares], extrasaction="ignore", lineterminator="\n")

@@ -1,0 +1,334 @@
+"""A published comparison made again, leaks and all, and its flaws repaired one after another.
+
+`net6`, which also trained on generated clips, was compared with `net5`: on other clips, in other
+batches, with chunks of each track in training and in test, both of which the GANs had heard, in
+one run. Each rung of `LADDER` repairs one of these flaws and keeps what was repaired before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.config import CompareConfig, as_dict
+from experiments.recipes import RECIPES, Recipe
+from experiments.report.repair import render_repair, write_ladder
+from experiments.report.terminal import Progress
+from experiments.run import Run, environment
+from experiments.stages.arms import arm_of
+from experiments.stages.clips import cut
+from experiments.stages.data import Dataset, open_dataset
+from experiments.stages.data import Rows as SideRows
+from experiments.stages.examples import Material
+from experiments.stages.gan_training import GanTraining, train_gans, unfinished
+from experiments.stages.plan import Plan, steps_of
+from experiments.stages.trials import Outcome, Trial, is_done, run_trial
+from experiments.statistics import accuracy, paired_difference
+from features import Clips, Recording, Rows, extract
+from features.cache import writing_entry
+from features.storage import write_text
+
+BASELINE, ARMS = "net5", ("real", "real+synthetic")
+EPOCHS = 50  # of the published GANs
+CHUNKS = "chunks"  # the stages of what GANs hear of tracks whose other chunks are held out
+
+
+@dataclass(frozen=True)
+class Rung:
+    """The comparison after a repair.
+
+    Attributes
+    ----------
+    repaired : what was, in words.
+    split : of the clips.
+    heard : what the GANs have: "all chunks", the tested ones too, or "training chunks".
+    alike : the arm without generated clips has the other's recipe.
+    several : as many runs as are asked for, each with GANs of its own.
+    same_steps : both arms take the steps that the larger one needs.
+    """
+
+    repaired: str
+    split: str = "chunk"
+    heard: str = "all chunks"
+    alike: bool = True
+    several: bool = False
+    same_steps: bool = False
+
+
+LADDER = (
+    Rung("nothing: as published", alike=False),
+    Rung("the same clips, features and training in both arms"),
+    Rung("the GANs hear training chunks alone", heard="training chunks"),
+    Rung("split by track", "track", "training chunks"),
+    Rung("several runs, each with its own GANs", "track", "training chunks", several=True),
+    Rung("the same training steps in both arms", "track", "training chunks", several=True,
+         same_steps=True),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Ladder:
+    """What all rungs have in common.
+
+    Attributes
+    ----------
+    recipes : of each arm as published: without and with generated clips.
+    clips : of these recipes, by their names.
+    """
+
+    config: CompareConfig
+    dataset: Dataset
+    recipes: tuple[Recipe, Recipe]
+    clips: Mapping[str, Clips]
+
+    @property
+    def generates(self) -> Recipe:
+        """The recipe with generated clips, whose GANs train as long as its source's."""
+        return self.recipes[1]
+
+    def sides(self, rung: Rung, recipe: Recipe) -> SideRows:
+        """The clips of each side of a rung."""
+        data = replace(self.config.data, split=rung.split)
+        return self.dataset.sides(self.clips[recipe.name], data)
+
+    def seeds(self, rung: Rung) -> range:
+        return range(self.config.seeds if rung.several else 1)
+
+    def heard(self, rung: Rung, folder: Path) -> tuple[list[Recording], int]:
+        """What the GANs of a rung hear, of which training chunks lie in ``folder``; how many."""
+        recipe = self.generates
+        clips = self.clips[recipe.name]
+        if rung.heard == "all chunks":
+            return list(self.dataset.recordings), len(clips)
+        rows = self.sides(rung, recipe)["train"]
+        return chunk_recordings(self.dataset.recordings, clips.select(rows), folder), len(rows)
+
+    def training(self, rung: Rung, folder: Path) -> GanTraining:
+        """The GANs of a rung, a set for each of its runs."""
+        (recordings, count), recipe = self.heard(rung, folder), self.generates
+        if "gan-steps" not in self.config.changed:
+            batches = count / len(self.dataset.labels) / recipe.gan_train.batch_size
+            settings = replace(recipe.gan_train, steps=EPOCHS * max(1, round(batches)))
+            recipe = replace(recipe, gan_train=settings)
+        return GanTraining(recordings, self.dataset.labels, recipe, list(self.seeds(rung)))
+
+    def arms(self, rung: Rung) -> list[tuple[str, Recipe, SideRows]]:
+        """Of each arm of a rung its recipe and its clips."""
+        both = (self.recipes[rung.alike], self.generates)
+        return [
+            (arm, _fitted(recipe, rung, rows), rows)
+            for arm, recipe in zip(ARMS, both, strict=True)
+            for rows in (self.sides(rung, recipe),)
+        ]
+
+
+def _fitted(recipe: Recipe, rung: Rung, rows: SideRows) -> Recipe:
+    """The recipe with the steps of a rung."""
+    if not rung.same_steps:
+        return recipe
+    fit, most = recipe.fit, 2 * len(rows["train"])  # of the arm with generated clips
+    every = fit.eval_every or fit.steps_an_epoch(most)
+    return replace(
+        recipe, fit=replace(fit, steps=steps_of(fit, most), epochs=None, eval_every=every)
+    )
+
+
+def repair(
+    config: CompareConfig,
+    out: str | Path,
+    *,
+    baseline: Recipe | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Climb the `LADDER`, or what is left of it, in the folder ``out``; return its results.
+
+    Parameters
+    ----------
+    config : the recipe with generated clips and its GANs, the data, and the runs of the later
+        rungs; arms and splits are the ladder's own.
+    baseline : the recipe without generated clips, as published; None is ``net5``.
+    command, progress, should_stop, dry_run : as `experiments.compare` has them.
+
+    Raises
+    ------
+    ValueError
+        For settings and data that can't be used, before any training.
+    Interrupted
+        Where ``should_stop`` said so; the same call goes on.
+    """
+    started, progress = time.monotonic(), progress or Progress(quiet=True)
+    ladder = _open(config, baseline or RECIPES[BASELINE], progress)
+    fixed = {"recipe": config.recipe.name, "data": ladder.dataset.digest, "preset": config.preset}
+    Run(out).refuse_others("compare", fixed)
+    plan = _plan(ladder, Run(out), progress)
+    if dry_run:
+        return plan.as_dict()
+    plan.say(progress, Path(out))
+    with Run(out).working("compare", as_dict(config), fixed) as run:
+        features = {
+            recipe.name: extract(
+                ladder.clips[recipe.name], recipe.input, on_progress=progress.of("features", "clip")
+            )
+            for recipe in ladder.recipes
+        }
+        climb = partial(_climb, ladder, run, features, progress, should_stop)
+        results = {
+            "ladder": [climb(rung) for rung in LADDER],
+            "version": environment()["versions"]["wavegan"],
+            "command": command,
+            "config": as_dict(config),
+            "published": [recipe.published for recipe in ladder.recipes],
+            "data": {**ladder.dataset.about(), "tracks": len(ladder.dataset.recordings)},
+            "environment": environment(),
+        }
+        results["environment"]["session_seconds"] = round(time.monotonic() - started, 1)
+        run.write_json("results.json", results)
+        write_ladder(run.path, results)
+        write_text(run.path / "report.html", render_repair(results))
+    return results
+
+
+def _open(config: CompareConfig, baseline: Recipe, progress: Progress) -> _Ladder:
+    """Data, clips and recipes; of both the weights that are kept are those of the source."""
+    fit = replace(config.recipe.fit, restore_best=baseline.fit.restore_best)
+    recipes = baseline, replace(config.recipe, fit=fit)
+    dataset = open_dataset(config.data, sample_rate=recipes[1].sample_rate, progress=progress)
+    clips: dict[str, Clips] = {}
+    for recipe in recipes:
+        dataset, clips[recipe.name] = cut(
+            dataset, recipe, skip_short=config.data.skip_short, progress=progress
+        )
+    return _Ladder(config, dataset, recipes, clips)
+
+
+def _plan(ladder: _Ladder, run: Run, progress: Progress) -> Plan:
+    plan = Plan(len(ladder.dataset.recordings), len(ladder.clips[ladder.generates.name]))
+    classes, trainings = len(ladder.dataset.labels), []
+    for rung in LADDER:
+        trainings.append(ladder.training(rung, Path(CHUNKS)))
+        for arm, recipe, rows in ladder.arms(rung):
+            trials = (Trial(rung.split, arm, seed) for seed in ladder.seeds(rung))
+            fits = sum(not is_done(run, trial, recipe, recipe.fit) for trial in trials)
+            steps = fits * steps_of(recipe.fit, len(rows["train"]) * (1 + (arm != ARMS[0])))
+            num_samples = ladder.clips[recipe.name].num_samples
+            plan.add_fits(recipe, num_samples, classes, fits, steps, progress)
+    for recipe, left in unfinished(run, trainings):
+        plan.add_gans(recipe, left, ladder.dataset.labels, progress)
+    return plan
+
+
+def _climb(
+    ladder: _Ladder,
+    run: Run,
+    features: Mapping[str, Rows],
+    progress: Progress,
+    should_stop: Callable[[], bool] | None,
+    rung: Rung,
+) -> dict[str, Any]:
+    """Train and test both arms of a rung; what came of it."""
+    progress.say(f"rung {LADDER.index(rung) + 1} of {len(LADDER)}: {rung.repaired}")
+    clips, recipe = ladder.clips[ladder.generates.name], ladder.generates
+    folder = Path(CHUNKS)
+    if rung.heard != "all chunks":
+        train = clips.select(ladder.sides(rung, recipe)["train"])
+        folder = _written_chunks(run, ladder.dataset.recordings, train)
+    training = ladder.training(rung, folder)
+    (gans,) = train_gans(
+        run, [training], progress=progress, should_stop=should_stop, at_once=ladder.config.at_once
+    )
+    outcomes: dict[str, list[Outcome]] = {}
+    for arm, own, rows in ladder.arms(rung):
+        name = own.name
+        material = Material(run, own, ladder.clips[name], rows, features[name], progress, gans)
+        outcomes[arm] = [
+            run_trial(
+                Trial(rung.split, arm, seed),
+                material,
+                arm_of(arm).training(material, seed),
+                own.fit,
+                task=f"{name}, {arm}, {rung.split} split, run {seed + 1}",
+                should_stop=should_stop,
+            )
+            for seed in ladder.seeds(rung)
+        ]
+    return {
+        **asdict(rung),
+        "gan_steps": training.recipe.gan_train.steps,
+        "arms": {
+            arm: {"recipe": own.name, "runs": [outcome.record() for outcome in outcomes[arm]]}
+            for arm, own, _ in ladder.arms(rung)
+        },
+        "differences": _differences(outcomes, alike=rung.alike),
+    }
+
+
+def _differences(outcomes: Mapping[str, Sequence[Outcome]], *, alike: bool) -> dict[str, Any]:
+    """Of clip and of track accuracy; with an interval where both arms have the same test clips."""
+    against, arm = (outcomes[name] for name in ARMS)
+    found: dict[str, Any] = {}
+    for metric in ("accuracy", "track_accuracy"):
+        one, other = (
+            np.array([outcome.record()[metric] for outcome in runs]) for runs in (arm, against)
+        )
+        found[metric] = {"mean": float((one - other).mean())}
+    if alike:
+        test = arm[0].test
+        one, other = (
+            np.stack([outcome.probabilities.argmax(1) for outcome in runs])
+            for runs in (arm, against)
+        )
+        judged = paired_difference(test.labels, one, other, test.track_ids, accuracy)
+        found["accuracy"] |= judged.interval()
+    return found
+
+
+# --- training chunks -----------------------------------------------------------------------------
+
+
+def chunk_recordings(
+    recordings: Sequence[Recording], chunks: Clips, folder: Path
+) -> list[Recording]:
+    """Of each recording its ``chunks``, one after another, as a recording in ``folder``."""
+    starts = _starts(chunks)
+    found = []
+    for recording in recordings:
+        if of := starts.get(recording.digest):
+            text = f"{recording.digest} {chunks.num_samples} {of}"
+            digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+            size = len(of) * chunks.num_samples
+            path = folder / f"{digest}.npy"
+            found.append(replace(recording, digest=digest, path=path, num_samples=size))
+    return found
+
+
+def _written_chunks(run: Run, recordings: Sequence[Recording], chunks: Clips) -> Path:
+    """The folder, a stage of the run, with what `chunk_recordings` finds there."""
+    starts, by_digest = _starts(chunks), {r.digest: r for r in recordings}
+    places = chunk_recordings(recordings, chunks, Path())
+
+    def build(folder: Path) -> None:
+        kept = [by_digest[digest] for digest in by_digest if digest in starts]
+        for recording, place in zip(kept, places, strict=True):
+            with writing_entry(folder / place.path, recording.channels) as entry:
+                for start in starts[recording.digest]:
+                    entry.write(recording.read(start, start + chunks.num_samples))
+
+    return run.stage(CHUNKS, {"chunks": [place.digest for place in places]}, build)
+
+
+def _starts(chunks: Clips) -> dict[str, list[int]]:
+    """Where the chunks of each recording begin, in order, by its digest."""
+    found: dict[str, list[int]] = {}
+    for digest, start in zip(chunks.digests.tolist(), chunks.starts.tolist(), strict=True):
+        found.setdefault(digest, []).append(start)
+    return {digest: sorted(of) for digest, of in found.items()}
