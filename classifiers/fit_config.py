@@ -11,8 +11,8 @@ import optax
 from classifiers.frameworks import FRAMEWORKS
 from features.limits import check_finite, check_positive
 
-LBFGS = "lbfgs"  # solves for the last layer, where the others go step by step
-OPTIMIZERS: tuple[str, ...] = ("adam", "rmsprop", "sgd", LBFGS)
+LBFGS, MEMORY = AT_ONCE = ("lbfgs", "memory")  # which take all clips at once, not batch by batch
+OPTIMIZERS: tuple[str, ...] = ("adam", "rmsprop", "sgd", *AT_ONCE)
 SCHEDULES: tuple[str, ...] = ("constant", "cosine")
 COMPUTE_DTYPES: tuple[str, ...] = ("float32", "bfloat16")
 
@@ -27,15 +27,16 @@ class FitConfig:
     steps : optimiser steps to take.
     epochs : the same budget as passes over the training set.
     learning_rate : of the optimiser.
-    optimizer : "adam", "rmsprop", "sgd", or "lbfgs", which fits the last layer alone, as a logistic
-        regression on what the layers below give, to its optimum: each step is an iteration over
-        all training clips, there are at most so many as the budget says, and the size of a batch
-        and the learning rate play no part.
+    optimizer : "adam", "rmsprop", "sgd", or one of two that take all training clips at once, so
+        that the size of a batch and the learning rate play no part: "lbfgs" fits the last layer
+        alone, as a logistic regression on what the layers below give, to its optimum, in at most
+        so many iterations as there are steps; "memory" keeps the clips in a network that answers
+        with the nearest one.
     framework : "keras" or "torch", whose constants the optimiser has (Adam's epsilon is 1e-7 or
         1e-8, RMSProp's decay 0.9 or 0.99). The network of a recipe has the same framework's
         initial weights and batch normalisation.
     eval_every : steps between two evaluations; once an epoch by default. The last step is
-        always evaluated, and that of "lbfgs" alone.
+        always evaluated; of "lbfgs" and "memory" no other is.
     patience : stop after so many evaluations in a row without a lower validation loss; None runs
         the whole budget.
     restore_best : end with the weights of the lowest validation loss, not with the last ones.
@@ -114,20 +115,24 @@ class FitConfig:
                 f"FitConfig: warmup_steps is below the {self.steps} steps there are, "
                 f"not {self.warmup_steps}"
             )
-        if self.optimizer == LBFGS:
-            self._check_solver()
+        if self.optimizer in AT_ONCE:
+            self._check_at_once()
         self._check_class_weights()
         check_finite(self)
 
-    def _check_solver(self) -> None:
-        """Raise ValueError for what an optimiser has that goes step by step, batch by batch."""
+    def _check_at_once(self) -> None:
+        """Raise ValueError for what is of an optimiser that goes batch by batch."""
         usual = {field.name: field.default for field in fields(self)}
-        for name in ("patience", "schedule", "warmup_steps", "label_smoothing", "compute_dtype"):
+        names = ["patience", "schedule", "warmup_steps", "label_smoothing", "compute_dtype"]
+        names += ["l2_penalty"]
+        if self.optimizer == MEMORY:
+            names += ["weight_decay", "class_weights"]
+        for name in names:
             if getattr(self, name) != usual[name]:
                 raise ValueError(
                     f"FitConfig: {name} is for an optimizer that goes batch by batch, not "
-                    f"{LBFGS!r}: leave {name}={getattr(self, name)!r} out, or take one of "
-                    f"{', '.join(name for name in OPTIMIZERS if name != LBFGS)}"
+                    f"{self.optimizer!r}: leave {name}={getattr(self, name)!r} out, or take one of "
+                    f"{', '.join(name for name in OPTIMIZERS if name not in AT_ONCE)}"
                 )
 
     def _check_class_weights(self) -> None:
@@ -142,7 +147,7 @@ class FitConfig:
 
     def steps_an_epoch(self, clips: int) -> int:
         """Steps in a pass over so many training clips."""
-        return 1 if self.optimizer == LBFGS else -(-clips // self.batch_size)
+        return 1 if self.optimizer in AT_ONCE else -(-clips // self.batch_size)
 
     def resolved(self, labels: np.ndarray, num_classes: int) -> FitConfig:
         """The same in numbers for these training labels: ``steps``, ``eval_every``, weights.

@@ -19,6 +19,7 @@ from classifiers.architectures import Classifier
 from classifiers.fit_config import LBFGS, FitConfig
 from classifiers.history import Member
 from classifiers.layers import Dense
+from classifiers.metrics import expect_every_class
 from classifiers.prediction import score
 from classifiers.step import split, stacked
 from features.limits import check_memory
@@ -109,11 +110,7 @@ class _LastLayer:
 
         (features, labels), config = self.train, self.config
         classes = self.layer.output_shape[0]
-        if missing := sorted({*range(classes)} - {*labels.tolist()}):
-            raise ValueError(
-                f"the optimizer {LBFGS!r} needs training clips of every class; class {missing[0]} "
-                f"of {classes} has none"
-            )
+        expect_every_class(labels, classes, LBFGS)
         scaler = Standardizer.fit(features)  # the penalty is on one scale
         decay = config.weight_decay * len(labels)
         weights = config.class_weights

@@ -53,6 +53,15 @@ class Report:
         return f"<p>{scores}</p><table><tr><th>true \\ predicted</th>{head}</tr>{rows}</table>"
 
 
+def expect_every_class(labels: np.ndarray, num_classes: int, optimizer: str) -> None:
+    """Raise ValueError unless each class has a training clip, as an optimizer needs it."""
+    if missing := sorted({*range(num_classes)} - {*labels.tolist()}):
+        raise ValueError(
+            f"the optimizer {optimizer!r} needs training clips of every class; class {missing[0]} "
+            f"of {num_classes} has none"
+        )
+
+
 def evaluate(probabilities: np.ndarray, labels: np.ndarray) -> Report:
     """Score predictions.
 

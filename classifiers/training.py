@@ -15,17 +15,19 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from classifiers.fit_config import LBFGS, FitConfig
+from classifiers.fit_config import LBFGS, MEMORY, FitConfig
 from classifiers.fit_data import Pair, checked, checked_weights
 from classifiers.fit_folder import FitFolder, identity_of
 from classifiers.history import History, Member
 from classifiers.logistic_regression import fit_last_layers
+from classifiers.neighbours import remember
 from classifiers.prediction import gather, score
 from classifiers.step import Augment, member_of, training_step
 from features.storage import Interrupted
 
 _LOG_EVERY = 10  # steps between two messages with nothing but the training loss
 _TIMED = 4  # steps
+_AT_ONCE = {LBFGS: fit_last_layers, MEMORY: remember}
 Log = Callable[[dict[str, float]], None]
 
 
@@ -77,8 +79,8 @@ def fit(
         are one-hot. A hashable callable: a frozen dataclass or a function.
     run_dir : a folder to save to at evaluations, no oftener than a twentieth of the time
         allows; the same call, with a new model of the same weights, then goes on from there.
-        At the end it holds the best weights and the history. Nothing is saved by the optimizer
-        "lbfgs", which starts again.
+        At the end it holds the best weights and the history. Nothing is saved by the
+        optimizers "lbfgs" and "memory", which start again.
     should_stop : asked after each step; True ends the fit, saving it first.
     snapshots, on_snapshot : steps after which ``on_snapshot(step, model)`` is called with the
         weights of that step; a fit that is resumed may call it for a step again.
@@ -162,14 +164,14 @@ def fit_together(
     graph, data, targets, config, names = checked(models, train, valid, config, seeds)
     weights = checked_weights(sample_weights, len(targets))
     (inputs, _), held_out = data["train"], data["valid"]
-    if config.optimizer == LBFGS:
+    if (fit_at_once := _AT_ONCE.get(config.optimizer)) is not None:
         if augment is not None:
-            raise ValueError(f"augment alters batches, and the optimizer {LBFGS!r} has none")
+            raise ValueError(f"augment alters batches, and {config.optimizer!r} has none")
         if should_stop is not None and should_stop():
             raise FitInterrupted(_interrupted(0, config, None))
         about: Any = {"seeds": seeds, "sample_weights": weights}
         about |= {"snapshots": snapshots, "on_snapshot": on_snapshot}
-        members = fit_last_layers(models, data["train"], held_out, config, **about)
+        members = fit_at_once(models, data["train"], held_out, config, **about)
         for member in members:
             _tell(on_log, member, member.history.num_steps, config, len(seeds))
         return [replace(member.history, labels=names) for member in members]

@@ -155,7 +155,11 @@ class Recipe:
         if isinstance(self.input, Supplied):
             return (self.input.size,)
         audio = jax.ShapeDtypeStruct((1, num_samples, 1), np.float32)
-        return jax.eval_shape(lambda x: self.input(x, self.sample_rate), audio).shape[1:]
+        try:
+            return jax.eval_shape(lambda x: self.input(x, self.sample_rate), audio).shape[1:]
+        except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
+            silence = np.zeros(audio.shape, np.float32)  # it computes in NumPy, here too
+            return self.input(silence, self.sample_rate).shape[1:]
 
     def scaler(self, train: np.ndarray | Rows) -> Standardizer | None:
         """Fitted on the features of training clips; None where features are not standardised."""

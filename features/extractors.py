@@ -22,7 +22,7 @@ from features._framing import Framing
 from features.alterations import Alteration
 from features.mel import check_norm
 from features.pictures import log_mel_picture, spectrogram_picture, tempo_picture
-from features.rhythm import tempogram
+from features.rhythm import tempo, tempogram
 from features.spectra import delta, log_mel, mfcc
 
 
@@ -308,6 +308,8 @@ class LogMelTempogram:
 
 # Where matplotlib puts the one plot of a figure, in shares of its height from above and its width.
 _ROWS, _COLUMNS = (0.12, 0.89), (0.125, 0.9)
+# Shares of red, green and blue in grey, ITU-R BT.601.
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def _inner(size: int, ends: tuple[float, float]) -> tuple[int, int]:
@@ -373,6 +375,29 @@ class TempoPicture:
             hop_length=self.hop_length,
         )
         return 2 * pictures - 1
+
+
+@register_extractor
+@dataclass(frozen=True)
+class TempoAndPicture:
+    """The tempo in beats a minute, then a `TempoPicture` in grey, in one row: (1 + size²,).
+
+    The grey values lie in [0, 1].
+    """
+
+    size: int = 80
+    n_fft: int = 2048
+    hop_length: int = 512
+    standardize: ClassVar[bool] = False
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> np.ndarray:
+        """Features (N, 1 + size²)."""
+        one: Any = mono(audio)
+        frames: dict[str, Any] = {"sample_rate": sample_rate, "hop_length": self.hop_length}
+        pictures = tempo_picture(one, size=(self.size, self.size), n_fft=self.n_fft, **frames)
+        grey = np.asarray(pictures) @ _LUMA
+        beats_a_minute = np.asarray(tempo(one, **frames), np.float32)[..., None]
+        return np.concatenate([beats_a_minute, grey.reshape(*one.shape[:-1], -1)], -1)
 
 
 @register_extractor

@@ -31,6 +31,7 @@ SMALL = {  # name: (input shape, options)
     "short_chunk_resnet": ((12, 10, 1), {"width": 4}),
     "cnn14": ((33, 32), {"width": 2}),
     "linear": ((6,), {}),
+    "tempo": ((6,), {"examples": 4}),
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from classifiers.fit_config import LBFGS
+from classifiers.fit_config import AT_ONCE
 from experiments.report.formats import counted, duration, percent, points
 from experiments.report.terminal import print_table, safe, text_table
 from experiments.scores import (
@@ -271,7 +271,7 @@ def recipes(found: Mapping[str, Recipe]) -> None:
 def recipe(one: Recipe) -> None:
     """All of a recipe, of its training what is not as it always is."""
     usual = vars(type(one.fit)(epochs=1))
-    by_batches = one.fit.optimizer != LBFGS
+    by_batches = one.fit.optimizer not in AT_ONCE
     told = ("optimizer", *(("learning_rate", "batch_size") if by_batches else ()))
     fit = {n: v for n, v in vars(one.fit).items() if n in told or v != usual[n]}
     per_track = f"{one.per_track} a track" if one.per_track else "end to end"

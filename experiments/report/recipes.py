@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
-from classifiers.fit_config import LBFGS
+from classifiers.fit_config import AT_ONCE
 from experiments.recipes import RECIPES
 from experiments.report.formats import joined, percent, points, spread, whole
 from experiments.report.kit import render
@@ -127,7 +127,7 @@ def _epochs(name: str, result: Record, runs: Sequence[Record]) -> str:
     known = [(run, n) for run, n in zip(runs, clips, strict=True) if n and run.get("steps")]
     if not size or not known:
         return ""
-    if fit.get("optimizer") == LBFGS:
+    if fit.get("optimizer") in AT_ONCE:
         size = max(count for _, count in known)  # each of its steps is over all clips
     passed = mean(run["steps"] / -(-count // size) for run, count in known)
     own = RECIPES[name].fit.epochs if name in RECIPES else None

@@ -19,7 +19,7 @@ from flax import nnx
 import classifiers
 import wavegan
 from classifiers import FitConfig
-from classifiers.fit_config import LBFGS
+from classifiers.fit_config import AT_ONCE
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
@@ -107,7 +107,7 @@ class Plan:
         what, smaller = "a classifier, a batch and its steps", "give a smaller batch or fewer steps"
         check_memory(_COPIES * weights + batch + rates, what, smaller)
         self.disk_bytes += count * weights
-        if not progress.quiet and recipe.fit.optimizer != LBFGS:  # which may end long before
+        if not progress.quiet and recipe.fit.optimizer not in AT_ONCE:  # a part of their steps
             seconds = steps * seconds_a_fit_step(recipe, shape, num_classes, progress)
             self.seconds = (self.seconds or 0.0) + seconds
 

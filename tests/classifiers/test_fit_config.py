@@ -29,6 +29,10 @@ from classifiers.fit_config import FitConfig, learning_rates
         ({"steps": 1, "class_weights": "even"}, "class_weights is 'balanced', None or .*'even'"),
         ({"steps": 1, "class_weights": (1.0, -2.0)}, r"class_weights .*\(1.0, -2.0\)"),
         ({"steps": 1, "optimizer": "lbfgs", "patience": 2}, "patience is for an .* not 'lbfgs'"),
+        ({"steps": 1, "optimizer": "lbfgs", "l2_penalty": 0.1}, "l2_penalty is for .* not 'lbfgs'"),
+        ({"steps": 1, "optimizer": "memory", "label_smoothing": 0.1}, "for an .* not 'memory'"),
+        ({"steps": 1, "optimizer": "memory", "class_weights": "balanced"}, "leave class_weights="),
+        ({"steps": 1, "optimizer": "memory", "weight_decay": 0.1}, "leave weight_decay=0.1 out"),
         ({"steps": 9, "optimizer": "lbfgs", "warmup_steps": 1}, "warmup_steps=1 out, or take one"),
     ],
 )

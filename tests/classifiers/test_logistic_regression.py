@@ -154,7 +154,7 @@ def test_what_cannot_be_solved_for_is_named():
     wrong[7, 0] = np.nan
     with pytest.raises(ValueError, match="example 7 holds a NaN"):
         fit(linear(), (wrong, labels), None, CONFIG, seed=0)
-    with pytest.raises(ValueError, match="augment alters batches, and the optimizer 'lbfgs'"):
+    with pytest.raises(ValueError, match="augment alters batches, and 'lbfgs' has"):
         fit(linear(), (inputs, labels), None, CONFIG, seed=0, augment=lambda key, x, y: (x, y))
     before = linear()
     with pytest.raises(FitInterrupted, match="step 0 of 500"):

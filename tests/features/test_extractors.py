@@ -6,11 +6,12 @@ from typing import ClassVar
 
 import librosa
 import numpy as np
+import PIL.Image
 import pytest
 import scipy.fft
 import scipy.signal
 
-from features import extract, extractors, log_mel, rms
+from features import extract, extractors, log_mel, rms, tempo_picture
 from features.augmentation import WaveformAugmentation
 from features.extractors import (
     EXTRACTORS,
@@ -23,6 +24,7 @@ from features.extractors import (
     Picture,
     Statistics,
     Supplied,
+    TempoAndPicture,
     TempoPicture,
     as_dict,
     from_dict,
@@ -41,6 +43,7 @@ MADE = {
     LogMelTempogram(n_mels=20, n_fft=512, win_length=4): (2, 8, 24),
     TempoPicture(height=20, width=16, n_fft=512): (2, 20, 16, 3),
     Picture(height=10, width=9, n_fft=512, n_mels=20): (2, 10, 9, 3),
+    TempoAndPicture(size=8, n_fft=512): (2, 65),
     Statistics(n_mfcc=5, n_mels=20, n_fft=512, hop_length=256): (2, 120),
 }
 MADE_ELSEWHERE = (PannsLogMel(), Supplied(3, "ab"))  # which have tests of their own
@@ -157,10 +160,23 @@ def test_all_are_tried_here_and_keep_their_names():
     """The names are in saved classifiers."""
     assert {type(make) for make in (*MADE, *MADE_ELSEWHERE)} == set(EXTRACTORS.values())
     names = (
-        "Mfcc LogMel LogMelPicture LogMelTempogram Picture TempoPicture Statistics PannsLogMel "
-        "Supplied"
+        "Mfcc LogMel LogMelPicture LogMelTempogram Picture TempoPicture TempoAndPicture Statistics "
+        "PannsLogMel Supplied"
     )
     assert list(EXTRACTORS) == names.split()
+
+
+def test_a_tempo_is_librosas_and_its_picture_the_coloured_one_in_pillows_grey():
+    clicks = np.full((1, 4 * RATE, 1), 1e-3, np.float32)
+    clicks[:, :: RATE // 2] = 1  # two a second
+    row = TempoAndPicture(size=16, n_fft=512, hop_length=128)(clicks, RATE)
+    right = librosa.feature.tempo(y=clicks[0, :, 0], sr=RATE, hop_length=128)
+    assert row[0, 0] == pytest.approx(right[0])
+    coloured = tempo_picture(
+        clicks[0, :, 0], sample_rate=RATE, size=(16, 16), n_fft=512, hop_length=128
+    )
+    picture = PIL.Image.fromarray(np.round(255 * np.asarray(coloured)).astype(np.uint8))
+    np.testing.assert_allclose(255 * row[0, 1:], np.asarray(picture.convert("L")).ravel(), atol=1.1)
 
 
 def test_statistics_are_those_of_librosas_features():

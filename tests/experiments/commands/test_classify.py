@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from html_page import Page
 
-from classifiers import load
+from classifiers import SavedClassifier, load
 from experiments.commands.classify import classify
 from experiments.commands.train import train
 from experiments.config import ClassifyConfig, DataConfig, TrainGansConfig
+from experiments.recipes import RECIPES
 from experiments.report.terminal import Progress
 from features import LeakError, load_audio, save_audio
+from features.extractors import Statistics, TempoAndPicture
 from features.storage import Interrupted
 
 SPLITS = ("chunk", "track")
@@ -88,6 +90,29 @@ def test_figures_agree_with_the_predictions_kept(finished):
         right = [track["correct"] for track in run["tracks"]]
         assert run["track_accuracy"] == pytest.approx(np.mean(right))
         assert sum(track["clips"] for track in run["tracks"]) == len(probabilities)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("floor", Statistics(n_mfcc=5, n_mels=20, n_fft=256, hop_length=64)),
+        ("tempo", TempoAndPicture(size=12, n_fft=256, hop_length=64)),
+    ],
+)
+def test_what_takes_all_clips_at_once_is_used_as_any(config, music, name, make, tmp_path):
+    recipe = replace(RECIPES[name], input=make, sample_rate=4000, num_samples=3000)
+    one = replace(config, recipe=recipe, splits=("track",), seeds=1)
+    (run,) = classify(one, tmp_path / "run")["splits"]["track"]["runs"]
+    assert run["track_accuracy"] > 1 / 3
+    classifier = SavedClassifier.read(tmp_path / "run" / run["classifier"])
+    track = run["tracks"][0]
+    file = music / track["label"] / f"{track['track']}.wav"
+    heard = classifier.hear(file).probabilities[: track["clips"]].mean(0)
+    np.testing.assert_allclose(heard, track["probabilities"], atol=1e-4)
+    file = tmp_path / "run" / run["classifier"]
+    before = file.stat().st_mtime_ns
+    classify(one, tmp_path / "run")
+    assert file.stat().st_mtime_ns == before
 
 
 def test_the_classifier_kept_says_what_it_has_heard(finished):

@@ -122,6 +122,20 @@ def test_every_recipe_fits_its_own_clips(name):
     check_input(recipe, recipe.num_samples, 10)
 
 
+class _Loudest:
+    """An extractor in NumPy: the seven loudest samples, which asks for their values."""
+
+    standardize = True
+
+    def __call__(self, audio, sample_rate):
+        return np.sort(np.abs(audio[..., 0]))[:, -7:] if audio.any() else np.zeros((len(audio), 7))
+
+
+def test_an_extractor_in_numpy_has_a_shape(small_recipe):
+    assert replace(small_recipe, input=_Loudest()).input_shape(100) == (7,)
+    assert replace(RECIPES["tempo"], sample_rate=RATE).input_shape(RATE) == (6401,)
+
+
 def test_a_recipe_without_the_file_that_it_needs():
     with pytest.raises(ValueError, match="probe is fitted on embeddings that you supply: give"):
         check_input(RECIPES["probe"], 66_150, 10)
