@@ -128,7 +128,8 @@ def _checked(path: Path, tracks: np.ndarray, vectors: np.ndarray) -> Embeddings:
 
 
 def _npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with PARSING, np.load(path, allow_pickle=False) as found:
+    # Opened here, since numpy leaves a broken archive open.
+    with PARSING, path.open("rb") as file, np.load(file, allow_pickle=False) as found:
         if lacking := {"track", "embedding"} - {*found}:
             raise ValueError(f"it has no {' and no '.join(sorted(lacking))}")
         return found["track"], found["embedding"]

@@ -58,6 +58,7 @@ from features import (
     scan_tracks,
     split_tracks,
 )
+from features.embeddings import read_embeddings
 from features.extractors import Mfcc
 from features.generated import MANIFESTS
 from features.identity import identify
@@ -116,6 +117,7 @@ def write_world(root: Path) -> None:
     _write_classifier(root)
     _write_folders(root)
     _write_openings(root)
+    _write_vectors(root)
     _write_texts(root)
     _write_heard(root)
     render_dataset(root / "embedded", **EMBEDDED)
@@ -225,6 +227,14 @@ def _write_folders(root: Path) -> None:
         told = {"latents": "", "provenance": {"seed": 1, "label": label, **said}}
         (root / "told" / label / MANIFESTS[0]).write_text(json.dumps(told))
     (root / "made" / PROVENANCE).write_text(json.dumps(said))
+
+
+def _write_vectors(root: Path) -> None:
+    tracks, vectors = np.array(["a", "b"]), np.array([[0.5, 1], [2, 3]], np.float32)
+    rows = np.array(list(zip(tracks, vectors, strict=True)), "U1, (2,)f4")
+    rows.dtype.names = ("track", "embedding")
+    np.savez(root / "told.npz", track=tracks, embedding=vectors)
+    np.save(root / "told.npy", rows)
 
 
 def _write_openings(root: Path) -> None:
@@ -376,6 +386,14 @@ def options(file: str, name: str = "train") -> Callable[[Path], Any]:
     return lambda root: parsed([name, "--config", str(root / file)]).config()
 
 
+def told_of_tracks(file: str) -> Callable[[Path], Any]:
+    def read(root: Path) -> Any:
+        found = read_embeddings(root / file)
+        return found.tracks.tolist(), found.vectors.tolist()
+
+    return read
+
+
 def searched(root: Path) -> Any:
     file = str(root / "searched" / "search.json")
     return recorded_search(file)["best"], RECIPES["net5"].searched(file)
@@ -487,6 +505,8 @@ KINDS = {
         (CACHE,),
         edited=True,
     ),
+    "embeddings in an archive": Kind("told.npz", told_of_tracks("told.npz"), edited=True),
+    "embeddings": Kind("told.npy", told_of_tracks("told.npy"), (npy_of,), edited=True),
     "search": Kind("searched/search.json", searched, JSON),
     "options in YAML": Kind("options.yaml", options("options.yaml"), edited=True),
     "options in TOML": Kind("options.toml", options("options.toml"), edited=True),

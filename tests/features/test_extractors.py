@@ -11,7 +11,7 @@ import pytest
 import scipy.fft
 import scipy.signal
 
-from features import extract, extractors, log_mel, rms, tempo_picture
+from features import extract, extractor_registry, log_mel, rms, tempo_picture
 from features.augmentation import WaveformAugmentation
 from features.extractors import (
     EXTRACTORS,
@@ -51,8 +51,8 @@ MADE_ELSEWHERE = (PannsLogMel(), Supplied(3, "ab"))  # which have tests of their
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr(extractors, "EXTRACTORS", dict(EXTRACTORS))
-    return extractors.EXTRACTORS
+    monkeypatch.setattr(extractor_registry, "EXTRACTORS", dict(EXTRACTORS))
+    return extractor_registry.EXTRACTORS
 
 
 @pytest.mark.parametrize("make", MADE, ids=lambda make: type(make).__name__)
