@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import read_array
 
 from features.array_files import PARSING
 
@@ -104,11 +105,15 @@ def read_embeddings(path: str | Path) -> Embeddings:
 def _checked(path: Path, tracks: np.ndarray, vectors: np.ndarray) -> Embeddings:
     if tracks.dtype.kind == "S":
         tracks = np.array([name.decode(errors="replace") for name in tracks.ravel().tolist()])
-    if tracks.dtype.kind != "U" or tracks.ndim != 1 or not len(tracks):
+    if tracks.dtype.kind != "U" or tracks.ndim != 1 or not tracks.nbytes:
         raise ValueError(
             f"{path}: track is {tracks.dtype} of shape {tracks.shape}; a name for each row is "
             "needed"
         )
+    tracks = np.ascontiguousarray(tracks, tracks.dtype.newbyteorder("="))
+    codes = tracks.view(np.uint32)  # of a damaged file, which numpy would trip over
+    if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+        raise ValueError(f"{path} is damaged: a name of a track is no text")
     if vectors.ndim != 2 or len(vectors) != len(tracks) or not vectors.shape[1]:
         raise ValueError(
             f"{path}: embedding has the shape {vectors.shape}; for {len(tracks)} rows of tracks "
@@ -136,8 +141,8 @@ def _npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _npy(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with PARSING:
-        found = np.load(path, allow_pickle=False)
+    with PARSING, path.open("rb") as file:
+        found = read_array(file, allow_pickle=False)
     if not {"track", "embedding"} <= {*(found.dtype.names or ())}:
         raise ValueError("it does not say of which track each row is")
     return found["track"], found["embedding"]

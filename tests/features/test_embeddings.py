@@ -47,6 +47,8 @@ def test_every_kind_of_file_holds_the_same(tmp_path, name, write):
     assert {track: rows.tolist() for track, rows in found.rows.items()} == {"a": [0, 2], "b": [1]}
     npz(tmp_path / "same.npz", TRACKS.astype("S9"), VECTORS.astype(np.float16))
     assert read_embeddings(tmp_path / "same.npz").digest == found.digest
+    npz(tmp_path / "swapped.npz", TRACKS.astype(">U3"), VECTORS.astype(">f8"))
+    assert read_embeddings(tmp_path / "swapped.npz").digest == found.digest
     npz(tmp_path / "other.npz", TRACKS[::-1], VECTORS)
     assert read_embeddings(tmp_path / "other.npz").digest == found.digest  # a, b, a again
     npz(tmp_path / "other.npz", TRACKS, VECTORS + 1)
@@ -79,6 +81,8 @@ def some(value):
         ("e.npz", lambda p: npz(p, TRACKS.astype(object)), "it has objects of Python"),
         ("e.npz", lambda p: npz(p, np.arange(3)), r"track is int64 of shape \(3,\)"),
         ("e.npz", lambda p: npz(p, TRACKS[:0], VECTORS[:0]), r"track is .* of shape \(0,\)"),
+        ("e.npy", lambda p: npy(p, np.array([97, 0x110000, 98], "u4").view("U1")), "is no text"),
+        ("e.npy", lambda p: npy(p, np.array([97, 0xD800, 98], "u4").view("U1")), "is no text"),
         ("e.npz", lambda p: npz(p, TRACKS[:2]), r"\(3, 2\); for 2 rows of tracks \(2, D\) is"),
         ("e.npz", lambda p: npz(p, vectors=VECTORS[:, :0]), r"shape \(3, 0\); for 3 rows"),
         ("e.npz", lambda p: npz(p, vectors=VECTORS * 1j), "embedding is complex128; real numbers"),
