@@ -28,10 +28,10 @@ class FitConfig:
     epochs : the same budget as passes over the training set.
     learning_rate : of the optimiser.
     optimizer : "adam", "rmsprop", "sgd", or one of two that take all training clips at once, so
-        that the size of a batch and the learning rate play no part: "lbfgs" fits the last layer
-        alone, as a logistic regression on what the layers below give, to its optimum, in at most
-        so many iterations as there are steps; "memory" keeps the clips in a network that answers
-        with the nearest one.
+        that the learning rate plays no part, and a batch is only what goes through the network at
+        a time: "lbfgs" fits the last layer alone, as a logistic regression on what the layers below
+        give, to its optimum, in at most as many iterations as there are steps; "memory" keeps the
+        clips in a network that answers with the nearest.
     framework : "keras" or "torch", whose constants the optimiser has (Adam's epsilon is 1e-7 or
         1e-8, RMSProp's decay 0.9 or 0.99). The network of a recipe has the same framework's
         initial weights and batch normalisation.

@@ -130,7 +130,8 @@ class Recipe:
     @property
     def command(self) -> str:
         """The command of the published protocol."""
-        return f"wavegan classify --recipe {self.name} --data DIR --split {self.split}"
+        file = f" --{self.needs} FILE" if self.needs else ""
+        return f"wavegan classify --recipe {self.name}{file} --data DIR --split {self.split}"
 
     @property
     def missing(self) -> str:

@@ -133,6 +133,10 @@ def test_recipes_lists_all_and_shows_one(capsys):
     said = capsys.readouterr().out
     assert "wavegan classify --recipe net5 --data DIR --split chunk" in said
     assert "0.7954" in said
+    assert main(["recipes", "cnn14"]) == 0
+    said = capsys.readouterr().out
+    assert "wavegan classify --recipe cnn14 --pretrained FILE --data DIR --split track" in said
+    assert "learning_rate" not in said
 
 
 @pytest.mark.parametrize(
