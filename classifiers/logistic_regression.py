@@ -20,7 +20,7 @@ from classifiers.fit_config import LBFGS, FitConfig
 from classifiers.history import Member
 from classifiers.layers import Dense
 from classifiers.metrics import expect_every_class
-from classifiers.prediction import score
+from classifiers.prediction import gather, score
 from classifiers.step import split, stacked
 from features.limits import check_memory
 from features.scaling import Standardizer
@@ -43,7 +43,7 @@ def fit_last_layers(
 
     Parameters
     ----------
-    models : each ends in a dense layer.
+    models : each ends in a dense layer, or is one.
     train, valid : inputs (N, ...) and labels (N,); the latter is only scored.
     config : in numbers (`FitConfig.resolved`).
     seeds : of the networks, which nothing here is drawn from.
@@ -85,8 +85,8 @@ class _LastLayer:
         config: FitConfig,
         weights: np.ndarray | None,
     ) -> None:
-        head = model.head if isinstance(model, Classifier) else None
-        if not isinstance(model, Classifier) or not isinstance(head, Dense):
+        head = model.head if isinstance(model, Classifier) else model
+        if not isinstance(head, Dense):
             name = model.spec.name if isinstance(model, Classifier) else type(model).__name__
             raise ValueError(
                 f"the optimizer {LBFGS!r} fits a dense layer at the end of a network, and {name} "
@@ -98,7 +98,9 @@ class _LastLayer:
         check_memory(8 * _COPIES * count * width, what, "take fewer clips, or another optimizer")
 
         def embedded(pair: tuple[Any, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-            return model.embed(pair[0], batch_size=config.batch_size), pair[1]
+            if isinstance(model, Classifier):
+                return model.embed(pair[0], batch_size=config.batch_size), pair[1]
+            return gather(pair[0], np.arange(len(pair[1]))), pair[1]
 
         self.train = embedded(train)
         self.valid = None if valid is None else embedded(valid)

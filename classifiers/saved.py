@@ -87,7 +87,8 @@ def take_over(model: Classifier, path: str | Path) -> dict[str, Any]:
     Raises
     ------
     FileNotFoundError, ValueError
-        As `load`; and for another architecture, or sizes that do not fit (which variable).
+        As `load`; for another architecture, framework, or sizes that do not fit (which variable);
+        for a network without layers below its last one.
     """
     there, metadata = load(path)
     if there.spec.name != model.spec.name:
@@ -101,11 +102,13 @@ def take_over(model: Classifier, path: str | Path) -> dict[str, Any]:
             f"are to have those of {model.spec.framework}: create it with "
             f"framework={there.spec.framework!r}"
         )
-    last = f"layers.{len(model.layers) - 1}."
+    last = ".".join(map(str, model.head_place())) + "."
     found, own = (
         {name: x for name, x in _variables(one).items() if not name.startswith(last)}
         for one in (there, model)
     )
+    if not own:
+        raise ValueError(f"{path} holds a {there.spec.name}, which has a last layer and no other")
     _fill(Path(path), model.spec.name, own, {name: np.asarray(x[...]) for name, x in found.items()})
     return metadata
 

@@ -129,7 +129,13 @@ def seconds_per_step(model: nnx.Module, train: Pair, config: FitConfig) -> float
         return False
 
     few = replace(
-        config, steps=_TIMED, epochs=None, patience=None, eval_every=None, schedule="constant"
+        config,
+        steps=_TIMED,
+        epochs=None,
+        patience=None,
+        eval_every=None,
+        schedule="constant",
+        warmup_steps=0,
     )
     fit(model, train, None, few, seed=0, should_stop=after_each_step)
     return (time.perf_counter() - ends[0]) / (_TIMED - 1)

@@ -35,6 +35,7 @@ def with_new_head(model: Classifier, num_classes: int, *, rngs: nnx.Rngs) -> Cla
         input_shape=spec.input_shape,
         num_classes=num_classes,
         rngs=rngs,
+        framework=spec.framework,
         **dict(spec.options),
     )
     trained = dict(nnx.to_flat_state(nnx.state(model)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -142,9 +143,9 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
         names = tuple(map(str, classes.tolist()))
         seed = self._seed()
         clips = self._clips(X, [names[code] for code in codes], names, recipe, progress)
+        train, valid = self._sides(clips, recipe.fit, seed)
         recipe = replace(recipe, num_samples=clips.num_samples)
         features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
-        train, valid = self._sides(clips, recipe.fit, seed)
         if body is None:
             scaler = recipe.scaler(Rows([features], train))
             model: Any = recipe.network(features.shape[1:], len(names), seed)
@@ -174,11 +175,11 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
         )
         self.classes_, self.model_, self.scaler_, self.recipe_ = classes, model, scaler, recipe
         training = {"fit": asdict(recipe.fit), "per_track": recipe.per_track}
-        self.about_ = described(recipe, clips.select(train), scaler)
+        before = {} if body is None else body.about
+        self.about_ = described(recipe, clips.select(train), scaler, before)
         self.about_ |= {"classes": classes.tolist(), "training": training}
-        if body is not None:
-            heard = {f"body: {name}": digest for name, digest in body.about["tracks"].items()}
-            self.about_["tracks"] |= heard
+        if not isinstance(next(iter(X)), str | os.PathLike):
+            self.about_["made_elsewhere"] = "a classifier of arrays, of unknown recordings"
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -227,6 +228,11 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(named, str) and named not in RECIPES:
             raise ValueError(f"no recipe {named!r}: {RECIPES.unknown(named)}")
         recipe = RECIPES[named] if isinstance(named, str) else named
+        if recipe.needs or recipe.pretrained is not None:
+            raise ValueError(
+                f"the recipe {recipe.name} takes what a file holds, which this estimator does not "
+                "read: give another recipe, and a trained network as body=FILE"
+            )
         fit = _given(batch_size=self.batch_size, learning_rate=self.learning_rate)
         if (self.epochs, self.steps) != (None, None):
             fit |= {"epochs": self.epochs, "steps": self.steps}
@@ -238,7 +244,8 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"{', '.join(given)} is that of the body here, {body.path}: leave it out"
             )
-        return replace(recipe, per_track=None, **heard(body))
+        trained = replace(recipe.fit, framework=body.model.spec.framework)
+        return replace(recipe, per_track=None, fit=trained, **heard(body))
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):
@@ -278,6 +285,11 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
             share = 0.0 if fit.patience is None else _HELD_OUT
         if not 0 <= share < 1:
             raise ValueError(f"validation_fraction is a share from 0 up to 1, not {share}")
+        if not share and fit.patience is not None:
+            raise ValueError(
+                f"validation_fraction=0 leaves no validation side, which the recipe's patience of "
+                f"{fit.patience} watches: give a share, or a recipe whose fit has patience=None"
+            )
         return held_out(clips, share, seed)
 
     def _class_weights(self, classes: np.ndarray, fit: FitConfig) -> Any:

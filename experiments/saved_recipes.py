@@ -27,7 +27,8 @@ def recipe_of(saved: SavedClassifier) -> Recipe:
                 f"{saved.path} is of the recipe {name!r}, and does not say how it trains: "
                 f"{RECIPES.unknown(str(name))}"
             )
-        return replace(RECIPES[name], **heard(saved))
+        fit = replace(RECIPES[name].fit, framework=saved.model.spec.framework)
+        return replace(RECIPES[name], fit=fit, **heard(saved))
     weights = training["fit"]["class_weights"]
     weights = tuple(weights) if isinstance(weights, list) else weights
     return Recipe(

@@ -68,7 +68,8 @@ def classify(
     if found is not None:
         recipe, clips, supplied = with_embeddings(dataset, recipe, found, progress)
     else:
-        dataset, clips = cut(dataset, recipe, skip_short=config.data.skip_short, progress=progress)
+        short = {name: getattr(config.data, name) for name in ("skip_short", "pad_short")}
+        dataset, clips = cut(dataset, recipe, progress=progress, **short)
     about = check_pretrained(recipe, clips.num_samples, len(dataset.labels))
     if any(SPLITS[split].groups for split in config.splits):
         say_groups(dataset.recordings, progress)

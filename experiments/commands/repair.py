@@ -37,6 +37,8 @@ from features.storage import write_text
 
 BASELINE, ARMS = "net5", ("real", "real+synthetic")
 EPOCHS = 50  # of the published GANs
+OPTIONS = ("seeds", "num-samples", "classes", "fractions", "split-seed", "artist-index",
+           "allow-shared-groups", "skip-short", "pad-short", "at-once")  # fmt: skip
 CHUNKS = "chunks"  # the stages of what GANs hear of tracks whose other chunks are held out
 
 
@@ -51,7 +53,8 @@ class Rung:
     heard : what the GANs have: "all chunks", the tested ones too, or "training chunks".
     alike : the arm without generated clips has the other's recipe.
     several : as many runs as are asked for, each with GANs of its own.
-    same_steps : both arms take the steps that the larger one needs.
+    same_steps : both arms take the steps that the larger one has, and end with the weights that
+        are the best by the validation clips.
     """
 
     repaired: str
@@ -68,8 +71,8 @@ LADDER = (
     Rung("the GANs hear training chunks alone", heard="training chunks"),
     Rung("split by track", "track", "training chunks"),
     Rung("several runs, each with its own GANs", "track", "training chunks", several=True),
-    Rung("the same training steps in both arms", "track", "training chunks", several=True,
-         same_steps=True),
+    Rung("the same training steps in both arms, the best of them kept", "track",
+         "training chunks", several=True, same_steps=True),
 )  # fmt: skip
 
 
@@ -134,10 +137,9 @@ def _fitted(recipe: Recipe, rung: Rung, rows: SideRows) -> Recipe:
     if not rung.same_steps:
         return recipe
     fit, most = recipe.fit, 2 * len(rows["train"])  # of the arm with generated clips
-    every = fit.eval_every or fit.steps_an_epoch(most)
-    return replace(
-        recipe, fit=replace(fit, steps=steps_of(fit, most), epochs=None, eval_every=every)
-    )
+    every, steps = fit.eval_every or fit.steps_an_epoch(most), steps_of(fit, most)
+    same: dict[str, Any] = {"steps": steps, "epochs": None, "eval_every": every, "patience": None}
+    return replace(recipe, fit=replace(fit, **same, restore_best=True))
 
 
 def repair(
@@ -200,26 +202,45 @@ def repair(
 
 def _open(config: CompareConfig, baseline: Recipe, progress: Progress) -> _Ladder:
     """Data, clips and recipes; of both the weights that are kept are those of the source."""
+    other = [name for name in config.changed if name not in OPTIONS and not name.startswith("gan-")]
+    if other or config.executor is not None:
+        named = ", ".join(f"--{name}" for name in other or ["executor"])
+        raise ValueError(
+            f"{named}: the study has its own arms, splits and steps, and trains one after another; "
+            f"it takes {', '.join(f'--{name}' for name in OPTIONS)} and those of the GANs"
+        )
     fit = replace(config.recipe.fit, restore_best=baseline.fit.restore_best)
     recipes = baseline, replace(config.recipe, fit=fit)
-    dataset = open_dataset(config.data, sample_rate=recipes[1].sample_rate, progress=progress)
-    clips: dict[str, Clips] = {}
-    for recipe in recipes:
-        dataset, clips[recipe.name] = cut(
-            dataset, recipe, skip_short=config.data.skip_short, progress=progress
+    rates = [recipe.sample_rate for recipe in recipes]
+    if rates[0] != rates[1]:
+        raise ValueError(
+            f"{recipes[0].name} is of {rates[0]} Hz and {recipes[1].name} of {rates[1]} Hz: give "
+            "both one sample_rate"
         )
-    return _Ladder(config, dataset, recipes, clips)
+    opened = open_dataset(config.data, sample_rate=rates[1], progress=progress)
+    short = {name: getattr(config.data, name) for name in ("skip_short", "pad_short")}
+    found = [cut(opened, recipe, progress=progress, **short) for recipe in recipes]
+    kept = set[str].intersection(*({*clips.track_ids.tolist()} for _, clips in found))
+    clips = {
+        recipe.name: one.select(np.isin(one.track_ids, [*kept]))
+        for recipe, (_, one) in zip(recipes, found, strict=True)
+    }
+    return _Ladder(config, opened.only(kept), recipes, clips)
 
 
 def _plan(ladder: _Ladder, run: Run, progress: Progress) -> Plan:
     plan = Plan(len(ladder.dataset.recordings), len(ladder.clips[ladder.generates.name]))
     classes, trainings = len(ladder.dataset.labels), []
+    counted = set[tuple[Any, ...]]()  # rungs share those that no repair changes
     for rung in LADDER:
         trainings.append(ladder.training(rung, Path(CHUNKS)))
         for arm, recipe, rows in ladder.arms(rung):
-            trials = (Trial(rung.split, arm, seed) for seed in ladder.seeds(rung))
-            fits = sum(not is_done(run, trial, recipe, recipe.fit) for trial in trials)
-            steps = fits * steps_of(recipe.fit, len(rows["train"]) * (1 + (arm != ARMS[0])))
+            made, fits = arm != ARMS[0], 0
+            for trial in (Trial(rung.split, arm, seed) for seed in ladder.seeds(rung)):
+                key = trial, recipe.name, recipe.fit, rung.heard if made else ""
+                fits += key not in counted and not is_done(run, trial, recipe, recipe.fit)
+                counted.add(key)
+            steps = fits * steps_of(recipe.fit, len(rows["train"]) * (1 + made))
             num_samples = ladder.clips[recipe.name].num_samples
             plan.add_fits(recipe, num_samples, classes, fits, steps, progress)
     for recipe, left in unfinished(run, trainings):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from classifiers.fit_config import AT_ONCE
 from experiments.config.data import MOST_RUNS, DataConfig
 from experiments.config.train import check_quality
 from experiments.executors import Asked, check_executor
@@ -132,6 +133,13 @@ class CompareConfig:
             raise ValueError(
                 f"--question {self.question} is none of the arms that are held against "
                 f"{self.arms[0]}: {', '.join(self.arms[1:])}"
+            )
+        once = self.recipe.fit.optimizer in AT_ONCE
+        if once and (self.tune or any(len(one.phases) > 1 for one in arms)):
+            raise ValueError(
+                f"{self.recipe.name} is fitted at once (--recipe with the optimizer "
+                f"{self.recipe.fit.optimizer}), from nothing: an arm with -then- would forget its "
+                "first clips, and --tune has no learning rate to try; leave them out"
             )
         if self.generates and self.recipe.silence is not None:
             raise ValueError(

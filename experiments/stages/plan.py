@@ -193,7 +193,8 @@ def seconds_a_fit_step(
     recipe: Recipe, shape: tuple[int, ...], num_classes: int, progress: Progress
 ) -> float:
     """Seconds that a training step of the recipe's network takes: remembered, else measured."""
-    size, kind = recipe.fit.batch_size, [recipe.fit.compute_dtype, recipe.fit.optimizer]
+    size, fit = recipe.fit.batch_size, recipe.fit
+    kind = [fit.compute_dtype, fit.optimizer, fit.framework]
     network = [recipe.architecture, dict(recipe.options), *shape, num_classes]
     name = _name([*network, size, *kind])
     if (known := recall(name)) is not None:

@@ -11,7 +11,8 @@ from flax import nnx
 from classifiers.saved import take_over
 from experiments.recipes import Recipe
 from experiments.stages.data import Rows
-from features import Clips, LeakError
+from features import Clips, LeakError, extractors
+from features.settings import differences
 
 
 def check_pretrained(recipe: Recipe, num_samples: int, num_classes: int) -> dict[str, Any]:
@@ -20,17 +21,28 @@ def check_pretrained(recipe: Recipe, num_samples: int, num_classes: int) -> dict
     Raises
     ------
     FileNotFoundError, ValueError
-        There is no such file, or its layers do not fit.
+        There is no such file, its layers do not fit, or it heard other features.
     """
     if recipe.pretrained is None:
         return {}
     shape = recipe.input_shape(num_samples)
     try:
-        return take_over(
+        about = take_over(
             nnx.eval_shape(lambda: recipe.network(shape, num_classes)), recipe.pretrained
         )
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f"--pretrained {error}") from None
+    here: dict[str, Any] = {"sample_rate": recipe.sample_rate, "silence": recipe.silence}
+    here["input"] = extractors.as_dict(recipe.input)
+    other = differences({name: about[name] for name in here if name in about},
+                        {name: x for name, x in here.items() if name in about})  # fmt: skip
+    if other:
+        told = "; ".join(f"{name} was {x} there and is {y} here" for name, (x, y) in other.items())
+        raise ValueError(
+            f"--pretrained {recipe.pretrained} heard otherwise: {told}. Take the recipe and the "
+            "options that it was trained with"
+        )
+    return about
 
 
 def made_elsewhere(recipe: Recipe, about: Mapping[str, Any]) -> str:

@@ -348,6 +348,6 @@ def described(
         "silence": recipe.silence,
         "input": extractors.as_dict(recipe.input),
         "scaler": scaler and scaler.to_dict(),
-        "tracks": {**before.get("tracks", {}), **heard},
+        "tracks": heard | {f"body: {name}": x for name, x in before.get("tracks", {}).items()},
         **({"made_elsewhere": other} if (other := made_elsewhere(recipe, before)) else {}),
     }

@@ -193,3 +193,10 @@ def test_a_pickle_or_a_copy_is_the_same_classifier(name, copied):
     assert again.spec == model.spec
     fit(model, toy(name), None, FitConfig(16, steps=1), seed=0)
     assert not same(again, model)
+
+
+def test_a_network_with_nothing_below_its_last_layer_gives_nothing(tmp_path):
+    linear = create("linear", input_shape=(5,), num_classes=3, rngs=nnx.Rngs(0))
+    save(linear, tmp_path / "linear.safetensors")
+    with pytest.raises(ValueError, match="holds a linear, which has a last layer and no other"):
+        take_over(linear, tmp_path / "linear.safetensors")

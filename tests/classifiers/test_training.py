@@ -45,7 +45,7 @@ def test_every_optimizer_lowers_the_loss(optimizer):
 
 
 def test_a_step_takes_less_than_its_compiling():
-    config = FitConfig(batch_size=16, epochs=3, patience=1, schedule="cosine")
+    config = FitConfig(batch_size=16, epochs=3, patience=1, schedule="cosine", warmup_steps=5)
     began = time.perf_counter()
     seconds = seconds_per_step(small(), toy(), config)
     assert 0 < 3 * seconds < time.perf_counter() - began

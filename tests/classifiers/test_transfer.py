@@ -192,3 +192,25 @@ def test_a_module_of_ones_own_says_what_its_head_is():
             use()
     with pytest.raises(ValueError, match="at least two classes"):
         with_new_head(model, 1, rngs=nnx.Rngs(0))
+
+
+def test_a_new_head_keeps_the_constants_of_the_framework():
+    """PyTorch's batch norm has another epsilon than Keras's."""
+    shape, options = SMALL["net3"]
+    body = create("net3", input_shape=shape, num_classes=3, rngs=nnx.Rngs(0), framework="torch",
+                  **options)  # fmt: skip
+    made, x = with_new_head(body, 5, rngs=nnx.Rngs(1)), np.ones((2, *shape), np.float32)
+    assert made.spec.framework == "torch"
+    np.testing.assert_array_equal(made.embed(x), body.embed(x))
+
+
+def test_a_head_may_be_a_logistic_regression():
+    body, (inputs, labels) = small("net5"), toy(count=60)
+    config = FitConfig(optimizer="lbfgs", epochs=200, weight_decay=0.01)
+    alone, whole = (
+        with_new_head(body, 3, rngs=nnx.Rngs(1)),
+        with_new_head(body, 3, rngs=nnx.Rngs(1)),
+    )
+    fit_head(alone, (inputs, labels), None, config, seed=0)
+    fit(whole, (inputs, labels), None, config, seed=0)
+    np.testing.assert_allclose(alone.head.kernel[...], whole.head.kernel[...], rtol=1e-5)

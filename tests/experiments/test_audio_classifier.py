@@ -186,7 +186,9 @@ def test_early_stopping_has_a_validation_side_of_whole_tracks(make, paths, label
     assert not whole.history_.valid_loss
     some = make(validation_fraction=0.4).fit(paths, labels)
     assert len(some.about_["tracks"]) == 9
-    with pytest.raises(ValueError, match="patience watches the validation loss"):
+    with pytest.raises(
+        ValueError, match=r"validation_fraction=0 leaves no validation side, .* patience of 2"
+    ):
         AudioClassifier(patient, validation_fraction=0).fit(paths, labels)
     with pytest.raises(ValueError, match="validation_fraction is a share from 0 up to 1, not 1"):
         make(validation_fraction=1).fit(paths, labels)
@@ -423,3 +425,10 @@ def test_progress_is_shown_on_request(make, arrays, labels, capsys):
     assert not capsys.readouterr().err
     make(epochs=1, verbose=True).fit(arrays, labels)
     assert "training small" in capsys.readouterr().err
+
+
+def test_recipes_of_files_and_unknown_recordings(arrays, labels, make, tmp_path):
+    for name in ("cnn14", "probe"):
+        with pytest.raises(ValueError, match=f"the recipe {name} takes what a file holds"):
+            AudioClassifier(name).fit(arrays, labels)
+    assert "arrays" in make().fit(arrays, labels).about_["made_elsewhere"]

@@ -57,6 +57,15 @@ def test_a_track_is_on_one_side_of_an_honest_split(finished):
     assert set(shared["train"]) & set(shared["test"])
 
 
+def test_short_tracks_are_filled_up_where_that_is_asked_for(config, tmp_path):
+    longer = replace(config.recipe, num_samples=5000)
+    asked = replace(config, recipe=longer, splits=("track",), seeds=1)
+    with pytest.raises(ValueError, match="--pad-short"):
+        classify(asked, tmp_path / "short")
+    found = classify(replace(asked, data=replace(asked.data, pad_short=True)), tmp_path / "padded")
+    assert sum(found["splits"]["track"]["runs"][0]["clips"].values()) == 15
+
+
 def test_a_clip_that_is_its_whole_track_cannot_leak(config, tmp_path):
     recipe = replace(config.recipe, per_track=1)
     results = classify(replace(config, recipe=recipe, splits=("chunk",), seeds=1), tmp_path / "run")

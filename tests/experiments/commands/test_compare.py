@@ -580,3 +580,12 @@ def test_a_filter_without_what_it_asks_is_an_error(filtered, tmp_path):
     alone = replace(material, gans=find_gans(file))
     with pytest.raises(ValueError, match="is an exported generator, without the critic"):
         arm_of("accepted").training(alone, 0)
+
+
+def test_what_is_fitted_at_once_has_one_phase_and_no_rate(small_config):
+    fit = replace(small_config.recipe.fit, optimizer="lbfgs")
+    at_once = replace(small_config.recipe, fit=fit)
+    for settings in ({"arms": ("real", "noise-then-real")}, {"tune": (0.3, 1.0)}):
+        replace(small_config, **settings)
+        with pytest.raises(ValueError, match=r"would forget its first clips, and --tune"):
+            replace(small_config, recipe=at_once, **settings)

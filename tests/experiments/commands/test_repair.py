@@ -22,7 +22,8 @@ from features.storage import Interrupted
 
 @pytest.fixture(scope="module")
 def config(small_config):
-    recipe = replace(small_config.recipe, fit=replace(small_config.recipe.fit, epochs=1))
+    fit = replace(small_config.recipe.fit, epochs=3, patience=1, learning_rate=0.1)
+    recipe = replace(small_config.recipe, fit=fit)
     # GANs of the recipe's few steps, not of as many epochs as the published ones.
     return replace(small_config, recipe=recipe, quality=0, steps=None, changed=("gan-steps",))
 
@@ -30,7 +31,8 @@ def config(small_config):
 @pytest.fixture(scope="module")
 def baseline(config):
     """Other clips than those with generated ones, as published."""
-    return replace(config.recipe, name="smaller", num_samples=512)
+    fit = replace(config.recipe.fit, restore_best=False)
+    return replace(config.recipe, name="smaller", num_samples=512, fit=fit)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +49,15 @@ def test_each_rung_keeps_what_was_repaired_before_it(climbed):
     recipes = [rung["arms"][ARMS[0]]["recipe"] for rung in rungs]
     assert recipes == ["smaller", *["small"] * 5]
     assert [len(rung["arms"][arm]["runs"]) for rung in rungs for arm in ARMS] == [1] * 8 + [2] * 4
-    steps = [[rung["arms"][arm]["runs"][0]["steps"] for arm in ARMS] for rung in rungs]
-    assert all(few < many for few, many in steps[1:5]), "twice the clips, twice the steps"
-    assert steps[5][0] == steps[5][1] == steps[4][1]
+    steps = [{run["steps"] for arm in ARMS for run in rung["arms"][arm]["runs"]} for rung in rungs]
+    assert len(steps[4]) > 1, "each run stops by itself"
+    assert len(steps[5]) == 1, "where all take the same steps, none does"
+    for rung, best in ((rungs[4], False), (rungs[5], True)):
+        for arm in ARMS:
+            for run in rung["arms"][arm]["runs"]:
+                valid, at = run["history"]["valid_loss"], run["history"]["steps"]
+                kept = at[int(np.argmin(valid))] if best else at[-1]
+                assert run["best_step"] == kept
 
 
 def test_differences_are_of_the_runs_and_have_intervals_where_they_pair(climbed):
@@ -138,8 +146,22 @@ def test_the_plan_counts_what_is_left(climbed, config, baseline, tmp_path):
     assert (done["gans"], done["fits"]) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"changed": ("folds", "gan-steps")}, "--folds: the study has its own arms, splits"),
+        ({"executor": "local"}, "--executor: .* one after another"),
+    ],
+)
+def test_options_without_an_effect_are_refused(config, baseline, tmp_path, settings, said):
+    with pytest.raises(ValueError, match=said):
+        repair(replace(config, **settings), tmp_path / "run", baseline=baseline)
+    with pytest.raises(ValueError, match="smaller is of 2000 Hz and small of 4000 Hz"):
+        repair(config, tmp_path / "run", baseline=replace(baseline, sample_rate=2000))
+
+
 def test_the_command_runs_the_study(music, capsys):
     command = ["compare", "--preset", "published-net6", "--data", str(music), "--dry-run"]
-    short = ["--num-samples", "1024", "--sample-rate", "4000", "--gan-steps", "3"]
+    short = ["--num-samples", "1024", "--gan-steps", "3"]
     assert main([*command, *short]) == 2
     assert "lengths without silence" in capsys.readouterr().err  # net5's, a second of 22050 Hz

@@ -88,7 +88,7 @@ def test_tracks_that_it_was_trained_on_are_refused_as_test_tracks(music, publish
     results = classify(config(music, CNN14, file), tmp_path / "other")
     (run,) = results["splits"]["track"]["runs"]
     about = load(tmp_path / "other" / run["classifier"])[1]
-    assert set(about["tracks"]) == {"elsewhere", *run["split"]["train"]}
+    assert set(about["tracks"]) == {"body: elsewhere", *run["split"]["train"]}
 
 
 def test_what_is_not_known_is_handed_on():
@@ -120,3 +120,10 @@ def test_a_file_that_does_not_fit(music, published, tmp_path, change, said):
 def test_a_comparison_starts_from_nothing(name):
     with pytest.raises(ValueError, match=f"trains from nothing, and {name} starts from what"):
         CompareConfig(RECIPES[name])
+
+
+def test_a_body_that_heard_other_features_is_refused(music, published, tmp_path):
+    model, file = cnn14(checkpoint(), "a.pth"), tmp_path / "a.safetensors"
+    save(model, file, metadata={"sample_rate": 16_000, "silence": None, "tracks": {}})
+    with pytest.raises(ValueError, match="heard otherwise: sample_rate was 16000 there and is 32"):
+        classify(config(music, CNN14, file), tmp_path / "run")
