@@ -78,6 +78,14 @@ def forget_entries():
             del registry[name]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_disk():
+    """No file waits for the disk. Tests of what is synced, and when, wrap this in turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # it refuses the same handles
+        yield
+
+
 _HERE = Path(__file__).parent
 _ENOUGH = 900e6  # bytes of a process, from which it forgets
 _MORE = 300e6  # and by how many it grew since: forgetting takes a second, and some is never freed
