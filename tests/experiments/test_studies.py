@@ -22,12 +22,28 @@ def config(*arguments):
 def test_a_study_is_what_its_file_says_and_leaves_open_where_and_by_whom(name, tmp_path):
     study = config("--preset", name)
     assert (study.preset, study.changed) == (name, ())
-    assert (study.folds, study.draws, study.seeds, study.gan_seeds) == (6, 5, 5, 5)
-    assert {"real+noise", "real+shuffled", "real+oracle"} <= {*study.arms}
     elsewhere = config("--preset", name, "--data", tmp_path, "--executor", "local", "--workers", 2)
     assert elsewhere.changed == ()
     assert about(name)
     assert "#" not in about(name)
+
+
+@pytest.mark.parametrize("name", ["embedded-control", "fsdd-speakers"])
+def test_studies_that_answer_have_folds_draws_and_controls(name):
+    study = config("--preset", name)
+    assert (study.folds, study.draws, study.seeds, study.gan_seeds) == (6, 5, 5, 5)
+    assert {"real+noise", "real+shuffled", "real+oracle"} <= {*study.arms}
+
+
+def test_the_ladder_has_the_published_gans():
+    """Of that project's notebook; its epochs depend on the data, and are counted in the command."""
+    study = config("--preset", "published-net6")
+    recipe = study.recipe
+    assert (recipe.name, recipe.num_samples, recipe.fit.epochs) == ("net6", 16_384, 100)
+    assert (recipe.gan.dim, recipe.gan.phase_shuffle, recipe.conditional) == (16, 0, False)
+    train = recipe.gan_train
+    assert (train.loss, train.learning_rate, train.critic_steps) == ("dcgan", 1e-4, 1)
+    assert (train.batch_size, train.slices) == (32, "grid")
 
 
 def test_what_is_typed_beside_it_makes_it_another_and_the_page_says_so():
