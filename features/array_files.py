@@ -14,6 +14,7 @@ import numpy as np
 from features.storage import replacing
 
 PARSING = Lock()  # ast, and so numpy's parser of headers, is not safe in threads of Python 3.11
+_ARCHIVE = b"PK"  # how a zip file begins, as that of several arrays
 _HASH = re.compile(r'(.*), "blake2b": "([0-9a-f]{32})"\}', re.DOTALL)
 
 
@@ -33,6 +34,10 @@ def read_npy(path: str | Path, advice: str, *, mapped: bool = False) -> np.ndarr
         It is damaged, or something else.
     """
     try:
+        with Path(path).open("rb") as file:
+            archive = file.read(len(_ARCHIVE)) == _ARCHIVE
+        if archive:  # of a damaged one NumPy would leave the file open
+            raise ValueError("it is an archive")
         with PARSING:
             found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except FileNotFoundError:
@@ -40,9 +45,6 @@ def read_npy(path: str | Path, advice: str, *, mapped: bool = False) -> np.ndarr
     except Exception as error:  # what numpy's parser raises at damage has many types
         found = "it is no array of numbers" if "pickle" in str(error) else error
         raise ValueError(f"{path} is damaged ({found}): {advice}") from None
-    if not isinstance(found, np.ndarray):  # an archive of several
-        found.close()
-        raise ValueError(f"{path} is no .npy file: {advice}")
     return found
 
 

@@ -237,7 +237,7 @@ def _read_latents(path: Path) -> np.ndarray:
         raise ValueError(f"latents {path}: no such file") from None
     except ValueError as error:
         raise ValueError(f"latents {path} is no .npy file of numbers: {error}") from None
-    if latents.ndim != 2 or latents.dtype.kind != "f":
+    if latents.ndim != 2 or latents.dtype.kind != "f" or not len(latents):
         found = f"{latents.dtype} {latents.shape}"
         raise ValueError(f"latents {path} must hold floats (n, latent_dim), found {found}")
     return latents

@@ -218,6 +218,10 @@ def test_latents_that_make_no_clips(drums, tmp_path, capsys):
     assert f"latents {wrong} is no .npy file" in said()
     np.save(wrong, np.array([{}]), allow_pickle=True)
     assert f"latents {wrong} is no .npy file" in said()
+    wrong.write_bytes(b"PK\x03\x04 and no more")  # a damaged archive, which must be closed again
+    assert f"latents {wrong} is no .npy file" in said()
+    np.save(wrong, np.zeros((0, 4), np.float32))
+    assert f"latents {wrong} must hold floats (n, latent_dim), found float32 (0, 4)" in said()
     np.save(wrong, np.zeros((2, 4), np.int32))
     assert "must hold floats (n, latent_dim), found int32 (2, 4)" in said()
     np.save(wrong, np.zeros((2, 5), np.float32))
