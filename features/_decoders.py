@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,15 +53,15 @@ class AudioFile(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-class _Blocks:
+class _Blocks(ABC):
     """Reads what comes in blocks of any length."""
 
     _held: np.ndarray
     _done = 0
 
+    @abstractmethod
     def _next(self) -> np.ndarray | None:
-        """The next block; None at the end."""
-        raise NotImplementedError
+        """The next block (n, C), float32; None at the end."""
 
     def read(
         self, frames: int, dtype: str = "float32", always_2d: bool = True
@@ -82,8 +83,9 @@ class _Blocks:
     def tell(self) -> int:
         return self._done
 
+    @abstractmethod
     def close(self) -> None:
-        pass
+        """Let go of the file, or of what was read of it."""
 
     def __enter__(self) -> Any:
         return self
@@ -205,10 +207,8 @@ class AudioreadFile(_Blocks):
     def __init__(self, path: Path):
         import librosa  # slow to import, and seldom needed
 
-        with (
-            warnings.catch_warnings()
-        ):  # that libsndfile failed is known; decoders leave files open
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # libsndfile failed; decoders leave files open
             found, rate = librosa.load(path, sr=None, mono=False)
         self._held = np.ascontiguousarray(np.atleast_2d(found).T, np.float32)
         self.frames, self.channels = self._held.shape
@@ -216,3 +216,6 @@ class AudioreadFile(_Blocks):
 
     def _next(self) -> None:
         return None
+
+    def close(self) -> None:
+        self._held = self._held[:0].copy()
