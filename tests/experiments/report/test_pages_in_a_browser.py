@@ -266,6 +266,8 @@ def test_a_thousand_clips_open_in_under_three_seconds_and_take_little_room(opene
 
 
 def test_a_served_page_makes_new_clips_that_can_be_kept(browser, genres, tmp_path):
+    from axe_playwright_python.sync_playwright import Axe
+
     config = AuditionConfig((genres,), count=1, between=0, serve=True, port=0)
     studio = Studio(makers(config), seed=0)
     page_file = render_audition(
@@ -297,6 +299,11 @@ def test_a_served_page_makes_new_clips_that_can_be_kept(browser, genres, tmp_pat
         with page.expect_download() as download:
             page.locator("#export").click()
         download.value.save_as(tmp_path / "favourites.json")
+        checked = browser.new_context(bypass_csp=True)
+        page = checked.new_page()
+        page.goto(server.address)
+        assert [one["id"] for one in Axe().run(page).response["violations"]] == []
+        checked.close()
         server.shutdown()
     context.close()
     assert said == []
