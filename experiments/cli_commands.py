@@ -121,6 +121,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     choices: dict[str, Any] = {
         "recipe": (*RECIPES, "all") if several else RECIPES,
         "name": RECIPES,
+        "beside": RECIPES,
         "split": SPLITS,
         "augment": (*AUGMENTATIONS, "all", "none"),
         "silence": SILENCES,

@@ -90,6 +90,23 @@ def tested_tracks(split: Record) -> int:
 # --- a comparison ---------------------------------------------------------------------------------
 
 
+def parts(results: Record) -> list[Record]:
+    """The results of each amount of training tracks, then those of the recipe beside.
+
+    The first is that of the question.
+    """
+    other = results.get("beside")
+    both = [results, {**results, **other}] if other else [results]
+    amounts = ([{}, *({"per_label": [], **part} for part in of.get("amounts", []))] for of in both)
+    return [{**of, **part} for of, parts in zip(both, amounts, strict=True) for part in parts]
+
+
+def part_of(results: Record) -> list[str]:
+    """Which recipe, where there are two, and which amount results are of."""
+    recipe = results["recipe"] if results.get("beside") else None
+    return [str(what) for what in (recipe, results.get("amount")) if what]
+
+
 def held_out_tracks(results: Record) -> int:
     """Test tracks, those of all folds together."""
     split = results.get("split", {})

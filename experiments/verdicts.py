@@ -66,3 +66,47 @@ def answer(
         ]
         because += [f"the interval against {name} is not above 0" for name in weak]
     return found | ({"verdict": "undecided", "because": because} if because else {})
+
+
+def agreement(name: str, first: Record, second: Record) -> dict[str, Any]:
+    """Whether two classifiers, trained on the same clips, answer alike.
+
+    An effect that one network alone shows is no finding about the clips.
+
+    Parameters
+    ----------
+    name : recipe of the first.
+    first, second : what was told of each (`experiments.stages.findings.told`), of the second with
+        its ``recipe``.
+
+    Returns
+    -------
+    dict
+        ``verdict`` ("alike", "opposite", "one alone" or "untold"), ``said`` (a sentence without
+        its full stop), and of all differences in track accuracy how many point the ``same`` way
+        in both, and ``of`` how many.
+    """
+    names = name, second["recipe"]
+    rows = [
+        {(d["arm"], d["against"]): d for d in of["differences"] if d["metric"] == "track_accuracy"}
+        for of in (first, second)
+    ]
+    pairs = [pair for pair in rows[0] if pair in rows[1]]
+    same = sum(rows[0][pair]["mean"] * rows[1][pair]["mean"] > 0 for pair in pairs)
+    found: dict[str, Any] = {"same": same, "of": len(pairs)}
+    if None in (answers := [of["answer"] for of in (first, second)]):
+        lost = " and ".join(n for n, a in zip(names, answers, strict=True) if a is None)
+        return found | {"verdict": "untold", "said": f"no question was answered with {lost}"}
+    one, other = (answer["verdict"] for answer in answers)
+    if one == other:
+        verdict = "alike" if one in (*CLAIMS, "equivalent") else "untold"
+        said = f"both classifiers, {names[0]} and {names[1]}, answer alike: {one}"
+    elif {one, other} == {*CLAIMS}:
+        verdict = "opposite"
+        said = f"the classifiers contradict each other: {names[0]} {one}, {names[1]} {other}"
+    else:
+        verdict = "one alone" if {one, other} & {*CLAIMS, "equivalent"} else "untold"
+        said = f"the classifiers do not agree: {names[0]} {one}, {names[1]} {other}"
+        if {one, other} & {*CLAIMS}:
+            said += "; what one of them alone shows is no finding about the clips"
+    return found | {"verdict": verdict, "said": said}

@@ -43,8 +43,9 @@ def timeless(results: dict) -> dict:
     found = json.loads(json.dumps(results))
     for name in ("executor", "workers"):
         del found["config"][name]
-    for arm in found["arms"].values():
-        for run in arm["runs"]:
+    both = [found, *([found["beside"]] if "beside" in found else [])]
+    for part in (part for of in both for part in (of, *of["amounts"])):
+        for run in (run for arm in part["arms"].values() for run in arm["runs"]):
             del run["seconds"]
     del found["gan"]["seconds"]
     made = ("environment", "command", "openings")

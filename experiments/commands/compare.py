@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from classifiers import FitConfig
 from experiments.config import CompareConfig, as_dict
-from experiments.recipes import looked_at
+from experiments.recipes import Recipe, looked_at
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
 from experiments.report.tables import write_comparison
@@ -44,6 +45,7 @@ from experiments.stages.plan import Plan, steps_of
 from experiments.stages.quality import gan_quality, quality_gain
 from experiments.stages.trials import Trial, is_done
 from experiments.statistics import standard_errors
+from experiments.verdicts import agreement
 from features.checksums import key_of, was_sealed
 from features.splits import SIDES
 from features.storage import read_json, understanding, write_text
@@ -86,24 +88,18 @@ def compare(
     """
     started, progress = time.monotonic(), progress or Progress(quiet=True)
     opened = open_cells(config, progress)
-    recipe, arms, every = opened.recipe, config.declared, opened.every
-    dataset, clips = opened.dataset, opened.clips
+    every, dataset, clips = opened.every, opened.dataset, opened.clips
     folders = open_folders(opened, progress)
     Run(out).refuse_others("compare", opened.fixed)
-    settings = [
-        _shared(recipe.fit, config.steps, len(cells[0].rows["train"])) for cells in opened.amounts
-    ]
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
     trainings = [cell.training for cell in every]
     if config.generates:
         for turn, left in unfinished(Run(out), trainings):
             plan.add_gans(turn, left, dataset.labels, progress)
-    chosen = config.steps is None
-    for cells, fit in zip(opened.amounts, settings, strict=True):
-        trials = (Trial(c.data.name, arm.name, s) for c in cells for arm in arms for s in c.seeds)
-        fits = sum(not is_done(Run(out), t, recipe, fit, any_steps=chosen) for t in trials)
-        fits *= max(1, len(config.tune))
-        plan.add_fits(recipe, clips.num_samples, classes, fits, fits * (fit.steps or 0), progress)
+    for recipe, cells in product(opened.recipes, opened.amounts):
+        fit = _shared(recipe, config, cells)
+        steps, fits = fit.steps or 0, _left(Run(out), recipe, config, cells, fit)
+        plan.add_fits(recipe, clips.num_samples, classes, fits, fits * steps, progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))
@@ -132,34 +128,45 @@ def compare(
             valid, test = map(Tracks.of, cell.held_out)
             for gan in own:
                 refuse_leaks(gan, valid=valid, test=test)
-        whole = whole_material(opened, run, folders, progress)
         if others and opened.judged:
             others.judge([cell.data.name for cell in every])
-        made = iter([of_cell(opened, whole, *of) for of in zip(every, gans, strict=True)])
-        trained = [
-            run_arms(
-                arms,
-                [Cell(cell.data, cell.seeds, next(made)) for cell in cells],
-                fit,
-                seeds=config.seeds,
-                fixed=not chosen,
-                batches=config.augmentations[1],
-                rates=config.tune,
-                should_stop=should_stop,
-                elsewhere=others.fit if others else None,
+        trained = []
+        for recipe in opened.recipes:
+            if config.beside:
+                progress.say(f"the classifiers of {recipe.name}")
+            whole = whole_material(opened, recipe, run, folders, progress)
+            made = iter([of_cell(opened, whole, *of) for of in zip(every, gans, strict=True)])
+            trained.append(
+                [
+                    run_arms(
+                        config.declared,
+                        [Cell(cell.data, cell.seeds, next(made)) for cell in cells],
+                        _shared(recipe, config, cells),
+                        seeds=config.seeds,
+                        fixed=config.steps is not None,
+                        batches=config.augmentations[1],
+                        rates=config.tune,
+                        should_stop=should_stop,
+                        elsewhere=others.fit if others else None,
+                    )
+                    for cells in opened.amounts
+                ]
             )
-            for cells, fit in zip(opened.amounts, settings, strict=True)
-        ]
         seconds = round(time.monotonic() - started, 1)
         how = {"command": command, "environment": environment() | {"session_seconds": seconds}}
         if config.sealed:
-            run.write_json(VALIDATION, found := validated(trained) | how)
+            said = [
+                {"recipe": recipe.name, **validated(of)}
+                for recipe, of in zip(opened.recipes, trained, strict=True)
+            ]
+            found = said[0] | ({"beside": said[1]} if said[1:] else {}) | how
+            run.write_json(VALIDATION, found)
             return found
-        openings = _opened(run, trained)
+        openings = _opened(run, [amount for of in trained for amount in of])
         results = _results(config, dataset, every, trained) | how
         results["openings"] = openings
         run.write_json("results.json", results)
-        write_text(run.path / "report.html", _page(config, trained[0], results))
+        write_text(run.path / "report.html", _page(config, trained[0][0], results))
         write_comparison(run.path, results)
     return results
 
@@ -197,19 +204,36 @@ def _tells_of_openings(results: Path) -> bool:
         return False
 
 
-def _shared(fit: FitConfig, steps: int | None, clips: int) -> FitConfig:
+def _shared(recipe: Recipe, config: CompareConfig, cells: Sequence[Sides]) -> FitConfig:
     """The budget of every arm: the same steps, and evaluated as often, an epoch of real clips."""
-    steps, every = steps or steps_of(fit, clips), fit.eval_every or -(-clips // fit.batch_size)
+    fit, clips = recipe.fit, len(cells[0].rows["train"])
+    steps = config.steps or steps_of(fit, clips)
+    every = fit.eval_every or -(-clips // fit.batch_size)
     return replace(fit, steps=steps, epochs=None, patience=None, eval_every=every)
+
+
+def _left(
+    run: Run, recipe: Recipe, config: CompareConfig, cells: Sequence[Sides], fit: FitConfig
+) -> int:
+    """How many fits are still to do."""
+    chosen, arms = config.steps is None, config.declared
+    trials = (Trial(c.data.name, arm.name, s) for c in cells for arm in arms for s in c.seeds)
+    left = sum(not is_done(run, one, recipe, fit, any_steps=chosen) for one in trials)
+    return left * max(1, len(config.tune))
 
 
 def _results(
     config: CompareConfig,
     dataset: Dataset,
     cells: Sequence[Sides],
-    amounts: Sequence[TrainedArms],
+    classifiers: Sequence[Sequence[TrainedArms]],
 ) -> dict[str, Any]:
-    """What ``results.json`` holds, but for how it was made; ``cells`` are those of all amounts."""
+    """What ``results.json`` holds, but for how it was made.
+
+    ``cells`` are those of all amounts; ``classifiers`` has for each recipe its arms, trained on
+    each amount.
+    """
+    amounts = classifiers[0]
     recipe, data, trained = config.recipe, config.data, amounts[0]
     material, split = trained.cells[0].material, cells[0].split
     seeds = np.arange(config.seeds)
@@ -217,13 +241,19 @@ def _results(
     tested = {"test": sum(by_fold.values())}
     tests = {track: None for cell in cells for track in cell.split.test}
     groups = {track.track_id: track.group for track in tests}
-    answered = told(
-        amounts,
-        groups=groups,
-        gans=seeds % config.gan_seeds,
-        draws=np.array([config.draw_of(seed) for seed in range(config.seeds)]),
-        question=config.question,
+    answered, *beside = (
+        told(
+            of,
+            groups=groups,
+            gans=seeds % config.gan_seeds,
+            draws=np.array([config.draw_of(seed) for seed in range(config.seeds)]),
+            question=config.question,
+        )
+        for of in classifiers
     )
+    if beside:
+        answered["beside"] = {"recipe": config.beside, **beside[0]}
+        answered["agreement"] = agreement(recipe.name, answered, answered["beside"])
     qualities = [
         {"fold": cell.data.fold, "draw": cell.data.draw, **quality}
         for cell in trained.cells

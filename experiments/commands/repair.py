@@ -203,8 +203,9 @@ def repair(
 def _open(config: CompareConfig, baseline: Recipe, progress: Progress) -> _Ladder:
     """Data, clips and recipes; of both the weights that are kept are those of the source."""
     other = [name for name in config.changed if name not in OPTIONS and not name.startswith("gan-")]
-    if other or config.executor is not None:
-        named = ", ".join(f"--{name}" for name in other or ["executor"])
+    other += [name for name in ("beside", "executor") if getattr(config, name) is not None]
+    if other:
+        named = ", ".join(f"--{name}" for name in other)
         raise ValueError(
             f"{named}: the study has its own arms, splits and steps, and trains one after another; "
             f"it takes {', '.join(f'--{name}' for name in OPTIONS)} and those of the GANs"

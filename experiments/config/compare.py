@@ -9,7 +9,7 @@ from classifiers.fit_config import AT_ONCE
 from experiments.config.data import MOST_RUNS, DataConfig
 from experiments.config.train import check_quality
 from experiments.executors import Asked, check_executor
-from experiments.recipes import Recipe
+from experiments.recipes import RECIPES, Recipe
 from features.augmentation import FeatureAugmentation, WaveformAugmentation, parse_augmentations
 from features.limits import check_counts
 from features.splits import SPLITS
@@ -17,6 +17,9 @@ from features.splits import SPLITS
 if TYPE_CHECKING:
     from experiments.stages.arms import Arm
 
+# What makes the clips, which a second recipe takes from the first.
+_SHARED = ("sample_rate", "num_samples", "per_track", "silence", "gan", "gan_train", "conditional",
+           "shared_steps")  # fmt: skip
 DEFAULT_ARMS = ("real", "real+classical", "real+noise", "real+synthetic")
 
 
@@ -28,6 +31,8 @@ class CompareConfig:
     ----------
     recipe : classifier, features, clip and GAN.
     data : tracks and split.
+    beside : a second recipe, whose classifier does the same on the same clips and GANs: an effect
+        that one network alone shows is no finding. None has none.
     seeds : paired runs of each arm; their classifier seeds count up from 0.
     gan_seeds : GANs for each class, which the runs take in turn. Each fold and each draw has GANs
         of its own, a draw at least one.
@@ -78,6 +83,7 @@ class CompareConfig:
 
     recipe: Recipe
     data: DataConfig = DataConfig()
+    beside: str | None = None
     seeds: int = 3
     gan_seeds: int = 1
     folds: int = 1
@@ -103,14 +109,20 @@ class CompareConfig:
     changed: tuple[str, ...] = ()
 
     def __post_init__(self):
-        if self.recipe.needs or self.recipe.pretrained is not None:
-            raise ValueError(
-                f"a comparison trains from nothing, and {self.recipe.name} starts from what was "
-                "made elsewhere: give another --recipe, or `wavegan classify`"
-            )
         self.data.refuse_chunks("a comparison")
         fit = replace(self.recipe.fit, restore_best=True)  # what it reads are the best steps
         object.__setattr__(self, "recipe", replace(self.recipe, fit=fit))
+        others = [name for name in RECIPES if name != self.recipe.name]
+        if self.beside is not None and self.beside not in others:
+            raise ValueError(
+                f"--beside {self.beside} is no other recipe: give one of {', '.join(others)}"
+            )
+        for option, recipe in zip(("--recipe", "--beside"), self.recipes, strict=False):
+            if recipe.needs or recipe.pretrained is not None:
+                raise ValueError(
+                    f"a comparison trains from nothing, and {recipe.name} starts from what was "
+                    f"made elsewhere: give another {option}, or `wavegan classify`"
+                )
         check_quality(self.quality, self.recipe)
         if self.data.fractions[1] == 0 and "lists" not in SPLITS[self.data.split].needs:
             raise ValueError(
@@ -134,11 +146,11 @@ class CompareConfig:
                 f"--question {self.question} is none of the arms that are held against "
                 f"{self.arms[0]}: {', '.join(self.arms[1:])}"
             )
-        once = self.recipe.fit.optimizer in AT_ONCE
+        once = next((one for one in self.recipes if one.fit.optimizer in AT_ONCE), None)
         if once and (self.tune or any(len(one.phases) > 1 for one in arms)):
             raise ValueError(
-                f"{self.recipe.name} is fitted at once (--recipe with the optimizer "
-                f"{self.recipe.fit.optimizer}), from nothing: an arm with -then- would forget its "
+                f"{once.name} is fitted at once (--recipe with the optimizer "
+                f"{once.fit.optimizer}), from nothing: an arm with -then- would forget its "
                 "first clips, and --tune has no learning rate to try; leave them out"
             )
         if self.generates and self.recipe.silence is not None:
@@ -194,6 +206,16 @@ class CompareConfig:
             )
         if classical and self.augmentations == (None, None):
             raise ValueError("--augment none leaves the arm real+classical as real: drop the arm")
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The recipe, and the one beside it with the first one's clips and GANs."""
+        if self.beside is None:
+            return (self.recipe,)
+        shared = {name: getattr(self.recipe, name) for name in _SHARED}
+        other = RECIPES[self.beside]
+        fit = replace(other.fit, restore_best=True)
+        return self.recipe, replace(other, **shared, fit=fit)
 
     @property
     def shared(self) -> Asked:

@@ -49,6 +49,7 @@ def render_report(
         For clips that hold NaN or Inf.
     """
     data, arms = results.get("data", {}), results.get("arms", {})
+    recipe, others = results.get("recipe"), scores.parts({"recipe": None, **results})[1:]
     tests, found = scores.held_out_tracks(results), scores.question(results)
     arm = found["arm"] if found else "real+synthetic"
     gained = results.get("quality_gain")
@@ -71,7 +72,8 @@ def render_report(
         runs=max((len(runs_of(record)) for record in arms.values()), default=0),
         arms=_arms(arms, tests),
         tables=tables.comparison_tables(results),
-        amounts=[_amount({**results, **part}, tests) for part in results.get("amounts", [])],
+        amounts=[_again(part, tests) for part in others if part["recipe"] == recipe],
+        beside=[_again(part, tests) for part in others if part["recipe"] != recipe],
         markdown=tables.comparison_markdown(results),
         latex=tables.comparison_latex(results),
         differences=_plots(results.get("differences", [])),
@@ -96,10 +98,10 @@ def render_report(
     )
 
 
-def _amount(results: Record, tests: int) -> dict[str, Any]:
-    """What the page has of a further amount of training tracks."""
+def _again(results: Record, tests: int) -> dict[str, Any]:
+    """What the page has of a further amount of training tracks, or of the recipe beside."""
     return {
-        "title": results["amount"],
+        "title": results["amount"] or results["recipe"],
         "arms": _arms(results["arms"], tests),
         "differences": _plots(
             [d for d in results["differences"] if d["metric"] == "track_accuracy"]

@@ -16,6 +16,8 @@ from experiments.scores import (
     average,
     bounds,
     leaking,
+    part_of,
+    parts,
     question,
     robustness,
     runs_of,
@@ -31,29 +33,27 @@ def compare(results: Record, out: Path) -> None:
     """The arms of a comparison, its differences, how long it took, and where the page is."""
     print()
     if results.get("sealed"):
-        for part in (results, *results["amounts"]):
+        for part in parts(results):
             found = [
                 (name, str(len(runs)), percent(sum(run["accuracy"] for run in runs) / len(runs)))
                 for name, runs in part["validation"].items()
             ]
-            arm = f"arm, {part['amount']}" if part["amount"] else "arm"
+            arm = ", ".join(["arm", *part_of(part)])
             print_table(text_table((arm, "runs", "validation accuracy by clip"), found))
         print("the test side is sealed: repeat the command without --sealed to open it")
         return
-    parts, asked = (results, *results.get("amounts", [])), question(results)
-    for number, part in enumerate(parts):
-        amount = part.get("amount")
+    asked = question(results)
+    for number, part in enumerate(parts(results)):
         if number:
             print()
-        _print_scores(f"arm, {amount}" if amount else "arm", part["arms"])
+        _print_scores(", ".join(["arm", *part_of(part)]), part["arms"])
     shown = [d for d in results["differences"] if d["metric"] == (asked or d)["metric"]]
-    for part in parts[1:]:
-        same = (d for d in part["differences"] if asked and _same(d, asked))
-        shown += [{**d, "amount": part["amount"]} for d in same]
+    for part in parts(results)[1:]:
+        same = (d for d in part["differences"] if asked and (_same(d, asked) or d.get("primary")))
+        shown += [{**d, "primary": False, "of": part_of(part)} for d in same]
     rows = [
         (
-            f"{d['arm']} against {d['against']}"
-            + (f", {d['amount']}" if d.get("amount") else "")
+            ", ".join([f"{d['arm']} against {d['against']}", *d.get("of", [])])
             + " (the question)" * bool(d.get("primary")),
             points(d["mean"]),
             " to ".join(map(points, d["ci95"])),
@@ -66,6 +66,9 @@ def compare(results: Record, out: Path) -> None:
         heads = (f"difference in {of}", "points", "95 % interval", "verdict")
         print_table(text_table(heads, rows, words=(3,)))
         print(f"all {len(results['differences'])} differences: {out / 'differences.csv'}")
+    if agreed := results.get("agreement"):
+        print(safe(f"{agreed['said']}; {agreed['same']} of {agreed['of']} differences in track "
+                   "accuracy point the same way in both"))  # fmt: skip
     _print_cautions(results.get("split", {}), results.get("gan", {}).get("vouched"))
     for reason in (results.get("answer") or {}).get("because", ()):
         print(safe(f"no claim is made, since {reason}"))

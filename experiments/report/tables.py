@@ -13,7 +13,7 @@ import numpy as np
 from experiments.listening.answers import Answers, Key
 from experiments.report.formats import counted, duration, points, reach, spread
 from experiments.report.kit import render
-from experiments.scores import METRICS, Record, bounds, runs_of, values
+from experiments.scores import METRICS, Record, bounds, part_of, parts, runs_of, values
 from features.storage import write_text
 
 _TRACK = ("split", "seed", "track", "label", "predicted", "confidence", "correct")
@@ -21,9 +21,9 @@ _TRACK = ("split", "seed", "track", "label", "predicted", "confidence", "correct
 _FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "label", "predicted",
          "nearest", "confidence", "correct", "refused")  # fmt: skip
 # Of runs and differences, shares as they are; of a failed arm its reason alone.
-_RUN = ("amount", "arm", "classifier_seed", "gan_seed", "fold", "draw", "steps", "best_step",
-        "train_clips", *METRICS, "seconds", "error")  # fmt: skip
-_DIFFERENCE = ("amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
+_RUN = ("recipe", "amount", "arm", "classifier_seed", "gan_seed", "fold", "draw", "steps",
+        "best_step", "train_clips", *METRICS, "seconds", "error")  # fmt: skip
+_DIFFERENCE = ("recipe", "amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
                "p_equivalent", "verdict", "primary", "detectable", "holds")  # fmt: skip
 
 _ANSWER = ("listener", "counts", "trial", "check", "choice", "source", "label", "against", "right")
@@ -99,18 +99,17 @@ def write_comparison(folder: str | Path, results: Record) -> None:
 
 
 def comparison_markdown(results: Record) -> str:
-    """`comparison_tables` of all amounts of training tracks as GitHub Markdown."""
+    """`comparison_tables` of all recipes and amounts of training tracks as GitHub Markdown."""
     return render("table.md", tables=_all_tables(results))
 
 
 def comparison_latex(results: Record) -> str:
-    """`comparison_tables` of all amounts as LaTeX, for the package booktabs."""
+    """`comparison_tables` of all recipes and amounts as LaTeX, for the package booktabs."""
     return render("table.tex", tables=_all_tables(results))
 
 
 def _all_tables(results: Record) -> list[dict[str, Any]]:
-    others = ({**results, **part} for part in results.get("amounts", []))
-    return [table for part in (results, *others) for table in comparison_tables(part).values()]
+    return [table for part in parts(results) for table in comparison_tables(part).values()]
 
 
 def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
@@ -122,8 +121,7 @@ def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
         ``arms``, ``cost`` and ``differences``, each with a ``caption``, ``heads``, ``rows`` and
         the columns that are ``words``.
     """
-    arms, amount = results.get("arms", {}), results.get("amount")
-    of = f", of {amount}" if amount else ""
+    arms, of = results.get("arms", {}), "".join(f", of {what}" for what in part_of(results))
     tables: dict[str, dict[str, Any]] = {
         "arms": {
             "caption": f"Arms{of}: percent, mean ± standard deviation over runs; best step too.",
@@ -187,26 +185,22 @@ def _told(d: Record, results: Record) -> list[str]:
 
 
 def _runs(results: Record) -> Iterator[Record]:
-    for part in _amounts(results):
-        amount = {"amount": part.get("amount", "")}
+    for part in parts(results):
+        about = {name: part.get(name, "") for name in ("recipe", "amount")}
         for name, arm in part.get("arms", {}).items():
-            yield from ({**run, **amount, "arm": name} for run in runs_of(arm))
+            yield from ({**run, **about, "arm": name} for run in runs_of(arm))
             if not runs_of(arm):
-                yield {**amount, "arm": name, "error": arm.get("error", "no run finished")}
+                yield {**about, "arm": name, "error": arm.get("error", "no run finished")}
 
 
 def _differences(results: Record) -> Iterator[Record]:
-    for part in _amounts(results):
+    for part in parts(results):
         recalls = ({"metric": "recall", **d} for d in part.get("per_label", []))
         for d in (*part.get("differences", []), *recalls):
             low, high = d["ci95"]
-            about = {"amount": part.get("amount", ""), "holds": bounds(results, d)}
+            about = {name: part.get(name, "") for name in ("recipe", "amount")}
+            about["holds"] = bounds(results, d)
             yield {**d, **about, "low": low, "high": high}
-
-
-def _amounts(results: Record) -> list[Record]:
-    """The results of each amount of training tracks: the first's, and those of the others."""
-    return [results, *results.get("amounts", [])]
 
 
 def write_rows(

@@ -47,6 +47,10 @@ class Opened:
     amounts: Sequence[Sequence[Sides]]
 
     @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        return self.recipe, *self.config.recipes[1:]
+
+    @property
     def every(self) -> list[Sides]:
         return [cell for cells in self.amounts for cell in cells]
 
@@ -143,10 +147,14 @@ def open_folders(opened: Opened, progress: Progress) -> dict[str, FolderClips]:
 
 
 def whole_material(
-    opened: Opened, run: Run, folders: dict[str, FolderClips], progress: Progress
+    opened: Opened,
+    recipe: Recipe,
+    run: Run,
+    folders: dict[str, FolderClips],
+    progress: Progress,
 ) -> Material:
-    """What the arms of all cells have in common."""
-    config, recipe, clips = opened.config, opened.recipe, opened.clips
+    """What the arms of all cells have in common, for one of the comparison's recipes."""
+    config, clips = opened.config, opened.clips
     features = extract(clips, recipe.input, on_progress=progress.of("features", "clip"))
     return Material(
         run,

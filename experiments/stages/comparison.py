@@ -91,11 +91,13 @@ class Fit:
 
     Attributes
     ----------
+    recipe : name of that whose classifier is fitted.
     batches : augmentation of its batches.
     read_at : as in `run_trial`, and ``task``.
     """
 
     trial: Trial
+    recipe: str
     settings: FitConfig
     batches: FeatureAugmentation | None
     read_at: tuple[int, ...]
@@ -160,6 +162,7 @@ def run_arms(
         return [
             Fit(
                 Trial(cell.data.name, arm.name, seed),
+                cells[0].material.recipe.name,
                 steps,
                 batches if arm.alters_batches else None,
                 read_at,

@@ -85,7 +85,8 @@ class Worker:
             keep_judge(self.run, self.cells[part].training, Progress(quiet=True))
         else:
             try:
-                part.run(self.config.declared, self.material(part.trial.split), should_stop)
+                material = self.material(part.trial.split, part.recipe)
+                part.run(self.config.declared, material, should_stop)
             except FloatingPointError as error:  # its arm has failed, and the others go on
                 return str(error)
         return ""
@@ -115,18 +116,23 @@ class Worker:
         return {cell.data.name: cell for cell in self.opened.every}
 
     @cached_property
-    def whole(self) -> Material:
+    def whole(self) -> dict[str, Material]:
         quiet = Progress(quiet=True)
-        return whole_material(self.opened, self.run, open_folders(self.opened, quiet), quiet)
+        folders = open_folders(self.opened, quiet)
+        return {
+            recipe.name: whole_material(self.opened, recipe, self.run, folders, quiet)
+            for recipe in self.opened.recipes
+        }
 
     @cached_property
-    def materials(self) -> dict[str, Material]:
+    def materials(self) -> dict[tuple[str, str], Material]:
         return {}
 
-    def material(self, name: str) -> Material:
-        """That of a cell."""
-        if name not in self.materials:
+    def material(self, name: str, recipe: str) -> Material:
+        """That of a cell, for a recipe."""
+        key = name, recipe
+        if key not in self.materials:
             cell = self.cells[name]
             gans = open_gans(self.run, cell.training) if self.config.generates else []
-            self.materials[name] = of_cell(self.opened, self.whole, cell, gans)
-        return self.materials[name]
+            self.materials[key] = of_cell(self.opened, self.whole[recipe], cell, gans)
+        return self.materials[key]

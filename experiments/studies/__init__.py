@@ -1,8 +1,8 @@
 """Studies that come with the package: files of options of `wavegan compare`, fixed before the run.
 
 The first line of each says what it is; ``wavegan compare --preset NAME`` runs it. It leaves open
-where the data are and who does the work (`OPEN`); any other option that is typed makes it another
-study, and the results say which.
+where the data are, who does the work, and which other classifier stands beside (`OPEN`); any other
+option that is typed makes it another study, and the results say which.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 STUDIES = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
-OPEN = {"data", "out", "executor", "workers", "cluster", "gpus", "at-once"}
+OPEN = {"data", "out", "beside", "executor", "workers", "cluster", "gpus", "at-once"}
 
 
 def about(name: str) -> str:

@@ -22,7 +22,18 @@ def config(*arguments):
 def test_a_study_is_what_its_file_says_and_leaves_open_where_and_by_whom(name, tmp_path):
     study = config("--preset", name)
     assert (study.preset, study.changed) == (name, ())
-    elsewhere = config("--preset", name, "--data", tmp_path, "--executor", "local", "--workers", 2)
+    elsewhere = config(
+        "--preset",
+        name,
+        "--data",
+        tmp_path,
+        "--executor",
+        "local",
+        "--workers",
+        2,
+        "--beside",
+        "net1",
+    )
     assert elsewhere.changed == ()
     assert about(name)
     assert "#" not in about(name)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.verdicts import answer, limited
+from experiments.verdicts import agreement, answer, limited
 
 ROLES = {
     "real": ("classical", ["real"]),
@@ -88,3 +88,47 @@ def test_differences_of_a_late_arm_claim_nothing():
         "budget-limited",
     ]
     assert limited(rows, ["real+synthetic"])[0]["verdict"] == "budget-limited"
+
+
+def classifier(verdict, *means, recipe="second"):
+    rows = [
+        {"arm": f"real+{i}", "against": "real", "metric": "track_accuracy", "mean": mean}
+        for i, mean in enumerate(means)
+    ]
+    rows += [{**row, "metric": "accuracy", "mean": -9.0} for row in rows]
+    return {"answer": verdict and {"verdict": verdict}, "differences": rows, "recipe": recipe}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        ("benefit", "benefit", "alike"),
+        ("harm", "harm", "alike"),
+        ("equivalent", "equivalent", "alike"),
+        ("benefit", "harm", "opposite"),
+        ("harm", "benefit", "opposite"),
+        ("benefit", "undecided", "one alone"),
+        ("budget-limited", "harm", "one alone"),
+        ("benefit", "equivalent", "one alone"),
+        ("equivalent", "undecided", "one alone"),
+        ("undecided", "undecided", "untold"),  # a null: two that tell nothing agree on nothing
+        ("undecided", "budget-limited", "untold"),
+        (None, "benefit", "untold"),
+        (None, None, "untold"),
+    ],
+)
+def test_two_classifiers_agree_where_both_tell_the_same(first, second, verdict):
+    found = agreement("first", classifier(first), classifier(second))
+    assert found["verdict"] == verdict
+    alone = {first, second} & {"benefit", "harm"} and verdict == "one alone"
+    assert ("no finding about the clips" in found["said"]) == bool(alone)
+    if None in (first, second):
+        assert found["said"].endswith("first" if second else "first and second")
+
+
+def test_differences_that_point_one_way_are_counted_among_those_both_have():
+    found = agreement(
+        "first", classifier("undecided", 0.1, -0.1, 0.2), classifier("undecided", 0.3, 0.2)
+    )
+    assert (found["same"], found["of"]) == (1, 2)
+    assert agreement("first", classifier("harm", 0.0), classifier("harm", 0.2))["same"] == 0

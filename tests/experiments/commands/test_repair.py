@@ -151,6 +151,7 @@ def test_the_plan_counts_what_is_left(climbed, config, baseline, tmp_path):
     [
         ({"changed": ("folds", "gan-steps")}, "--folds: the study has its own arms, splits"),
         ({"executor": "local"}, "--executor: .* one after another"),
+        ({"beside": "net5"}, "--beside: .* its own arms"),
     ],
 )
 def test_options_without_an_effect_are_refused(config, baseline, tmp_path, settings, said):

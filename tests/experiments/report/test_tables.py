@@ -120,12 +120,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
 def test_each_run_of_an_arm_has_a_row_and_a_failed_arm_its_reason(tmp_path):
     write_comparison(tmp_path / "new", RESULTS)
     rows = read(tmp_path / "new" / "runs.csv")
-    assert list(rows[0]) == ["amount", "arm", "classifier_seed", "gan_seed", "fold", "draw",
-                             "steps", "best_step", "train_clips", "track_accuracy", "accuracy",
-                             "macro_f1", "seconds", "error"]  # fmt: skip
+    assert list(rows[0]) == ["recipe", "amount", "arm", "classifier_seed", "gan_seed", "fold",
+                             "draw", "steps", "best_step", "train_clips", "track_accuracy",
+                             "accuracy", "macro_f1", "seconds", "error"]  # fmt: skip
     assert [row["arm"] for row in rows] == ["real", "real", "real+synthetic", "broken"]
     first = RESULTS["arms"]["real"]["runs"][0]
-    assert {name: float(x) for name, x in rows[0].items() if x and name != "arm"} == {
+    named = ("recipe", "arm")
+    assert {name: float(x) for name, x in rows[0].items() if x and name not in named} == {
         name: x for name, x in first.items() if name != "confusion"
     }
     assert rows[2]["accuracy"] == rows[2]["error"] == ""
@@ -135,11 +136,13 @@ def test_each_run_of_an_arm_has_a_row_and_a_failed_arm_its_reason(tmp_path):
 def test_each_difference_has_a_row_those_of_classes_too(tmp_path):
     write_comparison(tmp_path, RESULTS)
     main, blues = read(tmp_path / "differences.csv")
-    assert list(main) == ["amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
-                          "p_equivalent", "verdict", "primary", "detectable", "holds"]  # fmt: skip
+    assert list(main) == ["recipe", "amount", "arm", "against", "metric", "label", "mean", "low",
+                          "high", "p", "p_equivalent", "verdict", "primary", "detectable",
+                          "holds"]  # fmt: skip
     assert list(main.values()) == [
-        "", "real+synthetic", "real", "track_accuracy", "", "-0.015", "-0.25", "0.22", "0.5",
-        "0.25", "undecided", "True", "0.4", "for this GAN and for these 2 artists or speakers",
+        RESULTS.get("recipe", ""), "", "real+synthetic", "real", "track_accuracy", "", "-0.015",
+        "-0.25", "0.22", "0.5", "0.25", "undecided", "True", "0.4",
+        "for this GAN and for these 2 artists or speakers",
     ]  # fmt: skip
     assert (blues["metric"], blues["label"], blues["low"]) == ("recall", "blues", "0.25")
     assert blues["detectable"] == blues["p_equivalent"] == blues["primary"] == ""

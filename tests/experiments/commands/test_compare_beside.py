@@ -1,0 +1,126 @@
+"""A comparison with a second classifier on the same clips and GANs."""
+
+import csv
+import shutil
+from dataclasses import replace
+
+import pytest
+from compared import timeless
+
+from experiments.commands.compare import compare
+from experiments.recipes import RECIPES
+from experiments.report import printed
+
+
+@pytest.fixture(scope="module")
+def config(small_config, render, tmp_path_factory):
+    eight = render(tmp_path_factory.mktemp("eight"), tracks=8, seconds=2.1)
+    data = replace(small_config.data, root=str(eight), fractions=(0.4, 0.3, 0.3))
+    recipe = replace(small_config.recipe, num_samples=4096)
+    arms = ("real", "real+oracle", "real+synthetic")
+    return replace(
+        small_config, recipe=recipe, data=data, arms=arms, shots=(1, 2), steps=4, quality=0
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(config, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "alone"
+    return out, compare(config, out)
+
+
+@pytest.fixture(scope="module")
+def both(alone, config, tmp_path_factory):
+    """The same run, gone on with another classifier: folder and results."""
+    shutil.copytree(alone[0], out := tmp_path_factory.mktemp("runs") / "both")
+    return out, compare(replace(config, beside="floor"), out)
+
+
+def test_it_goes_on_in_the_folder_and_changes_nothing_of_the_first(alone, both):
+    out, results = both
+    after, before = timeless(results), timeless(alone[1])
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "config",
+        "beside",
+        "agreement",
+    }
+    new = {f.name for f in (out / "stages").iterdir()}
+    new -= {f.name for f in (alone[0] / "stages").iterdir()}
+    assert new
+    assert all(name.startswith("classifier-track-") for name in new)
+
+
+def test_the_second_has_the_same_test_clips_and_its_own_answer(both):
+    _, results = both
+    second = results["beside"]
+    assert second["recipe"] == "floor"
+    assert second["arms"].keys() == results["arms"].keys()
+    for name, arm in second["arms"].items():
+        for own, other in zip(arm["runs"], results["arms"][name]["runs"], strict=True):
+            assert [sum(row) for row in own["confusion"]] == [
+                sum(row) for row in other["confusion"]
+            ]
+            assert own["train_clips"] == other["train_clips"]
+            assert own["classifier"] != other["classifier"]
+    assert len(second["amounts"]) == 1
+    assert results["agreement"]["of"] == 2  # the oracle and the GAN's clips, against real
+
+
+def test_workers_come_to_the_same(both, config, tmp_path):
+    shared = replace(config, beside="floor", executor="local", workers=1)
+    assert timeless(compare(shared, tmp_path / "run")) == timeless(both[1])
+
+
+def test_page_tables_and_terminal_tell_of_both(both, capsys):
+    out, results = both
+    said = results["agreement"]["said"]
+    page = (out / "report.html").read_text()
+    assert page.count(said[0].upper() + said[1:]) == 2  # in the head and in its section
+    with (out / "differences.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["recipe"], row["amount"]) for row in rows} == {
+        (recipe, amount)
+        for recipe in ("small", "floor")
+        for amount in (results["amount"], results["amounts"][0]["amount"])
+    }
+    assert "Arms, of floor, of" in (out / "table.md").read_text(encoding="utf-8")
+    printed.compare(results, out)
+    told = capsys.readouterr().out
+    assert f"arm, floor, {results['amount']}" in told
+    assert said in told
+
+
+def test_a_sealed_one_says_what_both_say_of_the_validation_tracks(both, config, capsys):
+    out, _ = both
+    found = compare(replace(config, beside="floor", sealed=True), out)
+    assert [found["recipe"], found["beside"]["recipe"]] == ["small", "floor"]
+    assert found["beside"]["validation"].keys() == {*config.arms}
+    printed.compare(found, out)
+    assert "arm, floor, " in capsys.readouterr().out
+
+
+def test_the_clips_are_the_first_ones(config):
+    first, second = replace(config, beside="net1").recipes
+    assert second.input == RECIPES["net1"].input
+    assert (second.sample_rate, second.num_samples) == (first.sample_rate, first.num_samples)
+    assert second.gan_train == first.gan_train
+    assert second.fit.restore_best
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"beside": "demo2"}, "--beside demo2 is no other recipe: give one of net1, "),
+        ({"beside": "probe"}, "probe starts from what was made elsewhere: give another --beside"),
+        ({"beside": "floor", "tune": (0.5, 1.0)}, "floor is fitted at once"),
+        (
+            {"beside": "floor", "recipe": {"num_samples": 1024}},
+            "at least 2048, a window of the fe.* of floor",
+        ),
+    ],
+)
+def test_what_can_not_stand_beside_is_refused(config, settings, said):
+    if changes := settings.pop("recipe", None):
+        settings = {**settings, "recipe": replace(config.recipe, **changes)}
+    with pytest.raises(ValueError, match=said):
+        replace(config, **settings)
