@@ -193,7 +193,8 @@ def _detectable(error: float, freedom: float, level: float) -> float:
     return min(1.0, float(bound * optimize.brentq(missing, 0, 4 * critical + 10)))
 
 
-Runs = Sequence[tuple[np.ndarray, Clips]]  # of each its probabilities (n, K) and the test clips
+# Of each run, by its seed, its probabilities (n, K) and the test clips.
+Runs = Mapping[int, tuple[np.ndarray, Clips]]
 
 
 def compare_arms(
@@ -215,11 +216,12 @@ def compare_arms(
     Parameters
     ----------
     sets : arms that may be held against each other, such as those that had equally many training
-        tracks; of each arm its runs, with the same test clips in all.
+        tracks; of each arm its runs, with the same test clips in all. Two arms are held against
+        each other by the runs that both have.
     pairs : each arm, and the one that it is held against; those that a set lacks are left out.
     groups : of each test track its artist or speaker, or where none is known the track: what
         differences vary with; under `FEWEST_CLUSTERS` of them, the tracks.
-    gans : (runs,) the GAN seed of each run.
+    gans : (runs,) the GAN seed of each run, by the seed of the run.
     draws : (runs,) the draw of the training tracks of each run, which GANs differ within; where
         there are several, those are what varies.
     generated : arms with generated clips: where there are several GANs, those are what varies.
@@ -232,27 +234,29 @@ def compare_arms(
         ``verdict``; the first have a ``metric``, ``detectable`` and ``primary``, the second a
         ``label`` that was tested.
     """
-    asked: list[tuple[int, dict[str, Any], _Answers, Metric]] = []
+    asked: list[tuple[int, list[int], dict[str, Any], _Answers, Metric]] = []
     for number, arms in enumerate(sets):
-        held = [pair for pair in pairs if arms.keys() >= {*pair}]
+        held = [pair for pair in pairs if _shared(arms, *pair)]
         for row, answers, metric in _asked(arms, held, groups, by_class=not number):
             main = not number and (row["arm"], row["against"]) == primary
             if "metric" in row:
                 row["primary"] = main and row["metric"] == "track_accuracy"
-            asked.append((number, row, answers, metric))
+            seeds = _shared(arms, row["arm"], row["against"])
+            asked.append((number, seeds, row, answers, metric))
     few = [len({*data[-1].tolist()}) < FEWEST_CLUSTERS and "label" in row
-           for _, row, data, _ in asked]  # fmt: skip
-    primaries = [bool(row.get("primary")) for _, row, *_ in asked]
+           for *_, row, data, _ in asked]  # fmt: skip
+    primaries = [bool(row.get("primary")) for *_, row, _, _ in asked]
     others = len(asked) - sum(primaries) - sum(few)
     judged = []
-    for (_, row, data, metric), alone in zip(asked, primaries, strict=True):
+    for (_, seeds, row, data, metric), alone in zip(asked, primaries, strict=True):
         by_gan = len({*gans}) > 1 and {row["arm"], row["against"]} & {*generated}
         rows = draws if draws is not None and len({*draws}) > 1 else gans if by_gan else None
         level = LEVEL if alone else LEVEL / max(1, others)
-        judged.append(paired_difference(*data, metric, groups=rows, level=level))
+        of_runs = None if rows is None else rows[seeds]
+        judged.append(paired_difference(*data, metric, groups=of_runs, level=level))
     found: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = [([], []) for _ in sets]
     said = _verdicts(judged, primaries, few)
-    for (number, row, *_), difference, verdict in zip(asked, judged, said, strict=True):
+    for (number, _, row, *_), difference, verdict in zip(asked, judged, said, strict=True):
         chances = {"p": difference.p, "p_equivalent": difference.p_equivalent}
         row |= {**difference.interval(), **chances, "verdict": verdict}
         if "label" in row:
@@ -272,25 +276,32 @@ def _asked(
     """Of each pair its difference in every metric: what it is of, the answers, and the metric."""
     if not pairs:
         return
-    test = arms[pairs[0][0]][0][1]
+    _, test = next(iter(arms[pairs[0][0]].values()))
     first = np.sort(np.unique(test.track_ids, return_index=True)[1])  # in the votes' order
     few = len({groups[track] for track in test.track_ids}) < FEWEST_CLUSTERS
     units = np.array([track if few else groups[track] for track in test.track_ids])
-    clips = {name: np.stack([p.argmax(1) for p, _ in runs]) for name, runs in arms.items()}
+    clips = {n: {s: p.argmax(1) for s, (p, _) in runs.items()} for n, runs in arms.items()}
     tracks = {
-        name: np.stack([vote_by_track(p, test.track_ids)[1].argmax(1) for p, _ in runs])
+        name: {s: vote_by_track(p, test.track_ids)[1].argmax(1) for s, (p, _) in runs.items()}
         for name, runs in arms.items()
     }
     for arm, against in pairs:
-        named = {"arm": arm, "against": against}
-        by_track = (test.labels[first], tracks[arm], tracks[against], units[first])
-        by_clip = (test.labels, clips[arm], clips[against], units)
+        named, seeds = {"arm": arm, "against": against}, _shared(arms, arm, against)
+        own, other = (np.stack([tracks[name][seed] for seed in seeds]) for name in (arm, against))
+        by_track = (test.labels[first], own, other, units[first])
+        own, other = (np.stack([clips[name][seed] for seed in seeds]) for name in (arm, against))
+        by_clip = (test.labels, own, other, units)
         yield {**named, "metric": "track_accuracy"}, by_track, accuracy
         yield {**named, "metric": "accuracy"}, by_clip, accuracy
         yield {**named, "metric": "macro_f1"}, by_clip, macro_f1
         for label in np.unique(test.labels) if by_class else ():
-            truth, own, other, unit = (part[..., test.labels == label] for part in by_clip)
-            yield {**named, "label": test.label_names[label]}, (truth, own, other, unit), accuracy
+            truth, one, two, unit = (part[..., test.labels == label] for part in by_clip)
+            yield {**named, "label": test.label_names[label]}, (truth, one, two, unit), accuracy
+
+
+def _shared(arms: Mapping[str, Runs], arm: str, against: str) -> list[int]:
+    """The seeds of the runs that two arms have, in order."""
+    return sorted(arms.get(arm, {}).keys() & arms.get(against, {}).keys())
 
 
 def _verdicts(

@@ -7,7 +7,7 @@ helped, helped more than classical augmentation and noise would have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 CLAIMS = ("benefit", "harm")
@@ -15,12 +15,32 @@ CONTROLS = {"classical": "classical augmentation", "noise": "white noise in thei
 Record = Mapping[str, Any]
 
 
-def limited(rows: Sequence[dict[str, Any]], late: Sequence[str]) -> list[dict[str, Any]]:
-    """Differences, of which those of arms that did not come to their end claim nothing."""
-    return [
-        row | {"verdict": "budget-limited"} if {row["arm"], row["against"]} & {*late} else row
-        for row in rows
-    ]
+def seeds_of(arm: Record) -> set[int]:
+    """Of its runs that came to their end."""
+    return {run["classifier_seed"] for run in arm.get("runs") or ()}
+
+
+def lost_seeds(arm: Record) -> set[int]:
+    """Of its runs that failed."""
+    return {run["classifier_seed"] for run in arm.get("failed_runs") or ()}
+
+
+def limited(
+    rows: Sequence[dict[str, Any]], late: Sequence[str], failed: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Differences, of which those of arms that did not come to their end claim nothing.
+
+    Nor do those of arms of which runs ``failed``: which are left is no matter of chance.
+    """
+    found = []
+    for row in rows:
+        arms = {row["arm"], row["against"]}
+        if arms & {*late}:
+            row = row | {"verdict": "budget-limited"}
+        elif arms & {*failed} and row["verdict"] in (*CLAIMS, "equivalent"):
+            row = row | {"verdict": "undecided"}
+        found.append(row)
+    return found
 
 
 def answer(
@@ -37,7 +57,8 @@ def answer(
     question : the primary difference, with its verdict by itself.
     beside : the same arm's differences of the same metric against other arms.
     readings : the same difference at other steps.
-    arms : of each its ``role`` and ``sources``.
+    arms : of each its ``role`` and ``sources``, and of its ``runs`` those that failed
+        (``failed_runs``).
     late : arms that did not come to their end.
 
     Returns
@@ -50,10 +71,18 @@ def answer(
     made = arms[arm]["role"] == "generated"
     untried = [words for name, words in CONTROLS.items() if made and name not in sources]
     found: dict[str, Any] = {"verdict": question["verdict"], "because": [], "untried": untried}
+    lost = [
+        f"{len(seeds)} of {len(seeds | seeds_of(arms[name]))} runs of {name} failed, and those "
+        "left are not drawn at random"
+        for name in (arm, question["against"])
+        if (seeds := lost_seeds(arms[name]))
+    ]
     if late:
         steps = "in more than a tenth of its runs the best step was in the last tenth"
         because = [f"{name} may have needed more steps: {steps}" for name in late]
-        return found | {"verdict": "budget-limited", "because": because}
+        return found | {"verdict": "budget-limited", "because": because + lost}
+    if lost:
+        return found | {"verdict": "undecided", "because": lost}
     if question["verdict"] not in CLAIMS:
         return found
     turned = [r["reading"] for r in readings if r["mean"] * question["mean"] <= 0]

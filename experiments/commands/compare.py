@@ -29,7 +29,7 @@ from experiments.report.sound import altered_clips
 from experiments.report.tables import write_comparison
 from experiments.report.terminal import Progress
 from experiments.run import Run
-from experiments.scores import question
+from experiments.scores import Record, question
 from experiments.stages.cells import Sides, of_cell, open_cells, open_folders, whole_material
 from experiments.stages.comparison import Cell, TrainedArms, run_arms
 from experiments.stages.data import Dataset, shared_groups
@@ -81,8 +81,6 @@ def compare(
         For settings and data that can't be used, before any training.
     LeakError
         Where a GAN saw a validation or test track.
-    TrainingDiverged
-        As `wavegan.train`; what is finished is kept.
     Interrupted
         Where ``should_stop`` said so; the same call goes on.
     """
@@ -123,6 +121,7 @@ def compare(
                 should_stop=should_stop,
                 watching=Watching(config.quality),
                 elsewhere=others.train if others else None,
+                keep_going=True,
             )
         for cell, own in zip(every, gans, strict=True):
             valid, test = map(Tracks.of, cell.held_out)
@@ -259,8 +258,11 @@ def _results(
         for cell in trained.cells
         for quality in gan_quality(cell.material, trained.of(cell, "real"))
     ]
-    gans = [gan for one in amounts for cell in one.cells for gan in cell.material.gans]
-    asked, runs = question(answered), {n: arm["runs"] for n, arm in answered["arms"].items()}
+    every = [gan for one in amounts for cell in one.cells for gan in cell.material.gans]
+    gans = [gan for gan in every if not gan.failed]
+    asked, gained = question(answered), None
+    if asked and answered["arms"][asked["arm"]]["generated"]:
+        gained = quality_gain(qualities, *_paired(answered["arms"], asked))
     used = {
         r.track.track_id: r.digest
         for c in cells
@@ -309,12 +311,21 @@ def _results(
             "looked_at": list(looked_at(recipe)) if config.generates else [],
             "quality": qualities,
             "seconds": [round(gan.seconds, 1) for gan in gans],
+            "failed": {gan.folder.stem: gan.failed for gan in every if gan.failed},
         },
-        "quality_gain": quality_gain(qualities, runs[asked["arm"]], runs[asked["against"]])
-        if asked and answered["arms"][asked["arm"]]["generated"]
-        else None,
+        "quality_gain": gained,
         **answered,
     }
+
+
+def _paired(arms: Record, asked: Record) -> tuple[list[Record], list[Record]]:
+    """The fits that both arms of a difference have, in one order."""
+    one, other = (
+        {(run["classifier_seed"], run["fold"]): run for run in arms[asked[name]]["runs"]}
+        for name in ("arm", "against")
+    )
+    both = sorted(one.keys() & other.keys())
+    return [one[fit] for fit in both], [other[fit] for fit in both]
 
 
 def _page(config: CompareConfig, trained: TrainedArms, results: dict[str, Any]) -> str:
@@ -325,7 +336,8 @@ def _page(config: CompareConfig, trained: TrainedArms, results: dict[str, Any]) 
         real = np.flatnonzero(train.labels == label)
         shown = np.random.default_rng(label).permutation(real)[:SHOWN_CLIPS]
         clips[name] = {"real": train.audio[np.sort(shown)]}
-        for gan in (g for g in material.gans if g.seed == 0 and name in g.labels):
+        shown_gans = (gan for gan in material.gans if gan.seed == 0 and not gan.failed)
+        for gan in (gan for gan in shown_gans if name in gan.labels):
             count = material.counts[label]
             generated = sample_gan(material.run, gan, count, name)[:SHOWN_CLIPS]
             clips[name]["generated"] = np.asarray(generated, np.float32) / 32768

@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.report.formats import counted, joined, number, percent, points
 from experiments.scores import Record, average, runs_of
+from experiments.verdicts import lost_seeds, seeds_of
 
 _MEASURED = {
     "kernel_distance": "kernel distance",
@@ -42,6 +43,12 @@ def checks(results: Record) -> list[tuple[str, str]]:
     if budget := results.get("budget"):
         found.append(("training steps", _budget(budget)))
     arms = results.get("arms", {}).items()
+    if failed := results.get("gan", {}).get("failed"):
+        said = "; ".join(dict.fromkeys(failed.values()))
+        found.append(("GANs that failed", f"{len(failed)}: {said}"))
+    if lost := [_lost(name, arm) for name, arm in arms if arm.get("failed_runs") and arm["runs"]]:
+        said = ". Of these arms nothing is claimed: which runs are left is no matter of chance"
+        found.append(("runs that failed", "; ".join(lost) + said))
     if rates := [f"{name} {arm['learning_rate']:g}" for name, arm in arms if "tried" in arm]:
         said = "multiples of the recipe's, each arm's best by its validation tracks: "
         found.append(("learning rates", said + ", ".join(rates)))
@@ -49,6 +56,13 @@ def checks(results: Record) -> list[tuple[str, str]]:
         times = ", ".join(one["time"] for one in openings)
         found.append(("test side opened", f"{counted(len(openings), 'time')}: {times}"))
     return found
+
+
+def _lost(name: str, arm: Record) -> str:
+    """How many runs of an arm failed, and why."""
+    lost = lost_seeds(arm)
+    why = "; ".join(dict.fromkeys(run["error"] for run in arm["failed_runs"]))
+    return f"{len(lost)} of {len(lost | seeds_of(arm))} of {name} ({why})"
 
 
 def _heard(results: Record) -> str:

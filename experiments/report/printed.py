@@ -122,6 +122,9 @@ def _print_scores(what: str, records: Mapping[str, Record]) -> None:
     for name, record in records.items():
         if not runs_of(record):
             print(safe(f"{name} failed: {record.get('error', 'no run finished')}"))
+        elif lost := record.get("failed_runs"):
+            seeds = counted(len({run["classifier_seed"] for run in lost}), "run")
+            print(safe(f"{seeds} of {name} failed: {lost[0]['error']}"))
 
 
 def _print_robustness(splits: Mapping[str, Record]) -> None:

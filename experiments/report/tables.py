@@ -188,8 +188,9 @@ def _runs(results: Record) -> Iterator[Record]:
     for part in parts(results):
         about = {name: part.get(name, "") for name in ("recipe", "amount")}
         for name, arm in part.get("arms", {}).items():
-            yield from ({**run, **about, "arm": name} for run in runs_of(arm))
-            if not runs_of(arm):
+            failed = arm.get("failed_runs", ())
+            yield from ({**run, **about, "arm": name} for run in (*runs_of(arm), *failed))
+            if not runs_of(arm) and not failed:
                 yield {**about, "arm": name, "error": arm.get("error", "no run finished")}
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import StatisticsError
 
 import numpy as np
 
 from classifiers import FitConfig
 from experiments.config import DataConfig
+from experiments.report.formats import counted
 from experiments.stages.arms import Arm
 from experiments.stages.budget import (
     DOUBLINGS,
@@ -20,6 +22,12 @@ from experiments.stages.budget import (
 from experiments.stages.examples import Material
 from experiments.stages.trials import Outcome, Trial, run_trial
 from features.augmentation import FeatureAugmentation
+from wavegan import TrainingDiverged
+
+FAILURES = (
+    FloatingPointError,
+    TrainingDiverged,
+)  # of a fit or a GAN; the rest of a comparison goes on
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,9 @@ class TrainedArms:
     cells : folds and draws; a run of an arm has a fit in each fold.
     seeds : of the runs.
     budget : the steps of all.
-    outcomes : of each arm that did not fail its fits, those of a run one after another.
-    failed : why the others did.
+    outcomes : of each arm the fits of the runs that came to their end, those of a run one after
+        another; an arm without any is not among them.
+    failed : of each arm why runs of it did not, by their seeds.
     rates : of each arm the learning rate, as a multiple of the recipe's, and the accuracy by
         which it was chosen among others on the validation tracks.
     """
@@ -59,7 +68,7 @@ class TrainedArms:
     seeds: int
     budget: Budget
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, dict[int, str]] = field(default_factory=dict)
     rates: dict[str, dict[float, float]] = field(default_factory=dict)
 
     @property
@@ -77,12 +86,20 @@ class TrainedArms:
         """Fits of a run."""
         return len(self.fits) // self.seeds
 
+    def seeds_of(self, arm: str) -> list[int]:
+        """Of the runs of an arm that came to their end."""
+        return [seed for seed in range(self.seeds) if seed not in self.failed.get(arm, {})]
+
+    def fits_of(self, arm: str) -> list[tuple[Outcome, int, Cell]]:
+        """The fits of an arm, each with its seed and cell; none of one that failed."""
+        kept = self.seeds_of(arm)
+        places = [(seed, cell) for seed, cell in self.fits if seed in kept]
+        fits = self.outcomes.get(arm, [])
+        return [(fit, *at) for fit, at in zip(fits, places, strict=True)] if fits else []
+
     def of(self, cell: Cell, arm: str) -> list[Outcome]:
-        """The fits of an arm in a cell; none of one that failed."""
-        fits = self.outcomes.get(arm)
-        return (
-            [one for one, (_, c) in zip(fits, self.fits, strict=True) if c is cell] if fits else []
-        )
+        """The fits of an arm in a cell."""
+        return [fit for fit, _, c in self.fits_of(arm) if c is cell]
 
 
 @dataclass(frozen=True)
@@ -151,8 +168,14 @@ def run_arms(
     """
     empty, progress = TrainedArms(arms, cells, seeds, Budget(0)), cells[0].material.progress
     tried: dict[str, dict[float, float]] = {}
+    no_gan = dict[int, str]()  # why runs have no generated clips
+    if any(arm.needs("gans") for arm in arms):
+        said = ((seed, cell.material.lost(seed)) for seed, cell in reversed(empty.fits))
+        no_gan = {seed: why for seed, why in said if why}
+    lost = {arm.name: no_gan if arm.needs("gans") else {} for arm in arms}
 
-    def fits_of(arm: Arm, budget: Budget, rate: float) -> list[Fit]:
+    def cells_of(arm: Arm, budget: Budget, rate: float) -> list[tuple[Fit, Cell]]:
+        """The fits of an arm that can be, each with its cell."""
         read_at = tuple(sorted({*readings_of(arm, budget, empty.ratio).values()}))
         steps = replace(settings, steps=budget.steps, learning_rate=rate * settings.learning_rate)
         amount = cells[0].data.amount
@@ -160,40 +183,49 @@ def run_arms(
             f", {rate:g} of the learning rate" if rate != 1 else ""
         )
         return [
-            Fit(
-                Trial(cell.data.name, arm.name, seed),
-                cells[0].material.recipe.name,
-                steps,
-                batches if arm.alters_batches else None,
-                read_at,
-                f"{arm.name} {number}/{len(empty.fits)}{of}",
+            (
+                Fit(
+                    Trial(cell.data.name, arm.name, seed),
+                    cells[0].material.recipe.name,
+                    steps,
+                    batches if arm.alters_batches else None,
+                    read_at,
+                    f"{arm.name} {number}/{len(empty.fits)}{of}",
+                ),
+                cell,
             )
             for number, (seed, cell) in enumerate(empty.fits, 1)
+            if seed not in lost[arm.name]
         ]
 
-    def run(arm: Arm, budget: Budget, rate: float) -> list[Outcome]:
-        fits = fits_of(arm, budget, rate)
-        failed = elsewhere(fits) if elsewhere else {}
-        if said := [failed[fit] for fit in fits if fit in failed]:
-            raise FloatingPointError(said[0])
-        return [
-            fit.run(arms, cell.material, should_stop)
-            for fit, (_, cell) in zip(fits, empty.fits, strict=True)
-        ]
+    def run(arm: Arm, budget: Budget, rate: float) -> tuple[list[Outcome], dict[int, str]]:
+        """The fits of the runs that come to their end, and why others do not."""
+        fits = dict(cells_of(arm, budget, rate))
+        said = elsewhere([*fits]) if elsewhere else {}
+        failed = {fit.trial.seed: why for fit, why in reversed([*said.items()])}
+        done = list[tuple[int, Outcome]]()
+        for fit, cell in fits.items():
+            if (seed := fit.trial.seed) not in failed:
+                try:
+                    done.append((seed, fit.run(arms, cell.material, should_stop)))
+                except FAILURES as error:
+                    failed[seed] = str(error)
+        return [fit for seed, fit in done if seed not in failed], lost[arm.name] | failed
 
-    def tuned(arm: Arm, budget: Budget) -> list[Outcome]:
+    def tuned(arm: Arm, budget: Budget) -> tuple[list[Outcome], dict[int, str]]:
         if not rates:
             return run(arm, budget, 1.0)
         if arm.name not in tried:
-            found, failed = dict[float, float](), FloatingPointError()
+            found, said = dict[float, float](), dict[int, str]()
             for rate in rates:
-                try:
-                    found[rate], _ = validated_by(run(arm, budget, rate))
-                except FloatingPointError as error:  # of too high a rate
-                    failed = error
-                    progress.say(f"{arm.name}, {rate:g} of the learning rate: {error}")
+                fits, said = run(arm, budget, rate)
+                if new := {seed: said[seed] for seed in said if seed not in lost[arm.name]}:
+                    why = first_of(new)  # of too high a rate
+                    progress.say(f"{arm.name}, {rate:g} of the learning rate: {why}")
+                elif fits:
+                    found[rate], _ = validated_by(fits)
             if not found:
-                raise failed
+                return [], said
             tried[arm.name] = found
         return run(arm, budget, best_rate(tried[arm.name]))
 
@@ -202,13 +234,15 @@ def run_arms(
         if elsewhere:  # all at once, so that nobody waits at the end of each arm
             rates_of = {arm: [best_rate(tried[arm.name])] if arm.name in tried else rates or [1.0]
                         for arm in arms}  # fmt: skip
-            elsewhere([f for arm in arms for r in rates_of[arm] for f in fits_of(arm, budget, r)])
+            elsewhere([fit for a in arms for r in rates_of[a] for fit, _ in cells_of(a, budget, r)])
         for arm in arms:
-            try:
-                found.outcomes[arm.name] = tuned(arm, budget)
-            except FloatingPointError as error:  # a failed arm stays in the report
-                found.failed[arm.name] = str(error)
-                progress.say(f"{arm.name} failed: {error}")
+            fits, failed = tuned(arm, budget)
+            if fits:
+                found.outcomes[arm.name] = fits
+            if failed:  # what failed stays in the report
+                found.failed[arm.name] = dict(sorted(failed.items()))
+                runs = f", {len(failed)} of {counted(seeds, 'run')}" if fits else ""
+                progress.say(f"{arm.name} failed{runs}: {first_of(failed)}")
         best = {name: _best_steps(runs) for name, runs in found.outcomes.items()}
         return replace(found, budget=replace(budget, late=late_arms(best, budget.steps)))
 
@@ -216,8 +250,8 @@ def run_arms(
     if fixed:
         return run_all(Budget(steps))
     try:
-        needed = steps_needed(lambda given: _best_steps(tuned(arms[0], Budget(given))), steps)
-    except FloatingPointError:  # which the arm's own run tells
+        needed = steps_needed(lambda given: _best_steps(tuned(arms[0], Budget(given))[0]), steps)
+    except StatisticsError:  # all runs of the arm failed, which its own run tells
         return run_all(Budget(steps))
     tried.clear()  # the first arm's own: in other steps other rates are best
     budget = Budget(FACTOR * needed, needed)
@@ -228,6 +262,11 @@ def run_arms(
             return found
         budget = Budget(2 * budget.steps, needed)
     return run_all(budget)
+
+
+def first_of(failed: Mapping[int, str]) -> str:
+    """Why the first of the runs that failed did."""
+    return failed[min(failed)]
 
 
 def best_rate(tried: Mapping[float, float]) -> float:

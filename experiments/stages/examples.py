@@ -26,6 +26,7 @@ from features import Clips, Recording, Rows, extract, fingerprint
 from features.audio import to_pcm
 from features.augmentation import WaveformAugmentation
 from features.extractors import Augmented
+from wavegan import TrainingDiverged
 
 _LOUDNESS = 256  # training clips that white noise is as loud as
 
@@ -76,6 +77,15 @@ class Material:
     ratio: float = 1.0
     waveform: WaveformAugmentation | None = None
     copy_seed: Callable[[int, int], int] = gan_seed
+
+    def lost(self, seed: int) -> str:
+        """Why there are no generated clips for a run: its GAN failed; empty where there are."""
+        try:
+            for label in self.counts:
+                gan_of(self.gans, self.clips.label_names[label], seed)
+        except TrainingDiverged as error:
+            return str(error)
+        return ""
 
     def side(self, name: str) -> Examples:
         """The real examples of a side."""

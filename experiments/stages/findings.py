@@ -12,9 +12,14 @@ from experiments import scores, statistics, verdicts
 from experiments.opinions import otherwise
 from experiments.stages.arms import Arm, held_against, pairs, questioned
 from experiments.stages.budget import CONVERGED, READINGS
-from experiments.stages.comparison import TrainedArms, best_rate, readings_of, validated_by
+from experiments.stages.comparison import (
+    TrainedArms,
+    best_rate,
+    first_of,
+    readings_of,
+    validated_by,
+)
 from experiments.stages.trials import Outcome, scored, votes
-from features import Clips
 
 
 def told(
@@ -49,8 +54,8 @@ def told(
             "amount": of.cells[0].data.amount,
             "arms": {arm.name: _told(arm, of, gans, draws) for arm in of.arms},
             "budget": {**asdict(of.budget), "late": list(of.budget.late)},
-            "differences": verdicts.limited(differences, of.budget.late),
-            "per_label": verdicts.limited(per_label, of.budget.late),
+            "differences": verdicts.limited(differences, of.budget.late, of.failed),
+            "per_label": verdicts.limited(per_label, of.budget.late, of.failed),
         }
         for of, (differences, per_label) in zip(amounts, judged, strict=True)
     ]
@@ -66,7 +71,10 @@ def told(
         )
         asked["verdict"] = found["answer"]["verdict"]
         arm, against = (_right(tested[0][name]) for name in primary)
-        found["otherwise"] = otherwise(arm, against, np.array([*_fold_of(trained).values()]))
+        both = sorted(arm.keys() & against.keys())
+        one, other = (np.stack([right[seed] for seed in both]) for right in (arm, against))
+        fold = np.array([*_fold_of(trained).values()])
+        found["otherwise"] = otherwise(one, other, fold)
     return found
 
 
@@ -94,10 +102,10 @@ def _fold_of(trained: TrainedArms) -> dict[str, int]:
     return {str(track): fold for fold, tracks in tests for track in tracks}
 
 
-def _right(runs: statistics.Runs) -> np.ndarray:
-    """Whether each run (runs, n) told each test track right, by the vote of its clips."""
-    told = (votes(*run)[1:] for run in runs)
-    return np.array([by_track.argmax(1) == labels for by_track, labels in told])
+def _right(runs: statistics.Runs) -> dict[int, np.ndarray]:
+    """Whether each run, by its seed, told each test track (n,) right, by the vote of its clips."""
+    told = {seed: votes(*run)[1:] for seed, run in runs.items()}
+    return {seed: by_track.argmax(1) == labels for seed, (by_track, labels) in told.items()}
 
 
 def validated(amounts: Sequence[TrainedArms]) -> dict[str, Any]:
@@ -197,7 +205,7 @@ def _read(
 
 def _tested(
     trained: TrainedArms, at: Mapping[str, int | None] | None = None
-) -> dict[str, list[tuple[np.ndarray, Clips]]]:
+) -> dict[str, statistics.Runs]:
     """The answers of each arm's runs at a step, or at their best one, with the test clips."""
     at, folds = at or {}, trained.folds
 
@@ -205,13 +213,13 @@ def _tested(
         return run.probabilities if step is None else run.reading(step)
 
     return {
-        name: [
-            (
+        name: {
+            seed: (
                 np.concatenate([answers(one, at.get(name)) for one in run]),
                 run[0].clips.select(np.concatenate([one.rows["test"] for one in run])),
             )
-            for run in _batched(fits, folds)
-        ]
+            for seed, run in zip(trained.seeds_of(name), _batched(fits, folds), strict=True)
+        }
         for name, fits in trained.outcomes.items()
     }
 
@@ -219,13 +227,18 @@ def _tested(
 def _told(arm: Arm, trained: TrainedArms, gans: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
     about: dict[str, Any] = {"about": arm.about, "subject": arm.subject, "role": arm.role}
     about |= {"sources": list(arm.sources), "generated": arm.needs("gans")}
-    if arm.name in trained.failed:
-        return {**about, "runs": [], "error": trained.failed[arm.name]}
+    if failed := trained.failed.get(arm.name):
+        about["failed_runs"] = [
+            {"classifier_seed": seed, "gan_seed": int(gans[seed]), "error": why}
+            for seed, why in failed.items()
+        ]
+    if arm.name not in trained.outcomes:
+        return {**about, "runs": [], "error": first_of(failed or {0: "no run finished"})}
     if tried := trained.rates.get(arm.name):
         about["learning_rate"] = best_rate(tried)
         about["tried"] = {f"{rate:g}": accuracy for rate, accuracy in tried.items()}
     runs = []
-    for outcome, (seed, cell) in zip(trained.outcomes[arm.name], trained.fits, strict=True):
+    for outcome, seed, cell in trained.fits_of(arm.name):
         seeds = {"classifier_seed": seed, "gan_seed": int(gans[seed])}
         place = {"fold": cell.data.fold, "draw": int(draws[seed])}
         runs.append({**seeds, **place, **outcome.record()})
@@ -235,9 +248,9 @@ def _told(arm: Arm, trained: TrainedArms, gans: np.ndarray, draws: np.ndarray) -
     return {**about, "runs": runs}
 
 
-def _pooled(runs: Sequence[tuple[np.ndarray, Clips]]) -> dict[str, list[float]]:
+def _pooled(runs: statistics.Runs) -> dict[str, list[float]]:
     """The scores of each run over the test tracks of all folds."""
-    found = [scored(probabilities, test) for probabilities, test in runs]
+    found = [scored(probabilities, test) for probabilities, test in runs.values()]
     return {metric: [one[metric] for one in found] for metric in scores.METRICS}
 
 

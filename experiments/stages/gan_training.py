@@ -91,7 +91,8 @@ def train_gans(
     should_stop: Callable[[], bool] | None = None,
     at_once: int | None = None,
     watching: Watching = Watching(quality=0),
-    elsewhere: Callable[[Sequence[Team]], object] | None = None,
+    elsewhere: Callable[[Sequence[Team]], Mapping[Team, str]] | None = None,
+    keep_going: bool = False,
 ) -> list[list[Gan]]:
     """The GANs of each of ``trainings``; finished ones are kept.
 
@@ -99,7 +100,9 @@ def train_gans(
     ----------
     at_once : GANs trained in one program; None is as many as a training has on an accelerator or
         several devices, and one after another on a CPU.
-    elsewhere : has teams trained by others, by `train_team`, where there are any and no judge.
+    elsewhere : has teams trained by others, by `train_team`, where there are any and no judge, and
+        says of those that failed why.
+    keep_going : train the others where one fails, and say of it why it ``failed``.
 
     Raises
     ------
@@ -108,6 +111,14 @@ def train_gans(
     TrainingDiverged, TrainingInterrupted
         As `wavegan.train`, naming the class; what is finished stays.
     """
+    failed = dict[Path, str]()
+
+    def lost(team: Sequence[_GanStage], why: str) -> None:
+        if not keep_going:
+            raise TrainingDiverged(why)
+        progress.say(why)
+        failed.update({gan.stage.folder: why for gan in team if not gan.stage.finished})
+
     turns = [_turns(run, training) for training in trainings]
     # Of two trainings on the same tracks the GANs are the same.
     every = list({g.stage.folder: g for of in turns for _, gans in of for g in gans}.values())
@@ -136,21 +147,30 @@ def train_gans(
             if not gan.stage.finished
         }
         waiting = [(g, judge_of[g.stage.folder]) for g in every if g.stage.folder in judge_of]
+        for gan, _ in waiting:
+            if gan.ancestor and (why := failed.get(gan.ancestor.path)):
+                lost([gan], f"the GAN of {gan.name} starts from one that failed: {why}")
+        waiting = [one for one in waiting if one[0].stage.folder not in failed]
         first(partial(_take_up, run, [gan for gan, _ in waiting]))
         teams = [waiting[i : i + at_once] for i in range(0, len(waiting), at_once)]
         if elsewhere and teams:
-            elsewhere([tuple(gan.stage.folder.name for gan, _ in team) for team in teams])
+            by_name = {tuple(gan.stage.folder.name for gan, _ in team): team for team in teams}
+            for names, why in elsewhere([*by_name]).items():
+                lost([gan for gan, _ in by_name[names]], why)
             teams = []
         for team in teams:
             done = sum(gan.stage.finished for gan in every)
             tasks = [
                 f"GAN {done + i}/{len(every)} {gan.name}" for i, (gan, _) in enumerate(team, 1)
             ]
-            _train(run, team, tasks, progress, should_stop, watching)
-    last = [[gan.stage.folder for gan in of[-1][1]] for of in turns]
-    names = list(dict.fromkeys(folder.name for folders in last for folder in folders))
-    first(lambda: run.write_json(GAN_LIST, names))
-    return [[open_gan(folder) for folder in folders] for folders in last]
+            try:
+                _train(run, team, tasks, progress, should_stop, watching)
+            except TrainingDiverged as error:
+                lost([gan for gan, _ in team], str(error))
+    found = [[_opened(gan, failed.get(gan.stage.folder, "")) for gan in of[-1][1]] for of in turns]
+    named = [gan.folder.name for gans in found for gan in gans if not gan.failed]
+    first(lambda: run.write_json(GAN_LIST, list(dict.fromkeys(named))))
+    return found
 
 
 def train_team(
@@ -171,8 +191,14 @@ def train_team(
 
 
 def open_gans(run: Run, training: GanTraining) -> list[Gan]:
-    """The finished GANs of a training."""
-    return [open_gan(gan.stage.folder) for gan in _turns(run, training)[-1][1]]
+    """The GANs of a training, as the run has them."""
+    stages = _turns(run, training)[-1][1]
+    return [_opened(gan, "" if gan.stage.finished else "it is not finished") for gan in stages]
+
+
+def _opened(gan: _GanStage, failed: str) -> Gan:
+    """A GAN after its training, which may have ``failed``."""
+    return Gan(gan.stage.part, gan.provenance, failed) if failed else open_gan(gan.stage.folder)
 
 
 def unfinished(run: Run, trainings: Sequence[GanTraining]) -> list[tuple[Recipe, int]]:

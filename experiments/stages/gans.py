@@ -20,7 +20,7 @@ from features.identity import Identity, twins
 from features.limits import wrong_rate
 from features.soundness import file_digest
 from features.storage import Unfit, plain_name, understanding, write_json
-from wavegan import Generator, WaveGANConfig, load
+from wavegan import Generator, TrainingDiverged, WaveGANConfig, load
 from wavegan.export import located, models, read_exported
 from wavegan.run_folder import RunFolder
 from wavegan.sample_files import writing_rows
@@ -42,10 +42,12 @@ class Gan:
         training track (``tracks``) and of each that its checkpoints were ``judged_by``, the
         identity of all of them (``sounds``), and the same of its ``ancestors``, which it started
         from.
+    failed : why its training did not come to its end; empty where it did.
     """
 
     folder: Path
     provenance: Mapping[str, Any]
+    failed: str = ""
 
     @property
     def label(self) -> str:
@@ -158,10 +160,9 @@ def find_gans(path: Path) -> list[Gan]:
             f"RUN {path}: no such folder, and of the package's own models there is "
             f"{', '.join(models())}"
         )
-    if (file := path / GAN_LIST).exists():
-        names = Run(path).read_json(GAN_LIST, list)
+    file = path / GAN_LIST
+    if names := Run(path).read_json(GAN_LIST, list) if file.exists() else []:
         with understanding(file, "restore it from a copy"):
-            names[0]  # a finished run has one
             return [open_gan(path / "stages" / plain_name(name, file)) for name in names]
     if (path / "checkpoints").is_dir():
         return [open_gan(path)]
@@ -278,12 +279,17 @@ def gan_of(gans: Sequence[Gan], label: str, seed: int) -> Gan:
     ------
     ValueError
         Where none makes such clips, with the classes that there are.
+    TrainingDiverged
+        Where its training failed.
     """
     fitting = [gan for gan in gans if label in gan.labels]
     if not fitting:
         known = ", ".join(name for gan in gans for name in gan.labels)
         raise ValueError(f"no GAN of {label!r}, only of {known}")
-    return fitting[seed % len(fitting)]
+    gan = fitting[seed % len(fitting)]
+    if gan.failed:
+        raise TrainingDiverged(gan.failed)
+    return gan
 
 
 @dataclass(frozen=True)

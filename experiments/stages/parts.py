@@ -23,7 +23,7 @@ from experiments.stages.cells import (
     open_folders,
     whole_material,
 )
-from experiments.stages.comparison import Fit
+from experiments.stages.comparison import FAILURES, Fit
 from experiments.stages.examples import Material
 from experiments.stages.gan_training import Team, Watching, keep_judge, open_gans, train_team
 
@@ -49,23 +49,24 @@ class Others:
     should_stop: Callable[[], bool] | None
     known: dict[Any, str] = field(default_factory=dict)
 
-    def train(self, teams: Sequence[Team]) -> None:
-        self._run("GANs", teams)
+    def train(self, teams: Sequence[Team]) -> dict[Team, str]:
+        return self._run("GANs", teams)
 
     def judge(self, cells: Sequence[str]) -> None:
         self._run("judges", cells)
 
     def fit(self, fits: Sequence[Fit]) -> dict[Fit, str]:
-        self._run("fits", fits)
-        return {fit: self.known[fit] for fit in fits if self.known[fit]}
+        return self._run("fits", fits)
 
-    def _run(self, task: str, parts: Sequence[Any]) -> None:
+    def _run(self, task: str, parts: Sequence[Any]) -> dict[Any, str]:
+        """Why parts failed, of those that did."""
         left = [part for part in dict.fromkeys(parts) if part not in self.known]
         if left:
             shown = self.progress.of(f"{task}, {self.workers.about}", task.rstrip("s"))
             shown(0, len(left))
             said = self.workers.run(left, on_done=shown, should_stop=self.should_stop)
             self.known |= dict(zip(left, said, strict=True))
+        return {part: self.known[part] for part in parts if self.known[part]}
 
 
 @dataclass
@@ -77,18 +78,18 @@ class Worker:
 
     def __call__(self, part: Team | str | Fit, should_stop: Callable[[], bool]) -> str:
         """Do a part; why it failed."""
-        if isinstance(part, tuple):
-            trainings = [cell.training for cell in self.opened.every]
-            watching = Watching(self.config.quality)
-            train_team(self.run, trainings, part, watching=watching, should_stop=should_stop)
-        elif isinstance(part, str):
-            keep_judge(self.run, self.cells[part].training, Progress(quiet=True))
-        else:
-            try:
+        try:
+            if isinstance(part, tuple):
+                trainings = [cell.training for cell in self.opened.every]
+                watching = Watching(self.config.quality)
+                train_team(self.run, trainings, part, watching=watching, should_stop=should_stop)
+            elif isinstance(part, str):
+                keep_judge(self.run, self.cells[part].training, Progress(quiet=True))
+            else:
                 material = self.material(part.trial.split, part.recipe)
                 part.run(self.config.declared, material, should_stop)
-            except FloatingPointError as error:  # its arm has failed, and the others go on
-                return str(error)
+        except FAILURES as error:  # the others go on
+            return str(error)
         return ""
 
     @cached_property

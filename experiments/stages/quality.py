@@ -33,7 +33,7 @@ def gan_quality(material: Material, real: Sequence[Outcome]) -> list[dict[str, A
     real : the runs of the arm of real clips; those of a GAN's turn are its judges.
     """
     turns, found = len({gan.seed for gan in material.gans}), []
-    for gan in material.gans:
+    for gan in (gan for gan in material.gans if not gan.failed):
         judges = [run for run in real if run.trial.seed % turns == gan.seed % turns]
         rows = {row["gan/step"]: row for row in gan.curves()}
         row = rows.get(gan.choice, {}) if gan.choice is not None else {}
@@ -88,9 +88,9 @@ def quality_gain(
             for own, other in zip(arm, against, strict=True)
             if own["gan_seed"] == seed
         ]
-        points.append(
-            {"gan": seed, "quality": float(np.mean(found)), "gain": float(np.mean(gains))}
-        )
+        if gains:
+            gain = float(np.mean(gains))
+            points.append({"gan": seed, "quality": float(np.mean(found)), "gain": gain})
     if not points:
         return None
     few = len(points) < FEWEST

@@ -315,7 +315,10 @@ def answered(truth, predicted, arms):
         sample_rate=8000,
     )
     one_hot = np.eye(LABELS)[predicted.reshape(*predicted.shape[:2], -1)]
-    return {name: [(p, test) for p in of] for name, of in zip(arms, one_hot, strict=True)}
+    return {
+        name: {seed: (p, test) for seed, p in enumerate(of)}
+        for name, of in zip(arms, one_hot, strict=True)
+    }
 
 
 def of_three(rng, **options):
@@ -336,6 +339,38 @@ def test_a_page_says_one_primary_verdict_and_the_rest_by_holm():
     claimed = [row for row in per_label if row["verdict"] != "undecided"]
     assert len(claimed) < sum(row["p"] < 0.05 for row in per_label)
     assert all(row["p"] < 0.05 / 6 for row in claimed)
+
+
+def test_arms_are_held_against_each_other_by_the_runs_that_both_have():
+    """As if the study had had no others, whatever those would have said."""
+    truth, group, gan, predicted = of_three(np.random.default_rng(3), tracks=40, runs=6, gain=1.0)
+    kept = np.array([0, 2, 3, 5])
+    alone, _ = page((truth, group, gan[kept], predicted[:, kept]))
+    arms = answered(truth, predicted, ARMS)
+    for seed in (1, 4):
+        del arms[ARMS[-1]][seed]
+    ((rows, _),) = compare_arms(
+        [arms],
+        [(arm, ARMS[0]) for arm in ARMS[1:]],
+        groups={f"t{i}": f"g{g}" for i, g in enumerate(group)},
+        gans=gan,
+        generated=ARMS[-1:],
+        primary=(ARMS[-1], ARMS[0]),
+    )
+    of_last = [row for row in rows if row["arm"] == ARMS[-1]]
+    whole, _ = page((truth, group, gan, predicted))
+    assert [row["mean"] for row in of_last] != [r["mean"] for r in whole if r["arm"] == ARMS[-1]]
+    assert [row | {"verdict": ""} for row in of_last] == [
+        row | {"verdict": ""} for row in alone if row["arm"] == ARMS[-1]
+    ]
+    assert [r["mean"] for r in rows if r["arm"] == ARMS[1]] == [
+        r["mean"] for r in whole if r["arm"] == ARMS[1]
+    ]
+    none = {ARMS[0]: arms[ARMS[0]], ARMS[-1]: {9: arms[ARMS[0]][0]}}  # no run that both have
+    pair = ARMS[-1], ARMS[0]
+    assert compare_arms([none], [pair], groups={}, gans=gan, generated=(), primary=None) == [
+        ([], [])
+    ]
 
 
 def test_few_speakers_are_these_speakers_only():

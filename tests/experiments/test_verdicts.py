@@ -132,3 +132,21 @@ def test_differences_that_point_one_way_are_counted_among_those_both_have():
     )
     assert (found["same"], found["of"]) == (1, 2)
     assert agreement("first", classifier("harm", 0.0), classifier("harm", 0.2))["same"] == 0
+
+
+def test_nothing_is_claimed_of_an_arm_of_which_runs_failed():
+    """Those that are left were not drawn at random: perhaps the GANs that did well."""
+    arms = {name: {**arm} for name, arm in ARMS.items()}
+    runs = [{"classifier_seed": seed} for seed in (0, 2, 3)]
+    arms["real+synthetic"] |= {"runs": runs, "failed_runs": [{"classifier_seed": 1}]}
+    found = judged(beside=[difference("real"), difference("real+noise")], arms=arms)
+    assert found["verdict"] == "undecided"
+    assert found["because"] == [
+        "1 of 4 runs of real+synthetic failed, and those left are not drawn at random"
+    ]
+    said = {"real": "benefit", "real+noise": "equivalent", "real+oracle": "undecided"}
+    rows = [difference(against, verdict=verdict) for against, verdict in said.items()]
+    rows.append({"arm": "real+noise", "against": "real", "mean": -0.1, "verdict": "harm"})
+    found = [row["verdict"] for row in limited(rows, (), {"real+synthetic"})]
+    assert found == ["undecided", "undecided", "undecided", "harm"]
+    assert limited(rows, ("real",), {"real+synthetic"})[0]["verdict"] == "budget-limited"

@@ -16,7 +16,7 @@ from experiments.commands.doctor import check_run
 from experiments.report import printed
 from experiments.report.terminal import Progress
 from experiments.run import Run
-from experiments.stages import judge
+from experiments.stages import gan_training, judge
 from experiments.stages.arms import arm_of
 from experiments.stages.data import open_dataset
 from experiments.stages.gans import Gan, Tracks, find_gans, refuse_leaks, sample_gan
@@ -24,7 +24,7 @@ from features import LeakError, load_audio, save_audio
 from features.checksums import write_sealed
 from features.identity import Identity
 from features.storage import Interrupted
-from wavegan import export
+from wavegan import TrainingDiverged, export, train_together
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +251,65 @@ def test_a_failed_arm_stays_in_the_results_and_the_report(finished, small_config
         assert "learning_rate" in outcome["error"]
     assert results["differences"] == []
     assert "failed" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("executor", [None, "local"])
+def test_gans_that_diverge_leave_the_other_arms(finished, small_config, tmp_path, executor):
+    """With a learning rate beyond all bounds the losses of all GANs overflow."""
+    recipe = small_config.recipe
+    recipe = replace(recipe, gan_train=replace(recipe.gan_train, learning_rate=1e38))
+    config = replace(small_config, recipe=recipe, executor=executor, workers=executor and 1)
+    results = compare(config, tmp_path / "run")
+    _, before = finished
+    for name in ("real", "real+oversampled"):
+        own, other = (json.loads(json.dumps(of["arms"][name])) for of in (results, before))
+        for run in (*own["runs"], *other["runs"]):
+            del run["seconds"]
+        assert own == other
+    arm = results["arms"]["real+synthetic"]
+    assert arm["runs"] == []
+    assert arm["error"].startswith("the GAN of drone: ")
+    assert [run["classifier_seed"] for run in arm["failed_runs"]] == [0, 1]
+    assert len(results["gan"]["failed"]) == 3
+    assert results["answer"] is None
+    assert "GANs that failed" in (tmp_path / "run" / "report.html").read_text()
+    rows = (tmp_path / "run" / "runs.csv").read_text().splitlines()
+    assert sum("the GAN of drone" in row for row in rows) == 2
+    with pytest.raises(ValueError, match="no finished GAN"):
+        find_gans(tmp_path / "run")
+
+
+def test_a_gan_that_diverges_costs_the_runs_that_have_its_clips(
+    finished, small_config, tmp_path, monkeypatch, capsys
+):
+    """Two GANs a class, of which the second of techno fails: the second run has no clips."""
+
+    def diverging(jobs, *settings, **options):
+        if jobs[0].provenance["label"] == "techno" and jobs[0].provenance["seed"] == 1:
+            raise TrainingDiverged("silent at step 2")
+        return train_together(jobs, *settings, **options)
+
+    monkeypatch.setattr(gan_training, "train_together", diverging)
+    results = compare(replace(small_config, gan_seeds=2), tmp_path / "run")
+    arm = results["arms"]["real+synthetic"]
+    assert [run["classifier_seed"] for run in arm["runs"]] == [0]
+    why = "the GAN of techno: silent at step 2"
+    assert arm["failed_runs"] == [{"classifier_seed": 1, "gan_seed": 1, "error": why}]
+    assert (
+        arm["runs"][0]["accuracy"] == finished[1]["arms"]["real+synthetic"]["runs"][0]["accuracy"]
+    )
+    assert len(results["gan"]["stages"]) == 5
+    assert len(results["gan"]["quality"]) == 5
+    assert results["answer"]["verdict"] in ("undecided", "budget-limited")
+    assert "1 of 2 runs of real+synthetic failed" in results["answer"]["because"][-1]
+    printed.compare(results, tmp_path / "run")
+    assert f"1 run of real+synthetic failed: {why}" in capsys.readouterr().out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"1 of 2 of real+synthetic ({why})" in page
+    monkeypatch.undo()  # and where it does not fail, the same command goes on
+    whole = compare(replace(small_config, gan_seeds=2), tmp_path / "run")
+    assert [run["classifier_seed"] for run in whole["arms"]["real+synthetic"]["runs"]] == [0, 1]
+    assert whole["gan"]["failed"] == {}
 
 
 def test_a_worker_with_all_cores_comes_to_the_same_bits(finished, small_config, tmp_path):

@@ -28,10 +28,13 @@ def trials(monkeypatch):
     return seen
 
 
+RECIPE = SimpleNamespace(name="small")
+
+
 def test_every_arm_is_tuned_in_the_same_budget(trials):
     progress = SimpleNamespace(say=lambda _: None)
     data = SimpleNamespace(name="track", amount="")
-    cell = Cell(data, [0], SimpleNamespace(ratio=1.0, progress=progress))
+    cell = Cell(data, [0], SimpleNamespace(ratio=1.0, progress=progress, recipe=RECIPE))
     arms = declared(("real", "oversampled"), ())
     found = run_arms(
         arms, [cell], FitConfig(steps=100, epochs=None, learning_rate=1.0),
@@ -47,7 +50,7 @@ def test_others_do_the_fits_of_all_arms_before_they_are_asked_for(trials):
     cell = Cell(
         SimpleNamespace(name="track", amount=""),
         [0, 1],
-        SimpleNamespace(ratio=1.0, progress=SimpleNamespace(say=said.append)),
+        SimpleNamespace(ratio=1.0, progress=SimpleNamespace(say=said.append), recipe=RECIPE),
     )
     asked = []
 
@@ -65,7 +68,47 @@ def test_others_do_the_fits_of_all_arms_before_they_are_asked_for(trials):
         (arm, seed, 100) for arm in ("real", "noise", "oversampled") for seed in (0, 1)
     ]
     assert [fit for fits in each for fit in fits] == everything
-    assert found.failed == {"noise": "no number in track-noise-0"}
+    assert found.failed == {"noise": {seed: f"no number in track-noise-{seed}" for seed in (0, 1)}}
     assert set(found.outcomes) == {"real", "oversampled"}
     assert {arm for arm, *_ in trials} == {"real", "oversampled"}
     assert said == ["noise failed: no number in track-noise-0"]
+
+
+def test_a_run_that_fails_leaves_the_others_of_its_arm(trials):
+    """In one of two folds the second of three runs fails, in the other the third has no GAN."""
+    said = list[str]()
+    why = {(0, 2): "the GAN of all classes is silent"}
+    cells = [
+        Cell(
+            SimpleNamespace(name=f"track-fold{fold}", amount=""),
+            [0, 1, 2],
+            SimpleNamespace(
+                ratio=1.0,
+                progress=SimpleNamespace(say=said.append),
+                recipe=RECIPE,
+                lost=lambda seed, fold=fold: why.get((fold, seed), ""),
+            ),
+        )
+        for fold in (0, 1)
+    ]
+    asked = []
+
+    def elsewhere(fits):
+        asked.extend(fits)
+        failing = ("track-fold1", "real+synthetic", 1)
+        named = {fit: (fit.trial.split, fit.trial.arm, fit.trial.seed) for fit in fits}
+        return {fit: "no number" for fit in fits if named[fit] == failing}
+
+    found = run_arms(
+        declared(("real", "real+synthetic"), ()), cells,
+        FitConfig(steps=100, epochs=None, learning_rate=1.0),
+        seeds=3, fixed=True, batches=None, should_stop=None, elsewhere=elsewhere,
+    )  # fmt: skip
+    assert found.failed == {"real+synthetic": {1: "no number", 2: why[0, 2]}}
+    assert not [f for f in asked if (f.trial.arm, f.trial.seed) == ("real+synthetic", 2)]
+    assert found.seeds_of("real") == [0, 1, 2]
+    assert found.seeds_of("real+synthetic") == [0]
+    kept = [(fit.trial.seed, fit.trial.split) for fit, *_ in found.fits_of("real+synthetic")]
+    assert kept == [(0, "track-fold0"), (0, "track-fold1")]
+    assert [len(found.of(cell, "real+synthetic")) for cell in cells] == [1, 1]
+    assert said == ["real+synthetic failed, 2 of 3 runs: no number"]
