@@ -20,18 +20,21 @@ class Report:
     confusion : (K, K) counts; rows are the truth, columns the prediction.
     per_class : ``precision``, ``recall``, ``f1`` and ``support`` (true count), each (K,);
         a score without any case (0/0) is 0.
+    loss : mean cross-entropy in nats, of probabilities no smaller than float32 has them.
     """
 
     accuracy: float
     macro_f1: float
     confusion: np.ndarray
     per_class: dict[str, np.ndarray]
+    loss: float
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain numbers and lists, for JSON."""
         return {
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
+            "loss": self.loss,
             "confusion": self.confusion.tolist(),
             "per_class": {name: values.tolist() for name, values in self.per_class.items()},
         }
@@ -97,9 +100,10 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray) -> Report:
         "support": support,
     }
     occurring = support + predicted > 0
-    return Report(
-        float(right.sum() / len(labels)), float(f1[occurring].mean()), confusion, per_class
-    )
+    given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    loss = -np.log(np.maximum(given, np.finfo(np.float32).tiny)).mean()
+    accuracy, macro_f1 = float(right.sum() / len(labels)), float(f1[occurring].mean())
+    return Report(accuracy, macro_f1, confusion, per_class, float(loss))
 
 
 def vote_by_track(

@@ -13,7 +13,7 @@ from classifiers.classifier import Classifier
 from classifiers.prediction import predictor
 from classifiers.saved import load
 from features import Standardizer
-from features.extractors import Supplied, from_dict
+from features.extractors import MadeElsewhere, from_dict
 from features.limits import wrong_rate
 from features.silence import SILENCES, regrouped, sounding_blocks
 from features.soundness import sound_blocks
@@ -80,11 +80,8 @@ class SavedClassifier:
             made = from_dict(self.about["input"])
         except ValueError as error:
             raise Unfit(str(error)) from None
-        if isinstance(made, Supplied):
-            raise Unfit(
-                "it takes embeddings that a file supplied, and what made them from audio is not "
-                "in it"
-            )
+        if isinstance(made, MadeElsewhere):
+            raise Unfit(f"it takes {made.what}, and what made them from audio is not in it")
         if type(length) is not int or not 1 <= length < 1 << 31:
             raise Unfit(f"a clip has {length!r:.40} samples")
         if (silence := self.about["silence"]) not in (None, *SILENCES):

@@ -94,7 +94,7 @@ def _names(recipe: str) -> tuple[str, ...]:
 
 _TRAINED = ("embeddings", "pretrained")  # what others have trained, as a file
 _METAVARS = {
-    "DIR": ("data", "split-lists"),
+    "DIR": ("data", "split-lists", "pictures"),
     "FILE": ("files", "artist-index", "sizes", "latents", "json", "consent", "key", *_TRAINED),
     "RUN": ("run", "generated"),
     "RUN|FILE": ("init",),

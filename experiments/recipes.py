@@ -21,7 +21,7 @@ from classifiers import ARCHITECTURES, FitConfig, create
 from classifiers.architectures import Classifier
 from experiments.run import Run
 from features import Rows, Standardizer
-from features.extractors import Extractor, Supplied, from_dict
+from features.extractors import Extractor, MadeElsewhere, Supplied, from_dict
 from features.limits import check_finite, check_rate
 from features.registry import Registry
 from features.storage import MISREAD, understanding
@@ -153,8 +153,8 @@ class Recipe:
 
     def input_shape(self, num_samples: int) -> tuple[int, ...]:
         """Shape of the features of a clip of so many samples, without the batch axis."""
-        if isinstance(self.input, Supplied):
-            return (self.input.size,)
+        if isinstance(self.input, MadeElsewhere):
+            return self.input.shape
         audio = jax.ShapeDtypeStruct((1, num_samples, 1), np.float32)
         try:
             return jax.eval_shape(lambda x: self.input(x, self.sample_rate), audio).shape[1:]

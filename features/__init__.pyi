@@ -9,6 +9,7 @@ from .excerpt_search import excerpts
 from .extractors import EXTRACTORS, register_extractor
 from .feature_cache import extract
 from .identity import Identity, identify, same_recording, twins
+from .picture_files import read_pictures
 from .pictures import log_mel_picture, spectrogram_picture, tempo_picture
 from .rhythm import beats, onset_strength, tempo, tempogram
 from .rows import Rows
@@ -71,6 +72,7 @@ __all__ = [
     "mfcc",
     "onset_strength",
     "read_embeddings",
+    "read_pictures",
     "register_augmentation",
     "register_extractor",
     "register_split",

@@ -32,7 +32,15 @@ from features.spectra import delta, log_mel, mfcc
 
 __all__ = ["EXTRACTORS", "Augmented", "Extractor", "as_dict", "from_dict", "mono"]
 __all__ += ["LogMel", "LogMelPicture", "LogMelTempogram", "Mfcc", "PannsLogMel", "Picture"]
-__all__ += ["Statistics", "Supplied", "TempoAndPicture", "TempoPicture", "register_extractor"]
+__all__ += [
+    "MadeElsewhere",
+    "Statistics",
+    "Supplied",
+    "SuppliedPictures",
+    "TempoAndPicture",
+    "TempoPicture",
+    "register_extractor",
+]
 
 
 def _check_mel(made: Mfcc | LogMel) -> None:
@@ -322,24 +330,56 @@ class PannsLogMel:
         return log_mel(mirrored, sample_rate=sample_rate, top_db=None, **frames, **bands)
 
 
+class MadeElsewhere:
+    """Features that a user's files supply: there is nothing to be had from audio."""
+
+    what: ClassVar[str]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the features of a clip."""
+        raise NotImplementedError
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Raise ValueError."""
+        raise ValueError(f"these features are {self.what}: they can't be computed from audio")
+
+
 @register_extractor
 @dataclass(frozen=True)
-class Supplied:
+class Supplied(MadeElsewhere):
     """Embeddings (size,) that a user's file supplies (`read_embeddings`), standardised.
 
-    ``digest`` is of the file's content. What made them is not known here, so that there is nothing
-    to be had from audio.
+    ``digest`` is of the file's content. What made them is not known here.
     """
 
     size: int = 0
     digest: str = ""
     standardize: ClassVar[bool] = True
+    what: ClassVar[str] = "embeddings that a file supplied"
 
-    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
-        """Raise ValueError."""
-        raise ValueError(
-            "these features are embeddings that a file supplied: they can't be computed from audio"
-        )
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.size,)
+
+
+@register_extractor
+@dataclass(frozen=True)
+class SuppliedPictures(MadeElsewhere):
+    """Pictures (height, width, 3) in [0, 1] that a user's folder supplies (`read_pictures`).
+
+    ``digest`` is of what was read.
+    """
+
+    height: int = 0
+    width: int = 0
+    digest: str = ""
+    standardize: ClassVar[bool] = False
+    what: ClassVar[str] = "pictures that a folder supplied"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.height, self.width, 3
 
 
 @dataclass(frozen=True)

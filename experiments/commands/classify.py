@@ -26,7 +26,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.scores import Record
 from experiments.stages.arms import Arm, arm_of
-from experiments.stages.clips import cut, refuse_searched, with_embeddings
+from experiments.stages.clips import cut, refuse_searched, with_embeddings, with_pictures
 from experiments.stages.data import Dataset, Rows, open_dataset, say_groups, shared_groups
 from experiments.stages.examples import Material
 from experiments.stages.gans import Gan, Tracks, find_gans, gan_of, refuse_heard, refuse_leaks
@@ -70,6 +70,8 @@ def classify(
     else:
         short = {name: getattr(config.data, name) for name in ("skip_short", "pad_short")}
         dataset, clips = cut(dataset, recipe, progress=progress, **short)
+    if config.pictures is not None:
+        recipe, supplied = with_pictures(recipe, clips, config.pictures, progress)
     about = check_pretrained(recipe, clips.num_samples, len(dataset.labels))
     if any(SPLITS[split].groups for split in config.splits):
         say_groups(dataset.recordings, progress)
@@ -123,7 +125,7 @@ def classify(
             split_seed = config.sides(trial.split, trial.seed).split_seed
             more = {"seed": trial.seed, "split_seed": split_seed}
             record = {**outcome.record(), "tracks": outcome.tracks(), **outcome.sides(), **more}
-            if config.embeddings is None:  # else there is no audio to alter
+            if supplied is None:  # else there is no audio to alter
                 record["robustness"] = robustness(outcome, material)
             splits[trial.split]["runs"].append(record)
         seconds = round(time.monotonic() - started, 1)
@@ -145,7 +147,7 @@ def classify(
             "splits": splits,
             "vouched": [config.generated] if config.vouch else [],
             "made_elsewhere": made_elsewhere(recipe, about)
-            or (f"the embeddings of {config.embeddings}" if supplied is not None else ""),
+            or (f"the embeddings of {config.embeddings}" if found is not None else ""),
             "environment": environment() | {"session_seconds": seconds},
         }
         run.write_json("results.json", results)

@@ -8,6 +8,7 @@ from pathlib import Path
 from experiments.config.data import MOST_RUNS, DataConfig
 from experiments.recipes import Recipe
 from features.augmentation import parse_augmentations
+from features.extractors import Picture
 from features.limits import check_counts
 from features.splits import SPLITS
 
@@ -32,6 +33,8 @@ class ClassifyConfig:
     embeddings : file with one vector or several for each track, made by any network; the recipe
         "probe" fits a logistic regression on them. An .npz with the arrays track and embedding, an
         .npy with such fields, or a .parquet with such columns.
+    pictures : folder with a ready-made spectrogram picture of each track, as images_original beside
+        GTZAN; they take the place of those that net1 to net4 draw.
     augment : what is done to training clips (see `parse_augmentations`): alterations of the
         waveform make an altered copy of each clip, those of features alter the batches.
     """
@@ -44,22 +47,29 @@ class ClassifyConfig:
     generated: str | None = None
     vouch: bool = False
     embeddings: str | None = None
+    pictures: str | None = None
     augment: str = "none"
 
     def __post_init__(self):
         parse_augmentations(self.augment)
         if self.vouch and self.generated is None:
             raise ValueError("--vouch is for the GANs of --generated: give it, too")
-        if self.embeddings is not None:
-            if self.recipe.needs != "embeddings":
+        name = self.recipe.name
+        if self.embeddings is not None and self.recipe.needs != "embeddings":
+            raise ValueError(
+                f"--embeddings takes the place of features, which {name} computes: give --recipe "
+                "probe, or none"
+            )
+        if self.pictures is not None and not isinstance(self.recipe.input, Picture):
+            raise ValueError(
+                f"--pictures takes the place of those that net1 to net4 draw, and {name} draws "
+                "none: give one of them as --recipe"
+            )
+        for given in ("embeddings", "pictures"):
+            if getattr(self, given) and (self.augment != "none" or self.generated is not None):
                 raise ValueError(
-                    f"--embeddings takes the place of features, which {self.recipe.name} computes: "
-                    "give --recipe probe, or none"
-                )
-            if self.augment != "none" or self.generated is not None:
-                raise ValueError(
-                    "--embeddings are of the tracks as they are, and altered or generated clips "
-                    "have none: leave --augment and --generated out"
+                    f"--{given} are of the tracks as they are, and altered or generated clips have "
+                    "none: leave --augment and --generated out"
                 )
         if not self.splits or (unknown := set(self.splits) - set(SPLITS)):
             raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 from experiments import scores
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.curves import classifier_figures
-from experiments.report.formats import counted, percent, points, spread
+from experiments.report.formats import counted, number, percent, points, spread
 from experiments.report.kit import render_results
 from experiments.report.sound import altered_rows, missed_rows
 from experiments.scores import METRICS, Record, runs_of
@@ -117,7 +117,9 @@ def _rows(splits: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
             yield row | {"run": run}
         if len(runs) > 1:
             found = [scores.values(split, metric) for metric in METRICS]
-            yield row | {"means": [f"{spread(x)} %" if x else "" for x in found]}
+            losses = scores.values(split, "loss")
+            loss = number(float(np.mean(losses)), float(np.std(losses, ddof=1))) if losses else ""
+            yield row | {"means": [*(f"{spread(x)} %" if x else "" for x in found), loss]}
 
 
 def _robustness(splits: Mapping[str, Record]) -> Iterator[list[str]]:

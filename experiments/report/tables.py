@@ -22,7 +22,7 @@ _FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "labe
          "nearest", "confidence", "correct", "refused")  # fmt: skip
 # Of runs and differences, shares as they are; of a failed arm its reason alone.
 _RUN = ("recipe", "amount", "arm", "classifier_seed", "gan_seed", "fold", "draw", "steps",
-        "best_step", "train_clips", *METRICS, "seconds", "error")  # fmt: skip
+        "best_step", "train_clips", *METRICS, "loss", "seconds", "error")  # fmt: skip
 _DIFFERENCE = ("recipe", "amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
                "p_equivalent", "verdict", "primary", "detectable", "holds")  # fmt: skip
 

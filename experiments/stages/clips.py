@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from flax import nnx
@@ -15,8 +17,9 @@ from features import Clips, LeakError, Recording, cut_clips
 from features import Rows as FeatureRows
 from features.clips import LazyAudio
 from features.embeddings import Embeddings
-from features.extractors import Supplied
+from features.extractors import Supplied, SuppliedPictures
 from features.in_memory import InMemory
+from features.picture_files import read_pictures
 from features.silence import without_silence
 
 _ADVICE = (
@@ -175,6 +178,22 @@ def with_embeddings(
     )
     check_input(recipe, clips.num_samples, len(dataset.labels))
     return recipe, clips, FeatureRows([found.vectors], np.concatenate(rows))
+
+
+def with_pictures(
+    recipe: Recipe, clips: Clips, root: str | Path, progress: Progress
+) -> tuple[Recipe, FeatureRows]:
+    """A recipe for pictures that a folder supplies, and those of its clips, which are whole tracks.
+
+    Errors are those of `read_pictures`.
+    """
+    height, width, _ = recipe.input_shape(clips.num_samples)
+    ids, shown = clips.track_ids.tolist(), progress.of("pictures", "track")
+    found = read_pictures(root, ids, size=(height, width), on_progress=shown)
+    digest = hashlib.blake2b("\n".join(ids).encode(), digest_size=16)
+    digest.update(found.tobytes())
+    made = SuppliedPictures(height, width, digest.hexdigest())
+    return replace(recipe, input=made), FeatureRows([found])
 
 
 def refuse_searched(recipe: Recipe, clips: Clips, rows: Rows, split_seed: int) -> None:

@@ -126,13 +126,14 @@ class Outcome:
 
 
 def scored(probabilities: np.ndarray, test: Clips) -> dict[str, Any]:
-    """Accuracy, macro-F1 and confusions of answers (N, K) on test clips, by clip and by track."""
+    """Scores and confusions of answers (N, K) on test clips, by clip and by track."""
     by_clip = evaluate(probabilities, test.labels)
     by_track = evaluate(*votes(probabilities, test)[1:])
     return {
         "accuracy": by_clip.accuracy,
         "track_accuracy": by_track.accuracy,
         "macro_f1": by_clip.macro_f1,
+        "loss": by_clip.loss,
         "confusion": np.asarray(by_clip.confusion).tolist(),
         "track_confusion": np.asarray(by_track.confusion).tolist(),
     }

@@ -31,6 +31,13 @@ def test_report_equals_sklearn(seed, count, classes):
     )
     for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
         np.testing.assert_allclose(report.per_class[name], values)
+    assert report.loss == pytest.approx(metrics.log_loss(labels, probabilities, labels=[*every]))
+
+
+def test_the_loss_of_answers_that_were_impossible_is_finite():
+    """As unlikely as float32 has it: -ln 1.2e-38, of one of two."""
+    probabilities = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
+    assert evaluate(probabilities, np.array([0, 1])).loss == pytest.approx(87.34 / 2, abs=0.01)
 
 
 def test_report_by_hand():

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from panns_checkpoint import checkpoint
+from PIL import Image
 from safetensors.numpy import save_file
 
 from classifiers import load
@@ -106,6 +107,37 @@ def test_a_linear_probe_of_embeddings(music, tmp_path, capsys):
     assert main([*command, "--classes", "march,techno", *QUICK[:4]]) == 2  # another data set's run
     file.unlink()
     assert f"{file}: no such file" in fails(capsys, *command)
+
+
+def test_ready_made_pictures_of_tracks(music, tmp_path, capsys):
+    """A colour for each class: what the recipe would draw itself is not looked at."""
+    out, pictures, tracks = tmp_path / "run", tmp_path / "images_original", {}
+    for path in sorted(music.rglob("*.wav")):
+        label, colour = path.parent.name, {"drone": 0, "march": 1, "techno": 2}
+        shown = np.full((288, 432, 4), 255, np.uint8)
+        shown[20:250, 50:400, :3] = 200 * np.eye(3)[colour[label]]
+        file = pictures / label / f"{path.stem.replace('.', '')}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(shown).save(file)
+        tracks[path.stem] = file
+    command = ["classify", "--recipe", "net1", "--pictures", str(pictures), "--data", str(music),
+               "--fractions", "0.4,0.2,0.4", "--out", str(out)]  # fmt: skip
+    assert main([*command, "--seeds", "1", "--fit-steps", "30"]) == 0
+    capsys.readouterr()
+    results = json.loads((out / "results.json").read_text())
+    run = results["splits"]["track"]["runs"][0]
+    assert run["track_accuracy"] == 1
+    assert 0 < run["loss"] < np.log(3)
+    assert "robustness" not in run  # there is no audio to alter
+    assert results["made_elsewhere"] == ""
+    assert results["config"]["pictures"] == str(pictures)
+    wav = str(music / "drone" / "drone.00000.wav")
+    assert "it takes pictures that a folder supplied" in fails(capsys, "predict", str(out), wav)
+    gone = sorted(tracks)[3]
+    tracks[gone].unlink()
+    assert f"has no picture of 1 of 15 tracks ({gone})" in fails(capsys, *command)
+    other = ["classify", "--recipe", "cnn1", "--pictures", str(pictures), "--data", str(music)]
+    assert "cnn1 draws none: give one of them as --recipe" in fails(capsys, *other)
 
 
 def test_a_checkpoint_is_converted_once(tmp_path, capsys):

@@ -24,6 +24,7 @@ from features.extractors import (
     Picture,
     Statistics,
     Supplied,
+    SuppliedPictures,
     TempoAndPicture,
     TempoPicture,
     as_dict,
@@ -46,7 +47,8 @@ MADE = {
     TempoAndPicture(size=8, n_fft=512): (2, 65),
     Statistics(n_mfcc=5, n_mels=20, n_fft=512, hop_length=256): (2, 120),
 }
-MADE_ELSEWHERE = (PannsLogMel(), Supplied(3, "ab"))  # which have tests of their own
+# Which have tests of their own.
+MADE_ELSEWHERE = (PannsLogMel(), Supplied(3, "ab"), SuppliedPictures(20, 10, "cd"))
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_all_are_tried_here_and_keep_their_names():
     assert {type(make) for make in (*MADE, *MADE_ELSEWHERE)} == set(EXTRACTORS.values())
     names = (
         "Mfcc LogMel LogMelPicture LogMelTempogram Picture TempoPicture TempoAndPicture Statistics "
-        "PannsLogMel Supplied"
+        "PannsLogMel Supplied SuppliedPictures"
     )
     assert list(EXTRACTORS) == names.split()
 
@@ -194,9 +196,17 @@ def test_json_and_back(make):
     assert from_dict(json.loads(json.dumps(as_dict(make)))) == make
 
 
-def test_embeddings_that_a_file_supplied_are_not_made_from_audio():
-    with pytest.raises(ValueError, match="embeddings that a file supplied: they can't be computed"):
-        Supplied(3, "ab")(NOISE, RATE)
+@pytest.mark.parametrize(
+    ("make", "shape", "said"),
+    [
+        (Supplied(3, "ab"), (3,), "embeddings that a file supplied"),
+        (SuppliedPictures(20, 10, "cd"), (20, 10, 3), "pictures that a folder supplied"),
+    ],
+)
+def test_what_files_supplied_is_not_made_from_audio(make, shape, said):
+    assert make.shape == shape
+    with pytest.raises(ValueError, match=f"{said}: they can't be computed"):
+        make(NOISE, RATE)
 
 
 def test_panns_hear_one_rate():

@@ -85,11 +85,12 @@ def test_every_run_has_a_row_and_every_split_its_mean(results, page):
     assert rows[1] == [
         "track split", "1", f"{100 * run['track_accuracy']:.1f} %",
         f"{100 * run['accuracy']:.1f} %", f"{100 * run['macro_f1']:.1f} %",
-        str(run["best_step"]), "400stopped early", "61",
+        "1.32", str(run["best_step"]), "400stopped early", "61",
     ]  # fmt: skip
     scores = [run["accuracy"] for run in results["splits"]["chunk"]["runs"]]
     mean = f"{100 * np.mean(scores):.1f} ± {100 * np.std(scores, ddof=1):.1f} %"
     assert rows[7][3] == mean
+    assert rows[7][5] == "1.32 ± 0.12"  # 1.2, 1.325 and 1.45
 
 
 def test_confusions_are_sums_over_the_seeds(results, page):
@@ -187,7 +188,7 @@ def test_a_failed_split_stays_beside_one_that_ran():
     found["splits"]["chunk"] = failed | {"leaks": True}
     page = check_page(render_classification(found))
     assert "50.0 % of test tracks right" in page.text
-    assert ["chunk splitfailed: loss is nan at step 3", *[""] * 7] in page.rows
+    assert ["chunk splitfailed: loss is nan at step 3", *[""] * 8] in page.rows
 
 
 def test_a_figure_is_not_passed_off_as_sound_where_the_sound_split_failed():

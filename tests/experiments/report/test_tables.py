@@ -122,7 +122,7 @@ def test_each_run_of_an_arm_has_a_row_and_a_failed_arm_its_reason(tmp_path):
     rows = read(tmp_path / "new" / "runs.csv")
     assert list(rows[0]) == ["recipe", "amount", "arm", "classifier_seed", "gan_seed", "fold",
                              "draw", "steps", "best_step", "train_clips", "track_accuracy",
-                             "accuracy", "macro_f1", "seconds", "error"]  # fmt: skip
+                             "accuracy", "macro_f1", "loss", "seconds", "error"]  # fmt: skip
     assert [row["arm"] for row in rows] == ["real", "real", "real+synthetic", "broken"]
     first = RESULTS["arms"]["real"]["runs"][0]
     named = ("recipe", "arm")
