@@ -26,7 +26,14 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.scores import Record
 from experiments.stages.arms import Arm, arm_of
-from experiments.stages.clips import cut, refuse_searched, with_embeddings, with_pictures
+from experiments.stages.clips import (
+    cut,
+    one_by_one,
+    refuse_searched,
+    with_copies,
+    with_embeddings,
+    with_pictures,
+)
 from experiments.stages.data import Dataset, Rows, open_dataset, say_groups, shared_groups
 from experiments.stages.examples import Material
 from experiments.stages.gans import Gan, Tracks, find_gans, gan_of, refuse_heard, refuse_leaks
@@ -35,8 +42,10 @@ from experiments.stages.pretrained import check_pretrained, made_elsewhere, refu
 from experiments.stages.robustness import robustness
 from experiments.stages.trials import Trial, is_done, run_trial
 from features import Clips, LeakError, extract
+from features import Rows as FeatureRows
 from features.augmentation import WaveformAugmentation, parse_augmentations
 from features.embeddings import read_embeddings
+from features.extractors import Augmented
 from features.splits import SPLITS
 from features.storage import understanding, write_text
 from wavegan.environment import environment
@@ -72,11 +81,14 @@ def classify(
         dataset, clips = cut(dataset, recipe, progress=progress, **short)
     if config.pictures is not None:
         recipe, supplied = with_pictures(recipe, clips, config.pictures, progress)
+    trained_on, (waveform, batches) = _arm(config), parse_augmentations(config.augment)
+    original, copied = clips, dict[str, Augmented]()
+    if waveform is not None and config.copies == "before":
+        clips, copied = with_copies(clips, waveform), one_by_one(recipe.input, waveform)
     about = check_pretrained(recipe, clips.num_samples, len(dataset.labels))
     if any(SPLITS[split].groups for split in config.splits):
         say_groups(dataset.recordings, progress)
     gans = [] if config.generated is None else find_gans(Path(config.generated))
-    trained_on, (waveform, batches) = _arm(config), parse_augmentations(config.augment)
     sides: dict[Trial, Rows] = {}  # of every run, before any training
     shared: dict[str, set[str]] = {split: set() for split in config.splits}
     for split, seed in itertools.product(config.splits, range(config.seeds)):
@@ -100,7 +112,10 @@ def classify(
     plan.say(progress, Path(out))
     with Run(out).working("classify", as_dict(config), fixed) as run:
         shown = progress.of("features", "clip")
-        features = supplied or extract(clips, recipe.input, on_progress=shown)
+        features = supplied or extract(original, recipe.input, on_progress=shown)
+        for name, make in copied.items():
+            shown = progress.of(f"copies, {name}", "clip")
+            features = FeatureRows([features, extract(original, make, on_progress=shown)])
         splits: dict[str, Any] = {
             split: {
                 "leaks": SPLITS[split].leaks and recipe.per_track != 1,  # a clip may be a track
@@ -125,7 +140,7 @@ def classify(
             split_seed = config.sides(trial.split, trial.seed).split_seed
             more = {"seed": trial.seed, "split_seed": split_seed}
             record = {**outcome.record(), "tracks": outcome.tracks(), **outcome.sides(), **more}
-            if supplied is None:  # else there is no audio to alter
+            if supplied is None and not copied:  # else there is no audio to alter
                 record["robustness"] = robustness(outcome, material)
             splits[trial.split]["runs"].append(record)
         seconds = round(time.monotonic() - started, 1)
@@ -162,7 +177,8 @@ def classify(
 def _arm(config: ClassifyConfig) -> Arm:
     """The one arm: real clips, with generated ones and altered copies where they are asked for."""
     made = ["synthetic"] if config.generated is not None else []
-    return arm_of("+".join(["real", *made, *(["classical"] if config.augment != "none" else [])]))
+    copied = config.augment != "none" and config.copies == "after"
+    return arm_of("+".join(["real", *made, *(["classical"] if copied else [])]))
 
 
 def _heard(clips: Clips, waveform: WaveformAugmentation | None) -> dict[str, dict[str, np.ndarray]]:

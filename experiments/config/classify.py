@@ -12,6 +12,8 @@ from features.extractors import Picture
 from features.limits import check_counts
 from features.splits import SPLITS
 
+COPIES = ("after", "before")  # the split
+
 
 @dataclass(frozen=True)
 class ClassifyConfig:
@@ -37,6 +39,9 @@ class ClassifyConfig:
         GTZAN; they take the place of those that net1 to net4 draw.
     augment : what is done to training clips (see `parse_augmentations`): alterations of the
         waveform make an altered copy of each clip, those of features alter the batches.
+    copies : when altered copies of waveforms are made: "after" the split, of training clips alone;
+        or "before" it, of every clip one for each alteration, as some published figures had it, so
+        that copies of test clips train. Before is for the split "chunk" alone.
     """
 
     recipe: Recipe
@@ -49,9 +54,17 @@ class ClassifyConfig:
     embeddings: str | None = None
     pictures: str | None = None
     augment: str = "none"
+    copies: str = "after"
 
     def __post_init__(self):
-        parse_augmentations(self.augment)
+        waveform, _ = parse_augmentations(self.augment)
+        if self.copies not in COPIES:
+            raise ValueError(f"--copies {self.copies!r} is none of {', '.join(COPIES)}")
+        if self.copies == "before" and (self.splits != ("chunk",) or waveform is None):
+            raise ValueError(
+                "--copies before lets altered copies of test clips train, as in published figures: "
+                "it takes --split chunk alone, and --augment with alterations of the waveform"
+            )
         if self.vouch and self.generated is None:
             raise ValueError("--vouch is for the GANs of --generated: give it, too")
         name = self.recipe.name

@@ -15,9 +15,10 @@ from experiments.report.terminal import Progress
 from experiments.stages.data import Dataset, Rows, too_short
 from features import Clips, LeakError, Recording, cut_clips
 from features import Rows as FeatureRows
+from features.augmentation import AUGMENTATIONS, WaveformAugmentation
 from features.clips import LazyAudio
 from features.embeddings import Embeddings
-from features.extractors import Supplied, SuppliedPictures
+from features.extractors import Augmented, Extractor, Supplied, SuppliedPictures
 from features.in_memory import InMemory
 from features.picture_files import read_pictures
 from features.silence import without_silence
@@ -194,6 +195,31 @@ def with_pictures(
     digest.update(found.tobytes())
     made = SuppliedPictures(height, width, digest.hexdigest())
     return replace(recipe, input=made), FeatureRows([found])
+
+
+def with_copies(clips: Clips, to: WaveformAugmentation) -> Clips:
+    """The clips, and of each a copy for every alteration, which are clips of their own.
+
+    A copy has the name of its track and of the alteration, so that a split of chunks deals it out
+    by itself. Its audio is that of the clip: what is altered are its features (`one_by_one`).
+    """
+    names = ["", *(f"+{name}" for name in to.names)]
+    every = clips.select(np.tile(np.arange(len(clips)), len(names)))
+    ids, digests = (
+        np.array([f"{one}{name}" for name in names for one in of.tolist()])
+        for of in (clips.track_ids, clips.digests)
+    )
+    return replace(every, track_ids=ids, digests=digests)
+
+
+def one_by_one(make: Extractor, to: WaveformAugmentation) -> dict[str, Augmented]:
+    """The extractor of clips to which one of the alterations is done, by its name."""
+    found = {}
+    for name, limits in zip(to.names, to.ranges, strict=True):
+        setting = AUGMENTATIONS[name].setting
+        given = {setting: limits} if setting and limits else {}
+        found[name] = Augmented(make, WaveformAugmentation([name], **given), 0)
+    return found
 
 
 def refuse_searched(recipe: Recipe, clips: Clips, rows: Rows, split_seed: int) -> None:

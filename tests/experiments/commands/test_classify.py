@@ -307,3 +307,35 @@ def test_wrong_answers_of_the_honest_split_can_be_heard(finished):
     assert {track for track, _ in told} == wrong.keys()
     assert all(predicted in wrong[track] for track, predicted in told)
     assert len(told) == len(wrong)
+
+
+def test_copies_made_before_the_split_train_and_are_tested(config, finished, tmp_path):
+    """The published protocol: four times the clips, of which each side has its share."""
+    asked = replace(config, augment="noise,gain,pitch", copies="before", splits=("chunk",), seeds=1)
+    out = tmp_path / "run"
+    results = classify(asked, out)
+    (run,) = results["splits"]["chunk"]["runs"]
+    (before, _) = finished[1]["splits"]["chunk"]["runs"]
+    assert sum(run["clips"].values()) == 4 * sum(before["clips"].values())
+    train, test = (set(run["split"][side]) for side in ("train", "test"))
+    assert {name.partition("+")[0] for name in train} & {name.partition("+")[0] for name in test}
+    assert {name.partition("+")[2] for name in train} == {"", "noise", "gain", "pitch"}
+    assert results["splits"]["chunk"]["leaks"]
+    assert "robustness" not in run
+    assert "Altered copies of test clips were trained on, too." in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"splits": ("track",), "augment": "noise"},
+        {"splits": ("chunk", "track"), "augment": "noise"},
+        {"splits": ("chunk",)},
+        {"splits": ("chunk",), "augment": "mixup"},
+    ],
+)
+def test_copies_before_the_split_are_for_the_published_protocol_alone(config, settings):
+    with pytest.raises(ValueError, match="it takes --split chunk alone, and --augment with"):
+        replace(config, copies="before", **settings)
+    with pytest.raises(ValueError, match="--copies 'during' is none of after, before"):
+        replace(config, copies="during")

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.config import DataConfig
 from experiments.recipes import RECIPES
 from experiments.report.terminal import Progress
-from experiments.stages.clips import check_input, cut, with_embeddings
+from experiments.stages.clips import check_input, cut, one_by_one, with_copies, with_embeddings
 from experiments.stages.data import Dataset
 from features import decode_tracks, save_audio, scan_tracks
+from features.augmentation import WaveformAugmentation
 from features.embeddings import Embeddings
 from features.extractors import LogMelPicture, Supplied
 from features.synthetic import synthesize
@@ -170,3 +172,26 @@ def test_tracks_without_an_embedding_are_named(whole):
     some = embeddings(whole[:1])
     with pytest.raises(ValueError, match=r"e.npz has no embedding of 2 of 3 tracks \(y, z\); "):
         with_embeddings(dataset, RECIPES["probe"], some, Progress(quiet=True))
+
+
+def test_copies_made_before_the_split_are_clips_that_are_dealt_out_by_themselves(whole):
+    """Each alteration by itself: what a silent change leaves, another one changes."""
+    clips = cut_recordings(replace(RECIPES["demo"], sample_rate=RATE, num_samples=RATE), whole,
+                           skip_short=False)  # fmt: skip
+    to = WaveformAugmentation(["noise", "gain"], gain_db=(6.0, 6.0))
+    every = with_copies(clips, to)
+    assert len(every) == 3 * len(clips)
+    assert every.track_ids.tolist()[:: len(clips)] == ["x", "x+noise", "x+gain"]
+    assert len({*zip(every.digests.tolist(), every.starts.tolist(), strict=True)}) == len(every)
+    np.testing.assert_array_equal(every.labels, np.tile(clips.labels, 3))
+    np.testing.assert_array_equal(every.audio[len(clips)], clips.audio[0])
+    dataset = Dataset("tracks", ("a", "b"), tuple(whole), (), ())
+    sides = dataset.sides(every, DataConfig(split="chunk", fractions=(0.5, 0.2, 0.3)))
+    assert sorted(np.concatenate([*sides.values()])) == [*range(len(every))]
+    of = {row % len(clips): side for side in ("train",) for row in sides[side].tolist()}
+    assert {row % len(clips) for row in sides["test"].tolist()} & {*of}  # which is the leak
+
+    plain = np.abs(clips.audio[:]).max((1, 2))
+    made = {n: make(clips.audio[:], RATE)[:, -1] for n, make in one_by_one(_Loudest(), to).items()}
+    np.testing.assert_allclose(made["gain"], 10 ** (6 / 20) * plain, rtol=1e-5)
+    assert 0 < np.abs(made["noise"] - plain).max() < 0.5 * plain.max()
