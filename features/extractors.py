@@ -39,6 +39,7 @@ __all__ += [
     "SuppliedPictures",
     "TempoAndPicture",
     "TempoPicture",
+    "Waveform",
     "register_extractor",
 ]
 
@@ -328,6 +329,29 @@ class PannsLogMel:
         bands: dict[str, Any] = {"n_mels": 64, "fmin": 50, "fmax": 14_000}
         frames: dict[str, Any] = {"n_fft": 1024, "hop_length": 320, "center": False}
         return log_mel(mirrored, sample_rate=sample_rate, top_db=None, **frames, **bands)
+
+
+@register_extractor
+@dataclass(frozen=True)
+class Waveform:
+    """The samples themselves, mono, so many to a step: (L // frame, frame), as they are.
+
+    A network that goes from step to step takes long: a second has thousands.
+    """
+
+    frame: int = 1
+    standardize: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.frame < 1:
+            raise ValueError(f"frame is at least a sample, found {self.frame}")
+
+    def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
+        """Samples (N, L // frame, frame)."""
+        one = jnp.asarray(mono(audio))
+        if not (steps := one.shape[-1] // self.frame):
+            raise ValueError(f"{one.shape[-1]} samples are fewer than a frame of {self.frame}")
+        return one[..., : steps * self.frame].reshape(*one.shape[:-1], steps, self.frame)
 
 
 class MadeElsewhere:

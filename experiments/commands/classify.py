@@ -146,6 +146,7 @@ def classify(
         seconds = round(time.monotonic() - started, 1)
         missing = recipe.synthetic and config.generated is None
         note = recipe.note + ("; here real clips alone, no --generated" if missing else "")
+        note += f"; of its own features, not {config.feature}" if config.feature else ""
         results = {
             "recipe": recipe.name,
             "version": environment()["versions"]["wavegan"],

@@ -8,9 +8,16 @@ from pathlib import Path
 from experiments.config.data import MOST_RUNS, DataConfig
 from experiments.recipes import Recipe
 from features.augmentation import parse_augmentations
-from features.extractors import Picture
+from features.extractor_registry import EXTRACTORS
+from features.extractors import MadeElsewhere, Picture
 from features.limits import check_counts
 from features.splits import SPLITS
+
+
+def kinds_of_features() -> list[str]:
+    """The names of those that are computed from audio."""
+    return [name for name, kind in EXTRACTORS.items() if not issubclass(kind, MadeElsewhere)]
+
 
 COPIES = ("after", "before")  # the split
 
@@ -37,6 +44,8 @@ class ClassifyConfig:
         .npy with such fields, or a .parquet with such columns.
     pictures : folder with a ready-made spectrogram picture of each track, as images_original beside
         GTZAN; they take the place of those that net1 to net4 draw.
+    feature : a kind of features that takes the place of the recipe's own, with its usual settings:
+        "Waveform", the samples themselves, is what net5 was also tried on.
     augment : what is done to training clips (see `parse_augmentations`): alterations of the
         waveform make an altered copy of each clip, those of features alter the batches.
     copies : when altered copies of waveforms are made: "after" the split, of training clips alone;
@@ -53,6 +62,7 @@ class ClassifyConfig:
     vouch: bool = False
     embeddings: str | None = None
     pictures: str | None = None
+    feature: str | None = None
     augment: str = "none"
     copies: str = "after"
 
@@ -68,6 +78,11 @@ class ClassifyConfig:
         if self.vouch and self.generated is None:
             raise ValueError("--vouch is for the GANs of --generated: give it, too")
         name = self.recipe.name
+        if self.feature is not None:
+            if self.feature not in (kinds := kinds_of_features()):
+                raise ValueError(f"--feature {self.feature} is none of {', '.join(kinds)}")
+            recipe = replace(self.recipe, input=EXTRACTORS[self.feature]())
+            object.__setattr__(self, "recipe", recipe)
         if self.embeddings is not None and self.recipe.needs != "embeddings":
             raise ValueError(
                 f"--embeddings takes the place of features, which {name} computes: give --recipe "

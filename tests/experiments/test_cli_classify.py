@@ -109,6 +109,25 @@ def test_a_linear_probe_of_embeddings(music, tmp_path, capsys):
     assert f"{file}: no such file" in fails(capsys, *command)
 
 
+def test_another_kind_of_features_in_the_place_of_its_own(music, tmp_path, capsys):
+    """Raw samples, as net5 was also tried on."""
+    out = tmp_path / "run"
+    command = ["classify", "--recipe", "demo", "--data", str(music), *QUICK]
+    assert main([*command, "--feature", "Waveform", "--out", str(out)]) == 0
+    results = json.loads((out / "results.json").read_text())
+    assert results["config"]["recipe"]["input"] == {"type": "Waveform", "frame": 1}
+    assert results["published"]["note"].endswith("; of its own features, not Waveform")
+    capsys.readouterr()
+    wav = str(music / "drone" / "drone.00000.wav")
+    assert main(["predict", str(out), wav]) == 0  # from the audio, as it was trained
+    said = fails(capsys, *command, "--feature", "Waveforms")
+    assert "found Waveforms: try Waveform" in said
+    assert "Supplied" not in said  # which no audio has
+    assert "does not fit the recipe demo" in fails(
+        capsys, *command, "--feature", "Picture", "--num-samples", "2048"
+    )
+
+
 def test_ready_made_pictures_of_tracks(music, tmp_path, capsys):
     """A colour for each class: what the recipe would draw itself is not looked at."""
     out, pictures, tracks = tmp_path / "run", tmp_path / "images_original", {}

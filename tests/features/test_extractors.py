@@ -27,6 +27,7 @@ from features.extractors import (
     SuppliedPictures,
     TempoAndPicture,
     TempoPicture,
+    Waveform,
     as_dict,
     from_dict,
     mono,
@@ -46,6 +47,8 @@ MADE = {
     Picture(height=10, width=9, n_fft=512, n_mels=20): (2, 10, 9, 3),
     TempoAndPicture(size=8, n_fft=512): (2, 65),
     Statistics(n_mfcc=5, n_mels=20, n_fft=512, hop_length=256): (2, 120),
+    Waveform(): (2, 4000, 1),
+    Waveform(frame=1000): (2, 4, 1000),
 }
 # Which have tests of their own.
 MADE_ELSEWHERE = (PannsLogMel(), Supplied(3, "ab"), SuppliedPictures(20, 10, "cd"))
@@ -163,7 +166,7 @@ def test_all_are_tried_here_and_keep_their_names():
     assert {type(make) for make in (*MADE, *MADE_ELSEWHERE)} == set(EXTRACTORS.values())
     names = (
         "Mfcc LogMel LogMelPicture LogMelTempogram Picture TempoPicture TempoAndPicture Statistics "
-        "PannsLogMel Supplied SuppliedPictures"
+        "PannsLogMel Waveform Supplied SuppliedPictures"
     )
     assert list(EXTRACTORS) == names.split()
 
@@ -207,6 +210,17 @@ def test_what_files_supplied_is_not_made_from_audio(make, shape, said):
     assert make.shape == shape
     with pytest.raises(ValueError, match=f"{said}: they can't be computed"):
         make(NOISE, RATE)
+
+
+def test_the_waveform_is_the_samples_in_their_order():
+    two = np.stack([NOISE[..., 0], -NOISE[..., 0] / 2], -1)  # of two channels
+    found = np.asarray(Waveform(frame=7)(two, RATE))
+    count = NOISE.shape[1] // 7 * 7
+    np.testing.assert_allclose(found.reshape(len(two), -1), NOISE[:, :count, 0] / 4, rtol=1e-6)
+    with pytest.raises(ValueError, match="fewer than a frame of 9000"):
+        Waveform(frame=9000)(NOISE, RATE)
+    with pytest.raises(ValueError, match="frame is at least a sample, found 0"):
+        Waveform(frame=0)
 
 
 def test_panns_hear_one_rate():
