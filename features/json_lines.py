@@ -12,10 +12,11 @@ from typing import Any
 from features.storage import alone, write_text, writing
 
 
-def append_row(path: str | Path, row: Mapping[str, Any]) -> None:
+def append_row(path: str | Path, row: Mapping[str, Any], *, sync: bool = True) -> None:
     """Add a row to a file, on the disk when this ends, or leave the file as it was.
 
-    A last line that a killed process has cut short goes before.
+    A last line that a killed process has cut short goes before. Without ``sync`` the row outlives
+    the process, but not a loss of power in the seconds after it.
     """
     with writing(path), Path(path).open("a+b", buffering=0) as file:
         if whole := file.tell():
@@ -28,7 +29,8 @@ def append_row(path: str | Path, row: Mapping[str, Any]) -> None:
         try:
             while left:
                 left = left[file.write(left) :]
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         except OSError:
             file.truncate(whole)
             raise
@@ -52,21 +54,28 @@ class Log:
     """What tasks say at their steps, in one file, of several processes; each has each step once.
 
     A task that was killed, and goes on from before, says some steps again: its first row in this
-    process takes the place of its rows of that step and later ones.
+    process takes the place of its rows of that step and later ones. A short training has a row for
+    every few milliseconds: they are not waited for, and other tasks' rows are not read.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._begun: list[Mapping[str, Any]] = []
+        self._begun = set[str]()
 
     def append(self, task: Mapping[str, Any], row: Mapping[str, Any]) -> None:
         """Add a row, one member of which is named …/step, with what tells its task from others."""
+        begins = json.dumps(dict(task))[:-1]  # as all its rows do
         with alone(self.path.parent, wait=True):
-            if task not in self._begun:
-                self._begun.append(task)
-                step = next(name for name in row if name.endswith("/step"))
-                rows = read_rows(self.path)
-                kept = [r for r in rows if not (r.items() >= task.items() and r[step] >= row[step])]
-                if kept != rows:
-                    write_rows(self.path, kept)
-            append_row(self.path, {**task, **row})
+            if begins not in self._begun:
+                self._begun.add(begins)
+                if self.path.exists() and begins.encode() in self.path.read_bytes():
+                    self._drop(task, row)
+            append_row(self.path, {**task, **row}, sync=False)
+
+    def _drop(self, task: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+        """Take the rows out of a task that ``row`` and later ones take the place of."""
+        step = next(name for name in row if name.endswith("/step"))
+        rows = read_rows(self.path)
+        kept = [r for r in rows if not (r.items() >= task.items() and r[step] >= row[step])]
+        if kept != rows:
+            write_rows(self.path, kept)

@@ -309,7 +309,9 @@ class _Fitting:
     def _log(self, before: int, total: int, metrics: dict[str, float]) -> None:
         step = before + int(metrics["classifier/step"])
         told = {"classifier/step": step, "classifier/total_steps": total}
-        self.material.run.log.append(as_dict(self.trial), metrics | told)
+        # A trial comes again with another budget, rate or recipe, and in a stage of its own.
+        task = as_dict(self.trial) | {"stage": self.folder.name.removesuffix(".part")}
+        self.material.run.log.append(task, metrics | told)
         loss = f"loss {metrics['classifier/loss']:.3f}"
         self.material.progress.update(self.task, step, total, loss)
 

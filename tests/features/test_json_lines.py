@@ -66,6 +66,31 @@ def test_a_task_that_goes_on_from_before_has_each_step_once(tmp_path):
     assert rows[-1] == {"arm": "real", "classifier/step": 1}
 
 
+def test_a_new_task_leaves_the_file_of_the_others_alone(tmp_path):
+    """A study has thousands of tasks: to write all rows again for each would be their square."""
+    file = tmp_path / "rows.jsonl"
+    log = Log(file)
+    for task in range(3):
+        log.append({"arm": "real", "seed": task}, {"classifier/step": 1})
+        log.append({"arm": "real", "seed": task}, {"classifier/step": 2})
+        if not task:
+            inode = file.stat().st_ino
+    assert file.stat().st_ino == inode  # nothing was put in its place
+    assert len(read_rows(file)) == 6
+    Log(file).append({"arm": "real", "seed": 1}, {"classifier/step": 2})
+    assert file.stat().st_ino != inode
+    assert [(row["seed"], row["classifier/step"]) for row in read_rows(file)] == [
+        (0, 1), (0, 2), (1, 1), (2, 1), (2, 2), (1, 2)
+    ]  # fmt: skip
+
+
+def test_a_seed_that_begins_as_another_is_another(tmp_path):
+    log = Log(tmp_path / "rows.jsonl")
+    log.append({"seed": 10}, {"classifier/step": 1})
+    Log(tmp_path / "rows.jsonl").append({"seed": 1}, {"classifier/step": 1})
+    assert [row["seed"] for row in read_rows(tmp_path / "rows.jsonl")] == [10, 1]
+
+
 def test_written_rows_are_read_back(tmp_path):
     write_rows(tmp_path / "rows.jsonl", [{"a": 1}, {"b": None}])
     assert read_rows(tmp_path / "rows.jsonl") == [{"a": 1}, {"b": None}]
