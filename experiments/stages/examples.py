@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,19 @@ class Examples:
 
     Attributes
     ----------
-    features, labels : (N, ...) and (N,).
+    given : their features (N, ...), or what makes them when they are asked for: a training that
+        is done needs none.
+    labels : (N,).
     key : tells these examples from others.
     """
 
-    features: np.ndarray | Rows
+    given: np.ndarray | Rows | Callable[[], np.ndarray | Rows]
     labels: np.ndarray
     key: str
+
+    @cached_property
+    def features(self) -> np.ndarray | Rows:
+        return self.given() if callable(self.given) else self.given
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,8 @@ def altered(material: Material, seed: int) -> list[Examples]:
     train, found = material.train, []
     for i, rows in enumerate(repeated(train.labels, material.counts)):
         make = Augmented(material.recipe.input, material.waveform, material.copy_seed(seed, i))
-        features = material.extract(train.select(rows), make, f"altered copies of run {seed + 1}")
+        copies, task = train.select(rows), f"altered copies of run {seed + 1}"
+        features = partial(material.extract, copies, make, task)
         key = f"altered {_hash(str(rows.tolist()))} {fingerprint(make)}"
         found.append(Examples(features, train.labels[rows], key))
     return found
@@ -168,12 +175,18 @@ def noise(material: Material, seed: int) -> list[Examples]:
     """White noise as loud as the real training clips, with their labels."""
     loudness, make, found = material.loudness, material.recipe.input, []
     for label, count in material.counts.items():
-        shape = count, material.clips.num_samples, material.clips.channels
-        audio = np.random.default_rng([seed, label]).normal(0, loudness, shape)
-        features = material.extract(to_pcm(np.clip(audio, -1, 1)).astype(np.int16), make, "noise")
+        features = partial(_noise, material, loudness, count, [seed, label])
         key = f"noise {seed} {label} {count} {loudness} {fingerprint(make)}"
         found.append(Examples(features, np.full(count, label, np.int32), key))
     return found
+
+
+def _noise(material: Material, loudness: float, count: int, seed: Sequence[int]) -> Rows:
+    """Features of so many clips of white noise."""
+    shape = count, material.clips.num_samples, material.clips.channels
+    audio = np.random.default_rng(seed).normal(0, loudness, shape)
+    pcm = to_pcm(np.clip(audio, -1, 1)).astype(np.int16)
+    return material.extract(pcm, material.recipe.input, "noise")
 
 
 def generated(material: Material, seed: int) -> list[Examples]:
@@ -193,7 +206,7 @@ def of_gans(material: Material, seed: int, sample: Sample) -> list[Examples]:
     for label, count in material.counts.items():
         name = material.clips.label_names[label]
         audio, key = sample(gan_of(material.gans, name, seed), name, count)
-        features = material.extract(audio, make, f"features of generated {name}")
+        features = partial(material.extract, audio, make, f"features of generated {name}")
         key = f"{key} {fingerprint(make)}"
         found.append(Examples(features, np.full(count, label, np.int32), key))
     return found
@@ -203,7 +216,7 @@ def shuffled(material: Material, seed: int) -> list[Examples]:
     """Generated clips with their labels dealt out anew."""
     clips = joined(generated(material, seed))
     labels = np.random.default_rng(seed).permutation(clips.labels)
-    return [Examples(clips.features, labels, f"shuffled {seed} {clips.key}")]
+    return [Examples(lambda: clips.features, labels, f"shuffled {seed} {clips.key}")]
 
 
 def of_folder(name: str) -> Maker:
@@ -213,9 +226,10 @@ def of_folder(name: str) -> Maker:
         folder, found = material.folders[name], []
         for label, count in material.counts.items():
             audio = folder.audio(material.clips.label_names[label], count)
-            features = material.extract(audio, material.recipe.input, f"features of {name}")
+            kind, task = material.recipe.input, f"features of {name}"
+            features = partial(material.extract, audio, kind, task)
             sound = hashlib.blake2b(audio.tobytes(), digest_size=16).hexdigest()
-            key = f"{name} {sound} {fingerprint(material.recipe.input)}"
+            key = f"{name} {sound} {fingerprint(kind)}"
             found.append(Examples(features, np.full(count, label, np.int32), key))
         return found
 
@@ -225,7 +239,7 @@ def of_folder(name: str) -> Maker:
 def joined(parts: Sequence[Examples]) -> Examples:
     """Several examples as one, in their order."""
     return Examples(
-        Rows([part.features for part in parts]),
+        lambda: Rows([part.features for part in parts]),
         np.concatenate([part.labels for part in parts]),
         " + ".join(part.key for part in parts),
     )

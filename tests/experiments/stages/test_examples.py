@@ -58,3 +58,19 @@ def test_labels_that_are_not_asked_for_are_left_out(counts):
     rows = np.concatenate(list(repeated(LABELS, counts)))
     assert len(rows) == count
     assert set(LABELS[rows]) == {label}
+
+
+def test_features_are_made_when_they_are_asked_for_and_once():
+    asked = []
+
+    def make():
+        asked.append(1)
+        return np.zeros((2, 3), np.float32)
+
+    late = Examples(make, np.array([0, 1]), "late")
+    both = joined([late, Examples(np.ones((1, 3), np.float32), np.array([1]), "there")])
+    assert not asked
+    assert both.key == "late + there"
+    np.testing.assert_array_equal(both.features[:], [[0] * 3, [0] * 3, [1] * 3])
+    assert late.features.shape == both.features[:2].shape == (2, 3)
+    assert len(asked) == 1
