@@ -1,13 +1,16 @@
 """All arms for one budget, on trainings whose course is known."""
 
+import tracemalloc
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from classifiers import FitConfig
 from experiments.stages import comparison
 from experiments.stages.arms import Arm, declared
 from experiments.stages.comparison import Cell, run_arms
+from experiments.stages.trials import PROBABILITIES, Outcome
 
 
 @pytest.fixture
@@ -112,3 +115,36 @@ def test_a_run_that_fails_leaves_the_others_of_its_arm(trials):
     assert kept == [(0, "track-fold0"), (0, "track-fold1")]
     assert [len(found.of(cell, "real+synthetic")) for cell in cells] == [1, 1]
     assert said == ["real+synthetic failed, 2 of 3 runs: no number"]
+
+
+def test_a_thousand_fits_leave_their_answers_on_the_disk(monkeypatch, tmp_path):
+    """All answers would take 40 MB here: what is kept of each fit does not hold them."""
+    answers, rows = np.full((1000, 10), 0.1, np.float32), {"test": np.arange(1000)}
+
+    def done(trial, *_, task, **__):
+        folder = tmp_path / trial.name
+        folder.mkdir()
+        np.save(folder / PROBABILITIES, answers)
+        history = {"best_step": 1, "steps": [1], "valid_accuracy": [0.5], "valid_loss": [1.0]}
+        return Outcome(trial, folder, np.zeros(0), rows, history, 0.0, 1)
+
+    monkeypatch.setattr(comparison, "run_trial", done)
+    monkeypatch.setattr(Arm, "training", lambda *_: [])
+    progress = SimpleNamespace(say=lambda _: None)
+    cells = [
+        Cell(
+            SimpleNamespace(name=f"track-{number}", amount=""),
+            range(10),
+            SimpleNamespace(ratio=1.0, progress=progress, recipe=RECIPE),
+        )
+        for number in range(50)
+    ]
+    tracemalloc.start()
+    found = run_arms(
+        declared(("real", "oversampled"), ()), cells,
+        FitConfig(steps=100, epochs=None), seeds=10, fixed=True, batches=None, should_stop=None,
+    )  # fmt: skip
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(map(len, found.outcomes.values())) == 1000
+    assert kept < 4e6, f"{kept / 1000:,.0f} bytes a fit"

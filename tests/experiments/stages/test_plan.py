@@ -1,0 +1,70 @@
+"""What a run is going to take: counted, and a step of each kind measured once."""
+
+from dataclasses import replace
+
+import pytest
+
+from experiments.recipes import RECIPES
+from experiments.report.terminal import Progress
+from experiments.stages import plan
+from experiments.stages.plan import Plan, seconds_a_fit_step, seconds_a_gan_step, total
+from features import remembered
+from wavegan import TrainConfig, WaveGANConfig
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """Nothing is known of any step."""
+    monkeypatch.setenv("WAVEGAN_CACHE", str(tmp_path))
+    monkeypatch.setattr(plan, "recall", remembered.recall)
+
+
+def test_a_step_is_measured_once_and_remembered(measured, small_recipe, capsys):
+    shape = small_recipe.input_shape(small_recipe.num_samples)
+    arguments = (small_recipe, shape, 3, Progress())
+    seconds = seconds_a_fit_step(*arguments)
+    assert 0 < seconds < 10
+    assert "a step of small, to tell how long all will take" in capsys.readouterr().err
+    assert seconds_a_fit_step(*arguments) == seconds
+    assert not capsys.readouterr().err
+    more = replace(small_recipe, fit=replace(small_recipe.fit, batch_size=2))
+    assert seconds_a_fit_step(more, *arguments[1:]) != seconds  # which is another step
+
+
+def test_a_step_of_a_gan_too(measured, capsys):
+    config, settings = WaveGANConfig(num_samples=1024, dim=2), TrainConfig(batch_size=2)
+    seconds = seconds_a_gan_step(config, settings, Progress())
+    assert 0 < seconds < 10
+    assert "a step of a GAN" in capsys.readouterr().err
+    longer = replace(settings, steps=9 * settings.steps, log_every=1)  # the same step
+    assert seconds_a_gan_step(config, longer, Progress()) == seconds
+    assert not capsys.readouterr().err
+
+
+def test_a_plan_is_so_many_steps_of_so_many_seconds(monkeypatch, small_recipe):
+    monkeypatch.setattr(plan, "recall", lambda name: 0.25)
+    found = Plan(tracks=15, clips=45)
+    found.add_fits(small_recipe, small_recipe.num_samples, 3, 4, 4 * 10, Progress())
+    assert (found.fits, found.fit_steps, found.seconds) == (4, 40, 10.0)
+    found.add_gans(small_recipe, 2, ["a", "b"], Progress())
+    steps = small_recipe.gan_train.steps
+    assert (found.gans, found.gan_steps) == (2, 2 * steps)
+    assert found.seconds == 10 + 2 * steps * 0.25
+    assert total([found.as_dict(), found.as_dict()])["fits"] == 8
+    assert total([found.as_dict(), found.as_dict()])["tracks"] == 15
+    assert str(found).startswith("plan: 15 tracks, 45 real clips, 2 GANs to train (")
+
+
+def test_what_is_fitted_at_once_has_no_steps_to_measure(measured, capsys):
+    found, recipe = Plan(), RECIPES["floor"]
+    found.add_fits(recipe, recipe.num_samples, 3, 2, 2, Progress())
+    assert (found.fits, found.seconds) == (2, None)
+    assert not capsys.readouterr().err
+
+
+def test_nobody_who_reads_no_plan_waits_for_a_measurement(measured, small_recipe):
+    found, quiet = Plan(), Progress(quiet=True)
+    found.add_fits(small_recipe, small_recipe.num_samples, 3, 1, 1, quiet)
+    found.add_gans(small_recipe, 1, ["a"], quiet)
+    assert found.seconds is None
+    assert found.disk_bytes > 0
