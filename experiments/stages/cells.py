@@ -10,7 +10,7 @@ from experiments.config import CompareConfig, DataConfig, as_dict, inspected
 from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run
-from experiments.stages.clips import cut, refuse_searched
+from experiments.stages.clips import check_input, cut, refuse_searched
 from experiments.stages.data import Dataset, Rows, open_dataset
 from experiments.stages.examples import Material
 from experiments.stages.folders import FolderClips, open_folder
@@ -72,6 +72,8 @@ def open_cells(config: CompareConfig, progress: Progress) -> Opened:
     dataset = open_dataset(data, sample_rate=rate, channels=channels, progress=progress)
     short = {"skip_short": data.skip_short, "pad_short": data.pad_short}
     dataset, clips = cut(dataset, recipe, **short, progress=progress)
+    for other in config.recipes[1:]:
+        check_input(other, clips.num_samples, len(dataset.labels))
     amounts = [_cells(config, amount, dataset, clips, recipe) for amount in config.amounts]
     found = Opened(config, recipe, dataset, clips, amounts)
     for cell in found.every:

@@ -107,6 +107,13 @@ def test_the_clips_are_the_first_ones(config):
     assert second.fit.restore_best
 
 
+def test_clips_that_do_not_fit_the_second_are_refused_before_any_work(config, tmp_path):
+    short = replace(config, recipe=replace(config.recipe, num_samples=2048), beside="floor")
+    with pytest.raises(ValueError, match=r"0.512 s does not fit the recipe floor.*take a smaller"):
+        compare(short, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
