@@ -127,14 +127,15 @@ def agreement(name: str, first: Record, second: Record) -> dict[str, Any]:
         lost = " and ".join(n for n, a in zip(names, answers, strict=True) if a is None)
         return found | {"verdict": "untold", "said": f"no question was answered with {lost}"}
     one, other = (answer["verdict"] for answer in answers)
-    if one == other:
-        verdict = "alike" if one in (*CLAIMS, "equivalent") else "untold"
-        said = f"both classifiers, {names[0]} and {names[1]}, answer alike: {one}"
+    if not {one, other} & {*CLAIMS, "equivalent"}:
+        verdict, said = "untold", f"neither classifier tells: {names[0]} {one}, {names[1]} {other}"
+    elif one == other:
+        verdict, said = "alike", f"both classifiers, {names[0]} and {names[1]}, answer alike: {one}"
     elif {one, other} == {*CLAIMS}:
         verdict = "opposite"
         said = f"the classifiers contradict each other: {names[0]} {one}, {names[1]} {other}"
     else:
-        verdict = "one alone" if {one, other} & {*CLAIMS, "equivalent"} else "untold"
+        verdict = "one alone"
         said = f"the classifiers do not agree: {names[0]} {one}, {names[1]} {other}"
         if {one, other} & {*CLAIMS}:
             said += "; what one of them alone shows is no finding about the clips"

@@ -55,7 +55,7 @@ class Log:
 
     A task that was killed, and goes on from before, says some steps again: its first row in this
     process takes the place of its rows of that step and later ones. A short training has a row for
-    every few milliseconds: they are not waited for, and other tasks' rows are not read.
+    every few milliseconds: the disk is not waited for, and other tasks' rows are not written again.
     """
 
     def __init__(self, path: str | Path) -> None:

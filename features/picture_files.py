@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,8 +23,8 @@ def read_pictures(
     """The picture of each track, (N, height, width, 3) float32 in [0, 1].
 
     A picture belongs to the track whose name has the same letters and digits, in whatever folder
-    below ``root`` it lies. What is transparent is left as its colour; the size is changed by
-    Pillow's bilinear filter, as torchvision's ``Resize`` does it.
+    below ``root`` it lies; to "a/001" belongs a/001.png. What is transparent is left as its colour;
+    the size is changed by Pillow's bilinear filter, as torchvision's ``Resize`` does it.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def read_pictures(
         )
     found = np.empty((len(track_ids), *size, 3), np.float32)
     for i, name in enumerate(track_ids):
-        found[i] = _read(files[_key(name)], size)
+        found[i] = _read(_only(files[_key(name)]), size)
         if on_progress is not None:
             on_progress(i + 1, len(track_ids), name)
     return found
@@ -59,16 +60,23 @@ def _key(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _by_name(root: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+def _by_name(root: Path) -> dict[str, list[Path]]:
+    """The files of each name, by itself and with its folders."""
+    found = defaultdict[str, list[Path]](list)
     for file in sorted(root.rglob("*")):
-        if file.suffix.lower() not in _SUFFIXES or file.name.startswith("."):
-            continue
-        if (other := found.setdefault(_key(file.stem), file)) != file:
-            raise ValueError(
-                f"{other} and {file} would both be the picture of one track: keep one of them"
-            )
+        if file.suffix.lower() in _SUFFIXES and not file.name.startswith("."):
+            place = file.relative_to(root).with_suffix("")
+            for key in {_key(file.stem), _key(str(place))}:
+                found[key].append(file)
     return found
+
+
+def _only(files: Sequence[Path]) -> Path:
+    if len(files) > 1:
+        raise ValueError(
+            f"{files[0]} and {files[1]} would both be the picture of one track: keep one of them"
+        )
+    return files[0]
 
 
 def _read(file: Path, size: tuple[int, int]) -> np.ndarray:

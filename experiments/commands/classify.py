@@ -118,7 +118,8 @@ def classify(
             features = FeatureRows([features, extract(original, make, on_progress=shown)])
         splits: dict[str, Any] = {
             split: {
-                "leaks": SPLITS[split].leaks and recipe.per_track != 1,  # a clip may be a track
+                # A clip may be a track; copies of it are not on one side for that.
+                "leaks": SPLITS[split].leaks and (recipe.per_track != 1 or bool(copied)),
                 "shared_groups": sorted(shared[split]),
                 "runs": [],
             }
@@ -272,7 +273,8 @@ def classify_all(
     found: list[dict[str, Any]] = []
     for config in configs:
         recipe = config.recipe
-        if recipe.per_track == 1:  # the clip is the track: both splits are one
+        # The clip is the track: both splits are one, but for copies that are dealt out themselves.
+        if recipe.per_track == 1 and config.copies == "after":
             splits = tuple(dict.fromkeys("track" if s == "chunk" else s for s in config.splits))
             config = replace(config, splits=splits)
         progress.say(f"{recipe.name} ({len(found) + 1} of {len(configs)}): {recipe.about}")

@@ -311,7 +311,7 @@ def _results(
             "looked_at": list(looked_at(recipe)) if config.generates else [],
             "quality": qualities,
             "seconds": [round(gan.seconds, 1) for gan in gans],
-            "failed": {gan.folder.stem: gan.failed for gan in every if gan.failed},
+            "failed": {gan.folder.name: gan.failed for gan in every if gan.failed},
         },
         "quality_gain": gained,
         **answered,

@@ -92,7 +92,8 @@ def check_run(path: Path) -> tuple[list[str], bool]:
         checked = [check_run(file.parent) for file in runs]  # of several recipes
         return [line for lines, _ in checked for line in lines], all(whole for _, whole in checked)
     command = Run(path).read_config().get("command", "")
-    lines = list(problems_below(path))
+    failed = {f"unfinished: {path / 'stages' / name}:" for name in _failed_gans(path)}
+    lines = [line for line in problems_below(path) if not line.startswith(tuple(failed))]
     listed = {name for file in (STAGES, GAN_LIST) for name in _names(path / file)}
     files = [f"stages/{name}" for name in sorted(listed)]
     files += [HASHES, *OUTCOME.get(command, ())]
@@ -109,6 +110,15 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     told = f"{len(lines)} things are not as written" if lines else "all is as it was written"
     told = f"{path}: a run of `wavegan {command}`, {told}"
     return [safe(line) for line in (*lines, told)], not lines
+
+
+def _failed_gans(path: Path) -> list[str]:
+    """The folders of GANs of which the results tell that they failed."""
+    file = path / "results.json"
+    found = read_json(file, "restore it from a copy") if file.exists() else {}
+    gan = found.get("gan")
+    failed = gan.get("failed") if isinstance(gan, dict) else None
+    return [plain_name(name, file) for name in failed] if isinstance(failed, dict) else []
 
 
 def _names(file: Path) -> list[str]:

@@ -79,6 +79,11 @@ class ClassifyConfig:
             raise ValueError("--vouch is for the GANs of --generated: give it, too")
         name = self.recipe.name
         if self.feature is not None:
+            if self.embeddings is not None or self.pictures is not None:
+                raise ValueError(
+                    "--feature, --embeddings and --pictures each say what the network is given: "
+                    "give one of them"
+                )
             if self.feature not in (kinds := kinds_of_features()):
                 raise ValueError(f"--feature {self.feature} is none of {', '.join(kinds)}")
             recipe = replace(self.recipe, input=EXTRACTORS[self.feature]())

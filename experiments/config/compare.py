@@ -32,7 +32,7 @@ class CompareConfig:
     recipe : classifier, features, clip and GAN.
     data : tracks and split.
     beside : a second recipe, whose classifier does the same on the same clips and GANs: an effect
-        that one network alone shows is no finding. None has none.
+        that one network alone shows is no finding. None has one classifier alone.
     seeds : paired runs of each arm; their classifier seeds count up from 0.
     gan_seeds : GANs for each class, which the runs take in turn. Each fold and each draw has GANs
         of its own, a draw at least one.
@@ -112,8 +112,8 @@ class CompareConfig:
         self.data.refuse_chunks("a comparison")
         fit = replace(self.recipe.fit, restore_best=True)  # what it reads are the best steps
         object.__setattr__(self, "recipe", replace(self.recipe, fit=fit))
-        others = [name for name in RECIPES if name != self.recipe.name]
-        if self.beside is not None and self.beside not in others:
+        if self.beside is not None and self.beside not in {*RECIPES} - {self.recipe.name}:
+            others = (n for n, one in RECIPES.items() if n != self.recipe.name and not one.needs)
             raise ValueError(
                 f"--beside {self.beside} is no other recipe: give one of {', '.join(others)}"
             )
@@ -149,9 +149,9 @@ class CompareConfig:
         once = next((one for one in self.recipes if one.fit.optimizer in AT_ONCE), None)
         if once and (self.tune or any(len(one.phases) > 1 for one in arms)):
             raise ValueError(
-                f"{once.name} is fitted at once (--recipe with the optimizer "
-                f"{once.fit.optimizer}), from nothing: an arm with -then- would forget its "
-                "first clips, and --tune has no learning rate to try; leave them out"
+                f"{once.name} is fitted at once (by the optimizer {once.fit.optimizer}), from "
+                "nothing: an arm with -then- would forget its first clips, and --tune has no "
+                "learning rate to try; leave them out"
             )
         if self.generates and self.recipe.silence is not None:
             raise ValueError(
@@ -210,12 +210,16 @@ class CompareConfig:
     @property
     def recipes(self) -> tuple[Recipe, ...]:
         """The recipe, and the one beside it with the first one's clips and GANs."""
+        return self.with_beside(self.recipe)
+
+    def with_beside(self, recipe: Recipe) -> tuple[Recipe, ...]:
+        """A first recipe as given, and the one beside it with the clips and GANs of that."""
         if self.beside is None:
-            return (self.recipe,)
-        shared = {name: getattr(self.recipe, name) for name in _SHARED}
+            return (recipe,)
+        shared = {name: getattr(recipe, name) for name in _SHARED}
         other = RECIPES[self.beside]
         fit = replace(other.fit, restore_best=True)
-        return self.recipe, replace(other, **shared, fit=fit)
+        return recipe, replace(other, **shared, fit=fit)
 
     @property
     def shared(self) -> Asked:

@@ -62,7 +62,7 @@ def _lost(name: str, arm: Record) -> str:
     """How many runs of an arm failed, and why."""
     lost = lost_seeds(arm)
     why = "; ".join(dict.fromkeys(run["error"] for run in arm["failed_runs"]))
-    return f"{len(lost)} of {len(lost | seeds_of(arm))} of {name} ({why})"
+    return f"{len(lost)} of {len(lost | seeds_of(arm))} runs of {name} ({why})"
 
 
 def _heard(results: Record) -> str:

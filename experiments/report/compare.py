@@ -25,6 +25,8 @@ from experiments.scores import METRICS, Record, runs_of
 from experiments.statistics import TOO_FEW
 from experiments.verdicts import CLAIMS
 
+_OF_EACH = ("training steps", "runs that failed", "learning rates")  # amount and recipe
+
 
 def render_report(
     results: Record,
@@ -107,7 +109,7 @@ def _again(results: Record, tests: int) -> dict[str, Any]:
             [d for d in results["differences"] if d["metric"] == "track_accuracy"]
         ),
         "tables": tables.comparison_tables(results),
-        "checks": [one for one in checks(results) if one[0] == "training steps"],
+        "checks": [one for one in checks(results) if one[0] in _OF_EACH],
     }
 
 

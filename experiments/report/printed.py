@@ -40,6 +40,9 @@ def compare(results: Record, out: Path) -> None:
             ]
             arm = ", ".join(["arm", *part_of(part)])
             print_table(text_table((arm, "runs", "validation accuracy by clip"), found))
+            for name, runs in part["failed"].items():
+                why = "; ".join(dict.fromkeys(runs.values()))
+                print(safe(f"{counted(len(runs), 'run')} of {name} failed: {why}"))
         print("the test side is sealed: repeat the command without --sealed to open it")
         return
     asked = question(results)
@@ -65,7 +68,8 @@ def compare(results: Record, out: Path) -> None:
         of = METRICS.get(shown[0]["metric"], shown[0]["metric"])
         heads = (f"difference in {of}", "points", "95 % interval", "verdict")
         print_table(text_table(heads, rows, words=(3,)))
-        print(f"all {len(results['differences'])} differences: {out / 'differences.csv'}")
+        count = sum(len(part["differences"]) for part in parts(results))
+        print(f"all {count} differences: {out / 'differences.csv'}")
     if agreed := results.get("agreement"):
         print(safe(f"{agreed['said']}; {agreed['same']} of {agreed['of']} differences in track "
                    "accuracy point the same way in both"))  # fmt: skip

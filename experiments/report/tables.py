@@ -20,7 +20,7 @@ _TRACK = ("split", "seed", "track", "label", "predicted", "confidence", "correct
 # In Hz the rate that a file was resampled from, if it was; the reason where it was refused.
 _FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "label", "predicted",
          "nearest", "confidence", "correct", "refused")  # fmt: skip
-# Of runs and differences, shares as they are; of a failed arm its reason alone.
+# Of runs and differences, shares as they are; of what failed the seeds and the reason alone.
 _RUN = ("recipe", "amount", "arm", "classifier_seed", "gan_seed", "fold", "draw", "steps",
         "best_step", "train_clips", *METRICS, "loss", "seconds", "error")  # fmt: skip
 _DIFFERENCE = ("recipe", "amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
@@ -87,8 +87,8 @@ def write_predictions_csv(path: str | Path, prediction: Record) -> None:
 def write_comparison(folder: str | Path, results: Record) -> None:
     """Write what a comparison leaves for a paper beside its page.
 
-    ``results`` is the content of its ``results.json``. ``runs.csv`` has a row a run of an arm and
-    one for an arm that failed, ``differences.csv`` a row a difference, those of single classes
+    ``results`` is the content of its ``results.json``. ``runs.csv`` has a row a run of an arm,
+    those that failed too, ``differences.csv`` a row a difference, those of single classes
     (recall by clip, under ``label``) last; ``table.md`` and ``table.tex`` have `comparison_tables`.
     """
     folder = Path(folder)
@@ -130,7 +130,7 @@ def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
             "words": (0,),
         },
         "cost": {
-            "caption": "Cost of each arm: clips that it trains on, training steps of a run, "
+            "caption": f"Cost of each arm{of}: clips that it trains on, training steps of a run, "
             "time of a run, fitting and testing, and of all." + _gan_cost(results),
             "heads": ["arm", "clips", "steps", "time of a run", "of all runs"],
             "rows": [_cost(name, arm) for name, arm in arms.items() if runs_of(arm)],

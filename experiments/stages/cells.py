@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from experiments.config import CompareConfig, DataConfig, as_dict, inspected
@@ -48,7 +49,7 @@ class Opened:
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
-        return self.recipe, *self.config.recipes[1:]
+        return self.config.with_beside(self.recipe)
 
     @property
     def every(self) -> list[Sides]:
@@ -72,12 +73,12 @@ def open_cells(config: CompareConfig, progress: Progress) -> Opened:
     dataset = open_dataset(data, sample_rate=rate, channels=channels, progress=progress)
     short = {"skip_short": data.skip_short, "pad_short": data.pad_short}
     dataset, clips = cut(dataset, recipe, **short, progress=progress)
-    for other in config.recipes[1:]:
+    for other in config.with_beside(recipe)[1:]:
         check_input(other, clips.num_samples, len(dataset.labels))
     amounts = [_cells(config, amount, dataset, clips, recipe) for amount in config.amounts]
     found = Opened(config, recipe, dataset, clips, amounts)
-    for cell in found.every:
-        refuse_searched(recipe, clips, cell.rows, data.split_seed)
+    for one, cell in product(found.recipes, found.every):
+        refuse_searched(one, clips, cell.rows, data.split_seed)
     return found
 
 

@@ -22,12 +22,6 @@ from experiments.stages.budget import (
 from experiments.stages.examples import Material
 from experiments.stages.trials import Outcome, Trial, run_trial
 from features.augmentation import FeatureAugmentation
-from wavegan import TrainingDiverged
-
-FAILURES = (
-    FloatingPointError,
-    TrainingDiverged,
-)  # of a fit or a GAN; the rest of a comparison goes on
 
 
 @dataclass(frozen=True)
@@ -208,7 +202,7 @@ def run_arms(
             if (seed := fit.trial.seed) not in failed:
                 try:
                     done.append((seed, fit.run(arms, cell.material, should_stop)))
-                except FAILURES as error:
+                except FloatingPointError as error:
                     failed[seed] = str(error)
         return [fit for seed, fit in done if seed not in failed], lost[arm.name] | failed
 
@@ -216,13 +210,15 @@ def run_arms(
         if not rates:
             return run(arm, budget, 1.0)
         if arm.name not in tried:
-            found, said = dict[float, float](), dict[int, str]()
+            found, fewest = dict[float, float](), seeds
             for rate in rates:
                 fits, said = run(arm, budget, rate)
                 if new := {seed: said[seed] for seed in said if seed not in lost[arm.name]}:
                     why = first_of(new)  # of too high a rate
                     progress.say(f"{arm.name}, {rate:g} of the learning rate: {why}")
-                elif fits:
+                if len(said) < fewest:  # runs that fail count more than an accuracy
+                    found, fewest = {}, len(said)
+                if fits and len(said) == fewest:
                     found[rate], _ = validated_by(fits)
             if not found:
                 return [], said

@@ -121,6 +121,10 @@ def validated(amounts: Sequence[TrainedArms]) -> dict[str, Any]:
                 for name, fits in trained.outcomes.items()
             },
             "budget": asdict(trained.budget),
+            "failed": {
+                name: {str(seed): why for seed, why in runs.items()}
+                for name, runs in trained.failed.items()
+            },
         }
         for trained in amounts
     ]

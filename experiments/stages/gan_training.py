@@ -152,7 +152,7 @@ def train_gans(
                 lost([gan], f"the GAN of {gan.name} starts from one that failed: {why}")
         waiting = [one for one in waiting if one[0].stage.folder not in failed]
         first(partial(_take_up, run, [gan for gan, _ in waiting]))
-        teams = [waiting[i : i + at_once] for i in range(0, len(waiting), at_once)]
+        teams = _teams(waiting, at_once)
         if elsewhere and teams:
             by_name = {tuple(gan.stage.folder.name for gan, _ in team): team for team in teams}
             for names, why in elsewhere([*by_name]).items():
@@ -170,6 +170,20 @@ def train_gans(
     found = [[_opened(gan, failed.get(gan.stage.folder, "")) for gan in of[-1][1]] for of in turns]
     named = [gan.folder.name for gans in found for gan in gans if not gan.failed]
     first(lambda: run.write_json(GAN_LIST, list(dict.fromkeys(named))))
+    return found
+
+
+def _teams(
+    waiting: Sequence[tuple[_GanStage, Judge | None]], at_once: int
+) -> list[Sequence[tuple[_GanStage, Judge | None]]]:
+    """So many at a time; those of a team that have no step in common, as after a failure, alone."""
+    found = list[Sequence[tuple[_GanStage, Judge | None]]]()
+    for i in range(0, len(waiting), at_once):
+        team = waiting[i : i + at_once]
+        steps = [{*RunFolder(gan.stage.part).steps()} for gan, _ in team]
+        every, first_save = set.union(*steps), team[0][0].settings.checkpoint_every
+        together = set.intersection(*steps) or max(every, default=0) <= first_save
+        found += [team] if together else [[one] for one in team]
     return found
 
 
@@ -246,7 +260,7 @@ class _GanStage:
 
     @property
     def name(self) -> str:
-        return self.labels[0] if len(self.labels) == 1 else "of all classes"
+        return self.labels[0] if len(self.labels) == 1 else "all classes"
 
     @property
     def targets(self) -> list[int] | None:

@@ -23,9 +23,10 @@ from experiments.stages.cells import (
     open_folders,
     whole_material,
 )
-from experiments.stages.comparison import FAILURES, Fit
+from experiments.stages.comparison import Fit
 from experiments.stages.examples import Material
 from experiments.stages.gan_training import Team, Watching, keep_judge, open_gans, train_team
+from wavegan import TrainingDiverged
 
 
 @contextmanager
@@ -78,18 +79,21 @@ class Worker:
 
     def __call__(self, part: Team | str | Fit, should_stop: Callable[[], bool]) -> str:
         """Do a part; why it failed."""
-        try:
-            if isinstance(part, tuple):
-                trainings = [cell.training for cell in self.opened.every]
-                watching = Watching(self.config.quality)
+        if isinstance(part, tuple):
+            trainings = [cell.training for cell in self.opened.every]
+            watching = Watching(self.config.quality)
+            try:
                 train_team(self.run, trainings, part, watching=watching, should_stop=should_stop)
-            elif isinstance(part, str):
-                keep_judge(self.run, self.cells[part].training, Progress(quiet=True))
-            else:
-                material = self.material(part.trial.split, part.recipe)
+            except TrainingDiverged as error:  # its runs have failed, and the others go on
+                return str(error)
+        elif isinstance(part, str):
+            keep_judge(self.run, self.cells[part].training, Progress(quiet=True))
+        else:
+            material = self.material(part.trial.split, part.recipe)
+            try:
                 part.run(self.config.declared, material, should_stop)
-        except FAILURES as error:  # the others go on
-            return str(error)
+            except FloatingPointError as error:
+                return str(error)
         return ""
 
     @cached_property

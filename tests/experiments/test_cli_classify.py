@@ -209,6 +209,8 @@ def test_recipes_lists_all_and_shows_one(capsys):
             "features, which cnn1 computes: give",
         ),
         (["--embeddings", "e.npz", "--augment", "noise"], "leave --augment and --generated out"),
+        (["--embeddings", "e.npz", "--feature", "Mfcc"], "give one of them"),
+        (["--recipe", "cnn1", "--pictures", "p", "--feature", "Picture"], "give one of them"),
     ],
 )
 def test_what_is_refused(arguments, expected, music, tmp_path, capsys):

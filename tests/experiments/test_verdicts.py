@@ -120,6 +120,7 @@ def classifier(verdict, *means, recipe="second"):
 def test_two_classifiers_agree_where_both_tell_the_same(first, second, verdict):
     found = agreement("first", classifier(first), classifier(second))
     assert found["verdict"] == verdict
+    assert ("answer alike" in found["said"]) == (verdict == "alike")
     alone = {first, second} & {"benefit", "harm"} and verdict == "one alone"
     assert ("no finding about the clips" in found["said"]) == bool(alone)
     if None in (first, second):

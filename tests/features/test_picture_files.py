@@ -58,10 +58,19 @@ def test_tracks_without_a_picture_are_named(pictures):
         read_pictures(pictures, ["blues.00000", "rock.00000", "a"])
 
 
+def test_tracks_of_one_name_in_two_folders_have_pictures_in_theirs(tmp_path):
+    for name, grey in (("a", 0), ("b", 255)):
+        drawn(tmp_path / name / "001.png", np.full((2, 2, 3), grey))
+    found = read_pictures(tmp_path, ["b/001", "a/001"], size=(2, 2))
+    assert found.mean((1, 2, 3)).tolist() == [1.0, 0.0]
+    with pytest.raises(ValueError, match=r"a/001.png and .*b/001.png would both be"):
+        read_pictures(tmp_path, ["001"])
+
+
 def test_two_pictures_of_a_track_are_refused(pictures):
     drawn(pictures / "more" / "blues.00000.png", np.zeros((2, 2, 3)))
     with pytest.raises(ValueError, match=r"blues00000.png and .*blues.00000.png would both be"):
-        read_pictures(pictures, ["jazz.00007"])
+        read_pictures(pictures, ["jazz.00007", "blues.00000"])
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from html_page import Page
 
 from classifiers import SavedClassifier, load
-from experiments.commands.classify import classify
+from experiments.commands.classify import classify, classify_all
 from experiments.commands.train import train
 from experiments.config import ClassifyConfig, DataConfig, TrainGansConfig
 from experiments.recipes import RECIPES
@@ -320,9 +320,32 @@ def test_copies_made_before_the_split_train_and_are_tested(config, finished, tmp
     train, test = (set(run["split"][side]) for side in ("train", "test"))
     assert {name.partition("+")[0] for name in train} & {name.partition("+")[0] for name in test}
     assert {name.partition("+")[2] for name in train} == {"", "noise", "gain", "pitch"}
+    file = out / run["classifier"]
+    _, about = load(file)
+    heard = SavedClassifier.read(file).about["tracks"]
+    assert {*about["tracks"].values()} == {*heard.values()}
+    assert all(len(digest) == 32 for digest in heard.values())  # of tracks, by which it is known
     assert results["splits"]["chunk"]["leaks"]
     assert "robustness" not in run
     assert "Altered copies of test clips were trained on, too." in (out / "report.html").read_text()
+
+
+def test_copies_leak_where_a_clip_is_a_whole_track_too(config, tmp_path):
+    """A track's copy trains, and the track is tested: no split of whole tracks is one of these."""
+    recipe = replace(config.recipe, per_track=1)
+    asked = replace(config, recipe=recipe, splits=("chunk",), seeds=1, augment="noise")
+    results = classify(replace(asked, copies="before"), tmp_path / "run")
+    sides = results["splits"]["chunk"]["runs"][0]["split"]
+    train, test = ({name.partition("+")[0] for name in sides[side]} for side in ("train", "test"))
+    assert train & test
+    assert results["splits"]["chunk"]["leaks"]
+    assert (
+        "Altered copies of test clips were trained on"
+        in (tmp_path / "run" / "report.html").read_text()
+    )
+    table = classify_all([replace(asked, copies="before")], tmp_path / "all")
+    assert "chunk" in table
+    assert not classify(replace(asked, copies="after"), tmp_path / "no")["splits"]["chunk"]["leaks"]
 
 
 @pytest.mark.parametrize(

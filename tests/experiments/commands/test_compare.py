@@ -305,7 +305,12 @@ def test_a_gan_that_diverges_costs_the_runs_that_have_its_clips(
     printed.compare(results, tmp_path / "run")
     assert f"1 run of real+synthetic failed: {why}" in capsys.readouterr().out
     page = (tmp_path / "run" / "report.html").read_text()
-    assert f"1 of 2 of real+synthetic ({why})" in page
+    assert f"1 of 2 runs of real+synthetic ({why})" in page
+    assert check_run(tmp_path / "run")[1]  # its unfinished GAN is told of
+    sealed = compare(replace(small_config, gan_seeds=2, sealed=True), tmp_path / "run")
+    assert sealed["failed"] == {"real+synthetic": {"1": why}}
+    printed.compare(sealed, tmp_path / "run")
+    assert f"1 run of real+synthetic failed: {why}" in capsys.readouterr().out
     monkeypatch.undo()  # and where it does not fail, the same command goes on
     whole = compare(replace(small_config, gan_seeds=2), tmp_path / "run")
     assert [run["classifier_seed"] for run in whole["arms"]["real+synthetic"]["runs"]] == [0, 1]

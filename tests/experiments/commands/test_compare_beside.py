@@ -10,6 +10,9 @@ from compared import timeless
 from experiments.commands.compare import compare
 from experiments.recipes import RECIPES
 from experiments.report import printed
+from experiments.report.terminal import Progress
+from experiments.stages import cells
+from experiments.stages.cells import open_cells
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +110,23 @@ def test_the_clips_are_the_first_ones(config):
     assert second.fit.restore_best
 
 
+def test_the_clips_are_cut_alike_and_no_search_of_the_second_saw_a_test_track(config, monkeypatch):
+    padded = replace(config, data=replace(config.data, pad_short=True), beside="floor")
+    opened = open_cells(padded, Progress(quiet=True))
+    first, second = opened.recipes
+    assert second.gan_train == first.gan_train
+    assert second.gan_train.pad_end
+    assert second.per_track is None
+    seen = []
+
+    def refuse(recipe, *_):
+        seen.append(recipe.name)
+
+    monkeypatch.setattr(cells, "refuse_searched", refuse)
+    open_cells(replace(config, beside="floor"), Progress(quiet=True))
+    assert {*seen} == {"small", "floor"}
+
+
 def test_clips_that_do_not_fit_the_second_are_refused_before_any_work(config, tmp_path):
     short = replace(config, recipe=replace(config.recipe, num_samples=2048), beside="floor")
     with pytest.raises(ValueError, match=r"0.512 s does not fit the recipe floor.*take a smaller"):
@@ -117,7 +137,10 @@ def test_clips_that_do_not_fit_the_second_are_refused_before_any_work(config, tm
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"beside": "demo2"}, "--beside demo2 is no other recipe: give one of net1, "),
+        (
+            {"beside": "demo2"},
+            "--beside demo2 is no other recipe: give one of net1, .* tempo, demo",
+        ),
         ({"beside": "probe"}, "probe starts from what was made elsewhere: give another --beside"),
         ({"beside": "floor", "tune": (0.5, 1.0)}, "floor is fitted at once"),
         (

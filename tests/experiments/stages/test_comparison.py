@@ -48,6 +48,35 @@ def test_every_arm_is_tuned_in_the_same_budget(trials):
     assert all(run.history["valid_accuracy"] == [0.7] for (run,) in found.outcomes.values())
 
 
+def test_the_rate_of_the_fewest_failures_is_taken_and_the_others_stay(monkeypatch):
+    """At each rate another run fails: the arm keeps two of three."""
+
+    def trained(trial, material, phases, settings, **_):
+        if trial.seed == {1.0: 0, 3.0: 1, 10.0: 1}[settings.learning_rate] or (
+            settings.learning_rate == 10 and trial.seed == 2
+        ):
+            raise FloatingPointError(f"loss is NaN at {settings.learning_rate:g}")
+        accuracy = 0.5 + settings.learning_rate / 100
+        history = {"best_step": 5, "steps": [5], "valid_accuracy": [accuracy], "valid_loss": [1.0]}
+        return SimpleNamespace(history=history, trial=trial)
+
+    monkeypatch.setattr(comparison, "run_trial", trained)
+    monkeypatch.setattr(Arm, "training", lambda *_: [])
+    progress = SimpleNamespace(say=lambda _: None)
+    cell = Cell(SimpleNamespace(name="track", amount=""), [0, 1, 2],
+                SimpleNamespace(ratio=1.0, progress=progress, recipe=RECIPE))  # fmt: skip
+    found = run_arms(
+        declared(("real", "oversampled"), ()), [cell],
+        FitConfig(steps=100, epochs=None, learning_rate=1.0),
+        seeds=3, fixed=True, batches=None, rates=(1.0, 3.0, 10.0), should_stop=None,
+    )  # fmt: skip
+    for arm in ("real", "oversampled"):
+        assert found.rates[arm].keys() == {1.0, 3.0}
+        assert found.failed[arm] == {1: "loss is NaN at 3"}
+        assert found.seeds_of(arm) == [0, 2]
+        assert len(found.fits_of(arm)) == 2
+
+
 def test_others_do_the_fits_of_all_arms_before_they_are_asked_for(trials):
     said = list[str]()
     cell = Cell(

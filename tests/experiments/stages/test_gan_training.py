@@ -10,7 +10,8 @@ from experiments.run import Run
 from experiments.stages import judge
 from experiments.stages.data import open_dataset
 from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
-from wavegan import generate, load
+from experiments.stages.gans import gan_of
+from wavegan import TrainingDiverged, TrainingInterrupted, generate, load
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,38 @@ def test_more_steps_train_on(heard, quick_recipe, one_by_one, tmp_path):
 def test_counts_that_are_too_small(quick_recipe, change, said):
     with pytest.raises(ValueError, match=said):
         TrainGansConfig(quick_recipe, **change)
+
+
+def test_gans_that_stand_at_other_steps_are_trained_alone(heard, quick_recipe, tmp_path):
+    """As one that failed before stands: with it, those that have just begun could not go on."""
+    recipe = replace(quick_recipe, gan_train=replace(quick_recipe.gan_train, steps=6))
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 11  # at step 5 of the second GAN
+
+    with pytest.raises(TrainingInterrupted):
+        trained(heard, recipe, tmp_path / "run", at_once=1, should_stop=stop)
+    gans = trained(heard, recipe, tmp_path / "run", at_once=2)  # of the second and the third
+    whole = trained(heard, recipe, tmp_path / "whole", at_once=1)
+    for one, other in zip(gans, whole, strict=True):
+        clips = [generate(load(gan.folder), 4, seed=0).audio for gan in (one, other)]
+        np.testing.assert_array_equal(*clips)
+
+
+def test_a_failure_that_nobody_keeps_going_after_ends_the_training(heard, quick_recipe, tmp_path):
+    recipe = replace(quick_recipe, gan_train=replace(quick_recipe.gan_train, learning_rate=1e38))
+    with pytest.raises(TrainingDiverged, match="the GAN of drone: "):
+        trained(heard, recipe, tmp_path / "run", at_once=1)
+
+
+def test_gans_that_start_from_one_that_failed_fail_too(heard, quick_recipe, tmp_path):
+    settings = replace(quick_recipe.gan_train, learning_rate=1e38)
+    recipe = replace(quick_recipe, gan_train=settings, shared_steps=3)
+    gans = trained(heard, recipe, tmp_path / "run", keep_going=True)
+    assert [gan.label for gan in gans] == ["drone", "march", "techno"]
+    assert gans[1].failed.startswith("the GAN of march starts from one that failed: the GAN of all")
+    with pytest.raises(TrainingDiverged, match="starts from one that failed"):
+        gan_of(gans, "techno", 0)
