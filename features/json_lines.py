@@ -54,23 +54,26 @@ class Log:
     """What tasks say at their steps, in one file, of several processes; each has each step once.
 
     A task that was killed, and goes on from before, says some steps again: its first row in this
-    process takes the place of its rows of that step and later ones. A short training has a row for
-    every few milliseconds: the disk is not waited for, and other tasks' rows are not written again.
+    process takes the place of its rows of that step and later ones; other tasks' rows are not
+    written again.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._begun = set[str]()
 
-    def append(self, task: Mapping[str, Any], row: Mapping[str, Any]) -> None:
-        """Add a row, one member of which is named …/step, with what tells its task from others."""
+    def append(self, task: Mapping[str, Any], row: Mapping[str, Any], *, sync: bool = True) -> None:
+        """Add a row, one member of which is named …/step, with what tells its task from others.
+
+        Without ``sync`` the disk is not waited for: the next row that has it brings this one along.
+        """
         begins = json.dumps(dict(task))[:-1]  # as all its rows do
         with alone(self.path.parent, wait=True):
             if begins not in self._begun:
                 self._begun.add(begins)
                 if self.path.exists() and begins.encode() in self.path.read_bytes():
                     self._drop(task, row)
-            append_row(self.path, {**task, **row}, sync=False)
+            append_row(self.path, {**task, **row}, sync=sync)
 
     def _drop(self, task: Mapping[str, Any], row: Mapping[str, Any]) -> None:
         """Take the rows out of a task that ``row`` and later ones take the place of."""

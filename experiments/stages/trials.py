@@ -313,7 +313,9 @@ class _Fitting:
         told = {"classifier/step": step, "classifier/total_steps": total}
         # A trial comes again with another budget, rate or recipe, and in a stage of its own.
         task = as_dict(self.trial) | {"stage": self.folder.name.removesuffix(".part")}
-        self.material.run.log.append(task, metrics | told)
+        # A fit is saved after an evaluation, and goes on from there.
+        evaluated = "classifier/accuracy" in metrics
+        self.material.run.log.append(task, metrics | told, sync=evaluated)
         loss = f"loss {metrics['classifier/loss']:.3f}"
         self.material.progress.update(self.task, step, total, loss)
 
