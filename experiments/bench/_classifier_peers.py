@@ -60,9 +60,8 @@ class FlaxLSTM(nnx.Module):
         return self.head(x)
 
 
-def torch_step(name: str, x: np.ndarray, y: np.ndarray, num_classes: int) -> Job:
-    """A step of net2 (compiled on a GPU) or net5 (cuDNN's LSTM there) in PyTorch."""
-    import torch
+def torch_network(name: str, shape: tuple[int, ...], num_classes: int) -> Any:
+    """net2 or net5 in PyTorch, on inputs (N, …) of a shape with the channels last."""
     from torch import nn
 
     class LSTM(nn.Module):
@@ -76,21 +75,36 @@ def torch_step(name: str, x: np.ndarray, y: np.ndarray, num_classes: int) -> Job
             states = self.lstm(x)[0]
             return states[:, -1] if self.last else states
 
-    shape, layers = x.shape[1:], []
+    class ChannelsFirst(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.permute(0, 3, 1, 2)
+
+    layers: list[Any] = []
     if name == "net2":
+        layers = [ChannelsFirst()]
         for i, (a, b) in enumerate(pairwise((shape[-1], *_CONV_WIDTHS))):
             layers += [nn.Conv2d(a, b, 3), nn.ReLU(), *([nn.MaxPool2d(2)] if i % 2 else [])]
         layers += [nn.Flatten(), nn.Linear(_flat_size(shape), 256), nn.ReLU()]
         layers.append(nn.Linear(256, num_classes))
-        x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     else:
         a, b = _LSTM_SIZES
         layers = [LSTM(shape[-1], a, last=False), LSTM(a, b, last=True)]
         layers += [nn.Linear(b, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU()]
         layers.append(nn.Linear(64, num_classes))
+    return nn.Sequential(*layers)
+
+
+def torch_step(name: str, x: np.ndarray, y: np.ndarray, num_classes: int) -> Job:
+    """A step of net2 (compiled on a GPU) or net5 (cuDNN's LSTM there) in PyTorch."""
+    import torch
+    from torch import nn
+
     on_gpu = torch.cuda.is_available()
     device = "cuda" if on_gpu else "cpu"
-    model = nn.Sequential(*layers).to(device)
+    network = torch_network(name, x.shape[1:], num_classes)
+    if name == "net2":  # the channels are brought to the front once, not in each step
+        network, x = network[1:], np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    model = network.to(device)
     optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
     inputs, labels = torch.tensor(x, device=device), torch.tensor(y, device=device).long()
     if on_gpu:
@@ -111,18 +125,30 @@ def keras_epoch(
     name: str, x: np.ndarray, y: np.ndarray, num_classes: int, *, batch_size: int
 ) -> Job:
     """An epoch of net5, cnn2 or final_acc with Keras's ``fit``, on TensorFlow."""
+    keras = imported_keras()
+    model = keras_network(name, x.shape[1:], num_classes)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-4), loss, metrics=["accuracy"])
+    return lambda: model.fit(x, y, batch_size=batch_size, epochs=1, verbose=0)
+
+
+def imported_keras() -> Any:
+    """Keras on TensorFlow, without TensorFlow's notes."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
     if keras.backend.backend() != "tensorflow":
         raise ImportError("Keras was imported with another backend than TensorFlow")
-    network = {"net5": _keras_lstm, "cnn2": _keras_cnn2, "final_acc": _keras_final_acc}[name]
-    inputs = keras.Input(x.shape[1:])
-    model = keras.Model(inputs, keras.layers.Dense(num_classes)(network(keras.layers, inputs)))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-4), loss, metrics=["accuracy"])
-    return lambda: model.fit(x, y, batch_size=batch_size, epochs=1, verbose=0)
+    return keras
+
+
+def keras_network(name: str, shape: tuple[int, ...], num_classes: int) -> Any:
+    """net5, cnn2, cnn_bilstm or final_acc in Keras."""
+    keras = imported_keras()
+    inputs = keras.Input(shape)
+    outputs = _KERAS[name](keras.layers, inputs)
+    return keras.Model(inputs, keras.layers.Dense(num_classes)(outputs))
 
 
 def _keras_lstm(layers: Any, x: Any) -> Any:
@@ -134,8 +160,8 @@ def _keras_lstm(layers: Any, x: Any) -> Any:
 def _keras_cnn2(layers: Any, x: Any) -> Any:
     for width, size, rate in ((32, 3, 0.2), (64, 3, 0.1), (64, 2, 0.1)):
         x = layers.Conv2D(width, size, activation="relu")(x)
-        x = layers.MaxPooling2D(size, 2, padding="same")(x)
-        x = layers.Dropout(rate)(layers.BatchNormalization()(x))
+        x = layers.MaxPooling2D(size, 2, padding="same")(layers.BatchNormalization()(x))
+        x = layers.Dropout(rate)(x)
     x = layers.Dense(128, "relu")(layers.Flatten()(x))
     return layers.Dropout(0.5)(x)
 
@@ -151,6 +177,25 @@ def _keras_final_acc(layers: Any, x: Any) -> Any:
         branches.append(layers.Flatten()(layers.Dropout(0.3)(branch)))
     x = layers.Concatenate()(branches)
     return layers.Dense(64, "relu")(layers.Dense(128, "relu")(x))
+
+
+def _keras_cnn_bilstm(layers: Any, x: Any) -> Any:
+    x = layers.GaussianNoise(0.05)(x)
+    for width in (16, 32):
+        x = layers.Conv2D(width, 3, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D(2)(layers.BatchNormalization()(x))
+    x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
+    x = layers.Bidirectional(layers.LSTM(128, return_sequences=True))(x)
+    x = layers.Bidirectional(layers.LSTM(64))(x)
+    return layers.Dropout(0.3)(layers.Dense(256, "relu")(x))
+
+
+_KERAS = {
+    "net5": _keras_lstm,
+    "cnn2": _keras_cnn2,
+    "cnn_bilstm": _keras_cnn_bilstm,
+    "final_acc": _keras_final_acc,
+}
 
 
 def _flat_size(shape: tuple[int, ...]) -> int:

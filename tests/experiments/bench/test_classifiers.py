@@ -25,13 +25,21 @@ def test_flax_peers_have_the_networks_weights(name, network):
     assert count(lambda: getattr(peers, network)(shape, 10)) == ours(name, shape)
 
 
-@pytest.mark.parametrize("name", ["final_acc", "cnn2"])
+@pytest.mark.parametrize(("name", "shape"), [("net2", (28, 24, 3)), ("net5", (6, 5))])
+def test_torch_peers_have_the_networks_weights(name, shape):
+    pytest.importorskip("torch")
+    theirs = peers.torch_network(name, shape, 10)
+    found = sum(weights.numel() for weights in theirs.parameters())
+    # An LSTM of PyTorch has two biases.
+    more = sum(4 * units for units in peers._LSTM_SIZES) if name == "net5" else 0
+    assert found == ours(name, shape) + more
+
+
+@pytest.mark.parametrize("name", ["final_acc", "cnn2", "cnn_bilstm"])
 def test_keras_peers_have_the_networks_weights(name):
-    keras = pytest.importorskip("keras")
-    shape = bench.CASES[name].shape
-    network = {"cnn2": peers._keras_cnn2, "final_acc": peers._keras_final_acc}[name]
-    inputs = keras.Input(shape)
-    theirs = keras.Model(inputs, keras.layers.Dense(10)(network(keras.layers, inputs)))
+    pytest.importorskip("keras")
+    shape = bench.CASES[name].shape if name in bench.CASES else (80, 80, 1)
+    theirs = peers.keras_network(name, shape, 10)
     found = sum(np.prod(v.shape) for v in theirs.trainable_variables)
     assert found == ours(name, shape)
 
