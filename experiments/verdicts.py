@@ -78,9 +78,12 @@ def answer(
         if (seeds := lost_seeds(arms[name]))
     ]
     if late:
-        steps = "in more than a tenth of its runs the best step was in the last tenth"
-        because = [f"{name} may have needed more steps: {steps}" for name in late]
-        return found | {"verdict": "budget-limited", "because": because + lost}
+        of = f"{'its' if len(late) == 1 else 'their'} runs"
+        because = (
+            f"{', '.join(late)} may have needed more steps: in more than a tenth of {of} the best "
+            "step was in the last tenth"
+        )
+        return found | {"verdict": "budget-limited", "because": [because, *lost]}
     if lost:
         return found | {"verdict": "undecided", "because": lost}
     if question["verdict"] not in CLAIMS:

@@ -70,6 +70,8 @@ def test_an_arm_that_did_not_come_to_its_end_ends_every_claim(verdict):
     found = judged(difference(verdict=verdict), late=["real+noise"])
     assert found["verdict"] == "budget-limited"
     assert "real+noise may have needed more steps" in found["because"][0]
+    (both,) = judged(difference(verdict=verdict), late=["real", "real+noise"])["because"]
+    assert both.startswith("real, real+noise may have needed more steps: in more than a tenth of t")
 
 
 def test_controls_that_were_not_tried_are_named():
