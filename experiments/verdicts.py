@@ -79,11 +79,11 @@ def answer(
     ]
     if late:
         of = f"{'its' if len(late) == 1 else 'their'} runs"
-        because = (
+        short = (
             f"{', '.join(late)} may have needed more steps: in more than a tenth of {of} the best "
             "step was in the last tenth"
         )
-        return found | {"verdict": "budget-limited", "because": [because, *lost]}
+        return found | {"verdict": "budget-limited", "because": [short, *lost]}
     if lost:
         return found | {"verdict": "undecided", "because": lost}
     if question["verdict"] not in CLAIMS:
