@@ -131,7 +131,23 @@ def test_alpha_of_the_published_examples():
     assert alpha(table, ordered=True) == pytest.approx(0.849, abs=5e-4)
     assert alpha([[1.0, 1.0], [1.0, 1.0]], ordered=False) is None
     coins = np.random.default_rng(0).integers(0, 2, (6, 4000))
-    assert alpha(coins, ordered=False) == pytest.approx(0, abs=0.02)
+    for ordered in (False, True):  # of two values both are the same
+        assert alpha(coins, ordered=ordered) == pytest.approx(0, abs=0.02)
+    assert alpha(np.full((2, 3), 0.1), ordered=True) is None
+    assert alpha([[np.nan, 1.0], [2.0, np.nan]], ordered=True) is None
+
+
+def test_alpha_is_that_of_all_pairs():
+    table = np.random.default_rng(1).integers(1, 6, (4, 9)).astype(float)
+    table[0, :3] = np.nan
+    units = [unit[~np.isnan(unit)] for unit in table.T]
+    every = np.concatenate(units)
+    for ordered in (False, True):
+        apart = (lambda x, y: (x - y) ** 2) if ordered else (lambda x, y: float(x != y))
+        observed = sum(apart(x, y) / (len(u) - 1) for u in units for x in u for y in u)
+        expected = sum(apart(x, y) for x in every for y in every)
+        found = alpha(table, ordered=ordered)
+        assert found == pytest.approx(1 - observed * (len(every) - 1) / expected)
 
 
 @pytest.mark.parametrize(("listener", "clip"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.7, 0.7)])
