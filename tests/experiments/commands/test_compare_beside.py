@@ -19,7 +19,7 @@ from experiments.stages.cells import open_cells
 def config(small_config, render, tmp_path_factory):
     eight = render(tmp_path_factory.mktemp("eight"), tracks=8, seconds=2.1)
     data = replace(small_config.data, root=str(eight), fractions=(0.4, 0.3, 0.3))
-    recipe = replace(small_config.recipe, num_samples=4096)
+    recipe = replace(small_config.recipe, num_samples=4096, conditional=True)
     arms = ("real", "real+oracle", "real+synthetic")
     return replace(
         small_config, recipe=recipe, data=data, arms=arms, shots=(1, 2), steps=4, quality=0
