@@ -7,6 +7,7 @@ makes them mono by averaging.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -354,15 +355,20 @@ class Waveform:
         return one[..., : steps * self.frame].reshape(*one.shape[:-1], steps, self.frame)
 
 
-class MadeElsewhere:
-    """Features that a user's files supply: there is nothing to be had from audio."""
+class MadeElsewhere(ABC):
+    """Features that a user's files supply: there is nothing to be had from audio.
+
+    Attributes
+    ----------
+    what : what they are, in a few words.
+    """
 
     what: ClassVar[str]
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Of the features of a clip."""
-        raise NotImplementedError
+        """Of the features of a clip, without the batch axis."""
 
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Raise ValueError."""
