@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -143,12 +144,36 @@ def imported_keras() -> Any:
     return keras
 
 
-def keras_network(name: str, shape: tuple[int, ...], num_classes: int) -> Any:
-    """net5, cnn2, cnn_bilstm or final_acc in Keras."""
+def keras_network(
+    name: str, shape: tuple[int, ...], num_classes: int, *, warm_up: bool = False
+) -> Any:
+    """net5, cnn2, cnn_bilstm or final_acc in Keras.
+
+    With ``warm_up`` the running statistics of its batch norms move at first as ours do.
+    """
     keras = imported_keras()
-    inputs = keras.Input(shape)
-    outputs = _KERAS[name](keras.layers, inputs)
+    inputs, layers = keras.Input(shape), keras.layers
+    if warm_up:
+        layers = SimpleNamespace(**{**vars(layers), "BatchNormalization": _warming(keras)})
+    outputs = _KERAS[name](layers, inputs)
     return keras.Model(inputs, keras.layers.Dense(num_classes)(outputs))
+
+
+def _warming(keras: Any) -> Any:
+    """Keras's batch norm, whose running statistics keep (1 + t) / (10 + t), at most 99 %."""
+
+    class Warming(keras.layers.BatchNormalization):
+        def build(self, shape: Any) -> None:
+            super().build(shape)
+            self.updates = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x: Any, training: bool | None = None) -> Any:
+            if training:
+                updates = self.updates.assign_add(1.0)
+                self.momentum = keras.ops.minimum(0.99, updates / (9.0 + updates))
+            return super().call(x, training=training)
+
+    return Warming
 
 
 def _keras_lstm(layers: Any, x: Any) -> Any:

@@ -1,11 +1,13 @@
 """The classifier benchmark: peers of the same size, and its rows, at toy sizes."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 from classifiers.architectures import create
+from classifiers.layers import BatchNorm
 from experiments.bench import _classifier_peers as peers
 from experiments.bench import classifiers as bench
 
@@ -35,6 +37,16 @@ def test_torch_peers_have_the_networks_weights(name, shape):
     assert found == ours(name, shape) + more
 
 
+def test_rows_of_a_small_case():
+    pytest.importorskip("torch")
+    table = {"net5": bench.Case((3, 4), 2, 4, ("PyTorch",))}
+    (row,) = bench.cases(repeats=1, hardware="here", table=table)
+    assert row["case"] == "net5 training epoch, 4 of 3x4 in batches of 2"
+    assert row["peer"] == "PyTorch"
+    assert row["hardware"] == "here"
+    assert row["ratio"] == row["peer_seconds"] / row["ours_seconds"]
+
+
 @pytest.mark.parametrize("name", ["final_acc", "cnn2", "cnn_bilstm"])
 def test_keras_peers_have_the_networks_weights(name):
     pytest.importorskip("keras")
@@ -44,14 +56,17 @@ def test_keras_peers_have_the_networks_weights(name):
     assert found == ours(name, shape)
 
 
-def test_rows_of_a_small_case():
-    pytest.importorskip("torch")
-    table = {"net5": bench.Case((3, 4), 2, 4, ("PyTorch",))}
-    (row,) = bench.cases(repeats=1, hardware="here", table=table)
-    assert row["case"] == "net5 training epoch, 4 of 3x4 in batches of 2"
-    assert row["peer"] == "PyTorch"
-    assert row["hardware"] == "here"
-    assert row["ratio"] == row["peer_seconds"] / row["ours_seconds"]
+def test_a_keras_peers_running_statistics_move_as_ours():
+    keras = pytest.importorskip("keras")
+    ours = BatchNorm((5,), rngs=nnx.Rngs(0))
+    theirs = peers._warming(keras)()
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        x = jnp.asarray(rng.normal(2.0, 3.0, (6, 5)), jnp.float32)
+        np.testing.assert_allclose(theirs(x, training=True), ours(x, train=True), atol=1e-5)
+    np.testing.assert_allclose(theirs.moving_mean, ours.mean[...], rtol=1e-5)
+    np.testing.assert_allclose(theirs.moving_variance, ours.variance[...], rtol=1e-5)
+    np.testing.assert_allclose(theirs(x, training=False), ours(x), atol=1e-5)
 
 
 def test_a_missing_peer_is_said(monkeypatch, capsys):

@@ -47,7 +47,7 @@ def test_keras_learns_beside_ours(small, tmp_path):
     found = compared(
         [recipe("cnn_bilstm")], data, tmp_path / "rows.json", seeds=1, progress=Progress(quiet=True)
     )
-    assert [row["side"] for row in found] == [OURS, "Keras"]
+    assert [row["side"] for row in found] == [OURS, "Keras", learning.WARMED]
 
 
 def test_sides_are_those_of_the_published_protocol(small):
@@ -63,7 +63,7 @@ def test_sides_are_those_of_the_published_protocol(small):
 
 def test_the_table_says_whether_ours_lies_among_the_peers_seeds():
     def rows(recipe, ours, theirs):
-        both = [(OURS, x) for x in ours] + [(learning.PEERS[recipe], x) for x in theirs]
+        both = [(OURS, x) for x in ours] + [(learning.PEERS[recipe][0], x) for x in theirs]
         return [{"recipe": recipe, "side": side, "accuracy": x} for side, x in both]
 
     found = table(
@@ -73,8 +73,9 @@ def test_the_table_says_whether_ours_lies_among_the_peers_seeds():
             *rows("net2", [0.5], []),
         ]
     )
-    assert [row[-1] for row in found] == ["within", "outside", "not done"]
-    assert found[0][:3] == ("net5", "72.0 ± 2.8", "PyTorch 73.0 ± 2.8")
+    assert [row[-1] for row in found] == ["within", "outside", "not done", "not done"]
+    assert found[0][:4] == ("net5", "72.0 ± 2.8", "PyTorch", "73.0 ± 2.8")
+    assert [row[2] for row in found[1:3]] == [learning.KERAS, learning.WARMED]
 
 
 def test_patience_is_that_of_ours():
