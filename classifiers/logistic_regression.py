@@ -109,6 +109,7 @@ class _LastLayer:
         """Take as many iterations, or fewer to the optimum, from zero; how many it took."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits  # scikit-learn has it
 
         (features, labels), config = self.train, self.config
         classes = self.layer.output_shape[0]
@@ -121,8 +122,9 @@ class _LastLayer:
             class_weight=dict(enumerate(weights)) if isinstance(weights, tuple) else None,
             max_iter=steps,
         )
-        with warnings.catch_warnings():  # its steps are a budget, as in every fit
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        # Several threads take longer on such small products, and their sums depend on how many.
+        with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
+            warnings.simplefilter("ignore", ConvergenceWarning)  # its steps are a budget
             solver.fit((features - scaler.mean) / scaler.std, labels, sample_weight=self.weights)
         slopes, biases = solver.coef_, solver.intercept_
         if classes == 2:  # it has the odds of the second
