@@ -206,12 +206,14 @@ def compare_arms(
     draws: np.ndarray | None = None,
     generated: Collection[str],
     primary: tuple[str, str] | None,
+    controls: Collection[tuple[str, str]] = (),
 ) -> list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
     """The paired differences of arms in every metric, and in the first set in recall by class.
 
-    One of them, the primary pair's in track accuracy in the first set, is claimed at `LEVEL`; all
-    others together are, by Holm's procedure. Of a class with under `FEWEST_CLUSTERS` test tracks
-    (or artists, speakers) nothing is claimed.
+    One of them, the primary pair's in track accuracy in the first set, is claimed at `LEVEL`. Those
+    of positive controls, of the same metric and set, together are, by Holm's procedure, and so are
+    all others: whether a study can see what is known is not one of its findings. Of a class with
+    under `FEWEST_CLUSTERS` test tracks (or artists, speakers) nothing is claimed.
 
     Parameters
     ----------
@@ -226,36 +228,36 @@ def compare_arms(
         there are several, those are what varies.
     generated : arms with generated clips: where there are several GANs, those are what varies.
     primary : the pair that the comparison is about, fixed before it ran.
+    controls : positive ones: pairs that are known beforehand to differ.
 
     Returns
     -------
     list of (list of dict, list of dict)
         Of each set rows with ``arm``, ``against``, ``mean``, ``ci95``, ``p``, ``p_equivalent`` and
-        ``verdict``; the first have a ``metric``, ``detectable`` and ``primary``, the second a
-        ``label`` that was tested.
+        ``verdict``; the first have a ``metric``, ``detectable``, ``primary`` and ``control``, the
+        second a ``label`` that was tested.
     """
     asked: list[tuple[int, list[int], dict[str, Any], _Answers, Metric]] = []
     for number, arms in enumerate(sets):
         held = [pair for pair in pairs if _shared(arms, *pair)]
         for row, answers, metric in _asked(arms, held, groups, by_class=not number):
-            main = not number and (row["arm"], row["against"]) == primary
             if "metric" in row:
-                row["primary"] = main and row["metric"] == "track_accuracy"
+                pair = row["arm"], row["against"]
+                first = not number and row["metric"] == "track_accuracy"
+                row["primary"] = first and pair == primary
+                row["control"] = first and pair in controls and pair != primary
             seeds = _shared(arms, row["arm"], row["against"])
             asked.append((number, seeds, row, answers, metric))
-    few = [len({*data[-1].tolist()}) < FEWEST_CLUSTERS and "label" in row
-           for *_, row, data, _ in asked]  # fmt: skip
-    primaries = [bool(row.get("primary")) for *_, row, _, _ in asked]
-    others = len(asked) - sum(primaries) - sum(few)
+    families = [_family(row, data[-1]) for *_, row, data, _ in asked]
     judged = []
-    for (_, seeds, row, data, metric), alone in zip(asked, primaries, strict=True):
+    for (_, seeds, row, data, metric), family in zip(asked, families, strict=True):
         by_gan = len({*gans}) > 1 and {row["arm"], row["against"]} & {*generated}
         rows = draws if draws is not None and len({*draws}) > 1 else gans if by_gan else None
-        level = LEVEL if alone else LEVEL / max(1, others)
+        level = LEVEL / (families.count(family) if family else families.count(_OTHERS) or 1)
         of_runs = None if rows is None else rows[seeds]
         judged.append(paired_difference(*data, metric, groups=of_runs, level=level))
     found: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = [([], []) for _ in sets]
-    said = _verdicts(judged, primaries, few)
+    said = _verdicts(judged, families)
     for (number, _, row, *_), difference, verdict in zip(asked, judged, said, strict=True):
         chances = {"p": difference.p, "p_equivalent": difference.p_equivalent}
         row |= {**difference.interval(), **chances, "verdict": verdict}
@@ -304,24 +306,26 @@ def _shared(arms: Mapping[str, Runs], arm: str, against: str) -> list[int]:
     return sorted(arms.get(arm, {}).keys() & arms.get(against, {}).keys())
 
 
-def _verdicts(
-    differences: Sequence[Difference], primary: Sequence[bool], few: Sequence[bool] | None = None
-) -> list[str]:
-    """What may be claimed of each: of the primary one by itself, of the others by Holm (1979).
+_QUESTION, _CONTROLS, _OTHERS = "question", "controls", "others"
 
-    ``few`` are those that nothing is claimed of.
-    """
-    few = few or [False] * len(differences)
-    others = [i for i in range(len(differences)) if not (primary[i] or few[i])]
-    said = [
-        difference.verdict() if first else TOO_FEW if none else "undecided"
-        for difference, first, none in zip(differences, primary, few, strict=True)
-    ]
-    by_p = sorted(others, key=lambda i: min(differences[i].p, differences[i].p_equivalent))
-    for passed, i in enumerate(by_p):
-        said[i] = differences[i].verdict(len(others) - passed)
-        if said[i] == "undecided":
-            break
+
+def _family(row: Mapping[str, Any], units: np.ndarray) -> str | None:
+    """With which others a difference is judged; None of a class too small to be judged."""
+    if "label" in row:
+        return _OTHERS if len({*units.tolist()}) >= FEWEST_CLUSTERS else None
+    return _QUESTION if row["primary"] else _CONTROLS if row["control"] else _OTHERS
+
+
+def _verdicts(differences: Sequence[Difference], families: Sequence[str | None]) -> list[str]:
+    """What may be claimed of each, those of a family together by Holm (1979); None claims none."""
+    said = [TOO_FEW if family is None else "undecided" for family in families]
+    for family in {*families} - {None}:
+        among = [i for i, own in enumerate(families) if own == family]
+        among.sort(key=lambda i: min(differences[i].p, differences[i].p_equivalent))
+        for passed, i in enumerate(among):
+            said[i] = differences[i].verdict(len(among) - passed)
+            if said[i] == "undecided":
+                break
     return said
 
 

@@ -43,6 +43,41 @@ def limited(
     return found
 
 
+def controls(
+    rows: Sequence[Record], expected: Mapping[tuple[str, str], bool]
+) -> list[dict[str, Any]]:
+    """Of each control the verdict, and what is wrong where it is not what was known beforehand.
+
+    Parameters
+    ----------
+    rows : differences with their verdicts, those of the question aside.
+    expected : of an arm and the one that it is held against, whether it has to be a benefit.
+
+    Returns
+    -------
+    list of dict
+        ``arm``, ``against``, ``verdict``, and ``wrong``: a sentence without its full stop, or None.
+    """
+    found = []
+    for row in rows:
+        helps = expected.get((row["arm"], row["against"]))
+        if helps is None or row["metric"] != "track_accuracy" or row["primary"]:
+            continue
+        arm, verdict, wrong = row["arm"], row["verdict"], None
+        if helps and verdict != "benefit":
+            wrong = (
+                f"further real clips did not show as a benefit ({arm}: {verdict}), so a comparison "
+                "of this size can't tell what such clips do"
+            )
+        elif verdict == "benefit" and not helps:
+            wrong = (
+                f"clips that can't teach anything came out as a benefit ({arm}), so that more of "
+                "any clips may help here"
+            )
+        found.append({"arm": arm, "against": row["against"], "verdict": verdict, "wrong": wrong})
+    return found
+
+
 def answer(
     question: Record,
     beside: Sequence[Record],

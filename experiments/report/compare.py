@@ -79,6 +79,7 @@ def render_report(
         markdown=tables.comparison_markdown(results),
         latex=tables.comparison_latex(results),
         differences=_plots(results.get("differences", [])),
+        positive=[d["arm"] for d in results.get("differences", []) if d.get("control")],
         per_label=_plots(results.get("per_label", [])),
         claimed=[d for d in results.get("per_label", []) if d.get("verdict") in CLAIMS],
         few=list(
@@ -144,7 +145,7 @@ def _plots(differences: Sequence[Record]) -> tuple[dict[Any, list[Row]], Scale]:
             continue
         row = replace(
             row,
-            note=f"against {d['against']}",
+            note=f"against {d['against']}" + ", positive control" * bool(d.get("control")),
             band=d.get("detectable"),
             number=f"{mean} ({ends})",
             verdict=verdict,

@@ -24,7 +24,7 @@ _FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "labe
 _RUN = ("recipe", "amount", "arm", "classifier_seed", "gan_seed", "fold", "draw", "steps",
         "best_step", "train_clips", *METRICS, "loss", "seconds", "error")  # fmt: skip
 _DIFFERENCE = ("recipe", "amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
-               "p_equivalent", "verdict", "primary", "detectable", "holds")  # fmt: skip
+               "p_equivalent", "verdict", "primary", "control", "detectable", "holds")  # fmt: skip
 
 _ANSWER = ("listener", "counts", "trial", "check", "choice", "source", "label", "against", "right")
 
@@ -122,6 +122,8 @@ def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
         the columns that are ``words``.
     """
     arms, of = results.get("arms", {}), "".join(f", of {what}" for what in part_of(results))
+    controlled = any(d.get("control") for d in results.get("differences", []))
+    control = "the positive control at another, " * controlled
     tables: dict[str, dict[str, Any]] = {
         "arms": {
             "caption": f"Arms{of}: percent, mean ± standard deviation over runs; best step too.",
@@ -138,7 +140,7 @@ def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
         },
         "differences": {
             "caption": f"Paired differences in points with 95 % intervals{of}. The primary one is "
-            "judged at the 5 % level, all others together at another (Holm).",
+            f"judged at the 5 % level, {control}all others together at another (Holm).",
             "heads": ["difference", "of", "points", "95 % interval", "verdict"],
             "rows": [_told(d, results) for d in results.get("differences", [])],
             "words": (0, 1, 4),
@@ -180,6 +182,7 @@ def _told(d: Record, results: Record) -> list[str]:
     names, ends = f"{d['arm']} against {d['against']}", " to ".join(map(points, d["ci95"]))
     metric = str(METRICS.get(d["metric"], d["metric"]))
     said = d.get("verdict", "") + " (primary)" * bool(d.get("primary"))
+    said += " (positive control)" * bool(d.get("control"))
     verdict = ", ".join(filter(None, (said, bounds(results, d))))
     return [names, metric, points(d["mean"]), ends, verdict]
 

@@ -355,6 +355,22 @@ def questioned(arms: Sequence[Arm], wanted: str | None = None) -> Arm | None:
     return named or min(others, key=order, default=None)
 
 
+def expected(arms: Sequence[Arm]) -> dict[tuple[str, str], bool]:
+    """What is known beforehand: whether what a control adds to the first arm helps.
+
+    Further real clips do; noise, or clips under shuffled labels, do not.
+    """
+    baseline, *others = arms
+    return {
+        (one.name, baseline.name): one.role == "oracle"
+        for one in others
+        if one.role in ("control", "oracle")
+        and len(one.phases) == len(baseline.phases) == 1
+        and len(one.sources) == 1 + len(baseline.sources.keys() & one.sources.keys())
+        and baseline.sources.keys() < one.sources.keys()
+    }
+
+
 def held_against(question: Arm, arms: Sequence[Arm]) -> list[str]:
     """The arms of which the best, by validation, is what the question is held against."""
     return [one.name for one in arms if one.role == "classical" and one.name != question.name]

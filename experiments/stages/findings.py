@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments import scores, statistics, verdicts
 from experiments.opinions import otherwise
-from experiments.stages.arms import Arm, held_against, pairs, questioned
+from experiments.stages.arms import Arm, expected, held_against, pairs, questioned
 from experiments.stages.budget import CONVERGED, READINGS
 from experiments.stages.comparison import (
     TrainedArms,
@@ -45,7 +45,9 @@ def told(
     made = [arm.name for arm in trained.arms if arm.needs("gans")]
     folds = _folds(trained, groups)
     known: dict[str, Any] = {"groups": folds or groups, "gans": gans, "draws": draws}
+    wanted = expected(trained.arms)
     known |= {"generated": made, "primary": primary}
+    known["controls"] = [pair for pair, helps in wanted.items() if helps]
     held = dict.fromkeys([*pairs(trained.arms), *([primary] if primary else [])])
     tested = [_tested(of) for of in amounts]
     judged = statistics.compare_arms(tested, list(held), **known)
@@ -62,6 +64,7 @@ def told(
     curves = _over_ratios(trained, parts[0]["arms"], len(groups))
     curves += _over_amounts(amounts, parts, len(groups))
     found = {**parts[0], "answer": None, "readings": [], "amounts": parts[1:], "curves": curves}
+    found["controls"] = verdicts.controls(found["differences"], wanted)
     found["varies_with"] = "folds" if folds else "groups"
     if (asked := scores.question(found)) and primary:
         found["readings"] = _read(trained, primary, known)

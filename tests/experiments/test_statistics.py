@@ -290,12 +290,12 @@ def pages(studies, arms, **known):
     """The same of several sets of the same arms, tested alike."""
     (truth, group, gan, _), *_ = studies
     sets = [answered(truth, predicted, arms) for *_, predicted in studies]
-    known = {"groups": {f"t{i}": f"g{g}" for i, g in enumerate(group)}, "gans": gan} | known
+    own = {"groups": {f"t{i}": f"g{g}" for i, g in enumerate(group)}, "gans": gan}
+    known = {**own, "primary": (arms[-1], arms[0]), **known}
     return compare_arms(
         sets,
         [(arm, arms[0]) for arm in arms[1:]],
         generated=arms[-1:],
-        primary=(arms[-1], arms[0]),
         **known,
     )
 
@@ -437,12 +437,45 @@ def difference(p: float, p_equivalent: float = 1.0, mean: float = 0.1) -> Differ
 def test_holm_by_hand():
     """.01, .02 and .03 of three: .01 × 3 and .02 × 2 pass, and so .03; .02 × 3 alone would not."""
     found = [difference(p) for p in (0.03, 0.01, 0.02)]
-    assert _verdicts(found, [False] * 3) == ["benefit"] * 3
+    assert _verdicts(found, ["all"] * 3) == ["benefit"] * 3
     found = [difference(p) for p in (0.04, 0.03, 0.02)]
-    assert _verdicts(found, [False] * 3) == ["undecided"] * 3
-    assert _verdicts([*found, difference(0.04)], [False] * 3 + [True])[-1] == "benefit"
+    assert _verdicts(found, ["all"] * 3) == ["undecided"] * 3
+    assert _verdicts([*found, difference(0.04)], ["all"] * 3 + ["one"])[-1] == "benefit"
+    assert _verdicts(found, ["all", None, "all"]) == ["benefit", "too few tracks", "benefit"]
     same = replace(difference(0.9), p_equivalent=0.01, mean=-0.001)
-    assert _verdicts([same, difference(0.001, mean=-0.3)], [False] * 2) == ["equivalent", "harm"]
+    assert _verdicts([same, difference(0.001, mean=-0.3)], ["all"] * 2) == ["equivalent", "harm"]
+
+
+def test_a_positive_control_is_judged_by_itself():
+    """A planted effect that is lost among 26 others is seen where it was known beforehand.
+
+    The others' verdicts are not bought by it, and of other metrics and amounts nothing is free.
+    """
+    rng, found = np.random.default_rng(14), {"alone": 0, "among others": 0}
+    for _ in range(30):
+        study = of_three(rng, tracks=60, runs=5, gain=1.0)
+        pair = ARMS[-1], ARMS[0]
+        options = ({"controls": of, "primary": None} for of in ((), [pair]))
+        plain, checked = (pages([study] * 2, ARMS, **known) for known in options)
+        (rows, _), (later, _) = checked
+        (row,) = [one for one in rows if one["control"]]
+        assert (row["arm"], row["against"], row["metric"]) == (*pair, "track_accuracy")
+        assert not any(one["control"] for one in later)
+        found["alone"] += row["verdict"] == "benefit"
+        (same,) = [
+            one for one in plain[0][0] if one["metric"] == row["metric"] and one["arm"] == pair[0]
+        ]
+        found["among others"] += same["verdict"] == "benefit"
+        assert (row["mean"], row["p"]) == (same["mean"], same["p"])
+        assert (row["verdict"] in ("benefit", "harm")) == (row["p"] < 0.05)
+    assert found["alone"] > found["among others"] + 5
+
+
+def test_a_control_that_is_asked_about_is_the_question():
+    study = of_three(np.random.default_rng(0), tracks=60, runs=5)
+    rows, _ = page(study, controls=[(ARMS[-1], ARMS[0])])
+    assert [row["control"] for row in rows] == [False] * 6
+    assert sum(row["primary"] for row in rows) == 1
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """The five verdicts on differences whose right verdict is known."""
 
+import re
+
 import pytest
 
-from experiments.verdicts import agreement, answer, limited
+from experiments.verdicts import agreement, answer, controls, limited
 
 ROLES = {
     "real": ("classical", ["real"]),
@@ -72,6 +74,28 @@ def test_an_arm_that_did_not_come_to_its_end_ends_every_claim(verdict):
     assert "real+noise may have needed more steps" in found["because"][0]
     (both,) = judged(difference(verdict=verdict), late=["real", "real+noise"])["because"]
     assert both.startswith("real, real+noise may have needed more steps: in more than a tenth of t")
+
+
+@pytest.mark.parametrize(
+    ("arm", "verdict", "wrong"),
+    [
+        ("real+oracle", "benefit", None),
+        ("real+oracle", "undecided", "did not show as a benefit \\(real\\+oracle: undecided\\)"),
+        ("real+oracle", "budget-limited", "did not show"),
+        ("real+noise", "undecided", None),
+        ("real+noise", "harm", None),
+        ("real+noise", "benefit", "can't teach anything came out as a benefit \\(real\\+noise\\)"),
+    ],
+)
+def test_a_control_that_does_not_come_out_is_told(arm, verdict, wrong):
+    row = {"arm": arm, "against": "real", "verdict": verdict, "primary": False}
+    rows = [row | {"metric": metric} for metric in ("track_accuracy", "macro_f1")]
+    rows.append(rows[0] | {"arm": "real+synthetic", "verdict": "benefit"})
+    known = {("real+oracle", "real"): True, ("real+noise", "real"): False}
+    (found,) = controls(rows, known)
+    assert (found["arm"], found["verdict"]) == (arm, verdict)
+    assert found["wrong"] is None if wrong is None else re.search(wrong, found["wrong"])
+    assert controls([rows[0] | {"primary": True}], known) == []  # what is asked is no control
 
 
 def test_controls_that_were_not_tried_are_named():

@@ -208,6 +208,20 @@ def test_a_verdict_says_for_what_alone_it_holds():
     assert "for these" not in Page(render_report(results, clips={}, gan_curves={})).text
 
 
+def test_a_positive_control_is_said_to_be_judged_by_itself():
+    results = fake_results(("a", "b"))
+    plain = Page(render_report(results, clips={}, gan_curves={})).text
+    assert "positive control" not in plain
+    assert "further real clips help" not in plain
+    results["differences"][0].update(arm="real+oracle", control=True)
+    wrong = "further real clips did not show as a benefit (real+oracle: undecided)"
+    results["controls"] = [{"arm": "real+oracle", "against": "real", "wrong": wrong}]
+    text = " ".join(Page(render_report(results, clips={}, gan_curves={})).text.split())
+    assert "that further real clips help (real+oracle) at another, all other differences" in text
+    assert "against real, positive control" in text
+    assert "Further real clips did not show as a benefit (real+oracle: undecided)." in text
+
+
 def test_classes_that_are_claimed_are_named():
     results = fake_results(("a", "b"))
     for d in results["per_label"]:

@@ -7,6 +7,7 @@ from experiments.stages.arms import (
     Source,
     arm_of,
     expanded,
+    expected,
     held_against,
     pairs,
     questioned,
@@ -108,6 +109,19 @@ def test_generated_clips_are_held_against_all_that_other_clips_would_do():
         ("real+oracle", "real"),
         ("synthetic", "real"),
     ]
+
+
+def test_what_controls_must_do_is_known_beforehand():
+    assert expected(arms(*ARM_SETS["controls"])) == {
+        ("real+noise", "real"): False,
+        ("real+shuffled", "real"): False,
+        ("real+oracle", "real"): True,
+    }
+    others = ("oracle", "real+classical+noise", "noise-then-real", "real+oracle@0.5")
+    assert expected(arms("real", *others)) == {("real+oracle@0.5", "real"): True}
+    assert expected(arms("real+classical", "real+classical+oracle", "real+oracle")) == {
+        ("real+classical+oracle", "real+classical"): True
+    }
 
 
 def test_chosen_clips_are_held_against_those_that_they_were_chosen_from():
