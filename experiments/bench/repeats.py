@@ -43,17 +43,18 @@ def recipe() -> Recipe:
 
 
 def repeated(
-    seeds: Sequence[int], file: Path, *, say: Callable[[str], object] = print, **changed: Any
+    repeats: Sequence[int], file: Path, *, say: Callable[[str], object] = print, **changed: Any
 ) -> list[Row]:
     """Do the repeats that ``file`` lacks, each row kept as it is done: all rows.
 
     Parameters
     ----------
+    repeats : by the seeds of their music.
     changed : of the comparison's options, and ``tracks_per_genre`` and ``seconds`` of the music.
     """
     rows: list[Row] = read_json(file, "remove it", list) if file.exists() else []
     music = {name: changed.pop(name) for name in ("tracks_per_genre", "seconds") if name in changed}
-    for seed in (seed for seed in seeds if seed not in [row["seed"] for row in rows]):
+    for seed in (seed for seed in repeats if seed not in [row["seed"] for row in rows]):
         say(f"repeat {seed}")
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
