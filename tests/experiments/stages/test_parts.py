@@ -35,9 +35,9 @@ def driven(small_config, tmp_path_factory):
     paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
     here = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
-    def start(out, executor="local"):
+    def start(out, executor="local", **options):
         command = [sys.executable, "driver.py", root / out, executor]
-        return subprocess.Popen(command, env=here, cwd=root)
+        return subprocess.Popen(command, env=here, cwd=root, **options)
 
     with start("calm") as calm:
         assert calm.wait() == 0
@@ -78,6 +78,31 @@ def test_workers_and_their_driver_may_be_killed_at_any_moment(driven):
                 break
     assert killed == {"worker": 10, "driver": 5}
     assert_as_undisturbed(root, "wild")
+
+
+def test_a_disk_that_is_full_on_one_worker_is_told_and_costs_no_finished_part(driven):
+    root, start = driven
+    stages = root / "full" / "stages"
+
+    def finished():
+        seals = (folder / "stage.json" for folder in stages.glob("*") if folder.suffix != ".part")
+        return {seal: seal.stat().st_mtime_ns for seal in seals if seal.exists()}
+
+    with start("full", stderr=subprocess.PIPE, text=True) as driver:
+        while len(finished()) < 8:
+            assert lasts(driver, 0.1)
+        one, *others = children(driver, "spawn_main")
+        assert others
+        one.rlimit(psutil.RLIMIT_FSIZE, (64, psutil.RLIM_INFINITY))  # of a file, in bytes
+        said = driver.stderr.read()
+        assert driver.wait() == 1
+    assert f"could not write {root}/full/" in said.splitlines()[-1]
+    kept = finished()
+    assert len(kept) >= 8
+    with start("full") as driver:
+        assert driver.wait() == 0
+    assert kept.items() <= finished().items()
+    assert_as_undisturbed(root, "full")
 
 
 def test_a_cluster_comes_to_the_same_also_where_a_worker_is_killed(driven):
