@@ -34,11 +34,8 @@ from experiments.stages.cells import Sides, of_cell, open_cells, open_folders, w
 from experiments.stages.comparison import Cell, TrainedArms, run_arms
 from experiments.stages.data import Dataset, shared_groups
 from experiments.stages.findings import told, validated
-from experiments.stages.gan_training import (
-    Watching,
-    train_gans,
-    unfinished,
-)
+from experiments.stages.gan_stages import unfinished
+from experiments.stages.gan_training import Watching, train_gans
 from experiments.stages.gans import Gan, Tracks, refuse_leaks, sample_gan
 from experiments.stages.parts import sharing
 from experiments.stages.plan import Plan, steps_of

@@ -27,7 +27,8 @@ from experiments.stages.clips import cut
 from experiments.stages.data import Dataset, open_dataset
 from experiments.stages.data import Rows as SideRows
 from experiments.stages.examples import Material
-from experiments.stages.gan_training import GanTraining, train_gans, unfinished
+from experiments.stages.gan_stages import GanTraining, unfinished
+from experiments.stages.gan_training import train_gans
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
 from experiments.statistics import accuracy, paired_difference

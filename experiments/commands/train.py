@@ -15,7 +15,8 @@ from experiments.report.train import render_training
 from experiments.run import Run
 from experiments.stages.ancestors import ancestors_in
 from experiments.stages.data import open_dataset, shared_groups
-from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
+from experiments.stages.gan_stages import GanTraining, unfinished
+from experiments.stages.gan_training import Watching, train_gans
 from experiments.stages.gans import Gan, Tracks
 from experiments.stages.plan import Plan
 from experiments.stages.trained import read_training

@@ -15,7 +15,8 @@ from experiments.stages.clips import check_input, cut, refuse_searched
 from experiments.stages.data import Dataset, Rows, open_dataset
 from experiments.stages.examples import Material
 from experiments.stages.folders import FolderClips, open_folder
-from experiments.stages.gan_training import GanTraining, keep_judge
+from experiments.stages.gan_stages import GanTraining
+from experiments.stages.gan_training import keep_judge
 from experiments.stages.gans import Gan, Tracks, refuse_heard, refuse_leaks
 from features import Clips, Recording, Split, Track, extract
 

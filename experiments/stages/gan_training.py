@@ -1,41 +1,33 @@
-"""Training the GANs of a run: one a genre, or one for all, on training tracks alone."""
+"""Training the GANs of a run on training tracks alone, several in one program or by workers."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from experiments.config import as_dict
-from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
-from experiments.run import Run, Stage
-from experiments.stages.ancestors import Ancestor, Ancestry
-from experiments.stages.gans import GAN_LIST, Gan, gan_config, gan_seed, open_gan
+from experiments.run import Run
+from experiments.stages.gan_stages import GanStage, GanTraining, opened, take_up, turns_of
+from experiments.stages.gans import GAN_LIST, Gan
 from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
 from experiments.stages.plan import remember_gan_step
-from features import Recording, code_of
-from features.checksums import SEAL, check, key_of
+from features.checksums import check
 from wavegan import (
     Job,
     Previews,
     Quality,
     TensorBoard,
     TrainingDiverged,
-    WaveGANConfig,
     train_together,
 )
-from wavegan.distances import LEAST
 from wavegan.distributed import first
 from wavegan.run_folder import RunFolder
-from wavegan.start import lineage
-from wavegan.train_config import CADENCE, DATA, TrainConfig
+from wavegan.train_config import DATA
 
 Team = tuple[str, ...]  # of GANs that are trained in one program the names of their stages
 LEAST_CLIPS = 2  # of audio of each class
@@ -56,31 +48,6 @@ class Watching:
     quality: int = 256
     judge: bool = False
     tensorboard: bool = False
-
-
-@dataclass(frozen=True)
-class GanTraining:
-    """The GANs to train: for each seed a class each, or all classes one.
-
-    Attributes
-    ----------
-    recordings : of the training tracks alone.
-    labels : the classes, in order.
-    recipe : clip, GAN and its training.
-    seeds : of the GANs of each class.
-    judged_by : of the validation tracks, by which the best checkpoint is chosen. For a class that
-        has too few, its training tracks are taken, and it is said so.
-    ancestry : what they start from, where not from scratch.
-    quality : clips of a checkpoint that is judged, where only the chosen one is used later.
-    """
-
-    recordings: Sequence[Recording]
-    labels: Sequence[str]
-    recipe: Recipe
-    seeds: Sequence[int] = (0,)
-    judged_by: Sequence[Recording] = ()
-    ancestry: Ancestry | None = None
-    quality: int = 0
 
 
 def train_gans(
@@ -113,13 +80,13 @@ def train_gans(
     """
     failed = dict[Path, str]()
 
-    def lost(team: Sequence[_GanStage], why: str) -> None:
+    def lost(team: Sequence[GanStage], why: str) -> None:
         if not keep_going:
             raise TrainingDiverged(why)
         progress.say(why)
         failed.update({gan.stage.folder: why for gan in team if not gan.stage.finished})
 
-    turns = [_turns(run, training) for training in trainings]
+    turns = [turns_of(run, training) for training in trainings]
     # Of two trainings on the same tracks the GANs are the same.
     every = list({g.stage.folder: g for of in turns for _, gans in of for g in gans}.values())
     judges: list[Judge | None] = [None] * len(trainings)
@@ -151,7 +118,7 @@ def train_gans(
             if gan.ancestor and (why := failed.get(gan.ancestor.path)):
                 lost([gan], f"the GAN of {gan.name} starts from one that failed: {why}")
         waiting = [one for one in waiting if one[0].stage.folder not in failed]
-        first(partial(_take_up, run, [gan for gan, _ in waiting]))
+        first(partial(take_up, run, [gan for gan, _ in waiting]))
         teams = _teams(waiting, at_once)
         if elsewhere and teams:
             by_name = {tuple(gan.stage.folder.name for gan, _ in team): team for team in teams}
@@ -167,17 +134,17 @@ def train_gans(
                 _train(run, team, tasks, progress, should_stop, watching)
             except TrainingDiverged as error:
                 lost([gan for gan, _ in team], str(error))
-    found = [[_opened(gan, failed.get(gan.stage.folder, "")) for gan in of[-1][1]] for of in turns]
+    found = [[opened(gan, failed.get(gan.stage.folder, "")) for gan in of[-1][1]] for of in turns]
     named = [gan.folder.name for gans in found for gan in gans if not gan.failed]
     first(lambda: run.write_json(GAN_LIST, list(dict.fromkeys(named))))
     return found
 
 
 def _teams(
-    waiting: Sequence[tuple[_GanStage, Judge | None]], at_once: int
-) -> list[Sequence[tuple[_GanStage, Judge | None]]]:
+    waiting: Sequence[tuple[GanStage, Judge | None]], at_once: int
+) -> list[Sequence[tuple[GanStage, Judge | None]]]:
     """So many at a time; those of a team that have no step in common, as after a failure, alone."""
-    found = list[Sequence[tuple[_GanStage, Judge | None]]]()
+    found = list[Sequence[tuple[GanStage, Judge | None]]]()
     for i in range(0, len(waiting), at_once):
         team = waiting[i : i + at_once]
         steps = [{*RunFolder(gan.stage.part).steps()} for gan, _ in team]
@@ -196,41 +163,12 @@ def train_team(
     should_stop: Callable[[], bool] | None = None,
 ) -> None:
     """Train some GANs of ``trainings`` in one program, as `train_gans` asks others to."""
-    turns = [turn for training in trainings for turn in _turns(run, training)]
+    turns = [turn for training in trainings for turn in turns_of(run, training)]
     gans = {gan.stage.folder.name: gan for _, of in turns for gan in of}
     left = [(gans[name], None) for name in team if not gans[name].stage.finished]
     if left:
         tasks = [f"GAN {gan.name}" for gan, _ in left]
         _train(run, left, tasks, Progress(quiet=True), should_stop, watching)
-
-
-def open_gans(run: Run, training: GanTraining) -> list[Gan]:
-    """The GANs of a training, as the run has them."""
-    stages = _turns(run, training)[-1][1]
-    return [_opened(gan, "" if gan.stage.finished else "it is not finished") for gan in stages]
-
-
-def _opened(gan: _GanStage, failed: str) -> Gan:
-    """A GAN after its training, which may have ``failed``."""
-    return Gan(gan.stage.part, gan.provenance, failed) if failed else open_gan(gan.stage.folder)
-
-
-def unfinished(run: Run, trainings: Sequence[GanTraining]) -> list[tuple[Recipe, int]]:
-    """How many GANs `train_gans` would train, by the recipe of each turn of each training.
-
-    One that several trainings have is counted with the first.
-
-    Raises
-    ------
-    ValueError
-        Where a class has too little audio, or what the ancestry raises.
-    """
-    found, seen = list[tuple[Recipe, int]](), set[Path]()
-    for turn, gans in (turn for training in trainings for turn in _turns(run, training)):
-        left = {gan.stage.folder for gan in gans if not gan.stage.finished} - seen
-        found.append((turn, len(left)))
-        seen |= left
-    return found
 
 
 def keep_judge(run: Run, training: GanTraining, progress: Progress) -> Path:
@@ -244,148 +182,9 @@ def keep_judge(run: Run, training: GanTraining, progress: Progress) -> Path:
     return Path(first(lambda: str(run.stage("judge", judge_inputs(recordings, *clip), build))))
 
 
-@dataclass(frozen=True)
-class _GanStage:
-    """One GAN to train, and the stage that holds it."""
-
-    recordings: Sequence[Recording]
-    judged_by: Sequence[Recording]
-    labels: Sequence[str]
-    classes: Sequence[str]
-    config: WaveGANConfig
-    settings: TrainConfig
-    provenance: Mapping[str, Any]
-    stage: Stage
-    ancestor: Ancestor | None = None
-
-    @property
-    def name(self) -> str:
-        return self.labels[0] if len(self.labels) == 1 else "all classes"
-
-    @property
-    def targets(self) -> list[int] | None:
-        """The class of each recording, for a conditional GAN."""
-        if len(self.labels) == 1:
-            return None
-        return [self.labels.index(r.track.label) for r in self.recordings]
-
-    @property
-    def as_ancestor(self) -> Ancestor:
-        """What those start from that are trained in the next turn."""
-        folder, labels = self.stage.folder, self.labels if len(self.labels) > 1 else ()
-        key = key_of(self.stage.content["inputs"])  # its weights need not be there yet
-        return Ancestor(folder, tuple(labels), lineage(folder.name, key, self.provenance))
-
-
-def _turns(run: Run, training: GanTraining) -> list[tuple[Recipe, list[_GanStage]]]:
-    """The GANs of all seeds, and before them those for all classes that they start from."""
-    _refuse_little(training)
-    recipe = training.recipe
-    if recipe.shared is None:
-        return [(recipe, _gan_stages(run, training))]
-    shared = _gan_stages(run, replace(training, recipe=recipe.shared))
-    by_seed = dict(zip(training.seeds, shared, strict=True))
-
-    def from_shared(labels: Sequence[str], seed: int) -> Ancestor:
-        return by_seed[seed].as_ancestor
-
-    gans = _gan_stages(run, replace(training, ancestry=from_shared))
-    done = all(gan.stage.finished for gan in gans)
-    return [(recipe, gans)] if done else [(recipe.shared, shared), (recipe, gans)]
-
-
-def _refuse_little(training: GanTraining) -> None:
-    """Raise ValueError, naming them, where classes have less audio than `LEAST_CLIPS`."""
-    recipe, total = training.recipe, dict.fromkeys(training.labels, 0)
-    needed = LEAST_CLIPS * recipe.num_samples
-    for recording in training.recordings:
-        total[recording.track.label] += recording.num_samples
-    if little := {name: count for name, count in total.items() if count < needed}:
-        rate = recipe.sample_rate
-        said = ", ".join(f"{name} ({count / rate:.2f} s)" for name, count in little.items())
-        raise ValueError(
-            f"the training side has too little audio of {said} for a GAN: at least {LEAST_CLIPS} "
-            f"clips of {recipe.clip_seconds:.2f} s are needed, {needed / rate:.2f} s; give longer "
-            "or more tracks, a larger first value of --fractions, or a smaller --num-samples"
-        )
-
-
-def _gan_stages(run: Run, training: GanTraining) -> list[_GanStage]:
-    """The GANs of all seeds: one of each class, or one of all."""
-    recipe, classes, found = training.recipe, training.labels, []
-    each = [classes] if recipe.conditional else zip(classes)
-    for seed, labels in product(training.seeds, each):
-        heard, judges = (
-            [r for r in side if r.track.label in labels]
-            for side in (training.recordings, training.judged_by)
-        )
-        judges = judges if _enough(judges, recipe.num_samples) else []
-        settings = replace(recipe.gan_train, seed=gan_seed(seed, classes.index(labels[0])))
-        config = gan_config(recipe, len(labels))
-        provenance: dict[str, Any] = {
-            **({"label": labels[0]} if len(labels) == 1 else {"labels": list(labels)}),
-            "seed": seed,
-            "sample_rate": recipe.sample_rate,
-            "tracks": {r.track.track_id: r.digest for r in heard},
-            **({"judged_by": {r.track.track_id: r.digest for r in judges}} if judges else {}),
-            "sounds": {r.track.track_id: str(r.identity) for r in (*heard, *judges)},
-            "code": code_of("wavegan"),
-        }
-        if training.quality:
-            every = recipe.gan_train.inspect_every
-            provenance["chosen_by"] = {"quality": training.quality, "inspect_every": every}
-        ancestor = training.ancestry(labels, seed) if training.ancestry else None
-        if ancestor:
-            provenance["ancestors"] = list(ancestor.lineage)
-        # How often it is logged and saved has no part in what a GAN is.
-        fixed = _without(as_dict(settings), {*CADENCE} - {"steps"})
-        parts = {"wavegan": as_dict(config), "train": fixed, "provenance": provenance}
-        name = f"gan-{provenance.get('label', 'all')}-{seed}"
-        stage = Stage(run, name, parts, by=provenance["code"])
-        found.append(
-            _GanStage(heard, judges, labels, classes, config, settings, provenance, stage, ancestor)
-        )
-    return found
-
-
-def _enough(recordings: Sequence[Recording], num_samples: int) -> bool:
-    """Whether they have windows enough to compare a GAN's clips with."""
-    return sum(max(1, r.num_samples - num_samples + 1) for r in recordings) >= 2 * LEAST
-
-
-def _take_up(run: Run, gans: Sequence[_GanStage]) -> None:
-    """Go on from GANs that the run has trained for fewer steps: they are trained on, not anew."""
-    for gan in gans:
-        shorter = {} if RunFolder(gan.stage.part).steps() else _shorter(run, gan)
-        if shorter:
-            shutil.rmtree(gan.stage.part, ignore_errors=True)
-            shorter[max(shorter)].rename(gan.stage.part)
-            (gan.stage.part / SEAL).unlink(missing_ok=True)
-
-
-def _shorter(run: Run, gan: _GanStage) -> dict[int, Path]:
-    """Folders of the run that hold the same GAN, by the steps, fewer, that it was to do."""
-
-    def identity(config: Mapping[str, Any]) -> list[Any]:
-        train = _without(config.get("train", {}), CADENCE)
-        return [config.get("wavegan"), config.get("provenance"), train]
-
-    found: dict[int, Path] = {}
-    wanted = identity(gan.stage.content["inputs"])
-    for file in (run.path / "stages").glob("gan-*/config.json"):
-        stored = RunFolder(file.parent).read_config()
-        if identity(stored) == wanted and stored["train"]["steps"] < gan.settings.steps:
-            found[stored["train"]["steps"]] = file.parent
-    return found
-
-
-def _without(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in names}
-
-
 def _train(
     run: Run,
-    judged: Sequence[tuple[_GanStage, Judge | None]],
+    judged: Sequence[tuple[GanStage, Judge | None]],
     tasks: Sequence[str],
     progress: Progress,
     should_stop: Callable[[], bool] | None,
@@ -424,7 +223,7 @@ def _train(
         )
         for i, (gan, judge) in enumerate(judged)
     ]
-    ended: Sequence[_GanStage] = ()
+    ended: Sequence[GanStage] = ()
     done = max(RunFolder(team[0].stage.part).steps(), default=0)
     progress.compiling(tasks[0], done, steps)
     try:
@@ -444,7 +243,7 @@ def _train(
             first(gan.stage.finish)
 
 
-def _inspectors(gan: _GanStage, watching: Watching, judge: Judge | None):
+def _inspectors(gan: GanStage, watching: Watching, judge: Judge | None):
     if not watching.quality:
         return ()
     sample_rate: int = gan.provenance["sample_rate"]

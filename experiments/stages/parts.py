@@ -25,7 +25,8 @@ from experiments.stages.cells import (
 )
 from experiments.stages.comparison import Fit
 from experiments.stages.examples import Material
-from experiments.stages.gan_training import Team, Watching, keep_judge, open_gans, train_team
+from experiments.stages.gan_stages import open_gans
+from experiments.stages.gan_training import Team, Watching, keep_judge, train_team
 from wavegan import TrainingDiverged
 
 

@@ -9,7 +9,8 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages import judge
 from experiments.stages.data import open_dataset
-from experiments.stages.gan_training import GanTraining, Watching, train_gans, unfinished
+from experiments.stages.gan_stages import GanTraining, unfinished
+from experiments.stages.gan_training import Watching, train_gans
 from experiments.stages.gans import gan_of
 from wavegan import TrainingDiverged, TrainingInterrupted, generate, load
 
