@@ -124,6 +124,13 @@ def beside(results: Record, found: Record) -> list[Record]:
     return [d for d in same if (d["arm"], d["metric"]) == (found["arm"], found["metric"])]
 
 
+def same_steps(results: Record, found: Record) -> bool:
+    """Whether all runs of both arms took as many steps, which fits to an optimum do not."""
+    arms = results.get("arms", {})
+    both = (runs_of(arms.get(found[arm])) for arm in ("arm", "against"))
+    return len({run.get("steps") for runs in both for run in runs}) == 1
+
+
 def bounds(results: Record, found: Record) -> str:
     """For what alone a difference holds, in words: one GAN, or a few artists or speakers."""
     split, arms, words = results.get("split", {}), results.get("arms", {}), []

@@ -22,7 +22,7 @@ import numpy as np
 from classifiers import vote_by_track
 from features import Clips
 
-LEVEL = 0.05  # of a claim, and of all claims beside the primary one together
+LEVEL = 0.05  # of the question, of the positive controls together, and of all others together
 POWER = 0.8
 EQUIVALENT = 0.02  # a difference within which arms are called equivalent
 FEWEST_CLUSTERS = 6  # from which a claim about others than these is made
@@ -206,7 +206,7 @@ def compare_arms(
     draws: np.ndarray | None = None,
     generated: Collection[str],
     primary: tuple[str, str] | None,
-    controls: Collection[tuple[str, str]] = (),
+    positive_controls: Collection[tuple[str, str]] = (),
 ) -> list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
     """The paired differences of arms in every metric, and in the first set in recall by class.
 
@@ -228,14 +228,14 @@ def compare_arms(
         there are several, those are what varies.
     generated : arms with generated clips: where there are several GANs, those are what varies.
     primary : the pair that the comparison is about, fixed before it ran.
-    controls : positive ones: pairs that are known beforehand to differ.
+    positive_controls : pairs of which the first is known beforehand to be better.
 
     Returns
     -------
     list of (list of dict, list of dict)
         Of each set rows with ``arm``, ``against``, ``mean``, ``ci95``, ``p``, ``p_equivalent`` and
-        ``verdict``; the first have a ``metric``, ``detectable``, ``primary`` and ``control``, the
-        second a ``label`` that was tested.
+        ``verdict``; the first have a ``metric``, ``detectable``, ``primary`` and
+        ``positive_control``, the second a ``label`` that was tested.
     """
     asked: list[tuple[int, list[int], dict[str, Any], _Answers, Metric]] = []
     for number, arms in enumerate(sets):
@@ -245,7 +245,8 @@ def compare_arms(
                 pair = row["arm"], row["against"]
                 first = not number and row["metric"] == "track_accuracy"
                 row["primary"] = first and pair == primary
-                row["control"] = first and pair in controls and pair != primary
+                checks = first and pair in positive_controls and pair != primary
+                row["positive_control"] = checks
             seeds = _shared(arms, row["arm"], row["against"])
             asked.append((number, seeds, row, answers, metric))
     families = [_family(row, data[-1]) for *_, row, data, _ in asked]
@@ -306,14 +307,14 @@ def _shared(arms: Mapping[str, Runs], arm: str, against: str) -> list[int]:
     return sorted(arms.get(arm, {}).keys() & arms.get(against, {}).keys())
 
 
-_QUESTION, _CONTROLS, _OTHERS = "question", "controls", "others"
+_QUESTION, _CONTROLS, _OTHERS = "question", "positive controls", "others"
 
 
 def _family(row: Mapping[str, Any], units: np.ndarray) -> str | None:
     """With which others a difference is judged; None of a class too small to be judged."""
     if "label" in row:
         return _OTHERS if len({*units.tolist()}) >= FEWEST_CLUSTERS else None
-    return _QUESTION if row["primary"] else _CONTROLS if row["control"] else _OTHERS
+    return _QUESTION if row["primary"] else _CONTROLS if row["positive_control"] else _OTHERS
 
 
 def _verdicts(differences: Sequence[Difference], families: Sequence[str | None]) -> list[str]:

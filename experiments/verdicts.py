@@ -50,31 +50,28 @@ def controls(
 
     Parameters
     ----------
-    rows : differences with their verdicts, those of the question aside.
-    expected : of an arm and the one that it is held against, whether it has to be a benefit.
+    rows : differences with their verdicts and intervals.
+    expected : of an arm and the one that it is held against, whether what it adds helps.
 
     Returns
     -------
     list of dict
-        ``arm``, ``against``, ``verdict``, and ``wrong``: a sentence without its full stop, or None.
+        ``arm``, ``against``, ``verdict`` (None where no run finished), and ``wrong``: a sentence
+        without its full stop, or None.
     """
-    found = []
-    for row in rows:
-        helps = expected.get((row["arm"], row["against"]))
-        if helps is None or row["metric"] != "track_accuracy" or row["primary"]:
-            continue
-        arm, verdict, wrong = row["arm"], row["verdict"], None
+    known = {(r["arm"], r["against"]): r for r in rows if r["metric"] == "track_accuracy"}
+    found: list[dict[str, Any]] = []
+    for (arm, against), helps in expected.items():
+        row, wrong = known.get((arm, against)), None
+        verdict = row and row["verdict"]
         if helps and verdict != "benefit":
             wrong = (
-                f"further real clips did not show as a benefit ({arm}: {verdict}), so a comparison "
-                "of this size can't tell what such clips do"
+                f"that further real clips help did not show ({arm}: {verdict or 'no run finished'})"
             )
-        elif verdict == "benefit" and not helps:
-            wrong = (
-                f"clips that can't teach anything came out as a benefit ({arm}), so that more of "
-                "any clips may help here"
-            )
-        found.append({"arm": arm, "against": row["against"], "verdict": verdict, "wrong": wrong})
+            wrong += ", so a gain as large as theirs may be missed" * (verdict == "undecided")
+        elif row and not helps and row["ci95"][0] > 0:
+            wrong = f"{arm} is better than {against}, so more of any clips may help here"
+        found.append({"arm": arm, "against": against, "verdict": verdict, "wrong": wrong})
     return found
 
 

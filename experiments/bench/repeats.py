@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ def repeated(
     changed : of the comparison's options, and ``tracks_per_genre`` and ``seconds`` of the music.
     """
     rows: list[Row] = read_json(file, "remove it", list) if file.exists() else []
+    about = {"version": version("wavegan"), "changed": sorted(changed)}
+    if others := [row for row in rows if any(row[name] != about[name] for name in about)]:
+        raise ValueError(
+            f"{file} holds repeats of version {others[0]['version']} with other "
+            f"{', '.join(others[0]['changed']) or 'nothing'}, and these are of {about['version']} "
+            f"with other {', '.join(changed) or 'nothing'}: give another --out"
+        )
     music = {name: changed.pop(name) for name in ("tracks_per_genre", "seconds") if name in changed}
     for seed in (seed for seed in repeats if seed not in [row["seed"] for row in rows]):
         say(f"repeat {seed}")
@@ -71,7 +79,8 @@ def repeated(
             if d["against"] == "real" and d["metric"] == "track_accuracy"
         ]
         seconds = round(time.monotonic() - started, 1)
-        rows.append({"seed": seed, "differences": told, "seconds": seconds, "hardware": hardware()})
+        rows.append({"seed": seed, "differences": told, "seconds": seconds, "hardware": hardware(),
+                     **about})  # fmt: skip
         write_json(file, rows)
     return rows
 
@@ -98,7 +107,7 @@ def main() -> None:
     given = parser.parse_args()
     first = FIRST + given.start
     rows = repeated(range(first, first + given.repeats), given.out)
-    heads = ("against real", "points", "from", "benefit", "harm", "equivalent", "undecided")
+    heads = ("against real", "points", "from", "benefit", "harm", "equivalent", "neither")
     print_table(text_table(heads, table(rows)))
 
 

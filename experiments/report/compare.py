@@ -62,6 +62,7 @@ def render_report(
         question=found,
         subject=arms.get(arm, {}).get("subject") or f"what {arm} adds",
         bounds=scores.bounds(results, found) if found else "",
+        same_steps=scores.same_steps(results, found) if found else True,
         varying=scores.varying(results),
         others=scores.beside(results, found) if found else [],
         checks=checks(results),
@@ -79,7 +80,7 @@ def render_report(
         markdown=tables.comparison_markdown(results),
         latex=tables.comparison_latex(results),
         differences=_plots(results.get("differences", [])),
-        positive=[d["arm"] for d in results.get("differences", []) if d.get("control")],
+        positive=_positive(results),
         per_label=_plots(results.get("per_label", [])),
         claimed=[d for d in results.get("per_label", []) if d.get("verdict") in CLAIMS],
         few=list(
@@ -110,8 +111,14 @@ def _again(results: Record, tests: int) -> dict[str, Any]:
             [d for d in results["differences"] if d["metric"] == "track_accuracy"]
         ),
         "tables": tables.comparison_tables(results),
+        "positive": _positive(results),
         "checks": [one for one in checks(results) if one[0] in _OF_EACH],
     }
+
+
+def _positive(results: Record) -> list[str]:
+    """The arms of positive controls."""
+    return [d["arm"] for d in results.get("differences", []) if d.get("positive_control")]
 
 
 def _arms(arms: Mapping[str, Record], tests: int) -> tuple[list[Row], Scale]:
@@ -145,7 +152,7 @@ def _plots(differences: Sequence[Record]) -> tuple[dict[Any, list[Row]], Scale]:
             continue
         row = replace(
             row,
-            note=f"against {d['against']}" + ", positive control" * bool(d.get("control")),
+            note=f"against {d['against']}" + ", positive control" * bool(d.get("positive_control")),
             band=d.get("detectable"),
             number=f"{mean} ({ends})",
             verdict=verdict,

@@ -53,12 +53,12 @@ def compare(results: Record, out: Path) -> None:
     shown = [d for d in results["differences"] if d["metric"] == (asked or d)["metric"]]
     for part in parts(results)[1:]:
         same = (d for d in part["differences"] if asked and (_same(d, asked) or d.get("primary")))
-        shown += [{**d, "primary": False, "control": False, "of": part_of(part)} for d in same]
+        shown += [{**d, "primary": False, "of": part_of(part)} for d in same]
     rows = [
         (
             ", ".join([f"{d['arm']} against {d['against']}", *d.get("of", [])])
             + " (the question)" * bool(d.get("primary"))
-            + " (the positive control)" * bool(d.get("control")),
+            + " (the positive control)" * bool(d.get("positive_control")),
             points(d["mean"]),
             " to ".join(map(points, d["ci95"])),
             ", ".join(filter(None, (d["verdict"], bounds(results, d)))),
@@ -77,9 +77,11 @@ def compare(results: Record, out: Path) -> None:
     _print_cautions(results.get("split", {}), results.get("gan", {}).get("vouched"))
     for reason in (results.get("answer") or {}).get("because", ()):
         print(safe(f"no claim is made, since {reason}"))
-    for control in results.get("controls", ()):
-        if control["wrong"]:
-            print(safe(control["wrong"]))
+    other = results.get("beside") or {}
+    for of, about in ((results, ""), (other, f" with {other.get('recipe')}")):
+        for control in of.get("controls", ()):
+            if control["wrong"]:
+                print(safe(control["wrong"] + about))
     print(f"this session took {duration(results['environment']['session_seconds'])}")
     _print_page(out)
 

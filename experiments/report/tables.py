@@ -24,7 +24,8 @@ _FILE = ("file", "seconds", "sample_rate", "resampled_from", "trained_on", "labe
 _RUN = ("recipe", "amount", "arm", "classifier_seed", "gan_seed", "fold", "draw", "steps",
         "best_step", "train_clips", *METRICS, "loss", "seconds", "error")  # fmt: skip
 _DIFFERENCE = ("recipe", "amount", "arm", "against", "metric", "label", "mean", "low", "high", "p",
-               "p_equivalent", "verdict", "primary", "control", "detectable", "holds")  # fmt: skip
+               "p_equivalent", "verdict", "primary", "detectable", "holds",
+               "positive_control")  # fmt: skip
 
 _ANSWER = ("listener", "counts", "trial", "check", "choice", "source", "label", "against", "right")
 
@@ -122,7 +123,7 @@ def comparison_tables(results: Record) -> dict[str, dict[str, Any]]:
         the columns that are ``words``.
     """
     arms, of = results.get("arms", {}), "".join(f", of {what}" for what in part_of(results))
-    controlled = any(d.get("control") for d in results.get("differences", []))
+    controlled = any(d.get("positive_control") for d in results.get("differences", []))
     control = "the positive control at another, " * controlled
     tables: dict[str, dict[str, Any]] = {
         "arms": {
@@ -182,7 +183,7 @@ def _told(d: Record, results: Record) -> list[str]:
     names, ends = f"{d['arm']} against {d['against']}", " to ".join(map(points, d["ci95"]))
     metric = str(METRICS.get(d["metric"], d["metric"]))
     said = d.get("verdict", "") + " (primary)" * bool(d.get("primary"))
-    said += " (positive control)" * bool(d.get("control"))
+    said += " (positive control)" * bool(d.get("positive_control"))
     verdict = ", ".join(filter(None, (said, bounds(results, d))))
     return [names, metric, points(d["mean"]), ends, verdict]
 

@@ -36,6 +36,8 @@ class Source:
     alters_batches : whether the augmentations of features alter the batches of its arm.
     subject : what a verdict on it is about, as "the GAN's clips"; ``about`` where it is empty.
     of : the source that it is a choice of, which its arms are held against, too.
+    helps : whether it does, where that is known before any run; an arm that adds it to others is
+        then a check of the comparison.
     """
 
     about: str
@@ -45,6 +47,7 @@ class Source:
     alters_batches: bool = False
     subject: str = ""
     of: str = ""
+    helps: bool | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.make):
@@ -98,9 +101,18 @@ SOURCES: Registry[Source] = _Sources(
             alters_batches=True,
             subject="altered copies",
         ),
-        "noise": Source("white noise with the labels of real clips", examples.noise),
+        "noise": Source(
+            "white noise with the labels of real clips",
+            examples.noise,
+            subject="white noise",
+            helps=False,
+        ),
         "shuffled": Source(
-            "generated clips with shuffled labels", examples.shuffled, "control", ("gans",)
+            "generated clips with shuffled labels",
+            examples.shuffled,
+            "control",
+            ("gans",),
+            helps=False,
         ),
         "oracle": Source(
             "further real clips, of tracks held back",
@@ -108,6 +120,7 @@ SOURCES: Registry[Source] = _Sources(
             "oracle",
             ("held-back tracks",),
             subject="further real clips",
+            helps=True,
         ),
         "synthetic": Source(
             "generated clips", examples.generated, "generated", ("gans",), subject="the GAN's clips"
@@ -356,19 +369,22 @@ def questioned(arms: Sequence[Arm], wanted: str | None = None) -> Arm | None:
 
 
 def expected(arms: Sequence[Arm]) -> dict[tuple[str, str], bool]:
-    """What is known beforehand: whether what a control adds to the first arm helps.
+    """Of each arm that adds one source to the first, whether that helps, where it is known.
 
     Further real clips do; noise, or clips under shuffled labels, do not.
     """
     baseline, *others = arms
-    return {
-        (one.name, baseline.name): one.role == "oracle"
-        for one in others
-        if one.role in ("control", "oracle")
-        and len(one.phases) == len(baseline.phases) == 1
-        and len(one.sources) == 1 + len(baseline.sources.keys() & one.sources.keys())
-        and baseline.sources.keys() < one.sources.keys()
-    }
+    found = {}
+    for one in others:
+        if len(one.phases) == len(baseline.phases) == 1:
+            first, own = (
+                {(name, ratio) for name, _, ratio in arm.phases[0]} for arm in (baseline, one)
+            )
+            if first < own and len(own - first) == 1:
+                ((name, _),) = own - first
+                if (helps := one.sources[name].helps) is not None:
+                    found[one.name, baseline.name] = helps
+    return found
 
 
 def held_against(question: Arm, arms: Sequence[Arm]) -> list[str]:

@@ -45,9 +45,10 @@ def told(
     made = [arm.name for arm in trained.arms if arm.needs("gans")]
     folds = _folds(trained, groups)
     known: dict[str, Any] = {"groups": folds or groups, "gans": gans, "draws": draws}
-    wanted = expected(trained.arms)
+    # What is asked is no check.
+    wanted = {p: to for p, to in expected(trained.arms).items() if p[0] != (primary or [""])[0]}
     known |= {"generated": made, "primary": primary}
-    known["controls"] = [pair for pair, helps in wanted.items() if helps]
+    known["positive_controls"] = [pair for pair, helps in wanted.items() if helps]
     held = dict.fromkeys([*pairs(trained.arms), *([primary] if primary else [])])
     tested = [_tested(of) for of in amounts]
     judged = statistics.compare_arms(tested, list(held), **known)

@@ -17,20 +17,12 @@ from experiments.stages.gans import GAN_LIST, Gan
 from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
 from experiments.stages.plan import remember_gan_step
 from features.checksums import check
-from wavegan import (
-    Job,
-    Previews,
-    Quality,
-    TensorBoard,
-    TrainingDiverged,
-    train_together,
-)
+from wavegan import Job, Previews, Quality, TensorBoard, TrainingDiverged, train_together
 from wavegan.distributed import first
 from wavegan.run_folder import RunFolder
 from wavegan.train_config import DATA
 
 Team = tuple[str, ...]  # of GANs that are trained in one program the names of their stages
-LEAST_CLIPS = 2  # of audio of each class
 REAL_PREVIEWS = 8  # recordings to hear beside a GAN's previews
 
 

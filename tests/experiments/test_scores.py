@@ -11,6 +11,7 @@ from experiments.scores import (
     chance,
     comparable,
     leaks_worth,
+    same_steps,
     whole_tracks,
     wilson,
 )
@@ -72,6 +73,16 @@ def test_published_figures_compare_with_the_split_of_their_protocol(
     results = {"published": {"accuracy": accuracy, "note": note},
                "config": {"recipe": {"split": protocol}}}  # fmt: skip
     assert comparable(results) == expected
+
+
+@pytest.mark.parametrize(
+    ("real", "added", "same"),
+    [([90, 90], [90, 90], True), ([90, 90], [90, 180], False), ([51, 68], [75], False)],
+)
+def test_two_arms_took_the_same_steps(real, added, same):
+    named = zip(("real", "real+noise", "other"), (real, added, [7]), strict=True)
+    arms = {name: {"runs": [{"steps": n} for n in steps]} for name, steps in named}
+    assert same_steps({"arms": arms}, {"arm": "real+noise", "against": "real"}) == same
 
 
 def test_guessing():

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from experiments.bench.repeats import FIRST, recipe, repeated, table
 from features.storage import read_json
 
@@ -19,6 +21,8 @@ def test_each_repeat_has_music_of_its_own_and_is_done_once(tmp_path):
     assert said == [f"repeat {FIRST}", f"repeat {FIRST + 1}"]
     means = [[d["mean"] for d in row["differences"]] for row in rows]
     assert means[0] != means[1]
+    with pytest.raises(ValueError, match=r"with other arms, .* and these .* with other nothing"):
+        repeated([FIRST], file)
 
 
 def test_the_table_counts_what_was_told():

@@ -69,6 +69,24 @@ def test_the_second_has_the_same_test_clips_and_its_own_answer(both):
     assert results["agreement"]["of"] == 2  # the oracle and the GAN's clips, against real
 
 
+def test_the_oracle_is_a_check_with_either(both, capsys):
+    out, results = both
+    for of in (results, results["beside"]):
+        checks = [row for row in of["differences"] if row["positive_control"]]
+        assert [(row["arm"], row["against"], row["metric"]) for row in checks] == [
+            ("real+oracle", "real", "track_accuracy")
+        ]
+        (control,) = of["controls"]
+        assert (control["arm"], control["verdict"]) == ("real+oracle", checks[0]["verdict"])
+        assert (control["wrong"] is None) == (checks[0]["verdict"] == "benefit")
+        assert not any(
+            row["positive_control"] for part in of["amounts"] for row in part["differences"]
+        )
+    second = results["beside"]["controls"][0]["wrong"] or ""
+    printed.compare(results, out)
+    assert (f"{second} with floor" in capsys.readouterr().out) == bool(second)
+
+
 def test_workers_come_to_the_same(both, config, tmp_path):
     shared = replace(config, beside="floor", executor="local", workers=1)
     assert timeless(compare(shared, tmp_path / "run")) == timeless(both[1])

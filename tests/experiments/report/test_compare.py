@@ -213,13 +213,18 @@ def test_a_positive_control_is_said_to_be_judged_by_itself():
     plain = Page(render_report(results, clips={}, gan_curves={})).text
     assert "positive control" not in plain
     assert "further real clips help" not in plain
-    results["differences"][0].update(arm="real+oracle", control=True)
-    wrong = "further real clips did not show as a benefit (real+oracle: undecided)"
+    results["differences"][0].update(arm="real+oracle", positive_control=True)
+    wrong = "that further real clips help did not show (real+oracle: undecided)"
     results["controls"] = [{"arm": "real+oracle", "against": "real", "wrong": wrong}]
     text = " ".join(Page(render_report(results, clips={}, gan_curves={})).text.split())
     assert "that further real clips help (real+oracle) at another, all other differences" in text
     assert "against real, positive control" in text
-    assert "Further real clips did not show as a benefit (real+oracle: undecided)." in text
+    assert "That further real clips help did not show (real+oracle: undecided)." in text
+    results["differences"][0].update(primary=False)
+    for d in results["differences"]:
+        d["primary"] = False
+    text = " ".join(Page(render_report(results, clips={}, gan_curves={})).text.split())
+    assert "That further real clips help did not show (real+oracle: undecided)." in text
 
 
 def test_classes_that_are_claimed_are_named():

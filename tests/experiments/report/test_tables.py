@@ -41,7 +41,7 @@ RESULTS = {
     "differences": [
         {"arm": "real+synthetic", "against": "real", "metric": "track_accuracy", "mean": -0.015,
          "ci95": [-0.25, 0.22], "p": 0.5, "p_equivalent": 0.25, "verdict": "undecided",
-         "primary": True, "control": False, "detectable": 0.4},
+         "primary": True, "positive_control": False, "detectable": 0.4},
     ],
     "per_label": [
         {"arm": "real+synthetic", "against": "real", "label": "blues", "mean": 0.5,
@@ -137,12 +137,12 @@ def test_each_difference_has_a_row_those_of_classes_too(tmp_path):
     write_comparison(tmp_path, RESULTS)
     main, blues = read(tmp_path / "differences.csv")
     assert list(main) == ["recipe", "amount", "arm", "against", "metric", "label", "mean", "low",
-                          "high", "p", "p_equivalent", "verdict", "primary", "control",
-                          "detectable", "holds"]  # fmt: skip
+                          "high", "p", "p_equivalent", "verdict", "primary", "detectable",
+                          "holds", "positive_control"]  # fmt: skip
     assert list(main.values()) == [
         RESULTS.get("recipe", ""), "", "real+synthetic", "real", "track_accuracy", "", "-0.015",
-        "-0.25", "0.22", "0.5", "0.25", "undecided", "True", "False", "0.4",
-        "for this GAN and for these 2 artists or speakers",
+        "-0.25", "0.22", "0.5", "0.25", "undecided", "True", "0.4",
+        "for this GAN and for these 2 artists or speakers", "False",
     ]  # fmt: skip
     assert (blues["metric"], blues["label"], blues["low"]) == ("recall", "blues", "0.25")
     assert blues["detectable"] == blues["p_equivalent"] == blues["primary"] == ""

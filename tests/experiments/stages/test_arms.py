@@ -124,6 +124,16 @@ def test_what_controls_must_do_is_known_beforehand():
     }
 
 
+def test_only_what_is_added_is_a_check():
+    """Not what the first arm has already, nor what nobody knows."""
+    noise = expected(arms("real+oracle", "real+oracle+noise", "real+oracle+synthetic"))
+    assert noise == {("real+oracle+noise", "real+oracle"): False}
+    assert not expected(arms("real+noise", "real+noise+synthetic", "real+noise+classical"))
+    assert not expected(arms("real+classical@4", "real+classical@0.25+oracle"))
+    own = {"speech": Source("speech of another corpus", lambda material, seed: [])}
+    assert not expected([arm_of("real"), arm_of("real+speech", own)])
+
+
 def test_chosen_clips_are_held_against_those_that_they_were_chosen_from():
     chosen = ("real+confident", "synthetic", "real+synthetic@2", "real+accepted@2")
     found = pairs(arms("real", *chosen, "real+synthetic"))
