@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import json
@@ -10,6 +11,7 @@ import site
 import sys
 import sysconfig
 import time
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import cache
 from importlib import metadata
@@ -20,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
+_HERE = Path(__file__).parent
 _OURS = {"features", "wavegan", "classifiers", "experiments"}  # one version has many texts
 _BEHIND = ("jax", "jaxlib", "numpy", "matplotlib")  # what the numbers of `features` come from
 _PLAIN = (bool, int, float, complex, str, bytes)
@@ -66,21 +69,55 @@ def fingerprint(make: Any) -> str:
 
 
 @cache
-def code_of(*modules: str) -> str:
+def code_of(*modules: str, whole: bool = True) -> str:
     """Hash of the sources of `features` and of these packages, or parts of packages, 32 digits.
 
     It is that of the first call in a process: what is changed later does not run here. Modules that
     are `counted_in` are in it, too.
+
+    Parameters
+    ----------
+    whole : count all of `features`; else what these packages import of it, as that does in turn.
     """
     import importlib
 
     found = {}
-    for name in sorted({"features", *modules, *_counted}):
+    for name in sorted({*modules, *_counted, *(["features"] if whole else [])}):
         file = Path(str(importlib.import_module(name).__file__))
         folder = file.parent
         for path in sorted(folder.rglob("*.py")) if file.name == "__init__.py" else [file]:
-            found[f"{name}/{path.relative_to(folder).as_posix()}"] = _hash(path.read_bytes())
-    return _hash(json.dumps(found, sort_keys=True).encode())
+            found[f"{name}/{path.relative_to(folder).as_posix()}"] = path
+    if not whole:
+        for path in reached(found.values()):
+            found[f"features/{path.relative_to(_HERE).as_posix()}"] = path
+    hashes = {name: _hash(path.read_bytes()) for name, path in found.items()}
+    return _hash(json.dumps(hashes, sort_keys=True).encode())
+
+
+def reached(files: Iterable[Path]) -> set[Path]:
+    """The sources of `features` that these files import, and what those import, and so on."""
+    homes = sys.modules["features"]._HOMES
+    left, found = list(files), set[Path]()
+    while left:
+        for name in _imported(ast.parse(left.pop().read_bytes())):
+            of, *inside = name.split(".")[:2]
+            if of != "features":
+                continue
+            module = "".join(homes.get(one, one) for one in inside)  # or the home of a function
+            own = [_HERE / "__init__.py", _HERE / f"{module}.py", *(_HERE / module).rglob("*.py")]
+            new = {path for path in own if path.is_file()} - found
+            found |= new
+            left += new
+    return found
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    """What a source imports: modules, and of each what it takes from it, as ``module.name``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def counted_in(module: str) -> None:

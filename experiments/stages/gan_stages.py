@@ -164,7 +164,7 @@ def _gan_stages(run: Run, training: GanTraining) -> list[GanStage]:
             "tracks": {r.track.track_id: r.digest for r in heard},
             **({"judged_by": {r.track.track_id: r.digest for r in judges}} if judges else {}),
             "sounds": {r.track.track_id: str(r.identity) for r in (*heard, *judges)},
-            "code": code_of("wavegan"),
+            "code": code_of("wavegan", whole=False),
         }
         if training.quality:
             every = recipe.gan_train.inspect_every

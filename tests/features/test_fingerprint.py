@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import features
 from features import _fingerprint
 from features._fingerprint import code_of, counted_in, fingerprint
 
@@ -271,6 +272,63 @@ def test_the_code_of_packages_is_that_of_their_sources(tmp_path, monkeypatch):
     assert code_of("code_one") == found["one"]  # which runs here
     code_of.cache_clear()
     assert code_of("code_one") != found["one"]
+
+
+@pytest.fixture
+def changeable(tmp_path, monkeypatch):
+    """`features` in a folder where it can be changed, for `code_of`."""
+    folder = tmp_path / "features"
+    shutil.copytree(Path(features.__file__).parent, folder)
+    monkeypatch.setattr(_fingerprint, "_HERE", folder)
+    code_of.cache_clear()
+    yield folder
+    code_of.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("module", "counts"),
+    [("cache.py", True), ("storage.py", True), ("tonal.py", False), ("synthetic/genres.py", False)],
+)
+def test_what_a_package_does_not_import_of_features_does_not_count(changeable, module, counts):
+    before = code_of("wavegan", whole=False)
+    (changeable / module).write_text((changeable / module).read_text() + "\n# changed\n")
+    code_of.cache_clear()
+    assert (code_of("wavegan", whole=False) != before) == counts
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("import features.tonal", "tonal.py"),
+        ("def late():\n    from features import load_audio", "audio.py"),
+        ("from features.tonal import chroma", "tonal.py"),
+        ("from features.synthetic import synthesize", "synthetic/instruments.py"),
+        ("import features", "waveform.py"),  # what it takes of it is not known
+        ("import json, wavegan", None),
+    ],
+)
+def test_what_a_file_reaches_of_features(changeable, tmp_path, text, found):
+    (file := tmp_path / "one.py").write_text(text)
+    names = {path.relative_to(changeable).as_posix() for path in _fingerprint.reached([file])}
+    assert found in names if found else not names
+
+
+def test_all_that_a_process_loads_of_features_is_reached():
+    """What runs says what counts: every module of `wavegan`, imported in a process of its own."""
+    program = """
+import importlib, pkgutil, sys, wavegan
+for module in pkgutil.iter_modules(wavegan.__path__):
+    importlib.import_module(f"wavegan.{module.name}")
+print(*(m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "features"))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    loaded = {Path(file) for file in told.stdout.split()}
+    here = Path(features.__file__).parents[1]
+    reached = _fingerprint.reached((here / "wavegan").rglob("*.py"))
+    assert len(loaded) > 10
+    assert loaded <= reached
 
 
 def test_modules_of_ones_own_are_counted_in(tmp_path, monkeypatch):
