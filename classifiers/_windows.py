@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -23,11 +26,8 @@ def cut_blocks(
     Window j is block j and as much as it needs of the blocks behind. "SAME" fills up what the
     windows lack, half of it before (rounded down), as TensorFlow does.
     """
-    size = x.shape[axis]
-    count = count_windows(size, window, stride, padding)
-    blocks = count + (window - 1) // stride
-    before = max(0, (count - 1) * stride + window - size) // 2 if padding == "SAME" else 0
-    kept = min(size, blocks * stride - before)
+    blocks, before = _blocks(x.shape[axis], window, stride, padding)
+    kept = min(x.shape[axis], blocks * stride - before)
     x = x[(*[slice(None)] * axis, slice(kept))]
     pads = [(0, 0)] * x.ndim
     pads[axis] = (before, blocks * stride - before - kept)
@@ -45,3 +45,32 @@ def window_places(
     places = [(i // stride, i % stride) for i in range(window)]
     before = [slice(None)] * axis
     return [blocks[(*before, slice(first, first + count), rest)] for first, rest in places]
+
+
+def add_places(
+    places: Sequence[Array], size: int, axis: int, window: int, stride: int, padding: str
+) -> Array:
+    """The adjoint of :func:`window_places`: each value added to where it was taken from.
+
+    ``size`` is that of the axis. In this form one loop writes it, where XLA has several.
+    """
+    blocks, before = _blocks(size, window, stride, padding)
+    behind = blocks - places[0].shape[axis]
+
+    def pads(start: int, end: int) -> list[tuple[int, int]]:
+        return [(start, end) if i == axis else (0, 0) for i in range(places[0].ndim)]
+
+    shifted = [jnp.pad(x, pads(i // stride, behind - i // stride)) for i, x in enumerate(places)]
+    unread = [jnp.zeros_like(shifted[0])] * (stride - window)
+    rests = [functools.reduce(jnp.add, [*shifted, *unread][rest::stride]) for rest in range(stride)]
+    x = jnp.stack(rests, axis + 1)
+    x = x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
+    x = x[(*[slice(None)] * axis, slice(before, before + size))]
+    return jnp.pad(x, pads(0, size - x.shape[axis]))
+
+
+def _blocks(size: int, window: int, stride: int, padding: str) -> tuple[int, int]:
+    """Blocks of ``stride`` values that windows reach into, and how many are filled in before."""
+    count = count_windows(size, window, stride, padding)
+    before = max(0, (count - 1) * stride + window - size) // 2 if padding == "SAME" else 0
+    return count + (window - 1) // stride, before

@@ -67,7 +67,15 @@ def test_negative_values_are_not_beaten_by_the_padding():
     assert (max_pool(x, 2, stride=2, padding="SAME") == -7).all()
 
 
-def test_equal_values_share_the_gradient():
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize(("window", "stride"), CASES)
+def test_of_equal_values_the_first_has_the_gradient(window, stride, padding):
+    few = np.random.default_rng(0).integers(0, 2, (3, 13, 2)).astype(np.float32)
+    (_, gradient), (_, slopes) = (f(window, stride, padding, few) for f in (ours, theirs))
+    np.testing.assert_allclose(gradient, slopes, atol=1e-6)
+
+
+def test_of_equal_pictures_each_window_has_one_gradient():
     gradient = jax.grad(lambda x: max_pool(x, 3, stride=2, padding="SAME").sum())(
         jnp.zeros((1, 9, 9, 2))
     )
