@@ -11,7 +11,6 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +53,8 @@ class Rung:
     heard : what the GANs have: "all chunks", the tested ones too, or "training chunks".
     alike : the arm without generated clips has the other's recipe.
     several : as many runs as are asked for, each with GANs of its own.
-    same_steps : both arms take the steps that the larger one has, and end with the weights that
-        are the best by the validation clips.
+    same_steps : all runs take as many steps as the longest of the rung before, whatever the
+        validation clips say, and end with the weights that are the best by these.
     """
 
     repaired: str
@@ -123,22 +122,26 @@ class _Ladder:
             recipe = replace(recipe, gan_train=settings)
         return GanTraining(recordings, self.dataset.labels, recipe, list(self.seeds(rung)))
 
-    def arms(self, rung: Rung) -> list[tuple[str, Recipe, SideRows]]:
-        """Of each arm of a rung its recipe and its clips."""
+    def arms(self, rung: Rung, longest: int | None = None) -> list[tuple[str, Recipe, SideRows]]:
+        """Of each arm of a rung its recipe and its clips.
+
+        ``longest`` are the steps of runs that take the same; None, not known yet, is what epochs of
+        the larger arm have at most.
+        """
         both = (self.recipes[rung.alike], self.generates)
         return [
-            (arm, _fitted(recipe, rung, rows), rows)
+            (arm, _fitted(recipe, rung, rows, longest), rows)
             for arm, recipe in zip(ARMS, both, strict=True)
             for rows in (self.sides(rung, recipe),)
         ]
 
 
-def _fitted(recipe: Recipe, rung: Rung, rows: SideRows) -> Recipe:
+def _fitted(recipe: Recipe, rung: Rung, rows: SideRows, longest: int | None) -> Recipe:
     """The recipe with the steps of a rung."""
     if not rung.same_steps:
         return recipe
     fit, most = recipe.fit, 2 * len(rows["train"])  # of the arm with generated clips
-    every, steps = fit.eval_every or fit.steps_an_epoch(most), steps_of(fit, most)
+    every, steps = fit.eval_every or fit.steps_an_epoch(most), longest or steps_of(fit, most)
     same: dict[str, Any] = {"steps": steps, "epochs": None, "eval_every": every, "patience": None}
     return replace(recipe, fit=replace(fit, **same, restore_best=True))
 
@@ -184,9 +187,11 @@ def repair(
             )
             for recipe in ladder.recipes
         }
-        climb = partial(_climb, ladder, run, features, progress, should_stop)
+        rungs: list[dict[str, Any]] = []
+        for rung in LADDER:
+            rungs.append(_climb(ladder, run, features, progress, should_stop, rung, rungs))
         results = {
-            "ladder": [climb(rung) for rung in LADDER],
+            "ladder": rungs,
             "version": environment()["versions"]["wavegan"],
             "command": command,
             "config": as_dict(config),
@@ -240,7 +245,8 @@ def _plan(ladder: _Ladder, run: Run, progress: Progress) -> Plan:
             made, fits = arm != ARMS[0], 0
             for trial in (Trial(rung.split, arm, seed) for seed in ladder.seeds(rung)):
                 key = trial, recipe.name, recipe.fit, rung.heard if made else ""
-                fits += key not in counted and not is_done(run, trial, recipe, recipe.fit)
+                done = is_done(run, trial, recipe, recipe.fit, any_steps=rung.same_steps)
+                fits += key not in counted and not done
                 counted.add(key)
             steps = fits * steps_of(recipe.fit, len(rows["train"]) * (1 + made))
             num_samples = ladder.clips[recipe.name].num_samples
@@ -257,8 +263,9 @@ def _climb(
     progress: Progress,
     should_stop: Callable[[], bool] | None,
     rung: Rung,
+    before: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Train and test both arms of a rung; what came of it."""
+    """Train and test both arms of a rung; what came of it, and ``before`` of the earlier ones."""
     progress.say(f"rung {LADDER.index(rung) + 1} of {len(LADDER)}: {rung.repaired}")
     clips, recipe = ladder.clips[ladder.generates.name], ladder.generates
     folder = Path(CHUNKS)
@@ -270,7 +277,8 @@ def _climb(
         run, [training], progress=progress, should_stop=should_stop, at_once=ladder.config.at_once
     )
     outcomes: dict[str, list[Outcome]] = {}
-    for arm, own, rows in ladder.arms(rung):
+    arms = ladder.arms(rung, _longest(before[-1]) if rung.same_steps else None)
+    for arm, own, rows in arms:
         name = own.name
         material = Material(run, own, ladder.clips[name], rows, features[name], progress, gans)
         outcomes[arm] = [
@@ -289,10 +297,15 @@ def _climb(
         "gan_steps": training.recipe.gan_train.steps,
         "arms": {
             arm: {"recipe": own.name, "runs": [outcome.record() for outcome in outcomes[arm]]}
-            for arm, own, _ in ladder.arms(rung)
+            for arm, own, _ in arms
         },
         "differences": _differences(outcomes, alike=rung.alike),
     }
+
+
+def _longest(found: Mapping[str, Any]) -> int:
+    """The steps of the longest run of a rung."""
+    return max(run["steps"] for arm in found["arms"].values() for run in arm["runs"])
 
 
 def _differences(outcomes: Mapping[str, Sequence[Outcome]], *, alike: bool) -> dict[str, Any]:
