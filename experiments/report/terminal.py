@@ -40,7 +40,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.quiet = quiet
         self._terminal = self.stream.isatty()
-        self._task, self._first, self._start, self._shown = "", 0, 0.0, 0.0
+        self._task, self._first, self._done, self._start, self._shown = "", 0, 0, 0.0, 0.0
         self._said = set[str]()
 
     def say_once(self, text: str) -> None:
@@ -68,8 +68,9 @@ class Progress:
         if self.quiet:
             return
         now = time.monotonic()
-        if task != self._task:
+        if task != self._task or done < self._done:  # the same again has a time of its own
             self._task, self._first, self._start, self._shown = task, done, now, -math.inf
+        self._done = done
         interval = 0.1 if self._terminal else _PLAIN_INTERVAL
         if done < total and now - self._shown < interval:
             return

@@ -39,6 +39,19 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch):
     assert len(lines) == 3  # the one a second after the first is not shown
 
 
+def test_a_task_that_begins_again_has_a_rate_of_its_own(monkeypatch):
+    clock = iter([0.0, 100.0, 200.0, 300.0, 310.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    progress = Progress(stream)
+    for done in (1, 2, 3, 1, 2):
+        progress.update("fits", done, 3, unit="fit")
+    assert stream.getvalue().splitlines()[2:] == [
+        "fits  3/3  100 s/fit  done",
+        "fits  1/3",
+    ]
+
+
 def test_a_bar_on_a_terminal_and_lines_that_stay():
     out = Terminal()
     progress = Progress(out)
