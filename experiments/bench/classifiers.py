@@ -38,7 +38,7 @@ class Case:
 
 CASES = {
     "net2": Case((180, 180, 3), 32, 32, ("Flax", "PyTorch")),
-    "net5": Case((44, 40), 64, 64, ("Flax", "PyTorch", "Keras")),
+    "net5": Case((138, 40), 64, 64, ("Flax", "PyTorch", "Keras")),
     "final_acc": Case((80, 80, 1), 64, 256, ("Keras",)),
     "cnn2": Case((130, 128, 1), 64, 256, ("Keras",)),
 }

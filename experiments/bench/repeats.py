@@ -54,12 +54,14 @@ def repeated(
     changed : of the comparison's options, and ``tracks_per_genre`` and ``seconds`` of the music.
     """
     rows: list[Row] = read_json(file, "remove it", list) if file.exists() else []
-    about = {"version": version("wavegan"), "changed": sorted(changed)}
+    given = {name: repr(value) for name, value in changed.items()}
+    about = {"version": version("wavegan"), "changed": given}
     if others := [row for row in rows if any(row[name] != about[name] for name in about)]:
+        theirs = dict(others[0]["changed"])
+        differ = [name for name in {**theirs, **given} if theirs.get(name) != given.get(name)]
         raise ValueError(
-            f"{file} holds repeats of version {others[0]['version']} with other "
-            f"{', '.join(others[0]['changed']) or 'nothing'}, and these are of {about['version']} "
-            f"with other {', '.join(changed) or 'nothing'}: give another --out"
+            f"{file} holds repeats of version {others[0]['version']}, and these are of "
+            f"{about['version']} with other {', '.join(differ) or 'code'}: give another --out"
         )
     music = {name: changed.pop(name) for name in ("tracks_per_genre", "seconds") if name in changed}
     for seed in (seed for seed in repeats if seed not in [row["seed"] for row in rows]):

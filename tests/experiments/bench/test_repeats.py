@@ -21,8 +21,10 @@ def test_each_repeat_has_music_of_its_own_and_is_done_once(tmp_path):
     assert said == [f"repeat {FIRST}", f"repeat {FIRST + 1}"]
     means = [[d["mean"] for d in row["differences"]] for row in rows]
     assert means[0] != means[1]
-    with pytest.raises(ValueError, match=r"with other arms, .* and these .* with other nothing"):
+    with pytest.raises(ValueError, match=r"with other recipe, arms, shots, .*, seconds: give"):
         repeated([FIRST], file)
+    with pytest.raises(ValueError, match="with other seconds: give another --out"):
+        repeated([FIRST], file, **small | {"seconds": 2.2})
 
 
 def test_the_table_counts_what_was_told():
