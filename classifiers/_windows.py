@@ -52,7 +52,8 @@ def add_places(
 ) -> Array:
     """The adjoint of :func:`window_places`: each value added to where it was taken from.
 
-    ``size`` is that of the axis. In this form one loop writes it, where XLA has several.
+    ``places`` are arrays (..., windows, ...), one for each place in a window; ``size`` is that of
+    the axis in the answer, (..., size, ...). Written so that one loop makes it: XLA has several.
     """
     blocks, before = _blocks(size, window, stride, padding)
     behind = blocks - places[0].shape[axis]

@@ -1,6 +1,8 @@
 """What the repository keeps of a study that was run: its tables, and what its verdict rests on.
 
-python -m experiments.bench.recorded RUN experiments/results/studies/NAME --note "…"
+    python -m experiments.bench.recorded RUN experiments/results/studies/NAME --note "…"
+
+Where the run and its data lay on the machine is left out.
 """
 
 from __future__ import annotations
