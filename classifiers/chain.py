@@ -31,6 +31,21 @@ class Layer(nnx.Module):
         """What the layer makes of ``x`` (n, ...); ``key`` drives what is random in training."""
 
 
+class LooksAhead(Layer):
+    """A layer that does those behind it together with its own work where that is quicker."""
+
+    @abstractmethod
+    def run(
+        self,
+        x: Array,
+        following: Sequence[Layer],
+        *,
+        train: bool = False,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Array, int]:
+        """What comes of ``x`` (n, ...), and how many of the ``following`` layers are in it."""
+
+
 Build = Callable[..., Layer]  # a layer class, or a partial of one: (input_shape, rngs=rngs)
 Layers = list[Build]
 
@@ -74,8 +89,15 @@ class Chain(Layer):
         self, x: Float[Array, "n ..."], *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "n ..."]:
         self.expect_input(x)
-        for position, layer in enumerate(self.layers):
-            x = layer(x, train=train, key=_part(key, position))
+        layers, position = list(self.layers), 0
+        while position < len(layers):
+            layer, *following = layers[position:]
+            done, part = 0, _part(key, position)
+            if isinstance(layer, LooksAhead):
+                x, done = layer.run(x, following, train=train, key=part)
+            else:
+                x = layer(x, train=train, key=part)
+            position += 1 + done
         return x
 
     def expect_input(self, x: Array) -> None:

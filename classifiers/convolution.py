@@ -29,9 +29,11 @@ def convolve(
     form : "direct" is XLA's 2-D convolution. "rows" lays the kernel's rows side by side as
         channels, and as many neighbours along the width as the stride, and convolves along the
         width alone without a stride: the same sums, and many times faster in XLA's gradients
-        on a CPU. "winograd" has half the multiplications, for kernels three wide and a stride
-        of 1 (:mod:`classifiers._winograd`). None takes "direct", save on a CPU "winograd"
-        where it can and there are channels enough to be worth it, otherwise "rows".
+        on a CPU. "taps" lays all of a window's values side by side, for one matrix product:
+        quick where those are few beside the channels out. "winograd" has half the
+        multiplications, for kernels three wide and a stride of 1
+        (:mod:`classifiers._winograd`). None takes "direct", save on a CPU "winograd" where it
+        can and there are channels enough to be worth it, otherwise "rows".
     """
     form = form or _quickest(x, kernel, stride)
     if form == "winograd":
@@ -47,18 +49,25 @@ def convolve(
     if form == "direct":
         axes, strides = ("NHWC", "HWIO", "NHWC"), (stride, stride)
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=axes)
-    if form != "rows":
-        raise ValueError(f'form is "rows", "winograd", "direct" or None, not {form!r}')
     rows, columns, channels, width = kernel.shape
+    if form == "taps":
+        taps = [
+            tap
+            for row in window_places(x, 1, rows, stride, padding)
+            for tap in window_places(row, 2, columns, stride, padding)
+        ]
+        return jnp.concatenate(taps, -1) @ kernel.reshape(-1, width)
+    if form != "rows":
+        raise ValueError(f'form is "rows", "taps", "winograd", "direct" or None, not {form!r}')
     height = count_windows(x.shape[1], rows, stride, padding)
     lines = jnp.concatenate(window_places(x, 1, rows, stride, padding), -1)
     lines = cut_blocks(lines, 2, columns, stride, padding)
-    taps = kernel.transpose(1, 0, 2, 3)
-    taps = jnp.pad(taps, ((0, -columns % stride), (0, 0), (0, 0), (0, 0)))
+    columns_first = kernel.transpose(1, 0, 2, 3)
+    columns_first = jnp.pad(columns_first, ((0, -columns % stride), (0, 0), (0, 0), (0, 0)))
     depth = stride * rows * channels
     lines = jax.lax.conv_general_dilated(
         lines.reshape(x.shape[0] * height, -1, depth),
-        taps.reshape(-1, depth, width),
+        columns_first.reshape(-1, depth, width),
         (1,),
         "VALID",
         dimension_numbers=("NWC", "WIO", "NWC"),

@@ -8,7 +8,7 @@ another is given (:mod:`classifiers.frameworks`). What a layer is and how it is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -18,10 +18,11 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from classifiers._windows import count_windows
-from classifiers.chain import Layer, Shape, along_last, expect_axes, expect_positive
+from classifiers.chain import Layer, LooksAhead, Shape, along_last, expect_axes, expect_positive
 from classifiers.convolution import convolve
 from classifiers.frameworks import KERAS, Framework
-from classifiers.pooling import max_pool, per_axis
+from classifiers.pooled_convolution import Moments, pays, pooled_convolution
+from classifiers.pooling import max_pool, pooling
 from features.initial_weights import constant
 
 
@@ -105,7 +106,7 @@ class Convolution1D(_Convolution):
     axes = "time, channels"
 
 
-class Convolution2D(_Convolution):
+class Convolution2D(_Convolution, LooksAhead):
     """Convolution of (N, height, width, channels) pictures, with a bias.
 
     ``kernel_size`` is a square's side; ``stride`` and ``padding`` ("VALID" or "SAME") are those
@@ -113,6 +114,42 @@ class Convolution2D(_Convolution):
     """
 
     axes = "height, width, channels"
+
+    def run(
+        self,
+        x: Float[Array, "n h w c"],
+        following: Sequence[Layer],
+        *,
+        train: bool = False,
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Array, int]:
+        """With the pooling that follows, and what lies between: the same numbers, sooner."""
+        between = _before_pooling(following)
+        kernel = self.kernel[...]
+        if between is None or self.stride != 1 or not pays(x, kernel, self.output_shape):
+            return self(x), 0
+        pool = following[len(between)]
+        assert isinstance(pool, MaxPool)
+        done = 1 + len(between)
+        norm = next((layer for layer in between if isinstance(layer, BatchNorm)), None)
+        measured = train and norm is not None
+        activation = None
+        if measured and isinstance(between[0], Activation):  # of what comes out of it
+            activation, between = between[0].function, between[1:]
+        y, moments = pooled_convolution(
+            x,
+            kernel,
+            self.bias[...],
+            padding=self.padding,
+            pooling=pool.pooling,
+            activation=activation,
+            signs=None if norm is None else jnp.where(norm.scale[...] < 0, -1.0, 1.0),
+            measured=measured,
+        )
+        count = len(x) * math.prod(self.output_shape[:-1])
+        for layer in between:
+            y = layer.normalise(y, moments, count) if isinstance(layer, BatchNorm) else layer(y)
+        return y, done
 
 
 class MaxPool(Layer):
@@ -133,15 +170,12 @@ class MaxPool(Layer):
         rngs: nnx.Rngs,
     ) -> None:
         *extents, channels = expect_axes(input_shape, "time, channels", "height, width, channels")
-        self.window = per_axis(window, len(extents))
-        self.stride = self.window if stride is None else per_axis(stride, len(extents))
-        self.padding = padding
-        counts = [
-            count_windows(size, extent, step, padding)
-            for size, extent, step in zip(extents, self.window, self.stride, strict=True)
-        ]
+        self.pooling = pooling(window, stride, padding, len(extents))
+        counts = self.pooling.counts(extents)
         if min(counts) < 1:
-            raise ValueError(f"an input of {input_shape} is smaller than the window {self.window}")
+            raise ValueError(
+                f"an input of {input_shape} is smaller than the window {self.pooling.window}"
+            )
         self.output_shape = (*counts, channels)
 
     def __call__(
@@ -151,7 +185,8 @@ class MaxPool(Layer):
         train: bool = False,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "n *counts c"]:
-        return max_pool(x, self.window, stride=self.stride, padding=self.padding)
+        how = self.pooling
+        return max_pool(x, how.window, stride=how.stride, padding=how.padding)
 
 
 class GlobalMaxPool(Layer):
@@ -194,25 +229,34 @@ class BatchNorm(Layer):
         self, x: Float[Array, "n ..."], *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "n ..."]:
         dtype, x = x.dtype, x.astype(jnp.float32)  # moments need the digits
-        mean, variance = self.mean[...], self.variance[...]
-        if train:
-            updates = self.updates[...] + 1
-            kept = jnp.asarray(self.kept)
-            if self.warm_up:
-                kept = jnp.minimum(kept, updates / (9 + updates))
-            axes = tuple(range(x.ndim - 1))
-            batch_mean = x.mean(axes)
-            batch_variance = jnp.square(x - along_last(batch_mean, x)).mean(axes)
-            self.mean[...] = kept * mean + (1 - kept) * batch_mean
-            estimate, count = batch_variance, x.size // x.shape[-1]
-            if self.unbiased:
-                estimate = batch_variance * (count / max(count - 1, 1))
-            self.variance[...] = kept * variance + (1 - kept) * estimate
-            self.updates[...] = updates
-            mean, variance = batch_mean, batch_variance
+        if not train:
+            return self.normalise(x, None).astype(dtype)
+        axes = tuple(range(x.ndim - 1))
+        mean = x.mean(axes)
+        variance = jnp.square(x - along_last(mean, x)).mean(axes)
+        return self.normalise(x, (mean, variance), x.size // x.shape[-1]).astype(dtype)
+
+    def normalise(self, x: Float[Array, "n ..."], moments: Moments | None, count: int = 0) -> Array:
+        """``x`` by the mean and variance of the ``count`` values a channel of a batch.
+
+        The running statistics move towards them; where they are None, it is by those.
+        """
+        if moments is not None:
+            self._keep(*moments, count)
+        mean, variance = moments or (self.mean[...], self.variance[...])
         scale = self.scale[...] * jax.lax.rsqrt(variance + self.epsilon)
-        y = x * along_last(scale, x) + along_last(self.bias[...] - mean * scale, x)
-        return y.astype(dtype)
+        return x * along_last(scale, x) + along_last(self.bias[...] - mean * scale, x)
+
+    def _keep(self, mean: Array, variance: Array, count: int) -> None:
+        updates = self.updates[...] + 1
+        kept = jnp.asarray(self.kept)
+        if self.warm_up:
+            kept = jnp.minimum(kept, updates / (9 + updates))
+        if self.unbiased:
+            variance = variance * (count / max(count - 1, 1))
+        self.mean[...] = kept * self.mean[...] + (1 - kept) * mean
+        self.variance[...] = kept * self.variance[...] + (1 - kept) * variance
+        self.updates[...] = updates
 
 
 class Dropout(Layer):
@@ -251,12 +295,22 @@ class GaussianNoise(Layer):
 
 
 class Activation(Layer):
-    """An elementwise function, such as ``jax.nn.relu``."""
+    """An elementwise function, such as ``jax.nn.relu``.
+
+    ``rises`` says that it never falls where its input rises: then it may be taken of the largest
+    values only, behind a pooling.
+    """
 
     def __init__(
-        self, input_shape: Shape, function: Callable[[Array], Array], *, rngs: nnx.Rngs
+        self,
+        input_shape: Shape,
+        function: Callable[[Array], Array],
+        *,
+        rises: bool = False,
+        rngs: nnx.Rngs,
     ) -> None:
         self.function = function
+        self.rises = rises
         self.output_shape = input_shape
 
     def __call__(
@@ -277,65 +331,19 @@ class Flatten(Layer):
         return x.reshape(len(x), -1)
 
 
-class OneChannel(Layer):
-    """Sequences (N, time, bands) as pictures (N, time, bands, 1)."""
+def _before_pooling(layers: Sequence[Layer]) -> Sequence[Layer] | None:
+    """Those before a pooling that can change places with it; None where others come first.
 
-    def __init__(self, input_shape: Shape, *, rngs: nnx.Rngs) -> None:
-        self.output_shape = (*expect_axes(input_shape, "time, bands"), 1)
-
-    def __call__(
-        self, x: Float[Array, "n t f"], *, train: bool = False, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n t f 1"]:
-        return x[..., None]
-
-
-class Frames(Layer):
-    """Pictures (N, time, bands, channels) as sequences (N, time, bands * channels)."""
-
-    def __init__(self, input_shape: Shape, *, rngs: nnx.Rngs) -> None:
-        time, bands, channels = expect_axes(input_shape, "time, bands, channels")
-        self.output_shape = (time, bands * channels)
-
-    def __call__(
-        self, x: Float[Array, "n t f c"], *, train: bool = False, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n t g"]:
-        return x.reshape(*x.shape[:2], -1)
-
-
-class OneFrame(Layer):
-    """(N, features) as sequences of one frame, (N, 1, features)."""
-
-    def __init__(self, input_shape: Shape, *, rngs: nnx.Rngs) -> None:
-        self.output_shape = (1, *expect_axes(input_shape, "features"))
-
-    def __call__(
-        self, x: Float[Array, "n f"], *, train: bool = False, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n 1 f"]:
-        return x[:, None]
-
-
-class Stream(Layer):
-    """Some of the features of (N, time, features), as pictures (N, time, some, 1).
-
-    The ``count`` last ones or, with ``rest``, all before those.
+    They are a rising activation, a batch normalisation, or one of each.
     """
-
-    def __init__(
-        self, input_shape: Shape, count: int, *, rest: bool = False, rngs: nnx.Rngs
-    ) -> None:
-        time, features = expect_axes(input_shape, "time, features")
-        if not 0 < count < features:
-            raise ValueError(
-                f"splits features into two streams, the second one of {count}: "
-                f"it needs more than those, and the input is {input_shape}"
-            )
-        self.start, self.stop = (0, features - count) if rest else (features - count, features)
-        self.output_shape = (time, self.stop - self.start, 1)
-
-    def __call__(
-        self, x: Float[Array, "n t f"], *, train: bool = False, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n t g 1"]:
-        return x[..., self.start : self.stop, None]
+    count = next((i for i, layer in enumerate(layers) if isinstance(layer, MaxPool)), None)
+    between = layers[:count]
+    fit = all(
+        isinstance(layer, BatchNorm) or (isinstance(layer, Activation) and layer.rises)
+        for layer in between
+    )
+    once = len({type(layer) for layer in between}) == len(between)
+    return between if count is not None and fit and once else None
 
 
 def _needed(key: PRNGKeyArray | None) -> PRNGKeyArray:

@@ -23,15 +23,12 @@ from classifiers.layers import (
     Dense,
     Dropout,
     Flatten,
-    Frames,
     GaussianNoise,
     GlobalMaxPool,
     MaxPool,
-    OneChannel,
-    OneFrame,
-    Stream,
 )
 from classifiers.recurrent import GRU, LSTM, Bidirectional
+from classifiers.sequences import Frames, OneChannel, OneFrame, Stream
 
 Sizes = Sequence[int]
 Rates = Sequence[float]
@@ -41,8 +38,8 @@ def _leaky_relu(x: jax.Array) -> jax.Array:
     return jax.nn.leaky_relu(x, 0.3)  # Keras's slope
 
 
-relu = partial(Activation, function=jax.nn.relu)
-leaky_relu = partial(Activation, function=_leaky_relu)
+relu = partial(Activation, function=jax.nn.relu, rises=True)
+leaky_relu = partial(Activation, function=_leaky_relu, rises=True)
 
 
 def conv(

@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, UInt
 
-from classifiers._windows import add_places, window_places
+from classifiers._windows import add_places, count_windows, window_places
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Windows along every axis between the first and the last.
+
+    Parameters
+    ----------
+    window : their extent along each of those axes.
+    stride : from one window to the next, likewise.
+    padding : "VALID" keeps whole windows only. "SAME" gives ceil(size / stride) windows: what
+        they lack is minus infinity, half of it before (rounded down) and half after, as in
+        TensorFlow.
+    """
+
+    window: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: str
+
+    def counts(self, extents: Sequence[int]) -> tuple[int, ...]:
+        """Windows along each axis of ``extents`` values."""
+        sizes = zip(extents, self.window, self.stride, strict=True)
+        return tuple(count_windows(*each, self.padding) for each in sizes)
 
 
 def max_pool(
@@ -25,52 +50,72 @@ def max_pool(
     Parameters
     ----------
     x : sequences (n, time, c) or pictures (n, height, width, c).
-    window : its extent, for all those axes or one each.
-    stride : from one window to the next, likewise; by default ``window``.
-    padding : "VALID" keeps whole windows only. "SAME" gives ceil(size / stride) windows: what
-        they lack is minus infinity, half of it before (rounded down) and half after, as in
-        TensorFlow.
+    window, stride : for all those axes or one each; ``stride`` is by default ``window``.
+    padding : see :class:`Pooling`.
 
     Notes
     -----
     One axis after the other, which gives the same maximum. Along each, the first of equal values
     has the gradient, as in PyTorch and TensorFlow.
     """
-    rank = x.ndim - 2
+    return _max_pool(x, x.shape[1:-1], pooling(window, stride, padding, x.ndim - 2))
+
+
+def pooling(
+    window: int | Sequence[int], stride: int | Sequence[int] | None, padding: str, rank: int
+) -> Pooling:
+    """The pooling along ``rank`` axes; numbers hold for each of them."""
     windows = per_axis(window, rank)
-    strides = windows if stride is None else per_axis(stride, rank)
-    for axis, (extent, step) in enumerate(zip(windows, strides, strict=True), 1):
-        x = _largest(x, axis, extent, step, padding)
-    return x
+    return Pooling(windows, windows if stride is None else per_axis(stride, rank), padding)
 
 
 # On a CPU `reduce_window` has a slow gradient, and maxima of slices one that takes twice as long.
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
-def _largest(x: Array, axis: int, window: int, stride: int, padding: str) -> Array:
-    """The largest value of each window along one axis."""
-    return functools.reduce(
-        jnp.maximum, window_places(x, axis, window, stride, padding, fill=-jnp.inf)
-    )
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _max_pool(x: Array, extents: Sequence[int], pooling: Pooling) -> Array:
+    return largest(x, pooling)[0]
 
 
-def _forward(x: Array, *along: object) -> tuple[Array, tuple[Array, Array]]:
-    largest = _largest(x, *along)
-    return largest, (x, largest)
+def largest(
+    x: Float[Array, "n *extents c"], pooling: Pooling
+) -> tuple[Float[Array, "n *pooled c"], list[UInt[Array, "n ... c"]]]:
+    """The largest value of each window, and along each axis in turn its place in the window."""
+    found = []
+    for axis, (window, stride) in enumerate(zip(pooling.window, pooling.stride, strict=True), 1):
+        values = window_places(x, axis, window, stride, pooling.padding, fill=-jnp.inf)
+        x = functools.reduce(jnp.maximum, values)
+        place = jnp.full(x.shape, window - 1, np.min_scalar_type(window - 1))
+        for number in reversed(range(window - 1)):
+            place = jnp.where(values[number] == x, number, place).astype(place.dtype)
+        found.append(place)
+    return x, found
+
+
+def back_to_places(
+    d_largest: Float[Array, "n *pooled c"],
+    places: Sequence[UInt[Array, "n ... c"]],
+    extents: Sequence[int],
+    pooling: Pooling,
+) -> Float[Array, "n *extents c"]:
+    """The gradient of :func:`largest`, for an input of these ``extents``."""
+    d_x = d_largest
+    for axis in reversed(range(1, len(extents) + 1)):
+        window, stride, place = pooling.window[axis - 1], pooling.stride[axis - 1], places[axis - 1]
+        parts = [jnp.where(place == number, d_x, 0) for number in range(window)]
+        d_x = add_places(parts, extents[axis - 1], axis, window, stride, pooling.padding)
+    return d_x
+
+
+def _forward(x: Array, _: Sequence[int], pooling: Pooling) -> tuple[Array, list[Array]]:
+    return largest(x, pooling)
 
 
 def _backward(
-    axis: int, window: int, stride: int, padding: str, saved: tuple[Array, Array], d_largest: Array
+    extents: Sequence[int], pooling: Pooling, places: list[Array], d_largest: Array
 ) -> tuple[Array]:
-    x, largest = saved
-    parts, taken = [], jnp.zeros(largest.shape, bool)
-    for place in window_places(x, axis, window, stride, padding, fill=-jnp.inf):
-        equal = place == largest
-        parts.append(jnp.where(equal & ~taken, d_largest, 0))
-        taken |= equal
-    return (add_places(parts, x.shape[axis], axis, window, stride, padding),)
+    return (back_to_places(d_largest, places, extents, pooling),)
 
 
-_largest.defvjp(_forward, _backward)
+_max_pool.defvjp(_forward, _backward)
 
 
 def per_axis(value: int | Sequence[int], rank: int) -> tuple[int, ...]:

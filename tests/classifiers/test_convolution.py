@@ -1,4 +1,4 @@
-"""Both forms of the convolution against each other."""
+"""The forms of the convolution against each other."""
 
 from functools import partial
 
@@ -20,7 +20,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     ("height", "width", "channels", "size"),
     [(6, 9, 3, 3), (7, 5, 2, 2), (9, 8, 1, 4), (4, 4, 2, 1)],
 )
-def test_rows_equal_the_direct_convolution(height, width, channels, size, stride, padding):
+def test_rows_and_taps_equal_the_direct_convolution(height, width, channels, size, stride, padding):
     x, kernel = normal(2, height, width, channels), normal(size, size, channels, 5, seed=1)
 
     @partial(jax.jit, static_argnums=2)
@@ -29,9 +29,12 @@ def test_rows_equal_the_direct_convolution(height, width, channels, size, stride
         y, pull = jax.vjp(function, x, kernel)
         return y, *pull(jnp.sin(y))
 
-    rows, direct = (value_and_gradients(x, kernel, form) for form in ("rows", "direct"))
-    for ours, theirs in zip(rows, direct, strict=True):
+    rows, taps, direct = (
+        value_and_gradients(x, kernel, form) for form in ("rows", "taps", "direct")
+    )
+    for ours, others, theirs in zip(rows, taps, direct, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        np.testing.assert_allclose(others, theirs, atol=1e-4)
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
