@@ -69,25 +69,20 @@ def outcome(chain, x, *, train):
     return jax.tree.leaves(slopes), jax.tree.leaves(rest)
 
 
-@pytest.mark.parametrize("train", [True, False])
+SIZES = {
+    "taps": {"kernel": 3, "width": 6, "channels": 1, "window": 3, "padding": "SAME"},
+    "winograd": {"kernel": 3, "width": 6, "channels": 8, "window": 2, "padding": "VALID"},
+    "rows": {"kernel": 2, "width": 4, "channels": 3, "window": 2, "padding": "SAME"},
+}
+
+
 @pytest.mark.parametrize(
-    ("kernel", "width", "channels", "window", "padding"),
-    [(3, 6, 1, 3, "SAME"), (3, 6, 8, 2, "VALID"), (2, 4, 3, 2, "SAME")],
-    ids=["taps", "winograd", "rows"],
+    ("form", "train"), [("taps", True), ("winograd", True), ("rows", True), ("taps", False)]
 )
 @pytest.mark.parametrize("between", BETWEEN)
-def test_together_equals_one_after_the_other(
-    request, between, kernel, width, channels, window, padding, train
-):
-    chain = network(
-        BETWEEN[between],
-        kernel=kernel,
-        width=width,
-        channels=channels,
-        window=window,
-        padding=padding,
-    )
-    x = pictures(6, channels)
+def test_together_equals_one_after_the_other(request, between, form, train):
+    sizes = SIZES[form]
+    chain, x = network(BETWEEN[between], **sizes), pictures(6, sizes["channels"])
     plain = outcome(chain, x, train=train)
     request.getfixturevalue("together")
     ours = outcome(chain, x, train=train)
