@@ -260,12 +260,17 @@ class BatchNorm(Layer):
 
 
 class Dropout(Layer):
-    """In training, a share ``rate`` of the values is set to zero and the rest scaled up."""
+    """In training, a share ``rate`` of the values is set to zero and the rest scaled up.
+
+    The share is a whole number of 256ths, at least one: a byte a value decides, since random
+    words would take longer than the convolution before them.
+    """
 
     def __init__(self, input_shape: Shape, rate: float, *, rngs: nnx.Rngs) -> None:
         if not 0 <= rate < 1:
             raise ValueError(f"dropout rate is in [0, 1), not {rate}")
         self.rate = rate
+        self.kept = min(255, max(1, round(256 * (1 - rate))))  # of 256
         self.output_shape = input_shape
 
     def __call__(
@@ -273,8 +278,9 @@ class Dropout(Layer):
     ) -> Float[Array, "n ..."]:
         if not train or self.rate == 0:
             return x
-        kept = jax.random.bernoulli(_needed(key), 1 - self.rate, x.shape)
-        return jnp.where(kept, x / (1 - self.rate), 0)
+        words = jax.random.bits(_needed(key), (-(-x.size // 4),), jnp.uint32)
+        numbers = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[: x.size]
+        return jnp.where(numbers.reshape(x.shape) < self.kept, x * (256 / self.kept), 0)
 
 
 class GaussianNoise(Layer):

@@ -149,6 +149,21 @@ def test_dropout_drops_in_training_by_its_key():
         Dropout((3,), 1.0, rngs=nnx.Rngs(0))
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.2, 0.5, 0.001, 0.999])
+def test_what_dropout_keeps_is_scaled_up_by_what_it_keeps(rate):
+    layer = Dropout((999, 1001), rate, rngs=nnx.Rngs(0))
+    y = np.asarray(layer(jnp.ones((1, 999, 1001)), train=True, key=jax.random.key(0)), np.float64)
+    share = (y != 0).mean()
+    assert 0 < share < 1
+    assert abs(1 - share - rate) < 1 / 256
+    assert y.mean() == pytest.approx(1, abs=5 * y.std() / y.size**0.5)
+    # neighbours share a random word: they are dropped independently of each other
+    dropped = (y == 0).reshape(-1)[: y.size // 4 * 4].reshape(-1, 4)
+    for one, other in ((0, 1), (0, 3), (1, 2)):
+        both = (dropped[:, one] & dropped[:, other]).mean()
+        assert abs(both - dropped[:, one].mean() * dropped[:, other].mean()) < 0.003
+
+
 def test_noise_is_added_in_training_only():
     x, noise = jnp.full((100, 100), 2.0), GaussianNoise((100,), 0.05, rngs=nnx.Rngs(0))
     np.testing.assert_array_equal(noise(x), x)
