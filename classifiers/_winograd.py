@@ -130,10 +130,10 @@ def _input_sums_adjoint(d_sums: Sequence[Array], rows: int) -> Float[Array, "n h
         shifts = [((0, 0), (i, rows - 1 - i), (0, 0), (0, 0)) for i in range(rows)]
         d_lines.append(functools.reduce(jnp.add, map(jnp.pad, parts, shifts)))
     values = [_combine(terms, d_lines) for terms in _OF_INPUT.T]
-    own = jnp.stack(values[:_TILE], 3)
-    behind = jnp.stack([*values[_TILE:], *[jnp.zeros_like(values[0])] * 2], 3)
-    left, right = ((0, 0), (0, 0), (0, 1), (0, 0), (0, 0)), ((0, 0), (0, 0), (1, 0), (0, 0), (0, 0))
-    d_x = jnp.pad(own, left) + jnp.pad(behind, right)
+    # A tile's last two values are the next one's first two.
+    own = [jnp.pad(value, ((0, 0), (0, 0), (0, 1), (0, 0))) for value in values[:_TILE]]
+    behind = [jnp.pad(value, ((0, 0), (0, 0), (1, 0), (0, 0))) for value in values[_TILE:]]
+    d_x = jnp.stack([*map(jnp.add, own, behind), *own[len(behind) :]], 3)
     return d_x.reshape(n, -1, (tiles + 1) * _TILE, d_x.shape[-1])
 
 
