@@ -56,13 +56,17 @@ def repeated(
     rows: list[Row] = read_json(file, "remove it", list) if file.exists() else []
     given = {name: repr(value) for name, value in changed.items()}
     about = {"version": version("wavegan"), "changed": given}
-    if others := [row for row in rows if any(row[name] != about[name] for name in about)]:
-        theirs = dict(others[0]["changed"])
-        differ = [name for name in {**theirs, **given} if theirs.get(name) != given.get(name)]
-        raise ValueError(
-            f"{file} holds repeats of version {others[0]['version']}, and these are of "
-            f"{about['version']} with other {', '.join(differ) or 'code'}: give another --out"
-        )
+    for row in rows:
+        if row["version"] != about["version"]:
+            raise ValueError(
+                f"{file} holds repeats of version {row['version']}, and this is "
+                f"{about['version']}: give another --out"
+            )
+        theirs = row["changed"]
+        if differ := [name for name in {**theirs, **given} if theirs.get(name) != given.get(name)]:
+            raise ValueError(
+                f"{file} holds repeats with other {', '.join(differ)}: give another --out"
+            )
     music = {name: changed.pop(name) for name in ("tracks_per_genre", "seconds") if name in changed}
     for seed in (seed for seed in repeats if seed not in [row["seed"] for row in rows]):
         say(f"repeat {seed}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from experiments.bench.repeats import FIRST, recipe, repeated, table
-from features.storage import read_json
+from features.storage import read_json, write_json
 
 
 def test_each_repeat_has_music_of_its_own_and_is_done_once(tmp_path):
@@ -25,6 +25,10 @@ def test_each_repeat_has_music_of_its_own_and_is_done_once(tmp_path):
         repeated([FIRST], file)
     with pytest.raises(ValueError, match="with other seconds: give another --out"):
         repeated([FIRST], file, **small | {"seconds": 2.2})
+    # as 0.14 wrote them: options by their names alone
+    write_json(file, [row | {"version": "0.14.0", "changed": ["arms"]} for row in rows])
+    with pytest.raises(ValueError, match=r"rows\.json holds repeats of version 0\.14\.0.*give"):
+        repeated([FIRST], file, **small)
 
 
 def test_the_table_counts_what_was_told():
