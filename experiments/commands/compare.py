@@ -38,7 +38,7 @@ from experiments.stages.gan_stages import unfinished
 from experiments.stages.gan_training import Watching, train_gans
 from experiments.stages.gans import Gan, Tracks, refuse_leaks, sample_gan
 from experiments.stages.parts import sharing
-from experiments.stages.plan import Plan, steps_of
+from experiments.stages.plan import CHOSEN, Plan, steps_of
 from experiments.stages.quality import gan_quality, quality_gain
 from experiments.stages.trials import Trial, is_done
 from experiments.statistics import standard_errors
@@ -94,7 +94,10 @@ def compare(
     for recipe, cells in product(opened.recipes, opened.amounts):
         fit = _shared(recipe, config, cells)
         steps, fits = fit.steps or 0, _left(Run(out), recipe, config, cells, fit)
-        plan.add_fits(recipe, clips.num_samples, classes, fits, fits * steps, progress)
+        every_arm = replace(recipe, fit=fit)
+        plan.add_fits(every_arm, clips.num_samples, classes, fits, fits * steps, progress)
+    if plan.fits and config.steps is None:
+        plan.unless = CHOSEN
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))

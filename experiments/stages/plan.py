@@ -36,6 +36,8 @@ from wavegan.train_config import CADENCE
 _COPIES = 3  # of each weight in a checkpoint: itself, and Adam's two moments
 _STEP = 32  # bytes that a step of a fit takes: its learning rate, in several shapes
 _MEASURING = 0.5  # seconds that a GAN's steps are timed for
+STOPS_EARLY = "less where validation stops a classifier before its last epoch"
+CHOSEN = "by the recipe's steps; validation tracks may ask for fewer or more"
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Plan:
     fits, fit_steps : classifiers to train, and the steps of all.
     seconds : that the steps will take, about; None where nothing was measured.
     disk_bytes : that it will write, about.
+    unless : what may make the steps others than planned; empty where nothing does.
     """
 
     tracks: int = 0
@@ -59,6 +62,7 @@ class Plan:
     fit_steps: int = 0
     seconds: float | None = None
     disk_bytes: int = 0
+    unless: str = ""
 
     def add_gans(
         self, recipe: Recipe, count: int, labels: Sequence[str], progress: Progress
@@ -100,6 +104,8 @@ class Plan:
             raise ValueError(f"--fit-{option.replace('_', '-')} {said}") from None
         self.fits += count
         self.fit_steps += steps
+        if recipe.fit.patience is not None:
+            self.unless = STOPS_EARLY
         shape = recipe.input_shape(num_samples)
         weights = 4 * _size(nnx.eval_shape(lambda: recipe.network(shape, num_classes)))
         batch = 12 * recipe.fit.batch_size * math.prod(shape)
@@ -137,7 +143,8 @@ class Plan:
         if not self.gans and not self.fits:
             parts.append("nothing left to train")
         elif self.seconds is not None:
-            parts.append(f"about {duration(self.seconds)} of training")
+            unless = f" ({self.unless})" if self.unless else ""
+            parts.append(f"about {duration(self.seconds)} of training{unless}")
         parts.append(f"about {self.disk_bytes / 1e6:,.0f} MB of disk")
         return "plan: " + ", ".join(parts)
 

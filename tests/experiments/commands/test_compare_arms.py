@@ -131,7 +131,11 @@ def test_clips_are_judged_beside_what_they_bring(every):
 def test_a_finished_comparison_plans_nothing(every):
     config, out, *_ = every
     plan = compare(config, out, dry_run=True)
-    assert (plan["gans"], plan["fits"]) == (0, 0)
+    assert (plan["gans"], plan["fits"], plan["unless"]) == (0, 0, "")
+    anew = compare(config, out.parent / "another", dry_run=True)
+    assert "validation tracks may ask for fewer or more" in anew["unless"]
+    fixed = compare(replace(config, steps=10), out.parent / "another", dry_run=True)
+    assert (fixed["fits"], fixed["unless"]) == (anew["fits"], "")
 
 
 def test_a_claim_has_three_readings(every):

@@ -55,6 +55,19 @@ def test_a_plan_is_so_many_steps_of_so_many_seconds(monkeypatch, small_recipe):
     assert str(found).startswith("plan: 15 tracks, 45 real clips, 2 GANs to train (")
 
 
+def test_a_plan_says_what_may_make_its_steps_others(monkeypatch, small_recipe):
+    monkeypatch.setattr(plan, "recall", lambda name: 0.25)
+
+    def planned(patience):
+        recipe = replace(small_recipe, fit=replace(small_recipe.fit, patience=patience))
+        found = Plan()
+        found.add_fits(recipe, recipe.num_samples, 3, 4, 4 * 10, Progress())
+        return str(found)
+
+    assert "about 10 s of training (less where validation stops a classifier before" in planned(2)
+    assert "about 10 s of training, about" in planned(None)
+
+
 def test_what_is_fitted_at_once_has_no_steps_to_measure(measured, capsys):
     found, recipe = Plan(), RECIPES["floor"]
     found.add_fits(recipe, recipe.num_samples, 3, 2, 2, Progress())
