@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -49,16 +51,11 @@ def convolve(
     if form == "direct":
         axes, strides = ("NHWC", "HWIO", "NHWC"), (stride, stride)
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=axes)
-    rows, columns, channels, width = kernel.shape
     if form == "taps":
-        taps = [
-            tap
-            for row in window_places(x, 1, rows, stride, padding)
-            for tap in window_places(row, 2, columns, stride, padding)
-        ]
-        return jnp.concatenate(taps, -1) @ kernel.reshape(-1, width)
+        return _by_taps(x, kernel, stride, padding)
     if form != "rows":
         raise ValueError(f'form is "rows", "taps", "winograd", "direct" or None, not {form!r}')
+    rows, columns, channels, width = kernel.shape
     height = count_windows(x.shape[1], rows, stride, padding)
     lines = jnp.concatenate(window_places(x, 1, rows, stride, padding), -1)
     lines = cut_blocks(lines, 2, columns, stride, padding)
@@ -73,6 +70,45 @@ def convolve(
         dimension_numbers=("NWC", "WIO", "NWC"),
     )
     return lines.reshape(x.shape[0], height, -1, width)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _by_taps(x: Array, kernel: Array, stride: int, padding: str) -> Array:
+    taps = _taps(x, kernel.shape, stride, padding)
+    return jnp.concatenate(taps, -1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _by_taps_forward(
+    x: Array, kernel: Array, stride: int, padding: str
+) -> tuple[Array, tuple[Array, Array]]:
+    return _by_taps(x, kernel, stride, padding), (x, kernel)
+
+
+def _by_taps_backward(
+    stride: int, padding: str, saved: tuple[Array, Array], d_y: Array
+) -> tuple[Array, Array]:
+    x, kernel = saved
+    taps, back = jax.vjp(lambda x: _taps(x, kernel.shape, stride, padding), x)
+    # Laid out as the product reads it: XLA would copy what comes out of the convolution instead.
+    lines = jnp.stack([jnp.moveaxis(tap, -1, 0) for tap in taps])
+    channels, width = kernel.shape[2:]
+    d_kernel = lines.reshape(len(taps) * channels, -1) @ d_y.reshape(-1, width)
+    d_taps = d_y @ kernel.reshape(-1, width).T
+    (d_x,) = back(jnp.split(d_taps, len(taps), -1))
+    return d_x, d_kernel.reshape(kernel.shape)
+
+
+_by_taps.defvjp(_by_taps_forward, _by_taps_backward)
+
+
+def _taps(x: Array, kernel_shape: tuple[int, ...], stride: int, padding: str) -> list[Array]:
+    """Of each place of the kernel, row by row, what of (n, h, w, c) all windows have there."""
+    rows, columns, *_ = kernel_shape
+    return [
+        tap
+        for row in window_places(x, 1, rows, stride, padding)
+        for tap in window_places(row, 2, columns, stride, padding)
+    ]
 
 
 def _quickest(x: Array, kernel: Array, stride: int) -> str:

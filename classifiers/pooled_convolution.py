@@ -108,27 +108,27 @@ def _pooled(
 def _forward(x: Array, kernel: Array, bias: Array, signs: Array, how: _How) -> tuple:
     def some(x: Array) -> tuple:
         values = _values(how, x, kernel, bias)
-        found, places = largest(values * along_last(signs, values), how.pooling)
+        found, place = largest(values * along_last(signs, values), how.pooling)
         found = found * along_last(signs, found)
-        return found, places, _moments(values) if how.measured else None
+        return found, place, _moments(values) if how.measured else None
 
-    found, places, moments = lax.map(some, _cut(x, how.few))
+    found, place, moments = lax.map(some, _cut(x, how.few))
     if how.measured:
         means, variances = moments
         mean = means.mean(0)
         moments = mean, (variances + jnp.square(means - mean[None])).mean(0)
-    saved = (x, kernel, bias, signs, places, moments)
+    saved = (x, kernel, bias, signs, place, moments)
     return (found.reshape(len(x), *found.shape[2:]), moments), saved
 
 
 def _backward(how: _How, saved: tuple, d_out: tuple[Array, Moments | None]) -> tuple:
-    x, kernel, bias, signs, places, moments = saved
+    x, kernel, bias, signs, place, moments = saved
     d_found, d_moments = d_out
 
     def some(sums: tuple[Array, ...], block: tuple) -> tuple[tuple[Array, ...], Array]:
-        x, places, d_found = block
+        x, place, d_found = block
         values, back = jax.vjp(partial(_values, how), x, kernel, bias)
-        d_values = back_to_places(d_found, places, values.shape[1:3], how.pooling)
+        d_values = back_to_places(d_found, place, values.shape[1:3], how.pooling)
         if d_moments is not None and moments is not None:
             count = values.size // values.shape[-1] * len(blocks)
             slope = 2 * d_moments[1]
@@ -140,7 +140,7 @@ def _backward(how: _How, saved: tuple, d_out: tuple[Array, Moments | None]) -> t
 
     blocks = _cut(x, how.few)
     start: tuple[Array, ...] = (jnp.zeros_like(kernel), jnp.zeros_like(bias))
-    taken = blocks, places, _cut(d_found, how.few)
+    taken = blocks, place, _cut(d_found, how.few)
     d_weights, d_blocks = lax.scan(some, start, taken)
     return d_blocks.reshape(x.shape), *d_weights, jnp.zeros_like(signs)
 
