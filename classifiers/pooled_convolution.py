@@ -1,8 +1,9 @@
 """Convolution and max pooling a few pictures at a time, for CPUs.
 
 What lies between the two is four times as large as what comes out of a pooling by two, and
-written and read several times. Here it stays in the processor's cache, and the gradient, which
-needs only the places of the largest values, computes it again where it needs more.
+written and read several times. Here it stays in the processor's cache. The gradient needs only the
+places of the largest values; where it needs more, it computes that again, or it was kept, whichever
+is sooner.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ class _How:
     pooling: Pooling
     measured: bool
 
+    @property
+    def keeps_sums(self) -> bool:
+        """Whether the gradient needs what lies between, and it is sooner kept than made again."""
+        return self.form == "winograd" and (self.measured or self.activation is not None)
+
 
 def pooled_convolution(
     x: Float[Array, "n h w c"],
@@ -55,7 +61,7 @@ def pooled_convolution(
     ----------
     x, kernel, bias, padding : of the convolution, of stride 1.
     pooling : of what comes out.
-    activation : elementwise; it is computed twice.
+    activation : elementwise.
     signs : one a channel. Where it is -1 the smallest values are taken: they are the largest
         behind a normalisation with a negative factor.
     measured : whether the channels' moments before the pooling are wanted: their means and
@@ -107,27 +113,30 @@ def _pooled(
 
 def _forward(x: Array, kernel: Array, bias: Array, signs: Array, how: _How) -> tuple:
     def some(x: Array) -> tuple:
-        values = _values(how, x, kernel, bias)
+        sums = _sums(how, x, kernel, bias)
+        values = _activated(how, sums)
         found, place = largest(values * along_last(signs, values), how.pooling)
         found = found * along_last(signs, found)
-        return found, place, _moments(values) if how.measured else None
+        moments = _moments(values) if how.measured else None
+        return found, place, moments, sums if how.keeps_sums else None
 
-    found, place, moments = lax.map(some, _cut(x, how.few))
+    found, place, moments, sums = lax.map(some, _cut(x, how.few))
     if how.measured:
         means, variances = moments
         mean = means.mean(0)
         moments = mean, (variances + jnp.square(means - mean[None])).mean(0)
-    saved = (x, kernel, bias, signs, place, moments)
+    saved = (x, kernel, bias, signs, place, moments, sums)
     return (found.reshape(len(x), *found.shape[2:]), moments), saved
 
 
 def _backward(how: _How, saved: tuple, d_out: tuple[Array, Moments | None]) -> tuple:
-    x, kernel, bias, signs, place, moments = saved
+    x, kernel, bias, signs, place, moments, sums = saved
     d_found, d_moments = d_out
 
-    def some(sums: tuple[Array, ...], block: tuple) -> tuple[tuple[Array, ...], Array]:
-        x, place, d_found = block
-        values, back = jax.vjp(partial(_values, how), x, kernel, bias)
+    def some(so_far: tuple[Array, ...], block: tuple) -> tuple[tuple[Array, ...], Array]:
+        x, place, d_found, sums = block
+        again, back = jax.vjp(partial(_sums, how), x, kernel, bias)
+        values, back_to_sums = jax.vjp(partial(_activated, how), again if sums is None else sums)
         d_values = back_to_places(d_found, place, values.shape[1:3], how.pooling)
         if d_moments is not None and moments is not None:
             count = values.size // values.shape[-1] * len(blocks)
@@ -135,12 +144,12 @@ def _backward(how: _How, saved: tuple, d_out: tuple[Array, Moments | None]) -> t
             at_zero = d_moments[0] - slope * moments[0]
             d_values += along_last(at_zero / count, values)
             d_values += values * along_last(slope / count, values)
-        d_x, *d_weights = back(d_values)
-        return tuple(map(jnp.add, sums, d_weights)), d_x
+        d_x, *d_weights = back(*back_to_sums(d_values))
+        return tuple(map(jnp.add, so_far, d_weights)), d_x
 
     blocks = _cut(x, how.few)
     start: tuple[Array, ...] = (jnp.zeros_like(kernel), jnp.zeros_like(bias))
-    taken = blocks, place, _cut(d_found, how.few)
+    taken = blocks, place, _cut(d_found, how.few), sums
     d_weights, d_blocks = lax.scan(some, start, taken)
     return d_blocks.reshape(x.shape), *d_weights, jnp.zeros_like(signs)
 
@@ -148,10 +157,13 @@ def _backward(how: _How, saved: tuple, d_out: tuple[Array, Moments | None]) -> t
 _pooled.defvjp(_forward, _backward)
 
 
-def _values(how: _How, x: Array, kernel: Array, bias: Array) -> Array:
-    values = convolve(x, kernel, padding=how.padding, form=how.form)
-    values = values + along_last(bias, values)
-    return values if how.activation is None else how.activation(values)
+def _sums(how: _How, x: Array, kernel: Array, bias: Array) -> Array:
+    sums = convolve(x, kernel, padding=how.padding, form=how.form)
+    return sums + along_last(bias, sums)
+
+
+def _activated(how: _How, sums: Array) -> Array:
+    return sums if how.activation is None else how.activation(sums)
 
 
 def _moments(values: Array) -> Moments:
