@@ -124,12 +124,10 @@ class Convolution2D(_Convolution, LooksAhead):
         key: PRNGKeyArray | None = None,
     ) -> tuple[Array, int]:
         """With the pooling that follows, and what lies between: the same numbers, sooner."""
-        between = _before_pooling(following)
-        kernel = self.kernel[...]
-        if between is None or self.stride != 1 or not pays(x, kernel, self.output_shape):
-            return self(x), 0
-        pool = following[len(between)]
-        assert isinstance(pool, MaxPool)
+        between, pool = _up_to_pooling(following)
+        plain = type(self) is Convolution2D and self.stride == 1  # a user's own may do other things
+        if pool is None or not plain or not pays(x, self.kernel[...], self.output_shape):
+            return self(x, train=train, key=key), 0
         done = 1 + len(between)
         norm = next((layer for layer in between if isinstance(layer, BatchNorm)), None)
         measured = train and norm is not None
@@ -138,7 +136,7 @@ class Convolution2D(_Convolution, LooksAhead):
             activation, between = between[0].function, between[1:]
         y, moments = pooled_convolution(
             x,
-            kernel,
+            self.kernel[...],
             self.bias[...],
             padding=self.padding,
             pooling=pool.pooling,
@@ -337,19 +335,20 @@ class Flatten(Layer):
         return x.reshape(len(x), -1)
 
 
-def _before_pooling(layers: Sequence[Layer]) -> Sequence[Layer] | None:
-    """Those before a pooling that can change places with it; None where others come first.
+def _up_to_pooling(layers: Sequence[Layer]) -> tuple[Sequence[Layer], MaxPool | None]:
+    """A pooling, and those before it if they can change places with it; else no pooling.
 
     They are a rising activation, a batch normalisation, or one of each.
     """
-    count = next((i for i, layer in enumerate(layers) if isinstance(layer, MaxPool)), None)
-    between = layers[:count]
-    fit = all(
-        isinstance(layer, BatchNorm) or (isinstance(layer, Activation) and layer.rises)
-        for layer in between
-    )
-    once = len({type(layer) for layer in between}) == len(between)
-    return between if count is not None and fit and once else None
+    kinds = set[type]()
+    for count, layer in enumerate(layers):
+        if type(layer) is MaxPool:
+            return layers[:count], layer
+        fits = type(layer) is BatchNorm or (type(layer) is Activation and layer.rises)
+        if not fits or type(layer) in kinds:
+            break
+        kinds.add(type(layer))
+    return [], None
 
 
 def _needed(key: PRNGKeyArray | None) -> PRNGKeyArray:

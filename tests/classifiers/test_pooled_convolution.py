@@ -137,6 +137,28 @@ def test_what_cannot_change_places_with_a_pooling_is_done_before_it(together, be
     np.testing.assert_array_equal(chain(x), y)
 
 
+class Halves(Convolution2D):
+    """Somebody's own."""
+
+    def __call__(self, x, *, train=False, key=None):
+        return super().__call__(x, train=train, key=key) / 2
+
+
+class Shifts(BatchNorm):
+    def __call__(self, x, *, train=False, key=None):
+        return super().__call__(x, train=train, key=key) + 1
+
+
+def test_layers_of_your_own_do_what_they_do(together):
+    pool, own = partial(MaxPool, window=2), partial(Convolution2D, width=6, kernel_size=3)
+    for built in ([partial(Halves, width=6, kernel_size=3), relu, pool], [own, Shifts, pool]):
+        chain, x = Chain((9, 11, 1), built, rngs=nnx.Rngs(0)), pictures(2)
+        y = x
+        for layer in chain.layers:
+            y = layer(y)
+        np.testing.assert_array_equal(chain(x), y)
+
+
 def test_strides_and_convolutions_without_a_pooling_are_done_alone(together):
     strided = partial(Convolution2D, width=6, kernel_size=3, stride=2)
     for built in ([strided, partial(MaxPool, window=2)], [strided], [strided, relu]):
