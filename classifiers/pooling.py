@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -78,56 +77,42 @@ def _max_pool(x: Array, extents: Sequence[int], pooling: Pooling) -> Array:
 
 def largest(
     x: Float[Array, "n *extents c"], pooling: Pooling
-) -> tuple[Float[Array, "n *pooled c"], UInt[Array, "n *pooled c"]]:
-    """The largest value of each window, and its place there: the first axis counts fastest."""
-    place, places = jnp.zeros_like(x, _whole(pooling)), 1
+) -> tuple[Float[Array, "n *pooled c"], list[UInt[Array, "n ... c"]]]:
+    """The largest value of each window, and along each axis in turn its place in the window."""
+    found = []
     for axis, (window, stride) in enumerate(zip(pooling.window, pooling.stride, strict=True), 1):
         values = window_places(x, axis, window, stride, pooling.padding, fill=-jnp.inf)
-        inner = window_places(place, axis, window, stride, pooling.padding)
         x = functools.reduce(jnp.maximum, values)
-        place = inner[-1] + (window - 1) * places
+        place = jnp.full(x.shape, window - 1, np.min_scalar_type(window - 1))
         for number in reversed(range(window - 1)):
-            place = jnp.where(values[number] == x, inner[number] + number * places, place)
-        place, places = place.astype(_whole(pooling)), places * window
-    return x, place
+            place = jnp.where(values[number] == x, number, place).astype(place.dtype)
+        found.append(place)
+    return x, found
 
 
 def back_to_places(
     d_largest: Float[Array, "n *pooled c"],
-    place: UInt[Array, "n *pooled c"],
+    places: Sequence[UInt[Array, "n ... c"]],
     extents: Sequence[int],
     pooling: Pooling,
 ) -> Float[Array, "n *extents c"]:
     """The gradient of :func:`largest`, for an input of these ``extents``."""
-    parts = [jnp.where(place == number, d_largest, 0) for number in range(_places(pooling))]
+    d_x = d_largest
     for axis in reversed(range(1, len(extents) + 1)):
-        window, stride = pooling.window[axis - 1], pooling.stride[axis - 1]
-        inner = len(parts) // window
-        parts = [
-            add_places(parts[i::inner], extents[axis - 1], axis, window, stride, pooling.padding)
-            for i in range(inner)
-        ]
-    return parts[0]
+        window, stride, place = pooling.window[axis - 1], pooling.stride[axis - 1], places[axis - 1]
+        parts = [jnp.where(place == number, d_x, 0) for number in range(window)]
+        d_x = add_places(parts, extents[axis - 1], axis, window, stride, pooling.padding)
+    return d_x
 
 
-def _places(pooling: Pooling) -> int:
-    """Values of a window."""
-    return math.prod(pooling.window)
-
-
-def _whole(pooling: Pooling) -> np.dtype:
-    """The smallest type that holds a place."""
-    return np.min_scalar_type(_places(pooling) - 1)
-
-
-def _forward(x: Array, _: Sequence[int], pooling: Pooling) -> tuple[Array, Array]:
+def _forward(x: Array, _: Sequence[int], pooling: Pooling) -> tuple[Array, list[Array]]:
     return largest(x, pooling)
 
 
 def _backward(
-    extents: Sequence[int], pooling: Pooling, place: Array, d_largest: Array
+    extents: Sequence[int], pooling: Pooling, places: list[Array], d_largest: Array
 ) -> tuple[Array]:
-    return (back_to_places(d_largest, place, extents, pooling),)
+    return (back_to_places(d_largest, places, extents, pooling),)
 
 
 _max_pool.defvjp(_forward, _backward)
