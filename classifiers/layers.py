@@ -183,8 +183,7 @@ class MaxPool(Layer):
         train: bool = False,
         key: PRNGKeyArray | None = None,
     ) -> Float[Array, "n *counts c"]:
-        how = self.pooling
-        return max_pool(x, how.window, stride=how.stride, padding=how.padding)
+        return max_pool(x, self.pooling)
 
 
 class GlobalMaxPool(Layer):

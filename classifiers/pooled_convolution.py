@@ -115,29 +115,29 @@ def _forward(x: Array, kernel: Array, bias: Array, signs: Array, how: _How) -> t
     def some(x: Array) -> tuple:
         sums = _sums(how, x, kernel, bias)
         values = _activated(how, sums)
-        found, places = largest(values * along_last(signs, values), how.pooling)
+        found, place = largest(values * along_last(signs, values), how.pooling)
         found = found * along_last(signs, found)
         moments = _moments(values) if how.measured else None
-        return found, places, moments, sums if how.keeps_sums else None
+        return found, place, moments, sums if how.keeps_sums else None
 
-    found, places, moments, sums = lax.map(some, _cut(x, how.few))
+    found, place, moments, sums = lax.map(some, _cut(x, how.few))
     if how.measured:
         means, variances = moments
         mean = means.mean(0)
         moments = mean, (variances + jnp.square(means - mean[None])).mean(0)
-    saved = (x, kernel, bias, signs, places, moments, sums)
+    saved = (x, kernel, bias, signs, place, moments, sums)
     return (found.reshape(len(x), *found.shape[2:]), moments), saved
 
 
 def _backward(how: _How, saved: tuple, d_out: tuple[Array, Moments | None]) -> tuple:
-    x, kernel, bias, signs, places, moments, sums = saved
+    x, kernel, bias, signs, place, moments, sums = saved
     d_found, d_moments = d_out
 
     def some(so_far: tuple[Array, ...], block: tuple) -> tuple[tuple[Array, ...], Array]:
-        x, places, d_found, sums = block
+        x, place, d_found, sums = block
         again, back = jax.vjp(partial(_sums, how), x, kernel, bias)
         values, back_to_sums = jax.vjp(partial(_activated, how), again if sums is None else sums)
-        d_values = back_to_places(d_found, places, values.shape[1:3], how.pooling)
+        d_values = back_to_places(d_found, place, values.shape[1:3], how.pooling)
         if d_moments is not None and moments is not None:
             count = values.size // values.shape[-1] * len(blocks)
             slope = 2 * d_moments[1]
@@ -149,7 +149,7 @@ def _backward(how: _How, saved: tuple, d_out: tuple[Array, Moments | None]) -> t
 
     blocks = _cut(x, how.few)
     start: tuple[Array, ...] = (jnp.zeros_like(kernel), jnp.zeros_like(bias))
-    taken = blocks, places, _cut(d_found, how.few), sums
+    taken = blocks, place, _cut(d_found, how.few), sums
     d_weights, d_blocks = lax.scan(some, start, taken)
     return d_blocks.reshape(x.shape), *d_weights, jnp.zeros_like(signs)
 

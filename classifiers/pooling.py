@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,35 +38,24 @@ class Pooling:
         return tuple(count_windows(*each, self.padding) for each in sizes)
 
 
-def max_pool(
-    x: Float[Array, "n *extents c"],
-    window: int | Sequence[int],
-    *,
-    stride: int | Sequence[int] | None = None,
-    padding: str,
-) -> Float[Array, "n *pooled c"]:
-    """Largest value of each window along every axis between the first and the last.
-
-    Parameters
-    ----------
-    x : sequences (n, time, c) or pictures (n, height, width, c).
-    window, stride : for all those axes or one each; ``stride`` is by default ``window``.
-    padding : see :class:`Pooling`.
-
-    Notes
-    -----
-    One axis after the other, which gives the same maximum. Along each, the first of equal values
-    has the gradient, as in PyTorch and TensorFlow.
-    """
-    return _max_pool(x, x.shape[1:-1], pooling(window, stride, padding, x.ndim - 2))
-
-
 def pooling(
     window: int | Sequence[int], stride: int | Sequence[int] | None, padding: str, rank: int
 ) -> Pooling:
-    """The pooling along ``rank`` axes; numbers hold for each of them."""
+    """The pooling along ``rank`` axes; numbers hold for each of them.
+
+    ``stride`` is by default ``window``.
+    """
     windows = per_axis(window, rank)
     return Pooling(windows, windows if stride is None else per_axis(stride, rank), padding)
+
+
+def max_pool(x: Float[Array, "n *extents c"], pooling: Pooling) -> Float[Array, "n *pooled c"]:
+    """Largest value of each window of sequences (n, time, c) or pictures (n, height, width, c).
+
+    One axis after the other, which gives the same maximum. Along each, the first of equal values
+    has the gradient, as in PyTorch and TensorFlow.
+    """
+    return _max_pool(x, x.shape[1:-1], pooling)
 
 
 # On a CPU `reduce_window` has a slow gradient, and maxima of slices one that takes twice as long.
@@ -77,42 +66,58 @@ def _max_pool(x: Array, extents: Sequence[int], pooling: Pooling) -> Array:
 
 def largest(
     x: Float[Array, "n *extents c"], pooling: Pooling
-) -> tuple[Float[Array, "n *pooled c"], list[UInt[Array, "n ... c"]]]:
-    """The largest value of each window, and along each axis in turn its place in the window."""
-    found = []
+) -> tuple[Float[Array, "n *pooled c"], UInt[Array, "n *pooled c"]]:
+    """The largest value of each window, and its place there: the first axis counts fastest."""
+    place, places = jnp.zeros_like(x, _whole(pooling)), 1
     for axis, (window, stride) in enumerate(zip(pooling.window, pooling.stride, strict=True), 1):
         values = window_places(x, axis, window, stride, pooling.padding, fill=-jnp.inf)
-        x = functools.reduce(jnp.maximum, values)
-        place = jnp.full(x.shape, window - 1, np.min_scalar_type(window - 1))
-        for number in reversed(range(window - 1)):
-            place = jnp.where(values[number] == x, number, place).astype(place.dtype)
-        found.append(place)
-    return x, found
+        inner = window_places(place, axis, window, stride, pooling.padding)
+        # Not by equality with the largest: where XLA computes a value twice, in two loops, it may
+        # come out rounded in two ways, and equal to none.
+        x, place = values[0], inner[0]
+        for number in range(1, window):
+            place = jnp.where(values[number] > x, inner[number] + number * places, place)
+            x = jnp.maximum(x, values[number])
+        places *= window
+    return x, place
 
 
 def back_to_places(
     d_largest: Float[Array, "n *pooled c"],
-    places: Sequence[UInt[Array, "n ... c"]],
+    place: UInt[Array, "n *pooled c"],
     extents: Sequence[int],
     pooling: Pooling,
 ) -> Float[Array, "n *extents c"]:
     """The gradient of :func:`largest`, for an input of these ``extents``."""
-    d_x = d_largest
+    parts = [jnp.where(place == number, d_largest, 0) for number in range(_places(pooling))]
     for axis in reversed(range(1, len(extents) + 1)):
-        window, stride, place = pooling.window[axis - 1], pooling.stride[axis - 1], places[axis - 1]
-        parts = [jnp.where(place == number, d_x, 0) for number in range(window)]
-        d_x = add_places(parts, extents[axis - 1], axis, window, stride, pooling.padding)
-    return d_x
+        window, stride = pooling.window[axis - 1], pooling.stride[axis - 1]
+        inner = len(parts) // window
+        parts = [
+            add_places(parts[i::inner], extents[axis - 1], axis, window, stride, pooling.padding)
+            for i in range(inner)
+        ]
+    return parts[0]
 
 
-def _forward(x: Array, _: Sequence[int], pooling: Pooling) -> tuple[Array, list[Array]]:
+def _places(pooling: Pooling) -> int:
+    """Values of a window."""
+    return math.prod(pooling.window)
+
+
+def _whole(pooling: Pooling) -> np.dtype:
+    """The smallest type that holds a place."""
+    return np.min_scalar_type(_places(pooling) - 1)
+
+
+def _forward(x: Array, _: Sequence[int], pooling: Pooling) -> tuple[Array, Array]:
     return largest(x, pooling)
 
 
 def _backward(
-    extents: Sequence[int], pooling: Pooling, places: list[Array], d_largest: Array
+    extents: Sequence[int], pooling: Pooling, place: Array, d_largest: Array
 ) -> tuple[Array]:
-    return (back_to_places(d_largest, places, extents, pooling),)
+    return (back_to_places(d_largest, place, extents, pooling),)
 
 
 _max_pool.defvjp(_forward, _backward)
