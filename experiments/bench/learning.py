@@ -78,7 +78,8 @@ def compared(
                 rows.append({"recipe": name, "side": side, "seed": seed, "epochs": epochs,
                              "accuracy": found.accuracy, "loss": found.loss, "seconds": seconds,
                              "test_clips": len(sides.test[1]), "hardware": hardware(),
-                             "version": version(_PACKAGES[side])})  # fmt: skip
+                             "version": version(_PACKAGES[side]),
+                             "wavegan": version("wavegan")})  # fmt: skip
                 write_json(file, rows)
     return rows
 
