@@ -15,20 +15,24 @@ from wavegan.embedding import BATCH, embed
 from wavegan.windows import Recordings, Windows
 
 LEAST_SPREAD = 1.0  # dB that a feature's spread counts at least
-STRETCH = 4  # clips: half the training windows are of every other stretch of so long
+STRETCH = 4  # clips: half the training windows are of every other stretch of so long, at most
 
 
 class Drawn(NamedTuple):
-    """Different windows of some recordings.
+    """Windows of some recordings, each there once, and how they were drawn.
 
     Attributes
     ----------
-    points : (n, d), what `embed` says of each.
+    draws : (m,), of each draw its window: all draws together have a recording as often as training
+        does, of which there may be one window or thousands.
+    points : (n, d), what `embed` says of each window.
     clips : (k, L, C), the first of them.
     recording, start : (n,), which recording each is of, and where it begins, in samples.
-    half : (n,) 0 or 1, in turn for the stretches of a recording; -1 of a window in both.
+    half : (n,) 0 or 1, in turn for the stretches of a recording; -1 of a window in both. Stretches
+        are four clips long, in a recording of 2 to 8 clips half of it; a shorter one is in either.
     """
 
+    draws: np.ndarray
     points: np.ndarray
     clips: np.ndarray
     recording: np.ndarray
@@ -72,7 +76,7 @@ class Lookup:
 
     def __init__(self, drawn: Drawn):
         self.drawn = drawn
-        scale = Standardizer.fit(drawn.points)
+        scale = Standardizer.fit(drawn.points[drawn.draws])
         self.scale = Standardizer(scale.mean, np.hypot(scale.std, LEAST_SPREAD))
         self.points = self.scale.apply(drawn.points)
         one, other = self.halves = tuple(self.points[drawn.half == half] for half in range(2))
@@ -103,7 +107,7 @@ def drawn(
     windows: Mapping[str, Any],
     keep: int = 0,
 ) -> Drawn:
-    """At most ``count`` different windows of ``audio``.
+    """``count`` draws of windows of ``audio``, as training draws them.
 
     Parameters
     ----------
@@ -120,7 +124,7 @@ def drawn(
     """
     length, channels = shape
     pool = Windows(audio, num_samples=length, channels=channels, store="host", **windows)
-    key, seen, stretch = jax.random.key(seed), set[tuple[int, int]](), STRETCH * length
+    key, numbers, draws = jax.random.key(seed), dict[tuple[int, int], int](), list[int]()
     parts, kept, places = list[np.ndarray](), list[np.ndarray](), list[tuple[int, int]]()
     for first in range(0, count, BATCH):
         part, number = jax.random.fold_in(key, first), min(BATCH, count - first)
@@ -129,17 +133,20 @@ def drawn(
         new = []
         for i, (clip, (recording, _)) in enumerate(zip(drawn, found, strict=True)):
             mark = recording, hash(clip.tobytes())
-            if mark not in seen:
-                seen.add(mark)
+            if mark not in numbers:
+                numbers[mark] = len(numbers)
                 new.append(i)
+            draws.append(numbers[mark])
         if new:
             clips = drawn[new]
             places += [found[i] for i in new]
             parts.append(embed(clips, sample_rate=sample_rate))
             kept += list(clips[: max(0, keep - len(kept))])
     whose, start = np.array(places).T
+    half_of_it = -(-pool.lengths[whose] // 2)
+    stretch = np.where(half_of_it < length, np.inf, np.minimum(half_of_it, STRETCH * length))
     half = (start // stretch + whose) % 2
-    inside = start % stretch + np.minimum(length, stretch) <= stretch
+    inside = start % stretch + length <= stretch
     real = np.stack(kept) if kept else np.empty((0, *shape), np.float32)
-    points, half = np.concatenate(parts), np.where(inside, half, -1)
-    return Drawn(points, real, whose, start, half)
+    half = np.where(inside, half, -1).astype(int)
+    return Drawn(np.array(draws), np.concatenate(parts), real, whose, start, half)

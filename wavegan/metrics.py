@@ -111,8 +111,9 @@ _OWN = {
     ),
     "quality/memorised": Metric(
         "memorised",
-        "Share of generated clips that are nearer to a training clip than 99 % of held-out seconds "
-        "of the same tracks; 1 % by chance.",
+        "Share of generated clips that are nearer to a training clip than 99 % of seconds of the "
+        "same tracks that were held out (of other tracks, where they are shorter than two clips); "
+        "1 % by chance.",
     ),
 }
 

@@ -69,9 +69,10 @@ class Quality:
 
     All but the medians have a standard error beside them, ``…_error``, by which other real
     recordings would give other values; the distances also ``…_own_error``, without that part.
-    The halves are stretches of four clips, in turn, of each training recording; of one that is no
-    longer than that, the recording is in either half. Where a half would be left with fewer than 4
-    windows nothing is said of ``nearest``, ``nearest_train`` and ``memorised``.
+    The halves are stretches of four clips, in turn, of each training recording, or the two halves
+    of one of 2 to 8 clips; one that is shorter is in either half, and what comes as near unheard
+    is then another recording. Where a half would be left with fewer than 4 windows nothing is said
+    of ``nearest``, ``nearest_train`` and ``memorised``.
 
     Parameters
     ----------
@@ -129,17 +130,18 @@ class Quality:
         own = train is None
         size = LIBRARY * count
         real = drawn(audio, shape, sample_rate, size if own else count, seed, windows, keep=count)
-        self._real = real.clips
-        self.count = min(count, len(real.points))
-        if self.count < 2 * LEAST:
+        chosen = real.draws[:count]
+        if (different := len(np.unique(chosen))) < 2 * LEAST:
             raise ValueError(
-                f"{self.count} windows of {num_samples} samples are too few to compare, at least "
-                f"{2 * LEAST} are needed: a larger count, more audio or a smaller num_samples"
+                f"{different} different windows of {num_samples} samples are too few to compare, "
+                f"at least {2 * LEAST} are needed: a larger count, more audio or a smaller "
+                "num_samples"
             )
+        self.count, self._real = count, real.clips[chosen]
         heard = real if train is None else drawn(train, shape, sample_rate, size, seed, windows)
         self._lookup = Lookup(heard)
-        self._points = self._lookup.scale.apply(real.points[: self.count])
-        recording = real.recording[: self.count]
+        self._points = self._lookup.scale.apply(real.points[chosen])
+        recording = real.recording[chosen]
         self._groups = recording if groups is None else np.asarray(groups)[recording]
         self._labels = None if labels is None else np.asarray(labels)[recording]
         self._classified = None
@@ -148,9 +150,8 @@ class Quality:
         self.floor = _floor(self._points, self._groups, seed)
         self.train_distance: Distance | None = None
         if train is not None:
-            points = self._lookup.points
-            some = points[np.random.default_rng(seed).permutation(len(points))[: self.count]]
-            self.train_distance = kernel_distance(self._points, some, groups=self._groups)
+            points = self._lookup.points[heard.draws[:count]]
+            self.train_distance = kernel_distance(self._points, points, groups=self._groups)
 
     def __repr__(self) -> str:
         length, channels = self._shape

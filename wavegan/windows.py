@@ -100,6 +100,7 @@ class Windows:
     ----------
     store : "device" or "host".
     num_windows : distinct windows.
+    lengths : (N,) of the recordings, in samples.
     nbytes : of all recordings as they are stored, int16 or float32.
     peak : the largest magnitude of float recordings as they were given; 0 for int16.
 
@@ -137,14 +138,14 @@ class Windows:
         self._padded = pad_end or slices == "first"
         self._audio = audio
         self._labels = _checked_labels(labels, len(audio), num_classes)
-        self._lengths, self._dtype = self._measured()
+        self.lengths, self._dtype = self._measured()
         self._divisors = self._checked_divisors(peak_normalize)
 
         if slices == "grid" and self._padded:
-            last = self._lengths - 1
+            last = self.lengths - 1
         else:
-            last = np.maximum(self._lengths - num_samples, 0)
-        self._runs = _runs(last, self._lengths, num_samples, slices, hop, random_start)
+            last = np.maximum(self.lengths - num_samples, 0)
+        self._runs = _runs(last, self.lengths, num_samples, slices, hop, random_start)
         every_start = slices == "anywhere" or (slices == "grid" and random_start)
         self.num_windows = int((last + 1).sum()) if every_start else self._tickets
         if self.num_windows < batch_size:
@@ -153,24 +154,24 @@ class Windows:
                 f"needs {batch_size}: take a smaller batch_size, or more windows by an overlap or "
                 'slices="anywhere"'
             )
-        self.nbytes = int(self._lengths.sum()) * channels * self._dtype.itemsize
+        self.nbytes = int(self.lengths.sum()) * channels * self._dtype.itemsize
         self.store = self._chosen(store)
 
     @property
     def description(self) -> str:
         """The set in one line, for messages."""
         return (
-            f"{len(self._lengths)} recordings, {self._lengths.sum():,} samples "
+            f"{len(self.lengths)} recordings, {self.lengths.sum():,} samples "
             f"({self.nbytes / 1e6:,.1f} MB) on the {self.store}, {self.num_windows:,} windows of "
             f"{self.num_samples}"
         )
 
     def digest(self) -> str:
         """A hash of the recordings' samples and lengths, and of the labels where given."""
-        digest = hashlib.blake2b(self._lengths.tobytes(), digest_size=16)
+        digest = hashlib.blake2b(self.lengths.tobytes(), digest_size=16)
         if self._labels is not None:
             digest.update(self._labels.tobytes())
-        for i in range(len(self._lengths)):
+        for i in range(len(self.lengths)):
             for block in self._blocks(i):
                 digest.update(block.ravel().data)
         return digest.hexdigest()
@@ -182,7 +183,7 @@ class Windows:
         recording, start = self.places(key, math.prod(shape))
         clips = np.empty((len(start), self.num_samples, self.channels), self._dtype)
         for clip, i, first in zip(clips, recording.tolist(), start.tolist(), strict=True):
-            stop = min(first + self.num_samples, int(self._lengths[i]))
+            stop = min(first + self.num_samples, int(self.lengths[i]))
             clip[: stop - first] = _part(self._recording(i), first, stop, self._dtype)
             clip[stop - first :] = 0
         labels = None if self._labels is None else self._labels[recording]
@@ -233,7 +234,7 @@ class Windows:
         return samples[:, None] if samples.ndim == 1 and self.channels == 1 else samples
 
     def _blocks(self, i: int) -> Iterator[np.ndarray]:
-        recording, length = self._recording(i), int(self._lengths[i])
+        recording, length = self._recording(i), int(self.lengths[i])
         for start in range(0, length, _BLOCK):
             yield _part(recording, start, min(start + _BLOCK, length), self._dtype)
 
@@ -267,7 +268,7 @@ class Windows:
     def _checked_divisors(self, peak_normalize: bool) -> np.ndarray:
         """What to divide each recording by; finds what is not finite on the way."""
         full = 32768 if self._dtype == np.int16 else 1
-        divisors = np.full(len(self._lengths), full, np.float32)
+        divisors = np.full(len(self.lengths), full, np.float32)
         self.peak = 0.0
         if self._dtype == np.int16 and not peak_normalize:
             return divisors
@@ -284,10 +285,10 @@ class Windows:
         return divisors
 
     def _chosen(self, store: str) -> str:
-        large = max(self._tickets, int(self._lengths.sum()) + self.num_samples) >= 2**31
+        large = max(self._tickets, int(self.lengths.sum()) + self.num_samples) >= 2**31
         if store == "device" and large:
             raise ValueError(
-                f"{self._tickets} windows of {self._lengths.sum()} samples are more than the "
+                f"{self._tickets} windows of {self.lengths.sum()} samples are more than the "
                 'device store can index (2³¹): take store="host"'
             )
         if store == "auto":
@@ -298,15 +299,15 @@ class Windows:
     def source(self) -> Source:
         """All recordings, in numpy arrays, as `gathered` takes them from the device."""
         room = self.num_samples if self._padded else 0
-        tape = np.zeros((int(self._lengths.sum()) + room, self.channels), self._dtype)
-        ends = np.cumsum(self._lengths)
-        for i, start in enumerate(ends - self._lengths):
+        tape = np.zeros((int(self.lengths.sum()) + room, self.channels), self._dtype)
+        ends = np.cumsum(self.lengths)
+        for i, start in enumerate(ends - self.lengths):
             for block in self._blocks(i):
                 tape[start : start + len(block)] = block
                 start += len(block)
         index = partial(np.asarray, dtype=np.int32)
         runs = _Runs(*map(index, self._runs))
-        places = index(ends - self._lengths), index(self._lengths)
+        places = index(ends - self.lengths), index(self.lengths)
         return Source(tape, runs, *places, self._divisors, self._labels)
 
     @cached_property

@@ -316,6 +316,19 @@ def test_coverage_of_one_and_of_two_modes():
     assert coverage(real, fresh[:200]).error < 0.04
 
 
+@pytest.mark.parametrize("within", [0.3, 0.03])
+def test_coverage_of_tracks_whose_clips_are_alike(within):
+    """A clip's neighbours are other tracks': a generator of other tracks covers them."""
+    tracks, groups = normal(0, 20, 8), np.repeat(np.arange(20), 13)
+    real = tracks[groups] + within * normal(1, 260, 8)
+    ideal = normal(2, 260, 8) + within * normal(3, 260, 8)
+    assert coverage(real, ideal, groups=groups).value > 0.7  # of 20 tracks: .9, and .1 by chance
+    assert coverage(real, ideal).value < 0.1
+    assert coverage(real, ideal[:1].repeat(260, 0), groups=groups).value < 0.5
+    one = np.zeros(260, int)  # of a single track all other clips are neighbours
+    assert coverage(real, ideal, groups=one).value == coverage(real, ideal).value
+
+
 def test_coverage_is_that_of_the_fifth_neighbour():
     real, fake = normal(0, 60, 3), normal(1, 20, 3)
     pairs = np.sort(scipy.spatial.distance.cdist(real, real), 1)[:, 5]

@@ -1,10 +1,12 @@
 """Clips looked up among training windows: what was copied is found, what was not is not accused."""
 
+import jax
 import numpy as np
 import pytest
 
 from wavegan.embedding import embed
 from wavegan.lookup import Lookup, drawn
+from wavegan.windows import Windows
 
 RATE, LENGTH = 8000, 1024
 
@@ -42,6 +44,35 @@ def test_a_window_is_where_it_says_and_each_is_there_once():
     np.testing.assert_array_equal(found.clips, cut(audio, found)[:30])
     np.testing.assert_allclose(found.points, embed(cut(audio, found), sample_rate=RATE), atol=1e-3)
     assert {*found.half.tolist()} == {-1, 0, 1}
+
+
+def test_draws_are_those_of_training():
+    """Of a recording of one window, and of one of thousands that is twice as long."""
+    audio = [melodies(0, 1, clips=1)[0], melodies(1, 1, clips=2)[0]]
+    found = drawn(audio, (LENGTH, 1), RATE, 300, 0, {})
+    assert (found.recording == 0).sum() == 1
+    assert (found.recording[found.draws] == 0).mean() == pytest.approx(1 / 3, abs=0.08)
+    which = Windows(audio, num_samples=LENGTH, channels=1).places(
+        jax.random.fold_in(jax.random.key(0), 256), 44
+    )
+    places = found.recording[found.draws[256:]], found.start[found.draws[256:]]
+    np.testing.assert_array_equal(places, which)
+
+
+@pytest.mark.parametrize("clips", [2.5, 5, 12])
+def test_halves_share_no_sound(clips):
+    """Half of a recording of fewer than 8 clips, else every other stretch of 4."""
+    audio = [x[: int(clips * LENGTH)] for x in melodies(0, 6)]
+    found = drawn(audio, (LENGTH, 1), RATE, 600, 0, {})
+    assert {*found.half.tolist()} == {-1, 0, 1}
+    for recording in range(6):
+        heard = np.zeros((2, len(audio[0])), bool)
+        here = found.recording == recording
+        for start, half in zip(found.start[here], found.half[here], strict=True):
+            if half >= 0:
+                heard[half, start : start + LENGTH] = True
+        assert not heard.all(0).any()
+        assert heard.any(1).all()
 
 
 def test_every_planted_copy_is_found_where_it_is_from():

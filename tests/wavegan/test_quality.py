@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import jax
 import librosa
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from wavegan.distances import frechet_distance, kernel_distance
 from wavegan.embedding import embed
 from wavegan.metrics import METRICS, Metric, standing
 from wavegan.quality import Quality
+from wavegan.windows import Windows
 
 RATE = 8000
 
@@ -110,7 +112,7 @@ def quality(recordings):
 
 def windows_of(recordings, seed, count=100):
     rng = np.random.default_rng(seed)
-    starts = rng.integers(0, 4000 - 1024, count)
+    starts = rng.integers(0, len(recordings[0]) - 1024, count)
     chosen = rng.integers(0, len(recordings), count)
     return np.stack([recordings[i][s : s + 1024] for i, s in zip(chosen, starts, strict=True)])
 
@@ -138,50 +140,78 @@ def test_sounds_of_the_kind_are_near_and_others_far(quality):
     assert noises["quality/nearest"] > 2 * alike["quality/nearest"]
 
 
-def test_windows_of_the_training_set_are_memorised(quality, recordings):
-    copies = quality.measure(windows_of(recordings, 5))  # at any offset
+def test_windows_of_the_training_set_are_memorised(recordings):
+    """Of recordings so short that others tell how near comes what was not heard."""
+    short = [x[:2000] for x in recordings]
+    quality = Quality(short, sample_rate=RATE, num_samples=1024, count=100)
+    copies = quality.measure(windows_of(short, 5))  # at any offset
     fresh = quality.measure(windows_of(tones(1, 40, 4000), 5))
     assert copies["quality/memorised"] > 0.8
     assert copies["quality/nearest"] < 0.8 * fresh["quality/nearest"]  # one half lacks it
     assert copies["quality/nearest_train"] == fresh["quality/nearest_train"]
 
 
-def music(seed, seconds):
+def music(seed, seconds, count=8):
     """Recordings of some notes each, which come again all the time, beating at any rate."""
     rng = np.random.default_rng(seed)
     t, sounds = np.arange(int(seconds * RATE)) / RATE, []
-    for _ in range(8):
+    for _ in range(count):
         notes, phase = rng.uniform(200, 3000, 3), 2 * np.pi * np.cumsum(rng.normal(4, 8, len(t)))
         sound = sum(np.sin(2 * np.pi * note * t) for note in notes) * (1 + np.sin(phase / RATE)) / 8
         sounds.append((sound[:, None] + rng.normal(0, 0.01, (len(t), 1))).astype(np.float32))
     return sounds
 
 
-def test_seconds_that_were_not_heard_are_no_copies():
+@pytest.mark.parametrize(("num_samples", "count"), [(1024, 8), (2 * RATE, 24)])
+def test_seconds_that_were_not_heard_are_no_copies(num_samples, count):
     """Of the same recordings, whose sounds are nearer to each other than to other recordings'."""
-    whole, length = music(0, 12), 8 * RATE
-    quality = Quality([x[:length] for x in whole], sample_rate=RATE, num_samples=1024, count=100)
+    whole, length = music(0, 14, count), 8 * RATE
+    heard = [x[:length] for x in whole]  # 62 clips, or 4
+    quality = Quality(heard, sample_rate=RATE, num_samples=num_samples, count=100)
     rng = np.random.default_rng(1)
 
     def windows(lo, hi):
-        starts = rng.integers(lo, hi - 1024, 200)
-        return np.stack([whole[i % 8][s:][:1024] for i, s in enumerate(starts)])
+        starts = rng.integers(lo, hi - num_samples, 200)
+        return np.stack([whole[i % count][s:][:num_samples] for i, s in enumerate(starts)])
 
-    unheard, heard = (quality.measure(windows(*r)) for r in ((length, 12 * RATE), (0, length)))
+    unheard, heard = (quality.measure(windows(*r)) for r in ((length, 14 * RATE), (0, length)))
     assert unheard["quality/memorised"] < 0.04
     assert heard["quality/memorised"] > 0.3
     assert unheard["quality/nearest"] == pytest.approx(unheard["quality/nearest_train"], rel=0.1)
 
 
-def test_held_out_recordings_are_compared_and_training_ones_copied(recordings):
+def test_held_out_recordings_are_compared_and_training_ones_copied():
     """The distance is to the held-out ones, copies are of those that the GAN heard."""
-    held_out = list(tones(1, 40, 4000))
-    quality = Quality(held_out, sample_rate=RATE, num_samples=1024, count=100, train=recordings)
-    heard, fresh = (quality.measure(windows_of(x, 5)) for x in (recordings, held_out))
+    train, held_out = (list(tones(seed, 40, 2000)) for seed in range(2))
+    quality = Quality(held_out, sample_rate=RATE, num_samples=1024, count=100, train=train)
+    heard, fresh = (quality.measure(windows_of(x, 5)) for x in (train, held_out))
     assert heard["quality/memorised"] > 0.8
     assert fresh["quality/memorised"] < 0.1
     for name in ("kernel_distance", "frechet_distance"):
         assert heard[f"quality/{name}"] > fresh[f"quality/{name}"]
+
+
+def test_a_recording_counts_as_often_as_in_training():
+    """18 recordings of one window of low tones, 2 of some hundred windows of high ones."""
+    rng = np.random.default_rng(0)
+
+    def sound(pitch, length):
+        phase = 2 * np.pi * pitch * rng.uniform(0.97, 1.03) * np.arange(length) / RATE
+        tone = 0.3 * np.sin(phase + rng.uniform(0, 6)) + rng.normal(0, 0.01, length)
+        return tone.astype(np.float32)[:, None]
+
+    low, high = ([sound(pitch, 1024) for _ in range(100)] for pitch in (300, 1200))
+    audio = [*low[:18], *(sound(1200, 1400) for _ in range(2))]
+    labels, shape = [0] * 18 + [1] * 2, {"sample_rate": RATE, "num_samples": 1024}
+    quality = Quality(audio, **shape, count=100, labels=labels, train=audio)
+    share = 2 * 1400 / 1024 / (18 + 2 * 1400 / 1024)  # .13
+    assert quality._labels.mean() == pytest.approx(share, abs=0.1)
+    wanted, half, many = (
+        quality.measure(np.stack(high[:n] + low[n:]))["quality/kernel_distance"]
+        for n in (13, 50, 74)
+    )
+    assert wanted < half < many
+    assert abs(quality.train_distance.value) < half
 
 
 def test_errors_are_over_recordings():
@@ -198,18 +228,22 @@ def test_errors_are_over_recordings():
 
 
 def test_the_metrics_are_those_of_the_statistics():
-    """20 recordings of a window each: with nothing to choose, all are compared, in any order."""
+    """Of 20 recordings of a window each: which were drawn is all that is by chance."""
     audio, fake = tones(0, 20, 1024), tones(1, 20, 1024)
-    quality = Quality(audio, sample_rate=RATE, num_samples=1024)
-    assert quality.count == 20
-    real, generated = (embed(x, sample_rate=RATE).astype(np.float64) for x in (audio, fake))
-    spread = np.hypot(real.std(0), 1)
-    real, generated = (real - real.mean(0)) / spread, (generated - real.mean(0)) / spread
+    quality = Quality(audio, sample_rate=RATE, num_samples=1024, count=40)
+    drawn = Windows(audio, num_samples=1024, channels=1, store="host")
+    which = [
+        drawn.places(jax.random.fold_in(jax.random.key(0), i), 64)[0] for i in range(0, 320, 64)
+    ]
+    which = np.concatenate(which)
+    points, generated = (embed(x, sample_rate=RATE).astype(np.float64) for x in (audio, fake))
+    mean, spread = points[which].mean(0), np.hypot(points[which].std(0), 1)
+    points, generated = (points - mean) / spread, (generated - mean) / spread
     metrics = quality.measure(fake)
     for name, distance in {"kernel": kernel_distance, "frechet": frechet_distance}.items():
-        value = distance(real, generated).value
+        value = distance(points[which[:40]], generated).value
         np.testing.assert_allclose(metrics[f"quality/{name}_distance"], value, rtol=1e-3)
-    even, odd = real[::2], real[1::2]  # each recording is in one half
+    even, odd = points[::2], points[1::2]  # each recording is in one half
     null = [cdist(a, b).min(1) for a, b in ((even, odd), (odd, even))]
     expected = np.median(np.concatenate(null))
     np.testing.assert_allclose(metrics["quality/nearest_train"], expected, 1e-4)
@@ -322,7 +356,7 @@ def test_a_classifier_tells_variety(recordings):
 
 
 def test_a_single_short_recording_says_nothing_of_copies():
-    whole = Quality([noise(0, 4000, 1)], sample_rate=RATE, num_samples=1024, count=50)
+    whole = Quality([noise(0, 2000, 1)], sample_rate=RATE, num_samples=1024, count=50)
     metrics = whole.measure(noise(1, 50, 1024, 1))
     assert not {"quality/memorised", "quality/nearest", "quality/nearest_train"} & set(metrics)
     assert abs(whole.floor.value) < 5 * whole.floor.error
@@ -357,8 +391,8 @@ def test_an_ideal_generator_is_not_accused_where_the_held_out_sound_otherwise():
     ("audio", "options", "message"),
     [
         ([], {}, "no audio"),
-        (noise(0, 7, 1024, 1), {}, "7 windows of 1024 samples are too few"),
-        (noise(0, 9, 1024, 1), {"count": 3}, "3 windows .* at least 8 are needed"),
+        (noise(0, 7, 1024, 1), {}, "7 different windows of 1024 samples are too few"),
+        (noise(0, 9, 1024, 1), {"count": 3}, "2 different windows .* at least 8 are needed"),
         (
             noise(0, 9, 1024, 1),
             {"groups": [1, 2]},
