@@ -243,7 +243,8 @@ def test_ctrl_c_at_any_moment_of_a_short_command_is_quiet():
         status, said = _interrupted(["doctor"], moment / 10)
         if status == 0:  # it was quicker
             break
-        assert (status, said) == (130, "stopped"), moment
+        # Killed by the signal itself, without a word: Python was ending, and asked for no more.
+        assert (status, said) in ((130, "stopped"), (-signal.SIGINT, "")), moment
     assert moment > 5
 
 
