@@ -68,6 +68,8 @@ def test_workers_and_their_driver_may_be_killed_at_any_moment(driven):
     rng, killed = np.random.default_rng(0), {"worker": 0, "driver": 0}
     for _ in range(30):
         with start("wild") as driver:
+            while not children(driver, "spawn_main") and lasts(driver, 0.1):
+                pass  # a busy machine takes its time
             for victim, most in (("worker", 10), ("worker", 10), ("driver", 5)):
                 if killed[victim] < most and lasts(driver, rng.uniform(1, 8)):
                     workers = children(driver, "spawn_main") if victim == "worker" else [driver]
