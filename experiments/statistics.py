@@ -13,7 +13,7 @@ and columns count as many as equal ones would (Kish, 1965).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ FEWEST_CLUSTERS = 6  # from which a claim about others than these is made
 FEWEST_GANS = 5  # the same
 TOO_FEW = "too few tracks"  # in place of a verdict on a class
 NOTHING = 1e-12  # of rounding
+_DIGITS = 12  # of which that is the last
 _SURE = 0.8  # that the stated detectable difference is no smaller than the true one
 
 Metric = Callable[[np.ndarray], np.ndarray]  # of counts (..., K, 3)
@@ -97,7 +98,7 @@ def paired_difference(
 
     whole, table = _values(truth, arm, column, metric)
     other, without = _values(truth, against, column, metric)
-    mean = float(of_rows(whole - other).mean())
+    mean = without_rounding(of_rows(whole - other).mean())
     return _judged(mean, of_rows(table - without), np.bincount(column), level)
 
 
@@ -110,7 +111,7 @@ def _judged(mean: float, table: np.ndarray, sizes: np.ndarray, level: float) -> 
         return Difference(mean, (-1.0, 1.0), 1.0, 1.0, None)
     error = variance**0.5
     if error < NOTHING:  # all agree: as likely as that many fair coins
-        p = min(1.0, 2 * 0.5 ** max(table.shape)) if abs(mean) > NOTHING else 1.0
+        p = min(1.0, 2 * 0.5 ** max(table.shape)) if mean else 1.0
         return Difference(mean, (mean, mean), p, 1.0, None)
     half = standard_errors(freedom) * error
     return Difference(
@@ -120,6 +121,11 @@ def _judged(mean: float, table: np.ndarray, sizes: np.ndarray, level: float) -> 
         float(stats.t.sf((EQUIVALENT - abs(mean)) / error, freedom)),
         _detectable(error, freedom, level),
     )
+
+
+def without_rounding(share: float) -> float:
+    """A share, or a difference of two, in the digits that are not of rounding: ties are ties."""
+    return round(float(share), _DIGITS) + 0.0  # and no -0.0
 
 
 def crossed_mean(
@@ -281,8 +287,7 @@ def _asked(
         return
     _, test = next(iter(arms[pairs[0][0]].values()))
     first = np.sort(np.unique(test.track_ids, return_index=True)[1])  # in the votes' order
-    few = len({groups[track] for track in test.track_ids}) < FEWEST_CLUSTERS
-    units = np.array([track if few else groups[track] for track in test.track_ids])
+    units = clusters(test.track_ids, groups)
     clips = {n: {s: p.argmax(1) for s, (p, _) in runs.items()} for n, runs in arms.items()}
     tracks = {
         name: {s: vote_by_track(p, test.track_ids)[1].argmax(1) for s, (p, _) in runs.items()}
@@ -300,6 +305,13 @@ def _asked(
         for label in np.unique(test.labels) if by_class else ():
             truth, one, two, unit = (part[..., test.labels == label] for part in by_clip)
             yield {**named, "label": test.label_names[label]}, (truth, one, two, unit), accuracy
+
+
+def clusters(track_ids: Iterable[str], groups: Mapping[str, str]) -> np.ndarray:
+    """Of each test clip's track what was drawn as a whole (n,): under too few groups, the track."""
+    tracks = [*track_ids]
+    few = len({groups[track] for track in tracks}) < FEWEST_CLUSTERS
+    return np.array([track if few else groups[track] for track in tracks])
 
 
 def _shared(arms: Mapping[str, Runs], arm: str, against: str) -> list[int]:

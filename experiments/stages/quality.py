@@ -11,6 +11,7 @@ import classifiers
 from experiments.stages.examples import Material
 from experiments.stages.gans import Gan, sample_gan
 from experiments.stages.trials import CLASSIFIER, Outcome
+from experiments.statistics import without_rounding
 from features import Rows, Standardizer
 
 # Of the sample metrics those that a page of a comparison has, at the step whose clips were added.
@@ -89,7 +90,7 @@ def quality_gain(
             if own["gan_seed"] == seed
         ]
         if gains:
-            gain = float(np.mean(gains))
+            gain = without_rounding(np.mean(gains))
             points.append({"gan": seed, "quality": float(np.mean(found)), "gain": gain})
     if not points:
         return None

@@ -84,6 +84,18 @@ def test_equal_arms_differ_by_nothing():
     assert found.verdict() == "undecided"
 
 
+def test_arms_with_as_many_right_answers_differ_by_nothing_whichever_these_are():
+    """In other runs each: the sums of shares round otherwise, and no sign may come of that."""
+    rng, truth, equal = np.random.default_rng(0), np.repeat(np.arange(3), 4), 0
+    for _ in range(400):
+        arm, against = rng.integers(0, 3, (2, 5, 12))
+        found = paired_difference(truth, arm, against, np.arange(12), accuracy)
+        gain = int((arm == truth).sum() - (against == truth).sum())
+        assert np.sign(found.mean) == np.sign(gain)
+        equal += not gain
+    assert equal > 20
+
+
 def test_many_tracks_that_differ_little_are_equivalent():
     """Half a point of 200,000 clips: too little to matter, whether or not it is there."""
     rng, truth = np.random.default_rng(0), np.arange(20000) % 4

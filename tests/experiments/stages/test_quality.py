@@ -33,6 +33,23 @@ def test_equal_gains_have_no_rank():
     assert study([3.0, 1.0, 2.0, 5.0, 4.0], [0.0] * 5)["rank_correlation"] is None
 
 
+def test_equal_gains_are_ties_whatever_the_accuracies_that_they_are_of():
+    """Three GANs brought nothing, at the distances of those of the study `embedded-control`."""
+    sixths = {0: [4, 3, 2], 1: [3, 1, 5], 2: [4, 5, 1], 3: [1, 2, 6], 4: [2, 6, 1]}
+    gains = {0: [1, 1, 0], 1: [1, 1, -2], 2: [1, 0, 2], 3: [3, -1, -2], 4: [2, -1, -1]}
+    runs = [(gan, i) for gan in sixths for i in range(3)]
+    against = [{"gan_seed": gan, "track_accuracy": sixths[gan][i] / 6} for gan, i in runs]
+    arm = [
+        {"gan_seed": gan, "track_accuracy": (sixths[gan][i] + gains[gan][i]) / 6} for gan, i in runs
+    ]
+    distances = [0.7088, 0.83125, 0.71221, 0.7824, 0.62485]
+    qualities = [{"seed": gan, "kernel_distance": x} for gan, x in enumerate(distances)]
+    found = quality_gain(qualities, arm, against)
+    assert [point["gain"] for point in found["points"]].count(0.0) == 3
+    # Ranks 2, 5, 3, 4, 1 and 4, 2, 5, 2, 2: their product-moment correlation by hand.
+    assert found["rank_correlation"] == pytest.approx(-(0.05**0.5))
+
+
 def test_gans_of_a_class_each_are_averaged():
     qualities = [
         {"seed": seed, "kernel_distance": x} for seed, x in [(0, 1.0), (0, 3.0), (1, 4.0), (1, 6.0)]
