@@ -208,13 +208,15 @@ def repair(
 
 def _open(config: CompareConfig, baseline: Recipe, progress: Progress) -> _Ladder:
     """Data, clips and recipes; of both the weights that are kept are those of the source."""
-    other = [name for name in config.changed if name not in OPTIONS and not name.startswith("gan-")]
+    of_gans = (name for name in config.changed if name.startswith("gan-") and name != "gan-seeds")
+    other = sorted({*config.changed} - {*OPTIONS, *of_gans})
     other += [name for name in ("beside", "executor") if getattr(config, name) is not None]
     if other:
         named = ", ".join(f"--{name}" for name in other)
         raise ValueError(
-            f"{named}: the study has its own arms, splits and steps, and trains one after another; "
-            f"it takes {', '.join(f'--{name}' for name in OPTIONS)} and those of the GANs"
+            f"{named}: the study has its own arms, splits, steps and GANs of each run, and trains "
+            f"one after another; it takes {', '.join(f'--{name}' for name in OPTIONS)} and how the "
+            "GANs are and train (--gan-…)"
         )
     fit = replace(config.recipe.fit, restore_best=baseline.fit.restore_best)
     recipes = baseline, replace(config.recipe, fit=fit)

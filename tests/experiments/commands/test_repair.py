@@ -150,6 +150,7 @@ def test_the_plan_counts_what_is_left(climbed, config, baseline, tmp_path):
     ("settings", "said"),
     [
         ({"changed": ("folds", "gan-steps")}, "--folds: the study has its own arms, splits"),
+        ({"changed": ("gan-seeds", "gan-steps")}, "--gan-seeds: .* steps and GANs of each run"),
         ({"executor": "local"}, "--executor: .* one after another"),
         ({"beside": "net5"}, "--beside: .* its own arms"),
     ],
