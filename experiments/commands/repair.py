@@ -7,7 +7,6 @@ one run. Each rung of `LADDER` repairs one of these flaws and keeps what was rep
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,30 +15,31 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config import CompareConfig, as_dict
-from experiments.recipes import RECIPES, Recipe
+from experiments.config import CompareConfig, DataConfig, as_dict
+from experiments.recipes import RECIPES, Recipe, looked_at
 from experiments.report.repair import render_repair, write_ladder
 from experiments.report.terminal import Progress
 from experiments.run import Run, environment
 from experiments.stages.arms import arm_of
+from experiments.stages.chunks import CHUNKS, chunk_recordings, written_chunks
 from experiments.stages.clips import cut
-from experiments.stages.data import Dataset, open_dataset
+from experiments.stages.data import Dataset, open_dataset, shared_groups
 from experiments.stages.data import Rows as SideRows
 from experiments.stages.examples import Material
 from experiments.stages.gan_stages import GanTraining, unfinished
 from experiments.stages.gan_training import train_gans
+from experiments.stages.gans import Gan, Tracks, refuse_leaks
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
-from experiments.statistics import accuracy, paired_difference
+from experiments.statistics import accuracy, clusters, paired_difference, without_rounding
 from features import Clips, Recording, Rows, extract
-from features.cache import writing_entry
+from features.splits import SPLITS
 from features.storage import write_text
 
 BASELINE, ARMS = "net5", ("real", "real+synthetic")
 EPOCHS = 50  # of the published GANs
 OPTIONS = ("seeds", "num-samples", "classes", "fractions", "split-seed", "artist-index",
            "allow-shared-groups", "skip-short", "pad-short", "at-once")  # fmt: skip
-CHUNKS = "chunks"  # the stages of what GANs hear of tracks whose other chunks are held out
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,25 @@ class _Ladder:
         """The recipe with generated clips, whose GANs train as long as its source's."""
         return self.recipes[1]
 
+    def data(self, rung: Rung) -> DataConfig:
+        return replace(self.config.data, split=rung.split)
+
     def sides(self, rung: Rung, recipe: Recipe) -> SideRows:
         """The clips of each side of a rung."""
-        data = replace(self.config.data, split=rung.split)
-        return self.dataset.sides(self.clips[recipe.name], data)
+        return self.dataset.sides(self.clips[recipe.name], self.data(rung))
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Of each track its artist or speaker, or itself."""
+        return {r.track.track_id: r.track.group for r in self.dataset.recordings}
+
+    def refuse_leaks(self, rung: Rung, gans: Sequence[Gan]) -> None:
+        """As `experiments.stages.gans.refuse_leaks` for the tracks that a rung holds out whole."""
+        if not SPLITS[rung.split].leaks:
+            split = self.dataset.split(self.data(rung))
+            valid, test = (Tracks.of(self.dataset.of(side)) for side in (split.valid, split.test))
+            for gan in gans:
+                refuse_leaks(gan, valid=valid, test=test)
 
     def seeds(self, rung: Rung) -> range:
         return range(self.config.seeds if rung.several else 1)
@@ -125,8 +140,8 @@ class _Ladder:
     def arms(self, rung: Rung, longest: int | None = None) -> list[tuple[str, Recipe, SideRows]]:
         """Of each arm of a rung its recipe and its clips.
 
-        ``longest`` are the steps of runs that take the same; None, not known yet, is what epochs of
-        the larger arm have at most.
+        ``longest`` are the steps of runs that take the same; None, where no run is there yet or
+        came to its end, is what epochs of the larger arm have at most.
         """
         both = (self.recipes[rung.alike], self.generates)
         return [
@@ -169,6 +184,8 @@ def repair(
     ------
     ValueError
         For settings and data that can't be used, before any training.
+    LeakError
+        Where a GAN heard a track that a rung holds out whole.
     Interrupted
         Where ``should_stop`` said so; the same call goes on.
     """
@@ -190,6 +207,7 @@ def repair(
         rungs: list[dict[str, Any]] = []
         for rung in LADDER:
             rungs.append(_climb(ladder, run, features, progress, should_stop, rung, rungs))
+        split = ladder.dataset.split(ladder.data(LADDER[-1]))
         results = {
             "ladder": rungs,
             "version": environment()["versions"]["wavegan"],
@@ -197,6 +215,13 @@ def repair(
             "config": as_dict(config),
             "published": [recipe.published for recipe in ladder.recipes],
             "data": {**ladder.dataset.about(), "tracks": len(ladder.dataset.recordings)},
+            "split": {"by": LADDER[-1].split, "shared_groups": shared_groups(split)},
+            "gan": {
+                "looked_at": list(looked_at(ladder.generates)),
+                "failed": {
+                    name: why for rung in rungs for name, why in rung["failed_gans"].items()
+                },
+            },
             "environment": environment(),
         }
         results["environment"]["session_seconds"] = round(time.monotonic() - started, 1)
@@ -273,100 +298,97 @@ def _climb(
     folder = Path(CHUNKS)
     if rung.heard != "all chunks":
         train = clips.select(ladder.sides(rung, recipe)["train"])
-        folder = _written_chunks(run, ladder.dataset.recordings, train)
+        folder = written_chunks(run, ladder.dataset.recordings, train)
     training = ladder.training(rung, folder)
     (gans,) = train_gans(
-        run, [training], progress=progress, should_stop=should_stop, at_once=ladder.config.at_once
+        run,
+        [training],
+        progress=progress,
+        should_stop=should_stop,
+        at_once=ladder.config.at_once,
+        keep_going=True,
     )
+    ladder.refuse_leaks(rung, gans)
+    arms: dict[str, dict[str, Any]] = {}
     outcomes: dict[str, list[Outcome]] = {}
-    arms = ladder.arms(rung, _longest(before[-1]) if rung.same_steps else None)
-    for arm, own, rows in arms:
+    for arm, own, rows in ladder.arms(rung, _longest(before[-1]) if rung.same_steps else None):
         name = own.name
         material = Material(run, own, ladder.clips[name], rows, features[name], progress, gans)
-        outcomes[arm] = [
-            run_trial(
-                Trial(rung.split, arm, seed),
-                material,
-                arm_of(arm).training(material, seed),
-                own.fit,
-                task=f"{name}, {arm}, {rung.split} split, run {seed + 1}",
-                should_stop=should_stop,
-            )
-            for seed in ladder.seeds(rung)
-        ]
+        runs, failed = _trained(rung, arm, material, ladder.seeds(rung), should_stop)
+        outcomes[arm] = [*runs.values()]
+        arms[arm] = {
+            "recipe": name,
+            "runs": [{"classifier_seed": seed, **one.record()} for seed, one in runs.items()],
+            "failed_runs": [{"classifier_seed": s, "error": why} for s, why in failed.items()],
+        }
+    whole = not any(arm["failed_runs"] for arm in arms.values())
     return {
         **asdict(rung),
         "gan_steps": training.recipe.gan_train.steps,
-        "arms": {
-            arm: {"recipe": own.name, "runs": [outcome.record() for outcome in outcomes[arm]]}
-            for arm, own, _ in arms
-        },
-        "differences": _differences(outcomes, alike=rung.alike),
+        "failed_gans": {gan.folder.name: gan.failed for gan in gans if gan.failed},
+        "arms": arms,
+        # Which runs are left where some failed is no matter of chance.
+        "differences": _differences(outcomes, ladder.groups, alike=rung.alike) if whole else {},
     }
 
 
-def _longest(found: Mapping[str, Any]) -> int:
-    """The steps of the longest run of a rung."""
-    return max(run["steps"] for arm in found["arms"].values() for run in arm["runs"])
+def _trained(
+    rung: Rung,
+    arm: str,
+    material: Material,
+    seeds: Sequence[int],
+    should_stop: Callable[[], bool] | None,
+) -> tuple[dict[int, Outcome], dict[int, str]]:
+    """The runs of an arm that come to their end, by their seeds, and why others do not."""
+    made, recipe, done, failed = arm_of(arm), material.recipe, dict[int, Outcome](), {}
+    for seed in seeds:
+        if made.needs("gans") and (why := material.lost(seed)):
+            failed[seed] = why
+            continue
+        task = f"{recipe.name}, {arm}, {rung.split} split, run {seed + 1}"
+        try:
+            done[seed] = run_trial(
+                Trial(rung.split, arm, seed),
+                material,
+                made.training(material, seed),
+                recipe.fit,
+                task=task,
+                should_stop=should_stop,
+            )
+        except FloatingPointError as error:
+            failed[seed] = str(error)
+    for seed, why in failed.items():
+        material.progress.say(f"{arm}, run {seed + 1} failed: {why}")
+    return done, failed
 
 
-def _differences(outcomes: Mapping[str, Sequence[Outcome]], *, alike: bool) -> dict[str, Any]:
-    """Of clip and of track accuracy; with an interval where both arms have the same test clips."""
+def _longest(found: Mapping[str, Any]) -> int | None:
+    """The steps of the longest run of a rung; None where none came to its end."""
+    steps = (run["steps"] for arm in found["arms"].values() for run in arm["runs"])
+    return max(steps, default=None)
+
+
+def _differences(
+    outcomes: Mapping[str, Sequence[Outcome]], groups: Mapping[str, str], *, alike: bool
+) -> dict[str, Any]:
+    """Of clip and of track accuracy; with an interval where both arms have the same test clips.
+
+    That is over the ``groups`` of the test tracks, as `clusters` takes them, and over runs.
+    """
     against, arm = (outcomes[name] for name in ARMS)
     found: dict[str, Any] = {}
     for metric in ("accuracy", "track_accuracy"):
         one, other = (
             np.array([outcome.record()[metric] for outcome in runs]) for runs in (arm, against)
         )
-        found[metric] = {"mean": float((one - other).mean())}
+        found[metric] = {"mean": without_rounding((one - other).mean())}
     if alike:
         test = arm[0].test
         one, other = (
             np.stack([outcome.probabilities.argmax(1) for outcome in runs])
             for runs in (arm, against)
         )
-        judged = paired_difference(test.labels, one, other, test.track_ids, accuracy)
+        units = clusters(test.track_ids, groups)
+        judged = paired_difference(test.labels, one, other, units, accuracy)
         found["accuracy"] |= judged.interval()
     return found
-
-
-# --- training chunks -----------------------------------------------------------------------------
-
-
-def chunk_recordings(
-    recordings: Sequence[Recording], chunks: Clips, folder: Path
-) -> list[Recording]:
-    """Of each recording its ``chunks``, one after another, as a recording in ``folder``."""
-    starts = _starts(chunks)
-    found = []
-    for recording in recordings:
-        if of := starts.get(recording.digest):
-            text = f"{recording.digest} {chunks.num_samples} {of}"
-            digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-            size = len(of) * chunks.num_samples
-            path = folder / f"{digest}.npy"
-            found.append(replace(recording, digest=digest, path=path, num_samples=size))
-    return found
-
-
-def _written_chunks(run: Run, recordings: Sequence[Recording], chunks: Clips) -> Path:
-    """The folder, a stage of the run, with what `chunk_recordings` finds there."""
-    starts, by_digest = _starts(chunks), {r.digest: r for r in recordings}
-    places = chunk_recordings(recordings, chunks, Path())
-
-    def build(folder: Path) -> None:
-        kept = [by_digest[digest] for digest in by_digest if digest in starts]
-        for recording, place in zip(kept, places, strict=True):
-            with writing_entry(folder / place.path, recording.channels) as entry:
-                for start in starts[recording.digest]:
-                    entry.write(recording.read(start, start + chunks.num_samples))
-
-    return run.stage(CHUNKS, {"chunks": [place.digest for place in places]}, build)
-
-
-def _starts(chunks: Clips) -> dict[str, list[int]]:
-    """Where the chunks of each recording begin, in order, by its digest."""
-    found: dict[str, list[int]] = {}
-    for digest, start in zip(chunks.digests.tolist(), chunks.starts.tolist(), strict=True):
-        found.setdefault(digest, []).append(start)
-    return {digest: sorted(of) for digest, of in found.items()}

@@ -46,7 +46,7 @@ def checks(results: Record) -> list[tuple[str, str]]:
     if failed := results.get("gan", {}).get("failed"):
         said = "; ".join(dict.fromkeys(failed.values()))
         found.append(("GANs that failed", f"{len(failed)}: {said}"))
-    if lost := [_lost(name, arm) for name, arm in arms if arm.get("failed_runs") and arm["runs"]]:
+    if lost := [lost_runs(*of) for of in arms if of[1].get("failed_runs") and of[1]["runs"]]:
         said = ". Of these arms nothing is claimed: which runs are left is no matter of chance"
         found.append(("runs that failed", "; ".join(lost) + said))
     if rates := [f"{name} {arm['learning_rate']:g}" for name, arm in arms if "tried" in arm]:
@@ -58,7 +58,7 @@ def checks(results: Record) -> list[tuple[str, str]]:
     return found
 
 
-def _lost(name: str, arm: Record) -> str:
+def lost_runs(name: str, arm: Record) -> str:
     """How many runs of an arm failed, and why."""
     lost = lost_seeds(arm)
     why = "; ".join(dict.fromkeys(run["error"] for run in arm["failed_runs"]))

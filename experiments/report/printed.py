@@ -87,12 +87,16 @@ def compare(results: Record, out: Path) -> None:
 
 
 def repair(results: Record, out: Path) -> None:
-    """A line for each rung, and what the last one says beside the first."""
-    from experiments.report.repair import HEADS, cells, headline
+    """A line for each rung, why runs failed, and what the last one says beside the first."""
+    from experiments.report.repair import HEADS, cells, headline, lost
 
     print()
     print_table(text_table(HEADS, [cells(rung) for rung in results["ladder"]]))
+    for rung in results["ladder"]:
+        if why := lost(rung):
+            print(safe(f"failed: {rung['repaired']}: {why}"))
     print(headline(results))
+    _print_cautions(results["split"])
     _print_page(out)
 
 

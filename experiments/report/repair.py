@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.report.charts import Row, Scale
+from experiments.report.checks import checks, lost_runs
 from experiments.report.formats import counted, percent, points, spread
 from experiments.report.kit import render
 from experiments.report.tables import write_rows
@@ -27,6 +28,7 @@ def render_repair(results: Record) -> str:
         heads=HEADS,
         cells=[cells(rung) for rung in ladder],
         published=_published(results),
+        checks=checks(results),
     )
 
 
@@ -52,9 +54,9 @@ def write_ladder(folder: str | Path, results: Record) -> None:
 def _runs(results: Record) -> Iterator[Record]:
     for number, rung in enumerate(results["ladder"], 1):
         for arm, told in rung["arms"].items():
-            for seed, run in enumerate(told["runs"]):
+            for run in (*told["runs"], *told["failed_runs"]):
                 about = {"rung": number, "repaired": rung["repaired"], "arm": arm}
-                yield {**run, **about, "recipe": told["recipe"], "seed": seed}
+                yield {**run, **about, "recipe": told["recipe"]}
 
 
 def _differences(results: Record) -> Iterator[Record]:
@@ -65,8 +67,8 @@ def _differences(results: Record) -> Iterator[Record]:
             yield {**about, "mean": found["mean"], "low": low, "high": high}
 
 
-_RUN = ("rung", "repaired", "arm", "recipe", "seed", "steps", "best_step", "train_clips",
-        "track_accuracy", "accuracy", "macro_f1", "seconds")  # fmt: skip
+_RUN = ("rung", "repaired", "arm", "recipe", "classifier_seed", "steps", "best_step",
+        "train_clips", "track_accuracy", "accuracy", "macro_f1", "seconds", "error")  # fmt: skip
 _DIFFERENCE = ("rung", "repaired", "metric", "mean", "low", "high")
 HEADS = ("repaired", "runs", "without generated clips", "with generated clips", "points",
          "95 % interval", "points by track")  # fmt: skip
@@ -77,25 +79,40 @@ def cells(rung: Record) -> list[str]:
     arms, found = list(rung["arms"].values()), rung["differences"]
     shares = [[run["accuracy"] for run in arm["runs"]] for arm in arms]
     names = [f"{arm['recipe']}: " if not rung["alike"] else "" for arm in arms]
-    ends = found["accuracy"].get("ci95")
+    ends = found.get("accuracy", {}).get("ci95")
     return [
         rung["repaired"],
-        str(len(shares[0])),
-        *(f"{name}{spread(share)} %" for name, share in zip(names, shares, strict=True)),
-        points(found["accuracy"]["mean"]),
+        " and ".join(dict.fromkeys(str(len(share)) for share in shares)),
+        *(
+            f"{name}{spread(share)} %" if share else f"{name}failed"
+            for name, share in zip(names, shares, strict=True)
+        ),
+        points(found["accuracy"]["mean"]) if found else "",
         " to ".join(map(points, ends)) if ends else "",
-        points(found["track_accuracy"]["mean"]),
+        points(found["track_accuracy"]["mean"]) if found else "",
     ]
+
+
+def lost(rung: Record) -> str:
+    """Which runs of a rung failed, and why; empty where none did."""
+    arms = rung["arms"].items()
+    return "; ".join(lost_runs(name, arm) for name, arm in arms if arm["failed_runs"])
+
+
+_LOST = "unknown, since runs failed"
 
 
 def headline(results: Record) -> str:
     """What the last rung says beside the first."""
     ladder = results["ladder"]
-    first, last = (ladder[place]["differences"]["accuracy"] for place in (0, -1))
-    ends = " to ".join(map(points, last["ci95"]))
+    first, last = (ladder[place]["differences"].get("accuracy") for place in (0, -1))
+    again = points(first["mean"]) if first else _LOST
+    repaired = _LOST
+    if last:
+        repaired = f"{points(last['mean'])} points ({' to '.join(map(points, last['ci95']))})"
     return (
-        f"Published {_published(results)}; made again as published {points(first['mean'])}; with "
-        f"all repairs {points(last['mean'])} points ({ends})"
+        f"Published {_published(results)}; made again as published {again}; with all repairs "
+        f"{repaired}"
     )
 
 
@@ -105,13 +122,15 @@ def _published(results: Record) -> str:
 
 
 def _row(rung: Record) -> Row:
+    count = max(len(arm["runs"]) + len(arm["failed_runs"]) for arm in rung["arms"].values())
+    note = f"{rung['split']} split, GANs heard {rung['heard']}, {counted(count, 'run')}"
+    if why := lost(rung):
+        return Row(rung["repaired"], note=note, failed=f"failed: {why}")
     found = rung["differences"]["accuracy"]
-    runs = counted(len(next(iter(rung["arms"].values()))["runs"]), "run")
     told = f"{rung['repaired']}: {points(found['mean'])} points of clip accuracy"
     if ends := found.get("ci95"):
         told += f", interval {' to '.join(map(points, ends))}"
     shares = [percent(arm["runs"][0]["accuracy"]) for arm in rung["arms"].values()]
-    note = f"{rung['split']} split, GANs heard {rung['heard']}, {runs}"
     return Row(
         rung["repaired"], f"{told}; first run {' and '.join(shares)}", note, found["mean"],
         ends, number=points(found["mean"]),

@@ -1,21 +1,28 @@
 """The published comparison, and what each rung of the ladder repairs of it."""
 
+import csv
 import json
+import shutil
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 from html_page import check_page
 
 from experiments.cli import main
+from experiments.commands import repair as module
 from experiments.commands.doctor import check_run
-from experiments.commands.repair import ARMS, LADDER, chunk_recordings, repair
+from experiments.commands.repair import ARMS, LADDER, repair
+from experiments.report import printed
 from experiments.report.repair import cells, headline, render_repair
 from experiments.report.terminal import Progress
+from experiments.stages.chunks import chunk_recordings
 from experiments.stages.clips import cut
 from experiments.stages.data import open_dataset
 from experiments.stages.gans import find_gans
-from features import LeakWarning, split_clips
+from experiments.statistics import paired_difference
+from features import LeakError, LeakWarning, split_clips
 from features.checksums import check_sealed
 from features.storage import Interrupted
 
@@ -90,6 +97,96 @@ def test_gans_hear_what_the_rung_says(climbed, config):
     assert (len(few), len(every)) == (2, 5)
     assert 2 < len(chunks) <= 5
     assert not {*few.values()} & {*chunks.values()} & {*every.values()}
+
+
+def test_a_gan_that_heard_a_track_held_out_whole_is_an_error(
+    climbed, config, baseline, tmp_path, monkeypatch
+):
+    def everything(ladder, rung, folder):
+        return list(ladder.dataset.recordings), len(ladder.clips[ladder.generates.name])
+
+    monkeypatch.setattr(module._Ladder, "heard", everything)  # as in the first rungs
+    out = shutil.copytree(climbed[0], tmp_path / "run")
+    with pytest.raises(LeakError, match=r"the GAN of drone in .* was trained on tracks of the val"):
+        repair(config, out, baseline=baseline)
+
+
+@pytest.fixture(scope="module")
+def shared(config, baseline, tmp_path_factory):
+    """Artists of two tracks each; the baseline's training overflows."""
+    out, clusters = tmp_path_factory.mktemp("runs") / "shared", []
+    index = out.with_name("artists.txt")
+    tracks = product(("drone", "march", "techno"), range(5))
+    index.write_text("".join(f"{g}.{i:05d}.wav ::: {g} {i // 2} ::: x\n" for g, i in tracks))
+    data = replace(config.data, artist_index=str(index), allow_shared_groups=True)
+    changed = ("allow-shared-groups", "artist-index", "gan-steps")
+    config = replace(config, data=data, preset="published-net6", changed=changed)
+    fit = replace(baseline.fit, learning_rate=1e30)
+
+    def judged(truth, arm, against, cluster, metric):
+        clusters.append({*cluster.tolist()})
+        return paired_difference(truth, arm, against, cluster, metric)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "paired_difference", judged)
+        return out, repair(config, out, baseline=replace(baseline, fit=fit)), clusters
+
+
+def test_shared_artists_and_another_study_are_told(shared, capsys):
+    out, results, _ = shared
+    names = results["split"]["shared_groups"]
+    assert names
+    assert results["split"]["by"] == "track"
+    text = check_page((out / "report.html").read_text()).text
+    several = "artists or speakers" if len(names) > 1 else "artist or speaker"
+    assert f"{len(names)} {several} on two sides." in text
+    assert "published-net6, but with other allow-shared-groups, artist-index and gan-" in text
+    assert f"{len(names)} of them on two sides: {', '.join(names[:5])}" in text
+    assert "it is no verdict on generated clips" in text
+    printed.repair(results, out)
+    said = capsys.readouterr().out
+    assert f"the track split has {len(names) if len(names) > 1 else 'one'} {several}" in said
+
+
+def test_intervals_allow_for_other_artists_where_there_are_enough(shared):
+    *_, clusters = shared
+    artists = {f"{g} {i}" for g, i in product(("drone", "march", "techno"), range(3))}
+    assert len(clusters) == 5
+    assert all(len(found) >= 6 and found <= artists for found in clusters[:2])  # chunks of all
+    assert all(len(found) == 6 for found in clusters[2:])  # of which there are as many tracks
+
+
+def test_a_failed_run_costs_its_rung_alone_and_stands_there_with_its_reason(shared, capsys):
+    out, results, _ = shared
+    first, *others = results["ladder"]
+    failed = first["arms"]["real"]
+    assert (failed["runs"], first["differences"]) == ([], {})
+    assert [run["classifier_seed"] for run in failed["failed_runs"]] == [0]
+    why = failed["failed_runs"][0]["error"]
+    assert all(rung["differences"]["accuracy"]["ci95"] for rung in others)
+    assert not any(arm["failed_runs"] for rung in others for arm in rung["arms"].values())
+    text = check_page((out / "report.html").read_text()).text
+    assert f"failed: 1 of 1 runs of real ({why})" in text
+    assert "made again as published unknown, since runs failed; with all repairs " in text
+    with (out / "runs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["error"] for row in rows if row["error"]] == [why]
+    assert len(rows) == 16
+    printed.repair(results, out)
+    assert f"failed: nothing: as published: 1 of 1 runs of real ({why})" in capsys.readouterr().out
+
+
+def test_gans_that_fail_cost_the_runs_that_need_them(config, baseline, tmp_path):
+    diverging = replace(config.recipe.gan_train, learning_rate=1e30, steps=20)
+    recipe = replace(config.recipe, gan_train=diverging)
+    results = repair(replace(config, recipe=recipe), tmp_path / "run", baseline=baseline)
+    for rung in results["ladder"]:
+        real, made = (rung["arms"][arm] for arm in ARMS)
+        assert len(real["runs"]) == len(made["failed_runs"]) == (2 if rung["several"] else 1)
+        assert not made["runs"]
+        assert "the GAN of drone" in made["failed_runs"][0]["error"]
+    assert len(results["gan"]["failed"]) == 12
+    assert "GANs that failed" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_training_chunks_are_the_training_chunks(config, tmp_path):
