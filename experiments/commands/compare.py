@@ -23,6 +23,7 @@ import numpy as np
 
 from classifiers import FitConfig
 from experiments.config import CompareConfig, as_dict
+from experiments.executors import workers_of
 from experiments.recipes import Recipe, looked_at
 from experiments.report.compare import render_report
 from experiments.report.sound import altered_clips
@@ -87,6 +88,7 @@ def compare(
     folders = open_folders(opened, progress)
     Run(out).refuse_others("compare", opened.fixed)
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
+    plan.cells, plan.workers = len(every), workers_of(config.executor, config.shared)
     trainings = [cell.training for cell in every]
     if config.generates:
         for turn, left in unfinished(Run(out), trainings):

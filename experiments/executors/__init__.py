@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from experiments.executors.workers import Do, Workers
+from experiments.executors.workers import Do, Workers, cores
 
 MOST_GPUS = 64
 EXECUTORS = {"local": "local", "ray": "on_ray"}  # the modules here, of which one is imported
@@ -38,6 +38,11 @@ def open_workers(name: str, do: Do, asked: Asked) -> AbstractContextManager[Work
     """What an executor has parts done by, while the block lasts."""
     found: Any = import_module(f"experiments.executors.{EXECUTORS[name]}")
     return found.open_workers(do, asked)
+
+
+def workers_of(name: str | None, asked: Asked) -> int | None:
+    """How many work at a time; None without an executor, and where only the cluster knows."""
+    return asked.workers or (cores() if name == "local" else None)
 
 
 def check_executor(name: str | None, asked: Asked) -> None:

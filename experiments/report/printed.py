@@ -316,12 +316,14 @@ def recipe(one: Recipe) -> None:
 
 
 def plan(found: Mapping[str, Any]) -> None:
-    """What there is to do: counts as they are, ``seconds`` and ``disk_bytes`` in their units."""
+    """What there is to do: counts as they are, times and ``disk_bytes`` in their units."""
     rest = {name: x for name, x in found.items() if name not in ("disk_bytes", "seconds")}
     lines = {name: f"{x:,}" for name, x in rest.items() if isinstance(x, int)}
     lines |= {name: x for name, x in rest.items() if isinstance(x, str)}
     if (seconds := found.get("seconds")) is not None:
         lines["time"] = f"about {duration(seconds)}"
+    if (least := found.get("shared_seconds")) is not None:
+        lines["time by workers"] = f"at least {duration(least)}"
     if (size := found.get("disk_bytes")) is not None:
         lines["disk"] = f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
     _print_aligned(lines)

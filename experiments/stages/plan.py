@@ -49,7 +49,11 @@ class Plan:
     tracks, clips : of the data, real ones.
     gans, gan_steps : to train, and the steps of all.
     fits, fit_steps : classifiers to train, and the steps of all.
-    seconds : that the steps will take, about; None where nothing was measured.
+    cells : folds and draws of each amount of tracks, each with GANs of its own; None without any.
+    workers : that do GANs and fits side by side; None without any, or where nobody knows how many.
+    seconds : that the steps will take, about, one after another in this process; None where nothing
+        was measured.
+    gan_seconds : of these, of GANs.
     disk_bytes : that it will write, about.
     unless : what may make the steps others than planned; empty where nothing does.
     """
@@ -60,7 +64,10 @@ class Plan:
     gan_steps: int = 0
     fits: int = 0
     fit_steps: int = 0
+    cells: int | None = None
+    workers: int | None = None
     seconds: float | None = None
+    gan_seconds: float = 0.0
     disk_bytes: int = 0
     unless: str = ""
 
@@ -84,6 +91,7 @@ class Plan:
         if not progress.quiet:
             seconds = count * settings.steps * seconds_a_gan_step(config, settings, progress)
             self.seconds = (self.seconds or 0.0) + seconds
+            self.gan_seconds += seconds
 
     def add_fits(
         self,
@@ -127,13 +135,23 @@ class Plan:
             )
         check_disk(self.disk_bytes, folder, "this run", "make room, or choose another --out")
 
+    @property
+    def shared_seconds(self) -> float | None:
+        """That the workers need at least: those whose cores are fewer take longer for a step."""
+        if self.seconds is None or self.workers is None:
+            return None
+        times = (self.gans, self.gan_seconds), (self.fits, self.seconds - self.gan_seconds)
+        return sum(seconds / min(self.workers, count) for count, seconds in times if count)
+
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"shared_seconds": self.shared_seconds}
 
     def __str__(self) -> str:
         parts = [counted(self.tracks, "track")]
         if self.clips:
             parts.append(counted(self.clips, "real clip"))
+        if (self.cells or 1) > 1:
+            parts.append(f"{self.cells} cells (folds, draws, amounts)")
         for count, steps, what in (
             (self.gans, self.gan_steps, "GAN"),
             (self.fits, self.fit_steps, "classifier"),
@@ -145,6 +163,8 @@ class Plan:
         elif self.seconds is not None:
             unless = f" ({self.unless})" if self.unless else ""
             parts.append(f"about {duration(self.seconds)} of training{unless}")
+            if self.workers and (least := self.shared_seconds) is not None:
+                parts.append(f"at least {duration(least)} by {counted(self.workers, 'worker')}")
         parts.append(f"about {self.disk_bytes / 1e6:,.0f} MB of disk")
         return "plan: " + ", ".join(parts)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.executors import Asked, check_executor, open_workers
-from experiments.executors.workers import WorkersLost
+from experiments.executors import Asked, check_executor, open_workers, workers_of
+from experiments.executors.workers import WorkersLost, cores
 from features.storage import Interrupted
 
 # What workers do, by name, in a folder; in a module of its own, which they import.
@@ -162,6 +162,12 @@ def test_unknown_executors_and_workers_without_one_are_refused():
         check_executor("local", Asked(cluster="here:6379"))
     with pytest.raises(ValueError, match=r"--gpus lies in 0 … 64 a part, found -1"):
         check_executor("ray", Asked(gpus=-1))
+
+
+def test_how_many_workers_there_are_is_known_but_of_a_cluster():
+    assert workers_of("local", Asked()) == cores()
+    assert workers_of("local", Asked(3)) == workers_of("ray", Asked(3)) == 3
+    assert workers_of("ray", Asked()) is workers_of(None, Asked()) is None
 
 
 # --- a cluster -----------------------------------------------------------------------------------

@@ -134,12 +134,17 @@ def test_clips_of_every_gan_have_a_folder_of_their_own(several, tmp_path):
     assert all((written.folder / name).exists() for name in written.files)
 
 
-def test_finished_cells_are_not_done_again(several):
+def test_finished_cells_are_not_done_again(several, tmp_path):
     config, out, _ = several
     judged = compare(replace(config, quality=16), out, dry_run=True)
     assert judged["gans"] == 8  # of which other checkpoints may be the best
     plan = compare(config, out, dry_run=True)
     assert (plan["gans"], plan["fits"]) == (0, 0)
+    assert plan["workers"] is plan["shared_seconds"] is None
+    by_three = replace(config, executor="local", workers=3)
+    plan = compare(by_three, tmp_path / "new", progress=Progress(), dry_run=True)
+    assert (plan["cells"], plan["workers"]) == (8, 3)
+    assert plan["shared_seconds"] == pytest.approx(plan["seconds"] / 3)
     more = compare(replace(config, shots=(1,)), out, dry_run=True)
     assert (more["gans"], more["fits"]) == (0, 0)
 

@@ -55,6 +55,21 @@ def test_a_plan_is_so_many_steps_of_so_many_seconds(monkeypatch, small_recipe):
     assert str(found).startswith("plan: 15 tracks, 45 real clips, 2 GANs to train (")
 
 
+def test_a_plan_says_what_so_many_workers_need_at_least(monkeypatch, small_recipe):
+    """Never more of them than there are parts: two GANs are no faster on four."""
+    monkeypatch.setattr(plan, "recall", lambda name: 0.25)
+    found = Plan(cells=30)
+    found.add_gans(small_recipe, 2, ["a", "b"], Progress())
+    found.add_fits(small_recipe, small_recipe.num_samples, 3, 8, 8 * 40, Progress())
+    alone, steps = str(found), small_recipe.gan_train.steps
+    assert (found.shared_seconds, "worker" in alone) == (None, False)
+    assert "30 cells (folds, draws, amounts), 2 GANs to train" in alone
+    found.workers = 4
+    assert found.seconds == 2 * steps * 0.25 + 80
+    assert found.as_dict()["shared_seconds"] == steps * 0.25 + 20
+    assert "about 1 min 22 s of training, at least 21 s by 4 workers" in str(found)
+
+
 def test_a_plan_says_what_may_make_its_steps_others(monkeypatch, small_recipe):
     monkeypatch.setattr(plan, "recall", lambda name: 0.25)
 
