@@ -21,6 +21,7 @@ from experiments.stages.budget import (
 )
 from experiments.stages.examples import Material
 from experiments.stages.trials import Outcome, Trial, run_trial
+from experiments.statistics import without_rounding
 from features.augmentation import FeatureAugmentation
 
 
@@ -286,4 +287,4 @@ def validated_by(runs: Sequence[Outcome]) -> tuple[float, float]:
         at = run.history["steps"].index(run.history["best_step"])
         found.append([run.history["valid_accuracy"][at], run.history["valid_loss"][at]])
     accuracy, loss = np.mean(found, 0).tolist()
-    return accuracy, loss
+    return without_rounding(accuracy), loss

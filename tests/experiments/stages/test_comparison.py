@@ -10,7 +10,7 @@ import pytest
 from classifiers import FitConfig
 from experiments.stages import comparison
 from experiments.stages.arms import Arm, declared
-from experiments.stages.comparison import Cell, run_arms
+from experiments.stages.comparison import Cell, best_rate, run_arms, validated_by
 from experiments.stages.trials import PROBABILITIES, Outcome
 
 
@@ -30,6 +30,18 @@ def trials(monkeypatch):
     monkeypatch.setattr(comparison, "run_trial", trained)
     monkeypatch.setattr(Arm, "training", lambda *_: [])
     return seen
+
+
+def test_of_rates_that_validate_equally_well_the_nearest_is_taken_whatever_the_order():
+    """In folds of other sizes: .1 + .2 + .3 and .3 + .2 + .1 are rounded otherwise."""
+
+    def validated(*accuracies):
+        runs = [{"best_step": 1, "steps": [1], "valid_accuracy": [x], "valid_loss": [0.5]}
+                for x in accuracies]  # fmt: skip
+        return validated_by([SimpleNamespace(history=run) for run in runs])[0]
+
+    tried = {3.0: validated(0.1, 0.2, 0.3), 1.0: validated(0.3, 0.2, 0.1)}
+    assert best_rate(tried) == 1.0
 
 
 RECIPE = SimpleNamespace(name="small")
