@@ -31,11 +31,13 @@ class Hearing:
     ----------
     probabilities : (clips, K), of clips end to end.
     seconds, heard_seconds : of the recording, and of it without what is silent.
+    peak : its largest magnitude, 1 at full scale.
     """
 
     probabilities: np.ndarray
     seconds: float
     heard_seconds: float
+    peak: float
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,14 @@ class SavedClassifier:
         length, rate, silence = (self.about[n] for n in ("num_samples", "sample_rate", "silence"))
         scaler = self.scaler
         make, classify = from_dict(self.about["input"]), predictor(self.model)
-        total = 0
+        total, peak = 0, 0.0
 
         def counted() -> Iterator[np.ndarray]:
-            nonlocal total
+            nonlocal total, peak
             total = 0
             for block in read():
                 total += len(block)
+                peak = max(peak, float(np.abs(block).max(initial=0)))
                 yield block
 
         left, parts = 0, []
@@ -160,4 +163,4 @@ class SavedClassifier:
             raise ValueError(
                 f"{found} for {self.about['recipe']}, whose clips have {self.clip_seconds:.2f} s"
             )
-        return Hearing(np.concatenate(parts), total / rate, left / rate)
+        return Hearing(np.concatenate(parts), total / rate, left / rate, peak)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from features import Clips, Recording, Track, decode_tracks, split_tracks
 from features.in_memory import InMemory, in_memory
+from features.soundness import QUIET
 
 
 def given_tracks(
@@ -38,21 +40,35 @@ def given_tracks(
     Raises
     ------
     ValueError
-        X is something else, or a row of it cannot be used; the row or the file is named.
+        X is something else, or a row of it cannot be used; the row or the file is named. Those
+        that are quiet are named in a warning.
     """
     rows = _rows(X)
     labels = [labels] * len(rows) if isinstance(labels, str) else labels
     paths = [isinstance(row, str | os.PathLike) for row in rows]
     if all(paths):
-        return _decoded(rows, labels, sample_rate, on_progress)
+        return _heard(_decoded(rows, labels, sample_rate, on_progress))
     if any(paths):
         raise ValueError(
             f"X[{paths.index(True)}] is a path and X[{paths.index(False)}] is none: give one kind"
         )
-    return tuple(
+    return _heard(
         in_memory(np.asarray(row), label=label, name=f"X[{i}]", sample_rate=sample_rate)
         for i, (row, label) in enumerate(zip(rows, labels, strict=True))
     )
+
+
+def _heard(found: Iterable[Recording | InMemory]) -> tuple[Recording | InMemory, ...]:
+    """The tracks, with a warning that names those that are too quiet."""
+    tracks = tuple(found)
+    if quiet := [str(one.track.path) for one in tracks if one.quiet]:
+        shown = ", ".join(quiet[:5]) + (" …" if len(quiet) > 5 else "")
+        warnings.warn(
+            f"{len(quiet)} of {len(tracks)} tracks are quiet, {shown}: {QUIET}; take a louder "
+            "copy, or scale arrays to [-1, 1]",
+            stacklevel=2,
+        )
+    return tracks
 
 
 def _rows(X: Any) -> list[Any]:

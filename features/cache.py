@@ -29,10 +29,12 @@ from features.formats import DECODERS, LIBSNDFILE
 from features.identity import Identifier, Identity
 from features.limits import check_rate
 from features.soundness import (
+    QUIET_PEAK,
     Quarantined,
     each_track,
     file_digest,
     none_usable,
+    peak_of,
     refuse_two_classes,
     sound_blocks,
     without_twins,
@@ -43,6 +45,7 @@ _FORMAT = "audio-v1"  # a folder's name: a change of what is stored below it nee
 _HEADER = 128  # bytes of an .npy header of version 1 for these arrays
 _HASH = 16  # bytes of the hash, of samples and header, that follows the samples
 _BLOCK = 2**20  # bytes that are read at once to hash them
+_PART = 2**16  # samples that are read at once to find one that is not quiet
 _whole = set[tuple[int, ...]]()  # states of entries whose hash held
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -81,6 +84,13 @@ class Recording:
         part = self.read(0, first_part(self.num_samples, self.sample_rate))
         sound = part.astype(np.float32) / 2**15
         return cards(repr(self), [(self.track.track_id, sound)], self.sample_rate)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no sample is above `QUIET_PEAK`: read up to the first that is."""
+        starts = range(0, self.num_samples, _PART)
+        parts = (self.read(start, min(start + _PART, self.num_samples)) for start in starts)
+        return all(peak_of(part) <= QUIET_PEAK for part in parts)
 
     @property
     def samples(self) -> Int16[np.ndarray, "l c"]:

@@ -12,6 +12,7 @@ from jaxtyping import Float32
 
 from features.dataset import Track
 from features.limits import MOST_CHANNELS
+from features.soundness import QUIET_PEAK
 
 
 @final
@@ -31,6 +32,11 @@ class InMemory:
     digest: str
     samples: Float32[np.ndarray, "l 1"]
     sample_rate: int
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no sample is above `QUIET_PEAK` of 32768."""
+        return bool(np.abs(self.samples).max() * 2**15 <= QUIET_PEAK)
 
     @property
     def num_samples(self) -> int:
@@ -55,7 +61,7 @@ def in_memory(audio: np.ndarray, *, label: str, name: str, sample_rate: int) -> 
     Raises
     ------
     ValueError
-        Another shape or type, no sample, or one that is not finite.
+        Another shape or type, no sample, or one that is not finite; silence: all samples are 0.
     """
     if audio.dtype != np.int16 and not np.issubdtype(audio.dtype, np.floating):
         raise ValueError(
@@ -77,5 +83,7 @@ def in_memory(audio: np.ndarray, *, label: str, name: str, sample_rate: int) -> 
         raise ValueError(f"{name} has NaN or Inf samples (float32): repair it or leave it out")
     mono = samples[:, None] if samples.ndim == 1 else samples.mean(1, keepdims=True)
     mono = np.ascontiguousarray(mono)
+    if not mono.any():
+        raise ValueError(f"{name} is silent: all its samples are 0; leave it out")
     digest = hashlib.blake2b(mono.tobytes(), digest_size=16).hexdigest()
     return InMemory(Track(Path(name), label, name, digest), digest, mono, sample_rate)

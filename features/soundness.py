@@ -21,6 +21,8 @@ from features.dataset import Track
 from features.identity import Identifier, Identity, twins
 
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
+QUIET_PEAK = 32  # of 32768, -60 dB: what is no louder has as much rounding in its dB as sound
+QUIET = "no sample above -60 dB, so that rounding is a part of its sound"
 _SMALL = 100_000  # bytes of a file
 _MANY = 2000  # of such files: a process is ready after a second, in which it had read 500
 LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another
@@ -65,6 +67,7 @@ class Checked:
     num_samples, sample_rate, channels : of the file, in Hz.
     encoding, decoder : of `features.audio.Source`.
     clipped : share of the samples that are at full scale.
+    peak : of the mono sound, of 32768.
     """
 
     track: Track
@@ -76,6 +79,7 @@ class Checked:
     encoding: str
     decoder: str
     clipped: float
+    peak: int
 
 
 def file_digest(path: Path) -> str:
@@ -113,20 +117,26 @@ def check_tracks(
 
 
 def _checked(track: Track) -> Checked | Quarantined:
-    total = full = 0
+    total = full = peak = 0
     identifier, sources = Identifier(), list[Source]()
     try:
         digest = file_digest(track.path)
         for pcm in sound_blocks(track.path, heard=identifier.add, opened=sources.append):
             total += len(pcm)
+            peak = max(peak, peak_of(pcm))
             full += int(np.count_nonzero(pcm == 2**15 - 1) + np.count_nonzero(pcm == -(2**15)))
     except AudioError as error:
         return Quarantined(track, error.reason)
     except OSError as error:
         return Quarantined(track, f"unreadable: {error.strerror}")
     identity, ((encoding, rate, channels, decoder),) = identifier.identity(), sources
-    clipped = full / total
-    return Checked(track, digest, identity, total, rate, channels, encoding, decoder, clipped)
+    read = (total, rate, channels, encoding, decoder)
+    return Checked(track, digest, identity, *read, clipped=full / total, peak=peak)
+
+
+def peak_of(pcm: Int16[np.ndarray, "n c"]) -> int:
+    """The largest magnitude of 16-bit samples; 0 of none."""
+    return max(int(pcm.max(initial=0)), -int(pcm.min(initial=0)))
 
 
 def sound_blocks(
@@ -161,7 +171,7 @@ def sound_blocks(
         if block.size and (loudest := float(max(block.max(), -block.min()))) > LOUDEST_PEAK:
             raise AudioError(source, f"out of range: samples reach {loudest:.4g}, beyond ±1")
         pcm = to_pcm(block).astype(np.int16)
-        peak = max(peak, int(pcm.max(initial=0)), -int(pcm.min(initial=0)))
+        peak = max(peak, peak_of(pcm))
         total += len(pcm)
         yield pcm
     if total == 0:

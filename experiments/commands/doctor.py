@@ -16,7 +16,7 @@ from features import scan_tracks
 from features.checksums import HASHES, problems_below
 from features.dataset import KNOWN_FAULTS, by_reason, passed_over
 from features.formats import CONTAINERS, EXTRA, LIBSNDFILE, PYAV, has_pyav
-from features.soundness import Checked, check_tracks
+from features.soundness import QUIET, QUIET_PEAK, Checked, check_tracks
 from features.storage import plain_name, read_json, refuse_links
 from wavegan.environment import environment
 from wavegan.run_folder import CheckpointError, RunFolder
@@ -68,6 +68,11 @@ def check_data(root: str | Path, progress: Progress) -> tuple[list[str], bool]:
         f"clipped: {one.track.track_id}: {one.clipped:.1%} of samples at full scale"
         for one in used
         if one.clipped >= CLIPPED_SHARE
+    ]
+    lines += [
+        f"quiet: {one.track.path}: {QUIET} (peak {one.peak}/32768); take a louder copy"
+        for one in used
+        if one.peak <= QUIET_PEAK
     ]
     names = [track.track_id for track in tracks if track.track_id in KNOWN_FAULTS]
     lines += [f"known fault: {name}: {KNOWN_FAULTS[name]}" for name in names]

@@ -17,7 +17,7 @@ from features import AudioError
 from features.audio import described, load_audio
 from features.dataset import audio_files, gtzan_name
 from features.limits import check_folder
-from features.soundness import file_digest
+from features.soundness import QUIET_PEAK, file_digest
 from features.storage import (
     MISREAD,
     inside,
@@ -162,6 +162,7 @@ def _predict_file(
         "trained_on": file_digest(file) in classifier.about["tracks"].values(),
         "seconds": hearing.seconds,
         "heard_seconds": hearing.heard_seconds,
+        "quiet": hearing.peak * 2**15 <= QUIET_PEAK,
         "sample_rate": rate,
         "resampled_from": None if own_rate == rate else own_rate,
         "decoder": source.decoder if source else None,

@@ -15,6 +15,7 @@ from experiments.report.kit import render
 from experiments.report.sound import ClipRow, clip_rows
 from experiments.report.timeline import HEIGHT, WIDTH, Timeline, colour, strip, timeline_png
 from experiments.scores import Record
+from features.soundness import QUIET
 
 _SHOWN = 12  # labels with a strip, the most probable ones
 _NAMED = 6  # labels in the headline
@@ -35,10 +36,11 @@ def render_predictions(prediction: Record, heard: Mapping[str, Excerpt] | None =
     Parameters
     ----------
     prediction : ``run``, ``labels``, ``threshold``, ``files`` (each with ``file``, ``seconds``,
-        ``sample_rate``, ``resampled_from``, ``decoder`` (what read the file), ``predicted``,
-        ``nearest`` (what that is without the threshold), ``confidence``, ``probabilities`` (K,),
-        ``times`` (n,) in seconds, ``clip_seconds`` and ``over_time`` (n, K), and ``label`` and
-        ``correct`` where the truth is known) and ``refused`` (each with ``file`` and ``reason``).
+        ``quiet``, ``sample_rate``, ``resampled_from``, ``decoder`` (what read the file),
+        ``predicted``, ``nearest`` (what that is without the threshold), ``confidence``,
+        ``probabilities`` (K,), ``times`` (n,) in seconds, ``clip_seconds`` and ``over_time`` (n,
+        K), and ``label`` and ``correct`` where the truth is known) and ``refused`` (each with
+        ``file`` and ``reason``).
     heard : an excerpt of some of the files, by ``file``.
     """
     files, labels = prediction.get("files", []), prediction.get("labels", [])
@@ -47,6 +49,7 @@ def render_predictions(prediction: Record, heard: Mapping[str, Excerpt] | None =
         "predict.html",
         run=str(prediction.get("run", "")),
         labels=labels,
+        quiet=QUIET,
         refused=prediction.get("refused", []),
         threshold=prediction.get("threshold", 0.0),
         files=[_file(file, labels, (heard or {}).get(file["file"])) for file in files],

@@ -22,6 +22,7 @@ from experiments.scores import (
     robustness,
     runs_of,
 )
+from features.soundness import QUIET
 
 if TYPE_CHECKING:
     from experiments.commands.audition import Auditioned
@@ -242,6 +243,8 @@ def predict(result: Mapping[str, Any], out: Path) -> None:
             notes.append("right" if found["correct"] else f"{said}: {found['label']}")
         if found["nearest"] != found["predicted"]:
             notes.append(f"perhaps {found['nearest']}")
+        if found["quiet"]:
+            notes.append(f"quiet: {QUIET}")
         if found["trained_on"]:
             notes.append("trained on")
         if rate := found["resampled_from"]:

@@ -38,7 +38,9 @@ from features import (
 from features.audio import described
 from features.cache import default_cache_dir, writing_to_cache
 from features.dataset import gtzan_name, passed_over
+from features.formats import LIBSNDFILE
 from features.in_memory import InMemory
+from features.soundness import QUIET
 from features.splits import SIDES, SPLITS, ordered
 from features.synthetic import render_dataset
 
@@ -59,6 +61,7 @@ class Dataset:
     recordings : those that can be used.
     quarantined : faulty tracks left out, with the reason.
     skipped : ids of tracks too short for a clip, left out on request.
+    quiet : ids of tracks of which rounding is a part of the sound, used all the same.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Dataset:
     recordings: tuple[Recording, ...]
     quarantined: tuple[Quarantined, ...]
     skipped: tuple[str, ...]
+    quiet: tuple[str, ...] = ()
     _splits: dict[str, Split[tuple[Track, ...]]] = field(
         init=False, default_factory=dict, compare=False, repr=False
     )
@@ -84,12 +88,18 @@ class Dataset:
     def about(self) -> dict[str, object]:
         """What results say of it, but for how many tracks were used."""
         faulty = [{"track": str(q.track.track_id), "reason": q.reason} for q in self.quarantined]
+        decoders = defaultdict[str, list[str]](list)
+        for recording in self.recordings:
+            decoders[recording.decoder].append(recording.track.track_id)
+        decoders.pop(LIBSNDFILE, None)
         return {
             "name": self.name,
             "labels": list(self.labels),
             "hash": self.digest,
             "quarantined": faulty,
             "skipped": list(self.skipped),
+            "quiet": [name for name in self.digests if name in self.quiet],
+            "decoders": dict(decoders),  # of what libsndfile, tried first, could not read
         }
 
     def only(self, track_ids: Collection[str]) -> Dataset:
@@ -276,7 +286,20 @@ def open_dataset(
         recordings=tuple(kept),
         quarantined=decoded.quarantined,
         skipped=tuple(recording.track.track_id for recording in short),
+        quiet=_quiet(kept, progress),
     )
+
+
+def _quiet(recordings: Sequence[Recording], progress: Progress) -> tuple[str, ...]:
+    """The ids of tracks that are too quiet, which is said."""
+    quiet = [recording.track for recording in recordings if recording.quiet]
+    if quiet:
+        shown = ", ".join(track.path.name for track in quiet[:5]) + (" …" if len(quiet) > 5 else "")
+        progress.say(
+            f"quiet: {len(quiet)} tracks ({shown}): {QUIET}, and level alone may tell them; take "
+            "louder copies, or leave them out"
+        )
+    return tuple(track.track_id for track in quiet)
 
 
 def _root(config: DataConfig, cache: Path, progress: Progress) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile as sf
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
@@ -382,6 +383,7 @@ def test_data_that_cannot_be_used(make, fitted, paths, arrays, labels, tmp_path)
         ([tmp_path / "none.wav", *paths[1:]], labels, r"1 of 15 files of X cannot be used: .*none"),
         (np.where(np.arange(15)[:, None] == 3, np.nan, arrays), labels, r"X\[3\] has NaN"),
         (arrays.astype(np.int64), labels, r"X\[0\] is of type int64"),
+        (np.where(np.arange(15)[:, None] == 3, 0.0, arrays), labels, r"X\[3\] is silent"),
     ]
     for X, y, said in cases:
         with pytest.raises(ValueError, match=said):
@@ -400,6 +402,16 @@ def test_data_that_cannot_be_used(make, fitted, paths, arrays, labels, tmp_path)
     ):
         with pytest.raises(ValueError, match=said):
             fitted.predict(X)
+
+
+def test_quiet_tracks_are_named(fitted, arrays, tmp_path):
+    quiet = np.where(np.arange(15)[:, None] == 3, arrays * 1e-6, arrays)
+    with pytest.warns(UserWarning, match=r"1 of 15 tracks are quiet, X\[3\]: no sample above -60"):
+        fitted.predict(quiet)
+    file = tmp_path / "quiet.wav"
+    sf.write(file, 10 / 2**15 * np.sign(arrays[0] + 1e-9), 4000)
+    with pytest.warns(UserWarning, match=rf"1 of 1 tracks are quiet, {file}"):
+        fitted.predict([file])
 
 
 def test_short_tracks_are_filled_up_on_request(make, arrays, labels):

@@ -186,6 +186,7 @@ def test_doctor_says_what_is_wrong_with_which_file(music, tmp_path, capsys):
     )
     sf.write(drone / "clipped.wav", np.clip(50 * noise, -1, 1), 4000)
     sf.write(drone / "jazz.00054.wav", noise, 4000)
+    sf.write(drone / "quiet.wav", 10 / 2**15 * np.sign(noise[::-1]), 4000)
     whole = (drone / "drone.00000.wav").read_bytes()
     (drone / "cut.wav").write_bytes(whole[: len(whole) // 2])
     (drone / "twin.wav").write_bytes(whole)
@@ -200,8 +201,11 @@ def test_doctor_says_what_is_wrong_with_which_file(music, tmp_path, capsys):
     ):
         assert re.search(rf"cannot be used: .*{name}: .*{reason}", said), name
     assert "clipped: clipped" in said
+    assert f"quiet: {drone / 'quiet.wav'}: no sample above -60 dB" in said
+    assert "(peak 10/32768)" in said
+    assert said.count("quiet: ") == 1
     assert "known fault: jazz.00054" in said
-    assert "17 of 22 tracks can be used" in said
+    assert "18 of 23 tracks can be used" in said
 
 
 def test_doctor_says_what_read_which_tracks_and_what_would(music, tmp_path, capsys, monkeypatch):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 from compared import examples, material_of, timeless
+from containers import write_container
 
 from experiments.commands.compare import compare
 from experiments.commands.doctor import check_run
@@ -339,6 +341,29 @@ def test_an_unreadable_file_is_named_and_the_rest_goes_on(small_config, music, t
     )
     assert [q.track.path for q in dataset.quarantined] == [broken]
     assert len(dataset.digests) == 15
+
+
+def test_a_quiet_track_is_named_and_used(small_config, music, tmp_path, capsys):
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    noise = np.random.default_rng(0).standard_normal(4000)
+    sf.write(root / "drone" / "drone.00009.wav", 10 / 2**15 * np.sign(noise), 4000)
+    data = replace(small_config.data, root=str(root))
+    dataset = open_dataset(data, sample_rate=4000, progress=Progress())
+    assert "quiet: 1 tracks (drone.00009.wav): no sample above -60 dB" in capsys.readouterr().err
+    assert dataset.about()["quiet"] == ["drone.00009"]
+    assert len(dataset.digests) == 16
+
+
+def test_what_read_a_file_in_libsndfiles_place_is_recorded(small_config, music, tmp_path):
+    root = tmp_path / "music"
+    shutil.copytree(music, root)
+    sound, rate = load_audio(root / "drone" / "drone.00000.wav")
+    write_container(root / "drone" / "drone.00009.m4a", sound[::-1], rate, codec="alac")
+    data = replace(small_config.data, root=str(root))
+    for _ in ("decoded", "found in the cache"):
+        about = open_dataset(data, sample_rate=4000).about()
+        assert about["decoders"] == {"PyAV": ["drone.00009"]}
 
 
 def test_short_tracks_stop_or_are_counted(small_config, music, tmp_path):

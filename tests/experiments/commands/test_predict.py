@@ -206,6 +206,18 @@ def test_silence_is_passed_over_with_the_reason(run, music, tmp_path):
     assert reasons[1].startswith("silent: a constant, about ")
 
 
+def test_a_quiet_file_is_told_of(run, music, tmp_path, capsys):
+    noise = np.sign(np.random.default_rng(0).standard_normal(8000))
+    for name, peak in (("quiet", 32), ("loud", 33)):
+        sf.write(tmp_path / f"{name}.wav", peak / 2**15 * noise, 4000)
+    files = [str(tmp_path / f"{name}.wav") for name in ("quiet", "loud")]
+    assert main(["predict", str(run), *files, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert ["quiet: no sample above -60 dB" in line for line in said[:2]] == [True, False]
+    page = Page((tmp_path / "out" / "predictions.html").read_text())
+    assert page.text.count("It is quiet, no sample above -60 dB") == 1
+
+
 def test_nothing_is_written_where_a_link_leads_out(run, music, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "0001-x.png").write_text("precious")

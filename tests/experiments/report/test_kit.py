@@ -64,6 +64,14 @@ def test_a_value_that_a_page_lacks_is_an_error():
         render("predict.html", files=[], refused=[])
 
 
+def test_quiet_files_and_who_read_what_libsndfile_could_not_are_named():
+    found = fake_classification(("blues", "my_jazz"), seeds=2)
+    found["data"] |= {"quiet": ["blues.1"], "decoders": {"PyAV": ["blues.2", "my_jazz.7"]}}
+    page = Page(macro("made", found, ""))
+    assert "Quiet, with no sample above -60 dB: 1blues.1" in page.text
+    assert "Read by PyAV, as libsndfile could not: 2blues.2, my_jazz.7" in page.text
+
+
 def test_all_that_repeats_a_run_is_there():
     page = Page(macro("made", fake_classification(("blues", "my_jazz"), seeds=2), ""))
     for words in ("wavegan classify --recipe net5 --data music --seeds 2", "Files left out: 2",
@@ -71,4 +79,6 @@ def test_all_that_repeats_a_run_is_there():
                   "fractions0.7, 0.2, 0.1", "hardware2 cores"):  # fmt: skip
         assert words in page.text, words
     assert len(page.all("details")) == 1 + 1 + 1 + 1
+    assert "Quiet" not in page.text
+    assert "Read by" not in page.text
     assert macro("made", {}, "").strip() == ""
