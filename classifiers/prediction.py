@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
+from jaxtyping import PRNGKeyArray
 
 from classifiers.step import each, split, stacked
 from features.array_files import read_npy
@@ -20,14 +21,31 @@ Body = Callable[[Any, Array], Array]  # a model and its inputs (n, ...) to activ
 _ROUNDING = 1e-4  # by which probabilities of one clip may miss 1
 
 
-def predict(model: nnx.Module, inputs: Any, *, batch_size: int = 256) -> np.ndarray:
+def predict(
+    model: nnx.Module,
+    inputs: Any,
+    *,
+    batch_size: int = 256,
+    dropout: PRNGKeyArray | None = None,
+) -> np.ndarray:
     """Class probabilities (N, K), float32, of inputs (N, ...).
 
     Batches are of equal size (the last one is padded), so that the network is compiled once.
+
+    Parameters
+    ----------
+    dropout : key of a pass as in training, with the same units dropped in each batch: what a figure
+        is that was measured so by mistake. None is without dropout and noise.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is at least 1, not {batch_size}")
-    return predictor(model)(inputs, batch_size)
+    if dropout is None:
+        return predictor(model)(inputs, batch_size)
+
+    def body(model: Any, x: Array) -> Array:
+        return jax.nn.softmax(model(x, train=True, key=dropout))
+
+    return embed(body, model, inputs, batch_size=batch_size)
 
 
 def embed(body: Body, model: nnx.Module, inputs: Any, *, batch_size: int = 256) -> np.ndarray:

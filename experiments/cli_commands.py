@@ -108,7 +108,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     """What types and docstrings do not say of options: the names that they take, and metavars."""
     import wavegan
     from classifiers.fit_config import COMPUTE_DTYPES, OPTIMIZERS, SCHEDULES
-    from experiments.config.classify import COPIES, kinds_of_features
+    from experiments.config.classify import COPIES, PROTOCOLS, kinds_of_features
     from experiments.config.listen import TESTS
     from experiments.executors import EXECUTORS
     from experiments.recipes import GAN_PRESETS, RECIPES, VARIANTS
@@ -125,6 +125,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
         "beside": RECIPES,
         "split": SPLITS,
         "copies": COPIES,
+        "protocol": PROTOCOLS,
         "feature": kinds_of_features(),
         "augment": (*AUGMENTATIONS, "all", "none"),
         "silence": SILENCES,

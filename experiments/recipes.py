@@ -62,6 +62,8 @@ class Recipe:
         are no test tracks.
     pretrained : file of a saved classifier of the same architecture, whose layers, all but the
         last, the network starts from; those stay as they are with the optimizer "lbfgs".
+    flawed : options of the network in a published protocol whose test was none: it was drawn anew
+        from all clips, and dropout was on; empty where the protocol can be repeated as it was.
     needs : "embeddings" or "pretrained", which a file supplies, where the recipe can't do without.
     """
 
@@ -88,6 +90,7 @@ class Recipe:
     shared_steps: int = 0
     search: str | None = None
     pretrained: str | None = None
+    flawed: Mapping[str, Any] = field(default_factory=dict)
     needs: str = ""
 
     def __post_init__(self) -> None:

@@ -178,8 +178,18 @@ def best_split(splits: Mapping[str, Record]) -> str | None:
     return min(ran, key=lambda n: (bool(splits[n].get("leaks")), n != "track"), default=None)
 
 
+def as_published(results: Record) -> bool:
+    """Whether what is wrong with a published protocol was repeated: then its test is none."""
+    return results.get("config", {}).get("protocol") == "published"
+
+
 def whole_tracks(results: Record) -> bool:
-    """Whether a clip is a whole track: clips can't be split other than by track then."""
+    """Whether a clip is a whole track: clips can't be split other than by track then.
+
+    Not where the test of a published protocol is drawn from all of them.
+    """
+    if as_published(results):
+        return False
     runs = [run for split in results.get("splits", {}).values() for run in runs_of(split)]
     clips = {row.get("clips") for run in runs for row in run.get("tracks") or []}
     tracks = results.get("data", {}).get("tracks") or 0
@@ -221,7 +231,7 @@ def comparable(results: Record) -> str:
     if published.get("accuracy") is None:
         return "" if note == "none" else note.removeprefix("none; ")
     protocol = results.get("config", {}).get("recipe", {}).get("split")
-    if not protocol or (protocol == "chunk" and whole_tracks(results)):
+    if as_published(results) or not protocol or (protocol == "chunk" and whole_tracks(results)):
         return note
     return "; ".join(filter(None, [note, f"compare it with the {protocol} split only"]))
 

@@ -51,6 +51,7 @@ from features.storage import understanding, write_text
 from wavegan.environment import environment
 
 HEARD = 3  # clips in the report, where there is augmentation to hear
+_REDRAWN = 2  # of the seeds: sides are drawn otherwise
 MISSED, MISSED_SECONDS = 16, 6.0  # wrong answers to hear there, and so long, at most
 
 
@@ -88,12 +89,16 @@ def classify(
     about = check_pretrained(recipe, clips.num_samples, len(dataset.labels))
     if any(SPLITS[split].groups for split in config.splits):
         say_groups(dataset.recordings, progress)
+    published = config.protocol == "published"
     gans = [] if config.generated is None else find_gans(Path(config.generated))
     sides: dict[Trial, Rows] = {}  # of every run, before any training
     shared: dict[str, set[str]] = {split: set() for split in config.splits}
     for split, seed in itertools.product(config.splits, range(config.seeds)):
         data = config.sides(split, seed)
-        sides[Trial(split, trained_on.name, seed)] = rows = dataset.sides(clips, data)
+        rows = dataset.sides(clips, data)
+        if published:
+            rows = {**rows, "test": _redrawn(len(clips), len(rows["test"]), data.split_seed)}
+        sides[Trial(split, trained_on.name, seed)] = rows
         if not SPLITS[split].leaks:
             refuse_searched(recipe, clips, rows, data.split_seed)
             refuse_taught(recipe, about, clips, rows)
@@ -119,7 +124,8 @@ def classify(
         splits: dict[str, Any] = {
             split: {
                 # A clip may be a track; copies of it are not on one side for that.
-                "leaks": SPLITS[split].leaks and (recipe.per_track != 1 or bool(copied)),
+                "leaks": SPLITS[split].leaks
+                and (recipe.per_track != 1 or bool(copied) or published),
                 "shared_groups": sorted(shared[split]),
                 "runs": [],
             }
@@ -135,13 +141,14 @@ def classify(
                 trained_on.training(material, trial.seed),
                 recipe.fit,
                 augment=batches,
+                dropout=published,
                 task=f"{recipe.name}, {trial.split} split, {trial.seed + 1}/{config.seeds}",
                 should_stop=should_stop,
             )
             split_seed = config.sides(trial.split, trial.seed).split_seed
             more = {"seed": trial.seed, "split_seed": split_seed}
             record = {**outcome.record(), "tracks": outcome.tracks(), **outcome.sides(), **more}
-            if supplied is None and not copied:  # else there is no audio to alter
+            if supplied is None and not (copied or published):  # else there is no audio to alter
                 record["robustness"] = robustness(outcome, material)
             splits[trial.split]["runs"].append(record)
         seconds = round(time.monotonic() - started, 1)
@@ -174,6 +181,11 @@ def classify(
         )
         write_text(run.path / "report.html", page)
     return results
+
+
+def _redrawn(clips: int, count: int, seed: int) -> np.ndarray:
+    """Rows of a test that is drawn from all clips, whichever trained, as a published one was."""
+    return np.sort(np.random.default_rng([seed, _REDRAWN]).choice(clips, count, replace=False))
 
 
 def _arm(config: ClassifyConfig) -> Arm:
@@ -274,7 +286,8 @@ def classify_all(
     for config in configs:
         recipe = config.recipe
         # The clip is the track: both splits are one, but for copies that are dealt out themselves.
-        if recipe.per_track == 1 and config.copies == "after":
+        as_published = config.copies == "before" or config.protocol == "published"
+        if recipe.per_track == 1 and not as_published:
             splits = tuple(dict.fromkeys("track" if s == "chunk" else s for s in config.splits))
             config = replace(config, splits=splits)
         progress.say(f"{recipe.name} ({len(found) + 1} of {len(configs)}): {recipe.about}")

@@ -20,6 +20,7 @@ def kinds_of_features() -> list[str]:
 
 
 COPIES = ("after", "before")  # the split
+PROTOCOLS = ("sound", "published")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class ClassifyConfig:
     copies : when altered copies of waveforms are made: "after" the split, of training clips alone;
         or "before" it, of every clip one for each alteration, as some published figures had it, so
         that copies of test clips train. Before is for the split "chunk" alone.
+    protocol : "published" repeats what is wrong with a published figure, that of cnn_rnn_tempo, of
+        which the GRU goes over the batch and the test is drawn anew from all clips, those that
+        trained among them, with dropout on. It is for the split "chunk" alone.
     """
 
     recipe: Recipe
@@ -65,6 +69,7 @@ class ClassifyConfig:
     feature: str | None = None
     augment: str = "none"
     copies: str = "after"
+    protocol: str = "sound"
 
     def __post_init__(self):
         waveform, _ = parse_augmentations(self.augment)
@@ -75,6 +80,10 @@ class ClassifyConfig:
                 "--copies before lets altered copies of test clips train, as in published figures: "
                 "it takes --split chunk alone, and --augment with alterations of the waveform"
             )
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"--protocol {self.protocol!r} is none of {', '.join(PROTOCOLS)}")
+        if self.protocol == "published":
+            self._repeat_published()
         if self.vouch and self.generated is None:
             raise ValueError("--vouch is for the GANs of --generated: give it, too")
         name = self.recipe.name
@@ -117,6 +126,22 @@ class ClassifyConfig:
                 f"{self.recipe.name} stops early (--fit-patience {self.recipe.fit.patience}), "
                 "which needs a validation side: give --fractions a middle value above 0"
             )
+
+    def _repeat_published(self) -> None:
+        """The recipe with the network of its flawed protocol; a ValueError where it has none."""
+        if not self.recipe.flawed:
+            raise ValueError(
+                "--protocol published repeats a test that was none, and that of "
+                f"{self.recipe.name} is not known to be such: leave it out, or give --recipe "
+                "cnn_rnn_tempo"
+            )
+        if self.splits != ("chunk",) or self.augment != "none" or self.generated is not None:
+            raise ValueError(
+                "--protocol published tests clips that trained, as a published figure did: it "
+                "takes --split chunk alone, without --augment and --generated"
+            )
+        options = {**self.recipe.options, **self.recipe.flawed}
+        object.__setattr__(self, "recipe", replace(self.recipe, options=options))
 
     def sides(self, split: str, seed: int) -> DataConfig:
         """The data of run ``seed`` on ``split``."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import jax
 import numpy as np
 from flax import nnx
 
@@ -185,6 +186,7 @@ def run_trial(
     *,
     augment: FeatureAugmentation | None = None,
     read_at: Sequence[int] = (),
+    dropout: bool = False,
     task: str,
     should_stop: Callable[[], bool] | None = None,
 ) -> Outcome:
@@ -197,6 +199,7 @@ def run_trial(
     settings : of the fit, all phases together.
     augment : alters the batches.
     read_at : steps of a training of one phase after which it is tested, too.
+    dropout : is on while it is tested, as in a published figure that is no test.
     task : what the progress line says.
 
     Raises
@@ -215,6 +218,7 @@ def run_trial(
         "test": test.key,
         "augment": augment and as_dict(augment),
         **({"read_at": list(read_at)} if read_at else {}),
+        **({"dropout": True} if dropout else {}),
     }
 
     def build(folder: Path) -> None:
@@ -228,9 +232,10 @@ def run_trial(
 
         def answer(name: str, model: nnx.Module, side: str = "test") -> None:
             asked = Rows([material.side(side).features], scaler=scaler)
+            key = jax.random.key(trial.seed) if dropout and side == "test" else None
             if len(asked):
                 with replacing(folder / name) as temporary:
-                    np.save(temporary, predict(model, asked))
+                    np.save(temporary, predict(model, asked, dropout=key))
 
         work = _Fitting(trial, material, settings, augment, scaler, folder, task, should_stop)
         history = work.fit(model, phases, read_at, lambda step, m: answer(_reading(step), m))

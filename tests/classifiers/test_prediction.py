@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from classifier_toys import same, small, toy
+from flax import nnx
+from small_classifiers import SMALL
 
+from classifiers.architectures import create
 from classifiers.prediction import gather, predict, read_probabilities, score
 from classifiers.step import split, stacked
 
@@ -73,3 +76,17 @@ def test_probabilities_are_read_and_anything_else_is_refused(tmp_path):
         file.write_bytes(content)
         with pytest.raises(ValueError, match=r"p\.npy is damaged .*: delete the folder"):
             read_probabilities(file, (2, 2))
+
+
+def test_dropout_stays_on_by_a_key_alone():
+    shape, options = SMALL["cnn1"]
+    model = create(
+        "cnn1", input_shape=shape, num_classes=3, rngs=nnx.Rngs(0), **options, dropout=0.5
+    )
+    inputs = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    key, other = jax.random.split(jax.random.key(0))
+    expected = jax.nn.softmax(model(jnp.asarray(inputs), train=True, key=key))
+    found = predict(model, inputs, dropout=key, batch_size=3)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not np.allclose(predict(model, inputs, dropout=other, batch_size=3), found, atol=1e-3)
+    assert not np.allclose(predict(model, inputs), found, atol=1e-3)

@@ -13,6 +13,7 @@ from experiments.commands.classify import classify, classify_all
 from experiments.commands.train import train
 from experiments.config import ClassifyConfig, DataConfig, TrainGansConfig
 from experiments.recipes import RECIPES
+from experiments.report import printed
 from experiments.report.terminal import Progress
 from features import LeakError, load_audio, save_audio
 from features.extractors import Statistics, TempoAndPicture
@@ -362,3 +363,47 @@ def test_copies_before_the_split_are_for_the_published_protocol_alone(config, se
         replace(config, copies="before", **settings)
     with pytest.raises(ValueError, match="--copies 'during' is none of after, before"):
         replace(config, copies="during")
+
+
+def test_a_test_that_was_none_is_repeated_on_request_and_said(config, tmp_path, capsys):
+    """That of a published figure: tracks that trained among it, dropout on, another network."""
+    changes = {"per_track": 1, "published": 0.796, "split": "track"}
+    recipe = replace(config.recipe, flawed={"dense_sizes": (5,)}, **changes)
+    asked = replace(config, recipe=recipe, splits=("chunk",), seeds=2, protocol="published")
+    out = tmp_path / "run"
+    results = classify(asked, out)
+    found = results["splits"]["chunk"]
+    assert found["leaks"]
+    for run in found["runs"]:
+        train, test = (set(run["split"][side]) for side in ("train", "test"))
+        assert len(test) == run["clips"]["test"]
+        assert train & test
+        assert "robustness" not in run
+        inputs = json.loads((out / run["classifier"]).with_name("stage.json").read_text())["inputs"]
+        assert inputs["dropout"] is True
+        assert inputs["options"]["dense_sizes"] == [5]
+    assert found["runs"][0]["split"]["test"] != found["runs"][1]["split"]["test"]
+    page = " ".join(Page((out / "report.html").read_text()).text.split())
+    assert "The chunk split leaks: this figure is too high." in page
+    assert "The test was drawn anew from all tracks, those that trained among them" in page
+    assert "this is no test. For a figure that holds, run it again with --split track and" in page
+    assert "Chunks of one track are on both sides" not in page
+    assert "compare it with" not in page
+    printed.classify(results, out)
+    assert "leaks: its test was drawn anew from all clips" in capsys.readouterr().out
+    table = classify_all([asked], tmp_path / "all")
+    assert "none: a clip is" not in table
+
+
+def test_the_published_protocol_is_of_one_recipe_and_asked_for_by_name(config):
+    tempo = ClassifyConfig(RECIPES["cnn_rnn_tempo"], splits=("chunk",), protocol="published")
+    assert tempo.recipe.options == {"over_batch": True}
+    assert tempo.recipe.published == 0.796
+    assert ClassifyConfig(RECIPES["cnn_rnn_tempo"]).recipe.options == {}
+    with pytest.raises(ValueError, match="that of small is not known to be such"):
+        replace(config, splits=("chunk",), protocol="published")
+    for changes in ({"splits": ("track",)}, {"splits": SPLITS}, {"augment": "noise"}):
+        with pytest.raises(ValueError, match="it takes --split chunk alone, without --augment"):
+            replace(tempo, **changes)
+    with pytest.raises(ValueError, match="--protocol 'own' is none of sound, published"):
+        replace(config, protocol="own")
