@@ -4,7 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from flax import nnx
+from small_classifiers import SMALL
 
+from classifiers import create
+from classifiers.layers import BatchNorm
 from experiments.cli import main, parsed
 from experiments.options import OptionError
 from experiments.recipes import RECIPES, VARIANTS, looked_at
@@ -55,6 +59,33 @@ def test_the_ladder_has_the_published_gans():
     train = recipe.gan_train
     assert (train.loss, train.learning_rate, train.critic_steps) == ("dcgan", 1e-4, 1)
     assert (train.batch_size, train.slices) == (32, "grid")
+
+
+def test_published_recipes_whose_batch_norm_departs_say_so():
+    """Keras' running statistics are warmed up here, wherever a network has them."""
+    warmed = set()
+    for name, recipe in RECIPES.items():
+        if recipe.published is None or recipe.architecture not in SMALL:
+            continue
+        shape, options = SMALL[recipe.architecture]
+        framework = recipe.fit.framework
+        model = create(
+            recipe.architecture,
+            input_shape=shape,
+            num_classes=3,
+            rngs=nnx.Rngs(0),
+            framework=framework,
+            **options,
+        )
+        layers = [layer for _, layer in nnx.iter_graph(model) if isinstance(layer, BatchNorm)]
+        if any(layer.warm_up for layer in layers):
+            warmed.add(name)
+    rows = {
+        name
+        for name, recipe in RECIPES.items()
+        if any(row[0] == "running statistics of batch norm" for row in recipe.differences)
+    }
+    assert warmed == rows == {"cnn2", "cnn_bilstm", "final_eff", "final_acc"}
 
 
 def test_what_is_typed_beside_it_makes_it_another_and_the_page_says_so():
