@@ -387,6 +387,19 @@ GAN_PRESETS: dict[str, GanPreset] = {
         gan={**_GAN, "dim": 64},
     ),
     "one-critic-step": _preset(VARIANTS["one-critic-step"], batch_size=16),
+    # `wavegan train --recipe net6 --gan net6 --gan-steps 6250 --data DIR`: 50 epochs of GTZAN.
+    "net6": replace(
+        _preset(
+            VARIANTS[REFERENCE],
+            "as net6's authors trained theirs, but for the steps: 50 epochs",
+            loss="dcgan",
+            learning_rate=1e-4,
+            critic_steps=1,
+            batch_size=32,
+            slices="grid",
+        ),
+        gan={**_GAN, "dim": 16, "phase_shuffle": 0},
+    ),
     # `wavegan train --gan small-data --data DIR`: why these, wavegan/README.md says in section 4.
     "small-data": _preset(_SMALL_DATA, batch_size=16),
     # `wavegan train --gan all-then-one --data DIR`: for ten classes as many steps in all as

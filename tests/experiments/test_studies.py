@@ -1,6 +1,7 @@
 """The studies that come with the package: what they are, and what makes them others."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,26 @@ def test_the_ladder_has_the_published_gans():
     train = recipe.gan_train
     assert (train.loss, train.learning_rate, train.critic_steps) == ("dcgan", 1e-4, 1)
     assert (train.batch_size, train.slices) == (32, "grid")
+
+
+def test_the_published_gans_have_one_home_and_change_nothing_else():
+    """The resolved settings are those by which the study was fixed, each in a line of its file."""
+    study = config("--preset", "published-net6").recipe
+    own = RECIPES["net6"]
+    assert study.gan == replace(own.gan, dim=16, phase_shuffle=0)
+    assert study.gan_train == replace(
+        own.gan_train,
+        loss="dcgan",
+        learning_rate=1e-4,
+        critic_steps=1,
+        batch_size=32,
+        slices="grid",
+    )
+    alone = parsed(["train", "--recipe", "net6", "--gan", "net6"]).config().recipe
+    assert (alone.gan, alone.gan_train) == (study.gan, study.gan_train)
+    told = " ".join(text for row in own.differences for text in row)
+    for words in ("BCE", "one critic step", "batches of 32", "6,250 steps", "--gan net6"):
+        assert words in told
 
 
 def test_published_recipes_whose_batch_norm_departs_say_so():
