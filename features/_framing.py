@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -158,6 +159,11 @@ def checked_audio(
         As `audio_of`.
     ValueError
         Too short a clip; samples that are NaN or infinite, unless they are traced by JAX.
+
+    Warns
+    -----
+    UserWarning
+        A clip shorter than the frame of a spectrum, as librosa does.
     """
     y = audio_of(y)
     if y.shape[-1] < (needed := framing.shortest):
@@ -169,22 +175,33 @@ def checked_audio(
             f"{name}={framing.n_fft}, center={framing.center}{mode}: take longer clips, a smaller "
             f"{name} or {other}"
         )
+    if name == "n_fft" and y.shape[-1] < framing.n_fft:  # of spectra alone, as librosa
+        warnings.warn(
+            f"n_fft={framing.n_fft} is too large for a clip of {y.shape[-1]} samples, around which "
+            "a frame has what pad_mode says: take longer clips, or a smaller n_fft",
+            stacklevel=3,
+        )
     _refuse_non_finite(y)
     return y
 
 
-def _refuse_non_finite(y: Array | np.ndarray) -> None:
-    """Raise ValueError for NaN or infinite samples, with how many there are and where."""
+def all_finite(y: Array | np.ndarray) -> bool:
+    """Whether no number is NaN or infinite; True of what JAX traces, where nobody looks."""
     if isinstance(y, jax.core.Tracer):
-        return
+        return True
     # For JAX a sum is the cheapest look at all samples: what is not finite makes it so.
     finite = np.isfinite(y).all() if isinstance(y, np.ndarray) else jnp.isfinite(y.sum())
     if isinstance(finite, jax.core.Tracer) or finite:  # traced: a constant in someone's jit
+        return True
+    return bool(np.isfinite(np.asarray(y)).all())  # of large ones only the sum may be infinite
+
+
+def _refuse_non_finite(y: Array | np.ndarray) -> None:
+    """Raise ValueError for NaN or infinite samples, with how many there are and where."""
+    if all_finite(y):
         return
     samples = np.asarray(y)
     places = np.argwhere(~np.isfinite(samples))
-    if not len(places):  # large ones, of which only the sum is infinite
-        return
     clips = len(np.unique(places[:, :-1], axis=0))
     first = tuple(places[0].tolist())
     raise ValueError(

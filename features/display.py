@@ -130,7 +130,7 @@ def _decibels(audio: np.ndarray, sample_rate: int, hop_length: int) -> np.ndarra
         np.asarray(audio, np.float32).mean(-1),
         sample_rate=sample_rate,
         top_db=None,
-        n_fft=n_fft,
+        n_fft=min(n_fft, audio.shape[1]),
         hop_length=hop_length,
         n_mels=_BANDS,
     )

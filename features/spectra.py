@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float, Real
 
 from features._frames import over_frames, power, power_in_double
-from features._framing import Framing, Window, checked_audio
+from features._framing import Framing, Window, all_finite, checked_audio
 from features.mel import MelOptions, filter_parts, mel_filters  # noqa: F401
 
 _AMIN = 1e-10  # the smallest mel power that decibels tell apart, as in librosa.power_to_db
@@ -77,8 +77,8 @@ def mel_spectrogram(
 
     Notes
     -----
-    A clip shorter than ``n_fft`` is a sound among zeros where ``center`` puts them around it; its
-    frames are as well defined as those of any other clip, and librosa's, which warns of them.
+    A clip shorter than ``n_fft`` is a sound among zeros where ``center`` puts them around it: its
+    frames are librosa's, and as there a warning says so, in all functions that take ``n_fft``.
 
     The Fourier transform runs in float64 (float32 on a TPU, which has no other): beneath a loud
     partial, rounding in float32 covers the quiet bands that music has 100 dB further down.
@@ -204,7 +204,8 @@ def delta(
     Raises
     ------
     ValueError
-        For a width or order out of range, or fewer frames than ``width``.
+        For a width or order out of range, fewer frames than ``width``, and features that are NaN
+        or infinite (where JAX traces them, nobody looks for them).
     """
     if width < 3 or width % 2 == 0 or not 1 <= order < width:
         raise ValueError(
@@ -216,6 +217,11 @@ def delta(
         raise ValueError(
             f"{x.shape[-2]} frames are fewer than width={width}: "
             "take a smaller odd width or longer clips"
+        )
+    if not all_finite(x):
+        raise ValueError(
+            f"of {x.size} features {int((~jnp.isfinite(x)).sum())} are NaN or infinite: look for "
+            "them in the audio they were made from, or replace them with numpy.nan_to_num"
         )
     return _delta(x, width, order)
 

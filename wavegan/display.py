@@ -23,7 +23,7 @@ def clip_pictures(clips: Float[np.ndarray, "n l c"], sample_rate: int | float) -
         clips.mean(-1),
         sample_rate=sample_rate,
         size=_PICTURE,
-        n_fft=n_fft,
+        n_fft=min(n_fft, clips.shape[1]),
         hop_length=hop_length,
         n_mels=64,
         cmap="magma",

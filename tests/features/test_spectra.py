@@ -15,7 +15,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.pictures import spectrogram_picture, tempo_picture
+from features.rhythm import beats, onset_strength, tempo, tempogram
 from features.spectra import delta, log_mel, mel_spectrogram, mfcc
+from features.tonal import chroma, spectral_contrast
 
 RATE = 22050
 GRID = {
@@ -191,12 +194,47 @@ def test_a_long_recording_is_cut_into_parts_without_a_seam(gtzan_mini):
     hop=st.sampled_from([1, 10, 64, 300]),
 )
 @settings(max_examples=15)
+@pytest.mark.filterwarnings("ignore:n_fft=.* is too large")
 def test_any_length_has_the_frames_of_librosa(samples, n_fft, hop):
     y = np.sin(np.arange(samples, dtype=np.float32))
     options = {"n_fft": n_fft, "hop_length": hop, "n_mels": 3, "norm": None}
     ours = mel_spectrogram(y, sample_rate=RATE, **options)
     right = peer(librosa.feature.melspectrogram, y[None], **options)[0]
     np.testing.assert_allclose(ours, right, rtol=1e-4, atol=1e-6 * right.max())
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        mel_spectrogram,
+        log_mel,
+        mfcc,
+        chroma,
+        spectral_contrast,
+        onset_strength,
+        tempogram,
+        tempo,
+        beats,
+        spectrogram_picture,
+        tempo_picture,
+    ],
+)
+def test_a_clip_shorter_than_a_frame_is_warned_of_by_all(function, noise, recwarn):
+    function(noise[0, :2048], sample_rate=RATE)
+    assert not recwarn
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        function(noise[0, :2047], sample_rate=RATE)
+    said = "n_fft=2048 is too large for a clip of 2047 samples"
+    assert said in str(found[0].message)
+
+
+def test_slopes_of_what_is_no_number_are_refused_unless_traced():
+    x = np.zeros((2, 20, 3), np.float32)
+    x[1, 4, 2], x[0, 0, 0] = np.nan, np.inf
+    with pytest.raises(ValueError, match="of 120 features 2 are NaN or infinite"):
+        delta(x)
+    assert np.isnan(jax.jit(delta)(x)).any()
 
 
 @pytest.mark.parametrize(("width", "order"), [(3, 1), (9, 1), (9, 2), (7, 3)])

@@ -113,6 +113,7 @@ def test_silence_is_taken_out_first(small_recipe, whole, by):
         ("final_eff", 60, "does not fit the recipe final_eff, whose own clips have 1.99 s"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")
 def test_a_clip_too_short_for_the_recipe(name, num_samples, said):
     with pytest.raises(ValueError, match=said):
         check_input(RECIPES[name], num_samples, 10)
