@@ -1,8 +1,9 @@
 """Initial weights, drawn on the host: bit for bit those of JAX's initialisers, and no compiling.
 
 XLA compiles a program for each shape that is drawn, which takes longer than all the draws of a
-network. JAX's generator is Threefry (J. Salmon et al.: Parallel random numbers, 2011), of which
-value number i is a function of the key and i alone: NumPy computes the same bits.
+network but for layers of millions of weights: those are drawn by a program of theirs. JAX's
+generator is Threefry (J. Salmon et al.: Parallel random numbers, 2011), of which value number i is
+a function of the key and i alone: NumPy computes the same bits.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+_ONE = np.uint32(0x3F800000)  # the exponent of [1, 2)
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_COMPILED = 1 << 22  # values: 0.1 s in NumPy, which is what compiling takes
 _AT_A_TIME = 1 << 16  # values: what lies between the operations stays in the processor's cache
 
 
@@ -32,7 +38,7 @@ def glorot_uniform(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, ".
         return nnx.initializers.glorot_uniform()(key, shape)
     mean_fan = math.prod(shape[:-2]) * (shape[-2] + shape[-1]) / 2
     limit = np.sqrt(3 * np.float32(1 / mean_fan))
-    return jax.device_put(_uniform(key, math.prod(shape), np.float32(-1), limit).reshape(shape))
+    return _symmetric(key, shape, limit)
 
 
 def uniform(key: PRNGKeyArray, shape: tuple[int, ...], limit: float) -> Float[Array, "..."]:
@@ -40,7 +46,7 @@ def uniform(key: PRNGKeyArray, shape: tuple[int, ...], limit: float) -> Float[Ar
     scale = np.float32(limit)
     if not _on_host(key):
         return jax.random.uniform(key, shape, minval=-1) * scale
-    return jax.device_put(_uniform(key, math.prod(shape), np.float32(-1), scale).reshape(shape))
+    return _symmetric(key, shape, scale)
 
 
 def normal(key: PRNGKeyArray, shape: tuple[int, ...], scale: float = 1.0) -> Float[Array, "..."]:
@@ -71,6 +77,23 @@ def _on_host(key: PRNGKeyArray) -> bool:
     )
 
 
+def _symmetric(key: PRNGKeyArray, shape: tuple[int, ...], limit: np.float32) -> Array:
+    """Uniform within ±``limit``."""
+    count = math.prod(shape)
+    if _COMPILED <= count < 1 << 32:
+        return _in_one_program(jax.random.key_data(key), limit, shape)
+    return jax.device_put(_uniform(key, count, np.float32(-1), limit).reshape(shape))
+
+
+@partial(jax.jit, static_argnames="shape")
+def _in_one_program(words: Array, limit: Array, shape: tuple[int, ...]) -> Array:
+    """`_symmetric`, fused: JAX's own draws take four times as long."""
+    numbers = jax.lax.iota(np.uint32, math.prod(shape))
+    bits = _threefry(words, np.uint32(0), numbers) >> np.uint32(9) | _ONE
+    values = jax.lax.bitcast_convert_type(bits, np.float32) - 1
+    return (jnp.maximum(values * 2 - 1, -1) * limit).reshape(shape)
+
+
 def _uniform(key: PRNGKeyArray, count: int, low: np.float32, scale: np.float32) -> np.ndarray:
     """``count`` values of [low, 1), times ``scale``."""
     words = np.asarray(jax.random.key_data(key))
@@ -78,9 +101,9 @@ def _uniform(key: PRNGKeyArray, count: int, low: np.float32, scale: np.float32) 
 
     def draw(start: int) -> None:
         part = values[start : start + _AT_A_TIME]
-        bits = _threefry(words, start, len(part))
-        bits >>= np.uint32(9)
-        bits |= np.uint32(0x3F800000)  # the exponent of [1, 2)
+        numbers = np.arange(start, start + len(part), dtype=np.uint64)
+        high, low_half = (numbers >> np.uint64(32)).astype(np.uint32), numbers.astype(np.uint32)
+        bits = _threefry(words, high, low_half) >> np.uint32(9) | _ONE
         np.subtract(bits.view(np.float32), np.float32(1), out=part)
         part *= np.float32(1) - low
         part += low
@@ -96,26 +119,18 @@ def _uniform(key: PRNGKeyArray, count: int, low: np.float32, scale: np.float32) 
     return values
 
 
-def _threefry(words: np.ndarray, start: int, count: int) -> np.ndarray:
-    """The bits (count,) of values ``start`` and following: both halves of each block, mixed."""
+def _threefry(words: Any, left: Any, right: Any) -> Any:
+    """The bits of values by the two halves of their numbers, mixed; in NumPy or in JAX."""
     keys = (words[0], words[1], words[0] ^ words[1] ^ np.uint32(0x1BD11BDA))
-    numbers = np.arange(start, start + count, dtype=np.uint64)
-    left, right = (numbers >> np.uint64(32)).astype(np.uint32), numbers.astype(np.uint32)
-    high = np.empty_like(left)
     with np.errstate(over="ignore"):
-        left += keys[0]
-        right += keys[1]
+        left, right = left + keys[0], right + keys[1]
         for i in range(5):
             for turn in _ROTATIONS[i % 2]:
-                left += right
-                np.left_shift(right, np.uint32(turn), out=high)
-                right >>= np.uint32(32 - turn)
-                right |= high
-                right ^= left
-            left += keys[(i + 1) % 3]
-            right += keys[(i + 2) % 3] + np.uint32(i + 1)
-    left ^= right
-    return left
+                left = left + right
+                right = (right << np.uint32(turn) | right >> np.uint32(32 - turn)) ^ left
+            left = left + keys[(i + 1) % 3]
+            right = right + (keys[(i + 2) % 3] + np.uint32(i + 1))
+    return left ^ right
 
 
 _erf_inv: Callable[[np.ndarray], Array] = jax.jit(jax.lax.erf_inv)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from features.initial_weights import constant, glorot_uniform, normal, orthogonal
+from features.initial_weights import constant, glorot_uniform, normal, orthogonal, uniform
 
 INITIALISERS = nnx.initializers.glorot_uniform(), nnx.initializers.orthogonal()
 
@@ -26,6 +26,16 @@ def test_the_host_draws_what_jax_draws(ours, theirs, shape):
     found, expected = ours(key, shape), theirs(key, shape)
     np.testing.assert_array_equal(found, expected)
     assert (found.dtype, found.weak_type) == (expected.dtype, expected.weak_type)
+
+
+def test_millions_of_weights_are_the_same_and_drawn_by_one_program(caplog):
+    key, shape = jax.random.key(2**40 + 3), (3, 700, 2048)
+    expected = jax.random.uniform(key, shape, minval=-1) * np.float32(0.01)
+    with jax.log_compiles():
+        found = uniform(key, shape, 0.01)
+    assert caplog.text.count("Finished XLA compilation") == 1
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(glorot_uniform(key, shape), INITIALISERS[0](key, shape))
 
 
 @pytest.mark.parametrize("draw", [glorot_uniform, normal, orthogonal])
