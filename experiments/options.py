@@ -94,7 +94,8 @@ class Option:
                 words.append(f"{several} with commas")
             else:
                 words.append(_KINDS[kind])
-        return " or ".join([*words, "none"] if self.optional else words)
+        none = self.optional and "none" not in self.choices
+        return " or ".join([*words, "none"] if none else words)
 
     def read(self, text: str) -> Any:
         """The value that a text stands for; an ArgumentTypeError says what it should be."""
@@ -236,7 +237,8 @@ def safe(text: str, keep: str = "") -> str:
 def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -> Any:
     """``config`` with the values of options, by their names, each in its place.
 
-    Where it refuses them, an OptionError has its words, but with the options' names.
+    Where it refuses them, an OptionError has its words, but with the options' names: for a field
+    at the start, with an underscore or with a value (steps=…), not for a word that is one's name.
     """
     given = {option.path: option.name for option in options if option.name in values}
     given.pop((), None)  # what is not in the configuration
@@ -254,8 +256,9 @@ def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -
         except ValueError as error:
             said = str(error).removeprefix(f"{type(part).__name__}: ")
             for name in new:
-                option = given.get((*path, name), name)
-                said = re.sub(rf"(?<![\w-]){name}(?![\w/-])", f"--{option}", said)
+                option, word = given.get((*path, name), name), rf"(?<![\w-]){name}(?![\w/-])"
+                field_alone = word if "_" in name else rf"^{word}|{word}(?==)"
+                said = re.sub(field_alone, f"--{option}", said)
             raise OptionError(said) from None
 
     return renewed(config, ()) if given else config

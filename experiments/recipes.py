@@ -123,7 +123,10 @@ class Recipe:
     @property
     def clip_gan(self) -> WaveGANConfig:
         """The GAN that makes clips of this recipe's length; a ValueError where none does."""
-        return replace(self.gan, num_samples=self.num_samples)
+        try:
+            return replace(self.gan, num_samples=self.num_samples)
+        except ValueError as error:
+            raise ValueError(str(error).replace("num_samples", "--num-samples")) from None
 
     @property
     def clip_seconds(self) -> float:

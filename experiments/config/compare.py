@@ -140,7 +140,10 @@ class CompareConfig:
                 f"{', '.join([*folders, 'all'])}"
             )
         if len(self.arms) < 2 or twice:
-            raise ValueError(f"--arms needs two or more different arms, found {self.arms}")
+            raise ValueError(
+                "--arms needs two or more different arms, found "
+                f"{', '.join(self.arms) or 'none'}: give such as real,real+synthetic"
+            )
         if self.question is not None and self.question not in self.arms[1:]:
             raise ValueError(
                 f"--question {self.question} is none of the arms that are held against "

@@ -389,6 +389,24 @@ def test_amounts_out_of_bounds_are_refused_before_work(arguments, said, monkeypa
     assert said in refused(*arguments.split())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("compare --cluster a:1", "compare: --cluster is for a cluster: give --executor ray"),
+        ("compare --arms real", "--arms needs two or more different arms, found real: give such"),
+        ("compare --augment never", "gain, specaugment, mixup, all, none; found never"),
+        ("compare --num-samples 17000", "compare: --num-samples must be 16 times strides of 2"),
+        ("train --num-samples 17000", "train: --num-samples must be 16 times strides of 2"),
+        ("classify --fit-momentum 0.5", "--fit-momentum is for the optimizer 'sgd', not 'adam'"),
+        ("classify --fit-momentum 0.5", "leave --fit-momentum=0.5 out"),
+        ("classify --fit-epochs none --fit-steps 5 --fit-warmup-steps 9", "below the 5 steps"),
+    ],
+)
+def test_an_error_names_options_and_leaves_its_words_alone(arguments, said, tmp_path, capsys):
+    assert main([*arguments.split(), "--data", "nowhere", "--out", str(tmp_path / "run")]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_preset_leaves_nothing_of_the_recipes_own_way():
     """The demo's GAN has pairs and a spectrogram critic; the reference's has neither."""
     demo, reference = (
