@@ -272,7 +272,19 @@ def _check(recipe: Any) -> None:
         )
 
 
-RECIPES = Registry(
+class _Recipes(Registry[Recipe]):
+    """The registry of recipes, each under its own name: run folders and pages say that."""
+
+    def __setitem__(self, name: str, recipe: Recipe) -> None:
+        if isinstance(recipe, Recipe) and recipe.name != name:
+            raise ValueError(
+                f"{self.name}[{name!r}]: its name is {recipe.name!r}, by which results would call "
+                f"it: give replace(recipe, name={name!r})"
+            )
+        super().__setitem__(name, recipe)
+
+
+RECIPES: Registry[Recipe] = _Recipes(
     "experiments.RECIPES",
     _own(),
     _check,

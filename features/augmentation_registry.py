@@ -7,7 +7,10 @@ import inspect
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
+
+import jax
 
 Range = tuple[float, float]
 LEVELS = ("waveform", "features")
@@ -80,7 +83,8 @@ def register_augmentation(
     Raises
     ------
     TypeError
-        The entry lacks something, or the function does not take what it is called with.
+        The entry lacks something, or the function does not take what it is called with, or gives
+        audio of another shape than it is given.
     ValueError
         The name is taken, or cannot stand in a list such as "noise,pitch".
 
@@ -120,6 +124,8 @@ def register_augmentation(
             )
         if setting is not None:
             check_range(entry.range, setting, above)
+        if level == "waveform" and not function.__module__.startswith(f"{__package__}."):
+            _check_shape(entry)  # of this package's own, tests do
         AUGMENTATIONS[name] = entry
         return function
 
@@ -150,6 +156,24 @@ def _default_of(name: str, function: Any, level: str, setting: str | None) -> Ra
             f"such as {setting}=(0.0, 1.0)"
         )
     return taken[setting].default
+
+
+def _check_shape(entry: Augmentation) -> None:
+    """Raise TypeError unless two clips, a second each, are of the same shape afterwards."""
+    rate = 22050
+    clips = jax.ShapeDtypeStruct((2, rate, 1), "float32")
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
+    try:
+        altered = partial(entry.function, **entry.of(rate, entry.range))
+        found = jax.eval_shape(altered, keys, clips)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise TypeError(f"augmentation {entry.name!r} fails on clips: {said}") from error
+    if getattr(found, "shape", None) != clips.shape:
+        raise TypeError(
+            f"augmentation {entry.name!r} must give clips of the shape that it is given, "
+            f"{clips.shape}; found {getattr(found, 'shape', found)}"
+        )
 
 
 def of_level(level: str) -> dict[str, Augmentation]:

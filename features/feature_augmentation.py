@@ -143,7 +143,13 @@ class FeatureAugmentation:
             inputs, targets = mixup(k_mixup, inputs, targets, alpha=self.mixup_alpha)
         for name, function in zip(self.own, self.functions, strict=True):
             drawn = jax.random.fold_in(key, AUGMENTATIONS[name].draw)
+            given = inputs.shape, targets.shape
             inputs, targets = function(drawn, inputs, targets)
+            if (jnp.shape(inputs), jnp.shape(targets)) != given:
+                raise ValueError(
+                    f"augmentation {name!r} must give inputs and targets of the shapes that it is "
+                    f"given, {given}; found {jnp.shape(inputs), jnp.shape(targets)}"
+                )
         return jnp.asarray(inputs), jnp.asarray(targets)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, TypeVar
 
@@ -75,3 +76,23 @@ class Registry(MutableMapping[str, T]):
 
     def __repr__(self) -> str:
         return f"{self.name}: {', '.join(self)}"
+
+
+def check_takes(what: str, function: Any, *given: str, gives: str) -> None:
+    """Raise TypeError unless ``function`` can be called with ``given``, by their places.
+
+    Parameters
+    ----------
+    what, gives : the function's name in its entry, and what it returns, for the message.
+    """
+    accepted = f"{what} is a function ({', '.join(given)}) -> {gives}"
+    if not callable(function):
+        raise TypeError(f"{accepted}, found {function!r}")
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some that are written in C have none
+        return
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        raise TypeError(f"{accepted}, found one that takes {signature}: {error}") from None

@@ -17,6 +17,7 @@ from features._sides import ordered as ordered
 from features.clips import Clips
 from features.dataset import Track
 from features.identity import Identity, twins
+from features.registry import check_takes
 
 T = TypeVar("T")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -101,6 +102,8 @@ def register_split(
     ------
     ValueError
         The name is another function's, ``of`` or ``needs`` is none of those above.
+    TypeError
+        The function does not take what it is called with.
 
     Examples
     --------
@@ -116,6 +119,8 @@ def register_split(
         )
 
     def register(function: _Function) -> _Function:
+        given = (of, "fractions", "seed") + ("lists",) * (of == "tracks")
+        check_takes(f"split {name!r}", function, *given, gives="sides")
         there = SPLITS[name].function if name in SPLITS else function
         where = [f"{f.__module__}.{f.__qualname__}" for f in (there, function)]
         if where[0] != where[1]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from features.registry import Registry
+from features.registry import Registry, check_takes
 
 Row = Mapping[str, float]  # of a GAN's metrics.jsonl
 
@@ -128,11 +128,9 @@ def _check(metric: Any) -> None:
         raise TypeError(
             f"less_is_better must be True, False or None, found {metric.less_is_better!r}"
         )
-    if metric.measure is not None and not callable(metric.measure):
-        raise TypeError(
-            "measure must be a function (generated, real, sample_rate) -> number, found "
-            f"{metric.measure!r}"
-        )
+    if metric.measure is not None:
+        given = ("generated", "real", "sample_rate")
+        check_takes("measure", metric.measure, *given, gives="number")
 
 
 METRICS = Registry(

@@ -8,6 +8,7 @@ HTML with every picture, sound and script inside, the same for the same values.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib import metadata
@@ -21,7 +22,7 @@ from experiments import scores
 from experiments.report import formats
 from experiments.report.timeline import category_colours
 from features.display import spectrogram_colours
-from features.registry import Registry
+from features.registry import Registry, check_takes
 from features.splits import SIDES
 
 
@@ -31,8 +32,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def _check(figure: Any) -> None:
-    if not callable(figure):
-        raise TypeError(f"give a function (results) -> HTML or SVG, found {figure!r}")
+    check_takes("a figure", figure, "results", gives="HTML or SVG")
 
 
 # A user's own figures of a comparison's and a classification's page, under their titles: functions
@@ -54,7 +54,7 @@ def render_results(template: str, results: scores.Record, **values: Any) -> str:
     return render(
         template,
         results=results,
-        further=[(title, Markup(figure(results))) for title, figure in FIGURES.items()],
+        further=[(title, _drawn(title, results)) for title in FIGURES],
         version=results.get("version", ""),
         metrics=scores.METRICS,
         sides=SIDES,
@@ -62,6 +62,16 @@ def render_results(template: str, results: scores.Record, **values: Any) -> str:
         chance=scores.chance(labels),
         **values,
     )
+
+
+def _drawn(title: str, results: scores.Record) -> Markup:
+    """A user's own figure; where it fails, what it said, so that the rest of the page is there."""
+    try:
+        return Markup(FIGURES[title](results))
+    except Exception as error:
+        said = f"experiments.FIGURES[{title!r}] fails: {type(error).__name__}: {error}"
+        warnings.warn(said, RuntimeWarning, stacklevel=2)
+        return Markup('<p class="note">{}</p>').format(said)
 
 
 def part(template: str, macro: str, *values: Any, **options: Any) -> str:

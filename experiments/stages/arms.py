@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.stages import examples, filters
 from experiments.stages.examples import Examples, Maker, Material, joined
-from features.registry import Registry
+from features.registry import Registry, check_takes
 
 ROLES = ("classical", "generated", "control", "oracle")  # later ones decide what an arm is
 NEEDS = ("gans", "judge", "augmentation", "held-back tracks")
@@ -50,8 +50,7 @@ class Source:
     helps: bool | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.make):
-            raise TypeError(f"make is a function (material, seed) -> examples, found {self.make!r}")
+        check_takes("make", self.make, "material", "seed", gives="examples")
         if self.role not in ROLES or set(self.needs) - set(NEEDS):
             raise ValueError(
                 f"a role is one of {', '.join(ROLES)}, and needs are of {', '.join(NEEDS)}; found "
@@ -238,12 +237,19 @@ class Arm:
             joined(
                 [
                     made
-                    for _, source, ratio in phase
-                    for made in source.make(_with_ratio(material, ratio), seed)
+                    for name, source, ratio in phase
+                    for made in _made(name, source, _with_ratio(material, ratio), seed)
                 ]
             )
             for phase in self.phases
         ]
+
+
+def _made(name: str, source: Source, material: Material, seed: int) -> Sequence[Examples]:
+    made = source.make(material, seed)
+    if not (isinstance(made, Sequence) and all(isinstance(one, Examples) for one in made)):
+        raise ValueError(f"{name}: its make must give a list of Examples, found {made!r:.100}")
+    return made
 
 
 def _with_ratio(material: Material, ratio: float | None) -> Material:

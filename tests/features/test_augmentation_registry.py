@@ -72,6 +72,13 @@ def test_a_users_own_of_features():
         FeatureAugmentation(own=("negate",))
 
 
+def test_a_users_own_of_features_keeps_their_shapes():
+    register_augmentation("half", "x", level="features")(lambda key, x, y: (x[:, :5], y))
+    half = FeatureAugmentation(spec_augment=False, mixup_alpha=0.0, own=("half",))
+    with pytest.raises(ValueError, match=r"'half' must .* found \(\(4, 5\), \(4, 4\)\)"):
+        half(KEY, np.ones((4, 9), np.float32), np.eye(4, dtype=np.float32))
+
+
 def test_the_entry_that_was_written_again_is_the_one_that_runs():
     """As in a notebook whose cell is run twice."""
     for factor in (2, 3):
@@ -97,10 +104,12 @@ def test_the_entry_that_was_written_again_is_the_one_that_runs():
         ),
         (TypeError, {"name": "x"}, negate, r"takes \(key, audio\), then keywords"),
         (TypeError, {"name": "x", "level": "features"}, fade, r"takes \(key, inputs, targets\)"),
+        (TypeError, {"name": "x"}, lambda key, audio: audio[:, :5], r"of the shape .*\(2, 5, 1\)"),
+        (TypeError, {"name": "x"}, lambda key, audio: audio @ audio, "'x' fails on clips: TypeE"),
         (ValueError, {"name": "a,b"}, fade, "without commas"),
         (ValueError, {"name": "all"}, fade, "'all'"),
     ],
-    ids=["taken", "level", "setting", "waveform", "features", "comma", "all"],
+    ids=["taken", "level", "setting", "waveform", "features", "length", "fails", "comma", "all"],
 )
 def test_entries_that_are_refused(kind, settings, function, said):
     before = dict(AUGMENTATIONS)

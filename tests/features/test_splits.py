@@ -365,6 +365,10 @@ def test_a_split_that_is_no_entry(splits):
         register_split("track", "mine")(backwards)
     with pytest.raises(ValueError, match="of='songs'"):
         register_split("mine", "mine", of="songs")
+    with pytest.raises(TypeError, match=r"is a function \(tracks, fractions, seed, lists\)"):
+        register_split("mine", "mine")(lambda tracks: tracks)
+    with pytest.raises(TypeError, match=r"split 'mine' is a function \(clips, fractions, seed\)"):
+        register_split("mine", "mine", of="clips")(backwards)
     assert list(splits) == ["track", "group", "gtzan-filtered", "chunk"]
     assert [name for name, rule in splits.items() if rule.leaks] == ["chunk"]
 

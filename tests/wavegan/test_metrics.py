@@ -165,6 +165,7 @@ def test_a_metric_of_ones_own_has_a_direction(monkeypatch):
         ("mine", True, "wavegan.METRICS['mine']: give a Metric(title, meaning, less_is_better)"),
         ("mine", Metric("", "Words."), "title must be words, found ''"),
         ("mine", Metric("a", "b", "less"), "less_is_better must be True, False or None, found 'l"),
+        ("m", Metric("a", "b", None, abs), "measure is a function (generated, real, sample_rate)"),
         (" ", Metric("a", "b"), "a name in wavegan.METRICS must be a word, found ' '"),
         (DISTANCE, Metric("a", "b"), "wavegan.METRICS is this package's own: take another name"),
     ],

@@ -5,7 +5,8 @@ from classify_results import fake_classification
 from html_page import HOSTILE, Page
 from jinja2 import UndefinedError
 
-from experiments.report.kit import part, render
+from experiments.report.classify import render_classification
+from experiments.report.kit import FIGURES, part, render
 
 
 def macro(name: str, *values, **options) -> str:
@@ -82,3 +83,15 @@ def test_all_that_repeats_a_run_is_there():
     assert "Quiet" not in page.text
     assert "Read by" not in page.text
     assert macro("made", {}, "").strip() == ""
+
+
+def test_a_figure_of_ones_own_that_fails_is_named_and_the_page_is_kept():
+    FIGURES["Cost"] = lambda results: f"<p>{len(results['splits'])} splits</p>"
+    FIGURES["Bad <b>"] = lambda results: results["costs"]
+    with pytest.warns(RuntimeWarning, match=r"FIGURES\['Bad <b>'\] fails: KeyError: 'costs'"):
+        page = Page(render_classification(fake_classification(("blues", "jazz"))))
+    assert "2 splits" in page.text
+    assert "experiments.FIGURES['Bad <b>'] fails: KeyError: 'costs'" in page.text
+    assert "fractions0.7, 0.2, 0.1" in page.text
+    with pytest.raises(TypeError, match=r"a figure is a function \(results\) -> HTML or SVG"):
+        FIGURES["Worse"] = lambda: ""

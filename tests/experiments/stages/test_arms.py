@@ -163,11 +163,20 @@ def test_it_is_held_against_classical_arms_alone():
     assert held_against(arm_of("real+classical"), every) == ["real"]
 
 
+@pytest.mark.parametrize("made", [None, "clips", [3]])
+def test_what_a_source_must_give(made):
+    own = {"mine": Source("mine", lambda material, seed: made)}
+    with pytest.raises(ValueError, match="mine: its make must give a list of Examples, found"):
+        arm_of("mine", own).training(None, 0)
+
+
 def test_what_a_source_must_be():
     with pytest.raises(TypeError, match=r"SOURCES\['mine'\]: give a Source\(about, make\)"):
         SOURCES["mine"] = "real clips"
     with pytest.raises(TypeError, match=r"a function \(material, seed\) -> examples"):
         Source("mine", "repeats")
+    with pytest.raises(TypeError, match=r"make is .* found one that takes \(material\)"):
+        Source("mine", lambda material: [material.side("train")])
     with pytest.raises(ValueError, match="a role is one of classical"):
         Source("mine", print, role="fake")
     for name in ("a,b", "a+b", "a@2", "a-then-b", "a=b"):
