@@ -76,7 +76,7 @@ class CompareConfig:
         trains one after another, in this process.
     workers : how many of them work at a time; None has one for each core.
     cluster : address of the Ray cluster; None takes $RAY_ADDRESS, or starts one on this machine.
-    gpus : GPUs of each Ray task; with a number below 1 several tasks share one.
+    gpus : whole GPUs of each Ray task; with a number below 1 several tasks share one.
     preset : a study that comes with the package; it sets these options, except those in
         ``changed``.
     """

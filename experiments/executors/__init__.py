@@ -26,7 +26,7 @@ class Asked:
     ----------
     workers : at a time; None is one a core.
     cluster : address of a Ray cluster; None is ``$RAY_ADDRESS``, else one that is started here.
-    gpus : that each part takes; below 1, several parts share one.
+    gpus : that each part takes, a whole number; below 1, several parts share one.
     """
 
     workers: int | None = None
@@ -58,3 +58,8 @@ def check_executor(name: str | None, asked: Asked) -> None:
         raise ValueError(f"{option} is for a cluster: give --executor ray")
     if not 0 <= asked.gpus <= MOST_GPUS:
         raise ValueError(f"--gpus lies in 0 … {MOST_GPUS} a part, found {asked.gpus}")
+    if asked.gpus > 1 and asked.gpus % 1:
+        raise ValueError(
+            f"--gpus {asked.gpus}: above 1, a part takes whole GPUs: give {asked.gpus // 1:g} or "
+            f"{asked.gpus // 1 + 1:g}, or below 1 for parts that share one"
+        )

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -56,37 +56,32 @@ class RayWorkers:
         on_done: Callable[[int, int], object],
         should_stop: ShouldStop | None,
     ) -> list[str]:
-        """As `LocalWorkers.run`; what is stopped goes on from its last checkpoint."""
+        """As `LocalWorkers.run`; what is stopped goes on from its last checkpoint.
+
+        Tasks that are then under way end with the block of `open_workers`: to cancel one that is
+        just done makes Ray 2.60 end this process.
+        """
         import ray
 
         takes: dict[str, Any] = {"num_cpus": 1, "num_gpus": self.asked.gpus}
         task = ray.remote(**takes, max_retries=MOST_DEATHS - 1)(_do_on_ray)
-        do, modules, said = ray.put(self.do), plugins(), dict[int, str]()
+        do, here, modules, said = ray.put(self.do), os.getcwd(), plugins(), dict[int, str]()
         left, of = list(enumerate(parts)), dict[Any, int]()
         while left or of:
             while left and len(of) < (self.asked.workers or len(parts)):
                 i, part = left.pop(0)
-                of[task.remote(self._key, do, modules, part)] = i
+                of[task.remote(self._key, do, here, modules, part)] = i
             for one in ray.wait(list(of), timeout=ASKED)[0]:
                 try:
                     said[of.pop(one)] = ray.get(one)
                 except ray.exceptions.RayTaskError as error:
-                    self._cancel(of)
                     raise error.cause from None
                 except ray.exceptions.RayError as error:  # of the worker, not of what it did
-                    self._cancel(of)
                     raise lost(MOST_DEATHS, len(said), len(parts)) from error
                 on_done(len(said), len(parts))
             if should_stop is not None and should_stop():
-                self._cancel(of)
                 raise Interrupted("stopped")
         return [said[i] for i in range(len(parts))]
-
-    def _cancel(self, of: Iterable[Any]) -> None:
-        import ray
-
-        for one in of:
-            ray.cancel(one, force=True)
 
 
 @contextmanager
@@ -120,16 +115,21 @@ def open_workers(do: Do, asked: Asked) -> Iterator[RayWorkers]:
             "it out for a cluster of this machine"
         ) from None
     try:
-        there = ray.cluster_resources()
-        for name, needed in (("CPU", 1), ("GPU", asked.gpus)):
-            if (has := there.get(name, 0)) < needed:
-                raise ValueError(
-                    f"the Ray cluster has {has:g} {name}s, and each part takes {needed:g}: "
-                    "give it more, or give a smaller --gpus"
-                )
+        _refuse_small([node["Resources"] for node in ray.nodes() if node["Alive"]], asked.gpus)
         yield RayWorkers(do, asked)
     finally:
         ray.shutdown()
+
+
+def _refuse_small(nodes: Iterable[Mapping[str, float]], gpus: float) -> None:
+    """Raise ValueError where no node has what a part takes: it would wait for ever."""
+    for name, needed in (("CPU", 1.0), ("GPU", gpus)):
+        if (has := max((node.get(name, 0.0) for node in nodes), default=0.0)) < needed:
+            raise ValueError(
+                f"the largest node of the Ray cluster has {has:g} {name}s, and each part takes "
+                f"{needed:g}: give it more, or give a smaller --gpus"
+            )
+        nodes = [node for node in nodes if node.get(name, 0.0) >= needed]
 
 
 # --- in a worker ---------------------------------------------------------------------------------
@@ -137,8 +137,10 @@ def open_workers(do: Do, asked: Asked) -> Iterator[RayWorkers]:
 _on_ray = dict[str, Do]()  # what does parts here, by the run: it keeps what it has opened
 
 
-def _do_on_ray(key: str, do: Do, modules: list[str], part: Any) -> str:
+def _do_on_ray(key: str, do: Do, here: str, modules: list[str], part: Any) -> str:
     if key not in _on_ray:
+        if os.path.isdir(here):  # what paths are relative to
+            os.chdir(here)
         for name in modules:
             import_module(name)
         _on_ray.clear()

@@ -108,7 +108,13 @@ class Worker:
                 f"a worker on {platform.node()} does not see the run folder {self.run.path}: have "
                 "it, and the data, on a file system that all machines share"
             )
-        found = open_cells(self.config, Progress(quiet=True))
+        try:
+            found = open_cells(self.config, Progress(quiet=True))
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"a worker on {platform.node()}, in {Path.cwd()}, does not see the data ({error}): "
+                "have them, and the run folder, on a file system that all machines share"
+            ) from error
         self.run.refuse_others("compare", found.fixed)
         if self.run.of_other_code:
             raise ValueError(
