@@ -23,6 +23,7 @@ from experiments.executors.workers import (
     ShouldStop,
     cores,
     lost,
+    none_began,
     plugins,
     variables,
 )
@@ -46,6 +47,7 @@ class LocalWorkers:
     count: int
     _pool: ProcessPoolExecutor | None = field(default=None, init=False)
     _stop: Any = field(default=None, init=False)
+    _turn: Any = field(default=None, init=False)  # how many of the pool's have begun
 
     def run(
         self,
@@ -61,11 +63,11 @@ class LocalWorkers:
         Interrupted
             Where ``should_stop`` said so; what the workers were at is saved.
         WorkersLost
-            `MOST_DEATHS` workers died while none came to an end.
+            `MOST_DEATHS` workers died while none came to an end; or before any began.
         Exception
             What a part raised.
         """
-        said, deaths = dict[int, str](), 0
+        said, deaths, began = dict[int, str](), 0, False
         while len(said) < len(parts):
             done = len(said)
             try:
@@ -73,10 +75,12 @@ class LocalWorkers:
                     said[i] = why
                     on_done(len(said), len(parts))
             except BrokenProcessPool:
+                began = began or self._turn.value > 0
                 self.close()
                 deaths = deaths + 1 if len(said) == done else 1
                 if deaths == MOST_DEATHS:
-                    raise lost(deaths, len(said), len(parts)) from None
+                    fatal = lost(deaths, len(said), len(parts)) if began else none_began()
+                    raise fatal from None
         return [said[i] for i in range(len(parts))]
 
     def close(self) -> None:
@@ -109,8 +113,8 @@ class LocalWorkers:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")  # threads of JAX don't outlive a fork
             self._stop = context.RawValue("b", 0)  # no lock, which a killed worker could keep
-            turn = context.Value("i", 0)
-            given = (self.do, self._stop, turn, self.count, variables(), plugins())
+            self._turn = context.Value("i", 0)
+            given = (self.do, self._stop, self._turn, self.count, variables(), plugins())
             self._pool = ProcessPoolExecutor(self.count, context, _begin, given)
         return self._pool
 

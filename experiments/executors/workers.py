@@ -41,6 +41,15 @@ def lost(deaths: int, done: int, of: int) -> WorkersLost:
     )
 
 
+def none_began() -> WorkersLost:
+    """The error of workers that died before they began: each imports the script of its caller."""
+    return WorkersLost(
+        "no worker came as far as to begin, since each first imports the script that asks for it: "
+        "have that in a file, with what it does under if __name__ == '__main__':, or leave the "
+        "executor out"
+    )
+
+
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -122,20 +122,37 @@ def test_workers_that_die_again_and_again_are_given_up(parts):
         run(workers, ["one", "fatal"])
 
 
-def test_workers_end_with_the_process_that_they_work_for(parts, tmp_path):
-    folder, _ = parts
-    script = tmp_path / "driver.py"
+def driver_of(folder, guard):
+    """A script that has a long part done under ``guard``, and what it runs in."""
+    script = folder.parent / "driver.py"
     script.write_text(
         "import sys; from functools import partial; from pathlib import Path\n"
-        f"sys.path.insert(0, {str(tmp_path / 'code')!r})\n"
+        f"sys.path.insert(0, {str(folder.parent / 'code')!r})\n"
         "import own_parts\n"
         "from experiments.executors import Asked, open_workers\n"
-        "if __name__ == '__main__':\n"
+        f"{guard}:\n"
         f"    do = partial(own_parts.do, Path({str(folder)!r}))\n"
         "    with open_workers('local', do, Asked(1)) as workers:\n"
         "        workers.run(['long'], on_done=print, should_stop=None)\n"
     )
-    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return script, {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_script_that_workers_can_not_import_is_told_how_it_is_written(parts, typed):
+    folder, _ = parts
+    script, here = driver_of(folder, "if True")
+    command = [sys.executable, "-" if typed else script]
+    with script.open() as text:
+        ended = subprocess.run(command, env=here, stdin=text, stderr=subprocess.PIPE, check=False)
+    last = ended.stderr.decode().splitlines()[-1]
+    assert re.search(r"WorkersLost: no worker came .* under if __name__ == '__main__':", last)
+    assert not list(folder.iterdir())
+
+
+def test_workers_end_with_the_process_that_they_work_for(parts):
+    folder, _ = parts
+    script, here = driver_of(folder, "if __name__ == '__main__'")
     with subprocess.Popen([sys.executable, script], env=here) as driver:
         _until((folder / "long").exists)
         workers = psutil.Process(driver.pid).children(recursive=True)
