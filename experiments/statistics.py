@@ -288,11 +288,13 @@ def _asked(
     _, test = next(iter(arms[pairs[0][0]].values()))
     first = np.sort(np.unique(test.track_ids, return_index=True)[1])  # in the votes' order
     units = clusters(test.track_ids, groups)
-    clips = {n: {s: p.argmax(1) for s, (p, _) in runs.items()} for n, runs in arms.items()}
-    tracks = {
-        name: {s: vote_by_track(p, test.track_ids)[1].argmax(1) for s, (p, _) in runs.items()}
-        for name, runs in arms.items()
-    }
+    clips, tracks = dict[str, dict[int, np.ndarray]](), dict[str, dict[int, np.ndarray]]()
+    for name, runs in arms.items():
+        clips[name], tracks[name] = {}, {}
+        for seed, (probabilities, _) in runs.items():
+            votes = vote_by_track(probabilities, test.track_ids)[1]
+            clips[name][seed] = probabilities.argmax(1).astype(np.int16)
+            tracks[name][seed] = votes.argmax(1).astype(np.int16)
     for arm, against in pairs:
         named, seeds = {"arm": arm, "against": against}, _shared(arms, arm, against)
         own, other = (np.stack([tracks[name][seed] for seed in seeds]) for name in (arm, against))
@@ -355,13 +357,13 @@ def _values(
         index = (column * labels + label)[among]
         return np.bincount(index, minlength=columns * labels).reshape(columns, labels)
 
-    parts = [(counted(truth, truth == said), counted(truth), counted(said)) for said in predicted]
-    counts = np.stack(parts, axis=0).transpose(0, 2, 3, 1)  # (runs, columns, K, 3)
-    whole = metric(counts.sum(1))
-    if columns == 1:
-        return whole, whole[:, None]
-    without = metric(counts.sum(1, keepdims=True) - counts)
-    return whole, columns * whole[:, None] - (columns - 1) * without
+    there, whole, without = counted(truth), list[np.ndarray](), list[np.ndarray]()
+    for said in predicted:  # one by one: the counts of all take more than the answers
+        counts = np.stack([counted(truth, truth == said), there, counted(said)], axis=-1)
+        whole.append(metric(counts.sum(0)))  # of (columns, K, 3)
+        without.append(metric(counts.sum(0) - counts) if columns > 1 else np.zeros(1))
+    each = np.array(whole)
+    return each, columns * each[:, None] - (columns - 1) * np.stack(without)
 
 
 def accuracy(counts: np.ndarray) -> np.ndarray:

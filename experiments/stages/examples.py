@@ -101,9 +101,9 @@ class Material:
         key += f" {fingerprint(self.recipe.input)}"
         return Examples(Rows([self.features], rows), clips.labels[rows], key)
 
-    @cached_property
+    @property
     def train(self) -> Clips:
-        """The real training clips."""
+        """The real training clips; not kept, since there is a material for each of many cells."""
         return self.clips.select(self.rows["train"])
 
     @cached_property

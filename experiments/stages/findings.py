@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from experiments.stages.comparison import (
     validated_by,
 )
 from experiments.stages.trials import Outcome, scored, votes
+from features import Clips
 
 
 def told(
@@ -108,8 +109,12 @@ def _fold_of(trained: TrainedArms) -> dict[str, int]:
 
 def _right(runs: statistics.Runs) -> dict[int, np.ndarray]:
     """Whether each run, by its seed, told each test track (n,) right, by the vote of its clips."""
-    told = {seed: votes(*run)[1:] for seed, run in runs.items()}
-    return {seed: by_track.argmax(1) == labels for seed, (by_track, labels) in told.items()}
+
+    def right(probabilities: np.ndarray, test: Clips) -> np.ndarray:
+        _, by_track, labels = votes(probabilities, test)
+        return by_track.argmax(1) == labels
+
+    return {seed: right(*run) for seed, run in runs.items()}
 
 
 def validated(amounts: Sequence[TrainedArms]) -> dict[str, Any]:
@@ -215,21 +220,33 @@ def _tested(
     trained: TrainedArms, at: Mapping[str, int | None] | None = None
 ) -> dict[str, statistics.Runs]:
     """The answers of each arm's runs at a step, or at their best one, with the test clips."""
-    at, folds = at or {}, trained.folds
-
-    def answers(run: Outcome, step: int | None) -> np.ndarray:
-        return run.probabilities if step is None else run.reading(step)
-
     return {
-        name: {
-            seed: (
-                np.concatenate([answers(one, at.get(name)) for one in run]),
-                run[0].clips.select(np.concatenate([one.rows["test"] for one in run])),
-            )
-            for seed, run in zip(trained.seeds_of(name), _batched(fits, folds), strict=True)
-        }
+        name: _Answers(
+            dict(zip(trained.seeds_of(name), _batched(fits, trained.folds), strict=True)),
+            (at or {}).get(name),
+        )
         for name, fits in trained.outcomes.items()
     }
+
+
+@dataclass(frozen=True)
+class _Answers(Mapping[int, tuple[np.ndarray, Clips]]):
+    """Those of an arm's runs, by their seeds, read when they are asked for: all take gigabytes."""
+
+    fits: Mapping[int, Sequence[Outcome]]
+    step: int | None
+
+    def __getitem__(self, seed: int) -> tuple[np.ndarray, Clips]:
+        run, step = self.fits[seed], self.step
+        answers = [one.probabilities if step is None else one.reading(step) for one in run]
+        rows = np.concatenate([one.rows["test"] for one in run])
+        return np.concatenate(answers), run[0].clips.select(rows)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.fits)
+
+    def __len__(self) -> int:
+        return len(self.fits)
 
 
 def _told(arm: Arm, trained: TrainedArms, gans: np.ndarray, draws: np.ndarray) -> dict[str, Any]:

@@ -1,11 +1,16 @@
+import gc
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from experiments.commands.compare import compare
+from experiments.recipes import RECIPES
+from experiments.report.terminal import Progress
 from experiments.stages.arms import SOURCES, Source
-from experiments.stages.examples import Examples, joined, repeated
+from experiments.stages.examples import Examples, Material, joined, repeated
+from features import Clips
 
 LABELS = np.repeat([0, 1], [6, 4])
 
@@ -74,3 +79,23 @@ def test_features_are_made_when_they_are_asked_for_and_once():
     np.testing.assert_array_equal(both.features[:], [[0] * 3, [0] * 3, [1] * 3])
     assert late.features.shape == both.features[:2].shape == (2, 3)
     assert len(asked) == 1
+
+
+def test_a_thousand_cells_keep_no_clips_of_their_own():
+    """Each has the same clips on other sides; the names of its training clips took 80 kB."""
+    place = np.arange(300)
+    clips = Clips(
+        np.zeros((300, 1, 1), np.float32), place % 3, np.array([f"track{i:05}" for i in place]),
+        ("a", "b", "c"), 4000, np.array([f"{i:064}" for i in place]), place,
+    )  # fmt: skip
+    features = np.zeros((300, 4), np.float32)
+    whole = Material(None, RECIPES["floor"], clips, {}, features, Progress(quiet=True))
+    gc.collect()
+    tracemalloc.start()
+    cells = [replace(whole, rows={"train": place[:200]}) for _ in range(1000)]
+    for cell in cells:
+        assert sum(cell.counts.values()) == len(cell.train) == 200
+    gc.collect()
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 4e6, f"{kept / len(cells):,.0f} bytes a cell"

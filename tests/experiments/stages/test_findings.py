@@ -1,11 +1,18 @@
-"""What the differences of several folds vary with."""
+"""What the differences of several folds vary with, and what it takes to tell them."""
 
+import gc
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from experiments.stages.findings import _folds
+from experiments.stages.arms import declared
+from experiments.stages.budget import Budget
+from experiments.stages.comparison import Cell, TrainedArms
+from experiments.stages.findings import _folds, told
+from experiments.stages.trials import PROBABILITIES, Outcome, Trial
+from features import Clips
 
 
 def trained(folds, *, heard=None):
@@ -46,3 +53,46 @@ def test_six_folds_are_what_differences_vary_with():
 )
 def test_folds_that_are_not_six_independent_ones_are_not(case):
     assert _folds(*case) == {}
+
+
+def test_many_fits_are_told_without_all_their_answers_in_memory(tmp_path):
+    """20 kB a fit, with as much of garbage here; copies of the clips for each took 400."""
+    place = np.arange(500)
+    names = np.array([f"track{i // 10:05}" for i in place])
+    clips = Clips(
+        np.zeros((500, 1, 1), np.float32), place % 10, names, tuple("abcdefghij"),
+        4000, np.array([f"{i:064}" for i in place]), place,
+    )  # fmt: skip
+    answers = np.random.default_rng(0).dirichlet(np.ones(10), 500).astype(np.float32)
+    np.save(tmp_path / PROBABILITIES, answers)
+    rows = {"train": place[:0], "test": place}
+    data = SimpleNamespace(amount="", fold=0)
+    history = {"num_steps": 1, "best_step": 1, "stopped_early": False, "steps": [1]}
+    history |= {"valid_accuracy": [0.5], "valid_loss": [1.0]}
+
+    def peak(runs):
+        arms = declared(("real", "oversampled"), ())
+        cell = Cell(data, range(runs), SimpleNamespace(clips=clips, rows=rows, ratio=1.0))
+        fits = {
+            arm.name: [
+                Outcome(Trial("track", arm.name, seed), tmp_path, clips, rows, history, 0.0, 1)
+                for seed in range(runs)
+            ]
+            for arm in arms
+        }
+        gc.collect()
+        tracemalloc.start()
+        told(
+            [TrainedArms(arms, [cell], runs, Budget(1), fits)],
+            groups={name: name for name in names.tolist()},
+            gans=np.zeros(runs, int),
+            draws=np.zeros(runs, int),
+        )
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(2)  # what is loaded once
+    few, many = peak(2), peak(60)
+    a_fit = (many - few) / 116
+    assert a_fit < 2 * answers.nbytes, f"{a_fit:,.0f} bytes a fit"
