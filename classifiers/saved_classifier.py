@@ -83,7 +83,11 @@ class SavedClassifier:
         except ValueError as error:
             raise Unfit(str(error)) from None
         if isinstance(made, MadeElsewhere):
-            raise Unfit(f"it takes {made.what}, and what made them from audio is not in it")
+            raise ValueError(
+                f"{self.path} can't be used on audio: it takes {made.what}, and what made them is "
+                "not in it; give such inputs to `classifiers.predict` with what `classifiers.load` "
+                "reads, standardised as training had them"
+            )
         if type(length) is not int or not 1 <= length < 1 << 31:
             raise Unfit(f"a clip has {length!r:.40} samples")
         if (silence := self.about["silence"]) not in (None, *SILENCES):

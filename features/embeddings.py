@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -134,6 +135,8 @@ def _checked(path: Path, tracks: np.ndarray, vectors: np.ndarray) -> Embeddings:
 
 def _npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     # Opened here, since numpy leaves a broken archive open.
+    if not zipfile.is_zipfile(path):  # which numpy would take for a pickle
+        raise ValueError("it is no archive of arrays")
     with PARSING, path.open("rb") as file, np.load(file, allow_pickle=False) as found:
         if lacking := {"track", "embedding"} - {*found}:
             raise ValueError(f"it has no {' and no '.join(sorted(lacking))}")

@@ -69,8 +69,8 @@ class Start:
         """What the provenance of a GAN that starts from here says of it, see `lineage`."""
         return lineage(self.name, self.digest, self.provenance)
 
-    def check(self, config: WaveGANConfig) -> None:
-        """Name in a warning the layers of ``config`` that don't fit; none fits: ValueError."""
+    def problems(self, config: WaveGANConfig) -> dict[str, str]:
+        """Why layers of ``config`` don't fit, by their names; none fits: ValueError."""
         generator, critic = without_weights(config)
         problems = dict(self._problems(generator, critic))
         if _layers(generator).keys() <= problems.keys():
@@ -78,8 +78,12 @@ class Start:
                 f"init {self.name} fits no layer of the generator: found {self.generator!r}, "
                 f"needed {generator!r}"
             )
+        return problems
+
+    def check(self, config: WaveGANConfig) -> None:
+        """Name in a warning the layers of ``config`` that don't fit; none fits: ValueError."""
         named: dict[str, list[str]] = defaultdict(list)
-        for name, problem in problems.items():
+        for name, problem in self.problems(config).items():
             named[problem].append(name)
         if named:
             said = "; ".join(f"{', '.join(names)} {problem}" for problem, names in named.items())

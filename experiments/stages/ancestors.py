@@ -11,7 +11,7 @@ from experiments.stages.gans import Gan, Tracks, find_gans, refuse_heard
 from features.soundness import file_digest
 from wavegan import Discriminator, Generator, WaveGANConfig, of_class
 from wavegan.run_folder import RunFolder
-from wavegan.start import lineage, read_networks, read_start
+from wavegan.start import Start, lineage, read_networks, read_start
 
 _REFERENCE = ".npz"  # of the reference's variables
 
@@ -36,7 +36,10 @@ class Ancestor:
     def networks(
         self, config: WaveGANConfig, labels: Sequence[str]
     ) -> Generator | tuple[Generator, Discriminator]:
-        """What a GAN of ``labels`` starts from: where that is one of several, of that class."""
+        """What a GAN of ``labels`` starts from: where that is one of several, of that class.
+
+        Where no layer of it fits ``config``, a ValueError names its folder or file.
+        """
         critic: Discriminator | None
         if self.path.is_dir():
             generator, critic = read_networks(RunFolder(self.path), self.step)
@@ -49,6 +52,7 @@ class Ancestor:
             # A normalised output can't take up its class, whose projection is then left out.
             if critic is not None and not critic.config.spectral_norm:
                 critic = of_class(critic, index)
+        Start(str(self.path), generator, critic).problems(config)
         return generator if critic is None else (generator, critic)
 
 

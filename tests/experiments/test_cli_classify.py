@@ -101,7 +101,10 @@ def test_a_linear_probe_of_embeddings(music, tmp_path, capsys):
     assert "nothing left to train" in capsys.readouterr().err
 
     wav = str(music / "drone" / "drone.00000.wav")
-    assert "it takes embeddings that a file supplied" in fails(capsys, "predict", str(out), wav)
+    said = fails(capsys, "predict", str(out), wav)
+    assert "can't be used on audio: it takes embeddings that a file supplied" in said
+    assert "give such inputs to `classifiers.predict`" in said
+    assert "damaged" not in said
     np.savez(file, track=tracks[1:], embedding=found[1:])
     assert f"no embedding of 1 of 15 tracks ({tracks[0]})" in fails(capsys, *command)
     assert main([*command, "--classes", "march,techno", *QUICK[:4]]) == 2  # another data set's run

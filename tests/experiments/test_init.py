@@ -1,6 +1,7 @@
 """GANs that start from others: which, what they say of it, what is refused, one for all first."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -153,6 +154,12 @@ def test_from_the_reference(config, starts, tmp_path):
     refuse_leaks(gans[0], valid=Tracks(), test=Tracks())
     with pytest.raises(LeakError, match=r"started from reference\.npz, and nothing says .*scratch"):
         refuse_leaks(gans[0], valid=Tracks({"0f": "a track"}), test=Tracks())
+
+
+def test_an_ancestor_of_another_width_is_named(config, one_each, tmp_path):
+    recipe = replace(config.recipe, gan=replace(config.recipe.gan, dim=config.recipe.gan.dim + 1))
+    with pytest.raises(ValueError, match=rf"init {re.escape(str(one_each))}\S* fits no layer"):
+        train(replace(config, recipe=recipe, init=one_each), tmp_path / "run")
 
 
 def test_an_export_of_unknown_origin(config, tmp_path):

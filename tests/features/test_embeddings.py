@@ -78,6 +78,7 @@ def some(value):
         ("e.npz", lambda p: np.savez(p, embedding=VECTORS), "it has no track; give an .npz"),
         ("e.npz", lambda p: np.savez(p, a=VECTORS), "it has no embedding and no track"),
         ("e.npz", lambda p: p.write_bytes(b"PK nothing"), "e.npz: .*; give an .npz"),
+        ("e.npz", lambda p: p.write_bytes(b"x"), "e.npz: it is no archive of arrays; give an .npz"),
         ("e.npz", lambda p: npz(p, TRACKS.astype(object)), "it has objects of Python"),
         ("e.npz", lambda p: npz(p, np.arange(3)), r"track is int64 of shape \(3,\)"),
         ("e.npz", lambda p: npz(p, TRACKS[:0], VECTORS[:0]), r"track is .* of shape \(0,\)"),
