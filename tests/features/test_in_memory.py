@@ -81,9 +81,11 @@ def test_arrays_that_are_no_audio(audio, said):
         track(audio)
 
 
-def test_an_array_of_silence_is_named_where_silence_goes():
+def test_an_array_of_silence_is_named():
+    with pytest.raises(ValueError, match=r"X\[0\] is silent: all its samples are 0"):
+        track(np.zeros(2000))
     with pytest.raises(ValueError, match=r"X\[0\]: nothing is left of its 0.50 s without silence"):
-        without_silence([track(np.zeros(2000))], by="frames")
+        without_silence([track(np.full(2000, 0.5))], by="samples", threshold=1)
 
 
 def test_an_array_that_is_too_short_is_named():

@@ -81,9 +81,9 @@ def test_networks_in_a_line():
 
 def test_a_yardstick_in_a_line():
     noise = np.random.default_rng(0).normal(size=(9, 1024)).astype(np.float32)
-    quality = Quality(noise, sample_rate=8000, num_samples=1024)
+    quality = Quality(noise, sample_rate=8000, num_samples=1024, count=30)
     assert re.fullmatch(
-        r"Quality\(9 real windows \(1024, 1\) at 8000 Hz, floor \S+ ± \S+\)", repr(quality)
+        r"Quality\(30 real windows \(1024, 1\) at 8000 Hz, floor \S+ ± \S+\)", repr(quality)
     )
-    deep = Quality(noise[..., None], sample_rate=8000, num_samples=1024)
+    deep = Quality(noise[..., None], sample_rate=8000, num_samples=1024, count=30)
     assert quality.measure(noise) == deep.measure(noise[..., None]), "mono without its channel"
