@@ -60,11 +60,11 @@ class Difference:
         """The mean and its interval, as results hold them."""
         return {"mean": self.mean, "ci95": list(self.ci95)}
 
-    def verdict(self, comparisons: int = 1) -> str:
-        """What may be claimed where ``comparisons`` are made: Holm's step that it must pass."""
-        if self.p * comparisons < LEVEL:
+    def verdict(self) -> str:
+        """What may be claimed where this is the one comparison that is made."""
+        if self.p < LEVEL:
             return "benefit" if self.mean > 0 else "harm"
-        return "equivalent" if self.p_equivalent * comparisons < LEVEL else "undecided"
+        return "equivalent" if self.p_equivalent < LEVEL else "undecided"
 
 
 def paired_difference(
@@ -332,16 +332,28 @@ def _family(row: Mapping[str, Any], units: np.ndarray) -> str | None:
 
 
 def _verdicts(differences: Sequence[Difference], families: Sequence[str | None]) -> list[str]:
-    """What may be claimed of each, those of a family together by Holm (1979); None claims none."""
+    """What may be claimed of each, those of a family together by Holm (1979); None claims none.
+
+    Differences first, then equivalence among the rest: were both steps of one, many that are
+    equivalent would let pass as a difference what chance alone makes of so many.
+    """
     said = [TOO_FEW if family is None else "undecided" for family in families]
     for family in {*families} - {None}:
-        among = [i for i, own in enumerate(families) if own == family]
-        among.sort(key=lambda i: min(differences[i].p, differences[i].p_equivalent))
-        for passed, i in enumerate(among):
-            said[i] = differences[i].verdict(len(among) - passed)
-            if said[i] == "undecided":
-                break
+        among = {i for i, own in enumerate(families) if own == family}
+        differ = _passed({i: differences[i].p for i in among})
+        alike = _passed({i: differences[i].p_equivalent for i in among - differ})
+        said = [
+            differences[i].verdict() if i in differ else "equivalent" if i in alike else one
+            for i, one in enumerate(said)
+        ]
     return said
+
+
+def _passed(p: Mapping[int, float]) -> set[int]:
+    """Which of so many tests pass Holm's steps."""
+    order = sorted(p, key=p.__getitem__)
+    steps = (step for step, i in enumerate(order) if p[i] * (len(order) - step) >= LEVEL)
+    return set(order[: next(steps, len(order))])
 
 
 # --- metrics -------------------------------------------------------------------------------------

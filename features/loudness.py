@@ -38,7 +38,9 @@ def loudness(audio: Float[np.ndarray, "..."], *, sample_rate: int) -> float:
         sound = sound.mean(1, keepdims=True)
     if sample_rate < _LEAST_RATE:
         sound, sample_rate = soxr.resample(sound, sample_rate, 48_000), 48_000
-    meter = Meter(sample_rate, block_size=min(_BLOCK, len(sound) / sample_rate))
+    # Less by a rounding: the meter refuses a sound that its block, in samples again, goes beyond.
+    whole = math.nextafter(len(sound) / sample_rate, 0)
+    meter = Meter(sample_rate, block_size=min(_BLOCK, whole))
     return float(meter.integrated_loudness(sound))
 
 

@@ -195,7 +195,7 @@ def split_folds(
 
     Parameters
     ----------
-    folds : of equal size, 2 or more.
+    folds : 2 or more, of each label as large as another's, to a track or group.
     fractions : those of train and valid say how what is not tested is shared.
     tracks, seed, by : as for `split_tracks`; not a split whose sides come from lists.
 

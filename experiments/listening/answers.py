@@ -193,7 +193,8 @@ def _classes(key: Key, answers: Sequence[Answers]) -> dict[str, Any]:
         for row in said:
             for x, y in zip(true, row, strict=True):
                 counts[key.labels.index(x), key.labels.index(y)] += 1
-        classes.append({"source": source, **_share(table), "counts": counts.tolist()})
+        guessed = 1 / len(key.labels)
+        classes.append({"source": source, **_share(table, guessed), "counts": counts.tolist()})
     return {"classes": classes}
 
 
@@ -205,17 +206,18 @@ def _by_source(key: Key) -> dict[str, list[str]]:
     return {source: names for source, names in found.items() if names}
 
 
-def _share(table: np.ndarray) -> dict[str, Any]:
+def _share(table: np.ndarray, guessed: float = 0.5) -> dict[str, Any]:
     """A share of answers (listeners, trials), with two intervals.
 
     ``exact`` is the binomial one (Clopper and Pearson), as if no two answers had a listener or a
-    clip in common; ``ci95`` knows that they have. ``p`` is of so many, or so few, by tossing coins.
+    clip in common; ``ci95`` knows that they have. ``p`` is of so many, or so few, where each is
+    ``guessed`` right with that chance.
     """
     from scipy import stats
 
     mean, interval = crossed_mean(table, within=(0.0, 1.0))
     hits, count = int(table.sum()), table.size
-    test = stats.binomtest(hits, count)
+    test = stats.binomtest(hits, count, guessed)
     exact = test.proportion_ci(0.95, method="exact")
     return {
         "hits": hits,

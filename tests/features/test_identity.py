@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,16 @@ def test_twins_are_the_pairs_that_a_comparison_of_all_finds(music, tmp_path):
     again = {"first": known["techno.0.wav"], **known, "last": known["techno.0.wav"]}
     assert twins(again) == [("first", "techno.0.wav"), ("first", "last"), *pairs]
     assert twins({}) == []
+
+
+@pytest.mark.parametrize("copies", [100, 101, 300])
+def test_many_copies_are_linked_however_many_they_are(music, copies):
+    """Whatever sides they are on, some pair of theirs is on two."""
+    one, other = (identify(path) for path in music[:2])
+    known = {i: replace(one, samples=f"{i:032x}") for i in range(copies)} | {-1: other}
+    found = twins(known)
+    assert set(itertools.pairwise(range(copies))) <= set(found)
+    assert -1 not in {name for pair in found for name in pair}
 
 
 def known_below(folder: Path) -> dict[Path, Identity]:

@@ -16,6 +16,15 @@ def test_a_full_scale_sine_of_997_hz_has_minus_3_lufs(rate, seconds):
     assert loudness(sine(rate, seconds), sample_rate=rate) == pytest.approx(-3.01, abs=0.15)
 
 
+@pytest.mark.parametrize("rate", [8000, 22_050, 44_100])
+def test_a_sound_of_any_length_below_a_block_is_a_block(rate):
+    """A length in seconds times the rate may be a little more than the length."""
+    noise = np.random.default_rng(0).normal(0, 0.1, rate)
+    lengths = [*range(rate // 10, int(0.4 * rate), 97), 1086, 2760, 5520]
+    found = [loudness(noise[:length], sample_rate=rate) for length in lengths]
+    assert np.ptp(found) < 3
+
+
 @pytest.mark.parametrize("channels", [2, 3, 6, 16])
 def test_channels_add_up_as_far_as_the_standard_knows_them(channels):
     sound = np.stack(channels * [sine(48_000)], axis=1)
