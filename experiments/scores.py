@@ -132,9 +132,11 @@ def same_steps(results: Record, found: Record) -> bool:
 
 
 def bounds(results: Record, found: Record) -> str:
-    """For what alone a difference holds, in words: one GAN, or a few artists or speakers."""
+    """For what alone a difference holds, in words: a run, one GAN, a few artists or speakers."""
     split, arms, words = results.get("split", {}), results.get("arms", {}), []
     both = [arms.get(found[arm], {}) for arm in ("arm", "against")]
+    if _run_once(results):
+        words.append("for this run of each")
     seeds, folds = results.get("gan", {}).get("seeds"), split.get("folds", 1)
     if any(arm.get("generated") for arm in both) and seeds:
         gans = seeds * folds
@@ -155,7 +157,14 @@ def varying(results: Record) -> str:
     folds = results.get("varies_with") == "folds"
     draws = results.get("split", {}).get("draws", 1) > 1
     rows = "draws of the training tracks" if draws else "runs (GANs, where there are several)"
-    return f"{'folds' if folds else 'tracks (artists or speakers, where known)'} and {rows}"
+    columns = "folds" if folds else "tracks (artists or speakers, where known)"
+    return f"{columns} alone" if _run_once(results) else f"{columns} and {rows}"
+
+
+def _run_once(results: Record) -> bool:
+    """Whether each arm ran once, so that nothing says how much another run would differ."""
+    varied = results.get("varies_with") == "folds" or results.get("split", {}).get("draws", 1) > 1
+    return not varied and paired_seeds(results.get("arms", {})) == 1
 
 
 def paired_seeds(arms: Mapping[str, Record]) -> int:

@@ -12,6 +12,7 @@ from experiments.scores import (
     comparable,
     leaks_worth,
     same_steps,
+    varying,
     whole_tracks,
     wilson,
 )
@@ -108,3 +109,16 @@ def test_a_difference_holds_for_gans_that_it_does_not_vary_with(folds, seeds, va
         "arms": arms, "gan": {"seeds": seeds}, "split": {"folds": folds}, "varies_with": varies
     }  # fmt: skip
     assert bounds(results, {"arm": "a", "against": "b"}) == said
+
+
+def test_a_single_run_of_each_arm_is_what_alone_a_difference_holds_for():
+    arms = {name: {"runs": [{"classifier_seed": 0, "gan_seed": None}]} for name in "ab"}
+    results = {"arms": arms, "split": {"test_tracks": 90}}
+    pair = {"arm": "a", "against": "b"}
+    assert bounds(results, pair) == "for this run of each"
+    assert varying(results) == "tracks (artists or speakers, where known) alone"
+    arms["a"]["runs"].append({"classifier_seed": 1, "gan_seed": None})
+    assert bounds(results, pair) == ""
+    assert varying(results).endswith("and runs (GANs, where there are several)")
+    drawn = {**results, "arms": {"b": arms["b"]}, "split": {"draws": 5}}
+    assert varying(drawn).endswith("and draws of the training tracks")

@@ -141,7 +141,7 @@ def test_a_comparison_in_a_pipe_has_a_line_each():
     ]
     minus = "\N{MINUS SIGN}"
     assert "difference in clip accuracy points 95 % interval verdict" in lines
-    assert f"a against b +10.0 {minus}10.0 to +20.0 undecided" in lines
+    assert f"a against b +10.0 {minus}10.0 to +20.0 undecided, for this run of each" in lines
     assert "all 1 differences: run/differences.csv" in lines
     assert lines[-1] == "this session took 8 min 20 s"
 
