@@ -111,15 +111,19 @@ def _judged(mean: float, table: np.ndarray, sizes: np.ndarray, level: float) -> 
         return Difference(mean, (-1.0, 1.0), 1.0, 1.0, None)
     error = variance**0.5
     if error < NOTHING:  # all agree: as likely as that many fair coins
-        p = min(1.0, 2 * 0.5 ** max(table.shape)) if mean else 1.0
+        rows, columns = table.shape
+        p = min(1.0, 2 * 0.5 ** (columns if columns > 1 else rows)) if mean else 1.0
         return Difference(mean, (mean, mean), p, 1.0, None)
-    half = standard_errors(freedom) * error
+    half, changes = standard_errors(freedom) * error, _variance_of_changes(table, sizes)
+    # Were the true difference `EQUIVALENT`, so few answers would change that the error seen of
+    # those that happened to do may be far too small.
+    least = max(error, (EQUIVALENT * changes) ** 0.5)
     return Difference(
         mean,
         (max(mean - half, -1.0), min(mean + half, 1.0)),
         float(2 * stats.t.sf(abs(mean) / error, freedom)),
-        float(stats.t.sf((EQUIVALENT - abs(mean)) / error, freedom)),
-        _detectable(error, freedom, level),
+        float(stats.t.sf((EQUIVALENT - abs(mean)) / least, freedom)),
+        _detectable(error, freedom, level, changes),
     )
 
 
@@ -186,8 +190,30 @@ def _variance_of_mean(table: np.ndarray, sizes: np.ndarray) -> tuple[float, floa
     return total / table.size, freedom
 
 
-def _detectable(error: float, freedom: float, level: float) -> float:
-    """The difference that a test with such an error finds with `POWER`, an upper bound of it."""
+def _variance_of_changes(table: np.ndarray, sizes: np.ndarray) -> float:
+    """What a true difference adds to the variance of the mean, over that difference.
+
+    Of a table (rows, columns) whose cells would change by as much as those do that changed, and in
+    the same columns of all rows as far as they do: a gain is answers that change, too.
+    """
+    rows, columns = table.shape
+    changed = (table**2).sum() / np.abs(table).sum()
+    in_all = 1.0  # share of the cells' variance that is of columns
+    if rows > 1 and columns > 1:
+        of_column = table.mean(0)
+        rest = table - table.mean(1, keepdims=True) - of_column + table.mean()
+        cell = (rest**2).sum() / ((rows - 1) * (columns - 1))
+        column = max(of_column.var(ddof=1) - cell / rows, 0.0)
+        in_all = column / (column + cell) if cell else 1.0
+    equal_columns = sizes.sum() ** 2 / (sizes**2).sum()
+    return float(changed * (in_all + (1 - in_all) / rows) / equal_columns)
+
+
+def _detectable(error: float, freedom: float, level: float, changes: float) -> float:
+    """The difference that a test with such an error finds with `POWER`, an upper bound of it.
+
+    The difference itself widens the error, by ``changes`` (`_variance_of_changes`).
+    """
     from scipy import optimize, stats
 
     bound = error * (freedom / stats.chi2.ppf(1 - _SURE, freedom)) ** 0.5
@@ -196,7 +222,9 @@ def _detectable(error: float, freedom: float, level: float) -> float:
     def missing(shift: float) -> float:
         return stats.nct.sf(critical, freedom, shift) - POWER
 
-    return min(1.0, float(bound * optimize.brentq(missing, 0, 4 * critical + 10)))
+    shift = optimize.brentq(missing, 0, 4 * critical + 10)
+    own = shift**2 * changes / 2  # of d² = shift² · (bound² + changes · d)
+    return min(1.0, float(own + (own**2 + (shift * bound) ** 2) ** 0.5))
 
 
 # Of each run, by its seed, its probabilities (n, K) and the test clips.

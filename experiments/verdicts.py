@@ -26,18 +26,23 @@ def lost_seeds(arm: Record) -> set[int]:
 
 
 def limited(
-    rows: Sequence[dict[str, Any]], late: Sequence[str], failed: Collection[str] = ()
+    rows: Sequence[dict[str, Any]],
+    late: Sequence[str],
+    failed: Collection[str] = (),
+    *,
+    once: bool = False,
 ) -> list[dict[str, Any]]:
     """Differences, of which those of arms that did not come to their end claim nothing.
 
-    Nor do those of arms of which runs ``failed``: which are left is no matter of chance.
+    Nor do those of arms of which runs ``failed``: which are left is no matter of chance. Nor of
+    arms that ran ``once`` each: what another run of each would change is not known.
     """
     found = []
     for row in rows:
         arms = {row["arm"], row["against"]}
         if arms & {*late}:
             row = row | {"verdict": "budget-limited"}
-        elif arms & {*failed} and row["verdict"] in (*CLAIMS, "equivalent"):
+        elif (once or arms & {*failed}) and row["verdict"] in (*CLAIMS, "equivalent"):
             row = row | {"verdict": "undecided"}
         found.append(row)
     return found
@@ -81,6 +86,8 @@ def answer(
     readings: Sequence[Record],
     arms: Mapping[str, Record],
     late: Sequence[str],
+    *,
+    once: bool = False,
 ) -> dict[str, Any]:
     """The verdict on what a comparison is about, why it is no more, and what was not tried.
 
@@ -92,6 +99,7 @@ def answer(
     arms : of each its ``role`` and ``sources``, and of its ``runs`` those that failed
         (``failed_runs``).
     late : arms that did not come to their end.
+    once : whether each arm ran once alone.
 
     Returns
     -------
@@ -116,6 +124,8 @@ def answer(
             "step was in the last tenth"
         )
         return found | {"verdict": "budget-limited", "because": [short, *lost]}
+    if once:
+        lost.append("each arm ran once, so what another run of each would change is not known")
     if lost:
         return found | {"verdict": "undecided", "because": lost}
     if question["verdict"] not in CLAIMS:

@@ -53,15 +53,18 @@ def told(
     held = dict.fromkeys([*pairs(trained.arms), *([primary] if primary else [])])
     tested = [_tested(of) for of in amounts]
     judged = statistics.compare_arms(tested, list(held), **known)
+    arms = [{arm.name: _told(arm, of, gans, draws) for arm in of.arms} for of in amounts]
+    once = not folds and len({*draws}) == 1 and scores.paired_seeds(arms[0]) == 1
     parts: list[dict[str, Any]] = [
         {
             "amount": of.cells[0].data.amount,
-            "arms": {arm.name: _told(arm, of, gans, draws) for arm in of.arms},
+            "arms": told_of,
             "budget": {**asdict(of.budget), "late": list(of.budget.late)},
-            "differences": verdicts.limited(differences, of.budget.late, of.failed),
-            "per_label": verdicts.limited(per_label, of.budget.late, of.failed),
+            "differences": verdicts.limited(differences, *limits, once=once),
+            "per_label": verdicts.limited(per_label, *limits, once=once),
         }
-        for of, (differences, per_label) in zip(amounts, judged, strict=True)
+        for of, told_of, (differences, per_label) in zip(amounts, arms, judged, strict=True)
+        for limits in [(of.budget.late, of.failed)]
     ]
     curves = _over_ratios(trained, parts[0]["arms"], len(groups))
     curves += _over_amounts(amounts, parts, len(groups))
@@ -70,9 +73,9 @@ def told(
     found["varies_with"] = "folds" if folds else "groups"
     if (asked := scores.question(found)) and primary:
         found["readings"] = _read(trained, primary, known)
-        late = trained.budget.late
+        late, rows = trained.budget.late, scores.beside(found, asked)
         found["answer"] = verdicts.answer(
-            asked, scores.beside(found, asked), found["readings"], found["arms"], late
+            asked, rows, found["readings"], found["arms"], late, once=once
         )
         asked["verdict"] = found["answer"]["verdict"]
         arm, against = (_right(tested[0][name]) for name in primary)

@@ -113,6 +113,8 @@ def test_one_track_in_one_run_says_nothing():
     assert (found.ci95, found.verdict()) == ((-1, 1), "undecided")
     two = paired_difference(TRUTH, guesses(1.0, 2), guesses(0.0, 2), 0 * TRACKS, accuracy)
     assert (two.mean, two.verdict()) == (1, "undecided")  # they agree, as two coins may
+    few = paired_difference(TRUTH, guesses(1.0, 9), guesses(0.0, 9), TRACKS % 4, accuracy)
+    assert few.verdict() == "undecided"  # of other tracks four say little, in however many runs
 
 
 def test_clusters_widen_the_interval_where_a_tracks_clips_agree():
@@ -279,6 +281,49 @@ def test_what_is_called_detectable_is_found_in_four_of_five(name):
     else:
         pytest.fail("no difference is as large")
     assert np.mean([d.p < 0.05 for d in found]) >= 0.8
+
+
+def changed(rng, tracks, runs, *, up, down, alike):
+    """Differences (runs, tracks): so many tracks gained and lost, so many of them in all runs."""
+
+    def drawn(runs):
+        chance = rng.random((runs, tracks))
+        return np.where(chance < up, 1.0, np.where(chance < up + down, -1.0, 0.0))
+
+    return np.where(rng.random((1, tracks)) < alike, drawn(1), drawn(runs))
+
+
+def of_changes(table):
+    """What is said of such differences: between an arm and one that told every other track."""
+    truth = np.zeros(table.shape[1], int)
+    arm, against = (table < 0).astype(int), (table > 0).astype(int)
+    return paired_difference(truth, arm, against, np.arange(table.shape[1]), accuracy)
+
+
+@pytest.mark.parametrize("by_chance", [0.05, 0.2])
+@pytest.mark.parametrize(("tracks", "runs"), [(100, 5), (300, 1)])
+def test_what_is_called_detectable_is_found_where_runs_answer_alike(tracks, runs, by_chance):
+    """A true gain changes answers, too, and so widens the interval that it must get past."""
+    rng = np.random.default_rng(5)
+    half = {"down": by_chance / 2, "alike": 1.0}
+    null = [of_changes(changed(rng, tracks, runs, up=by_chance / 2, **half)) for _ in range(100)]
+    gain = np.median([d.detectable for d in null if d.detectable is not None])
+    studies = [changed(rng, tracks, runs, up=by_chance / 2 + gain, **half) for _ in range(200)]
+    assert np.mean([of_changes(study).p < 0.05 for study in studies]) >= 0.8
+
+
+@pytest.mark.parametrize(("tracks", "runs", "alike"), [(150, 1, 1), (300, 3, 1), (600, 5, 0.5)])
+def test_a_few_rare_gains_are_not_equivalent(tracks, runs, alike):
+    """Of a true difference of 2 points, at most one study in twenty says so; of none, many."""
+    rng, said = np.random.default_rng(6), {}
+    for up, down in ((0.02, 0.0), (0.0025, 0.0025)):
+        studies = [
+            of_changes(changed(rng, tracks, runs, up=up, down=down, alike=alike))
+            for _ in range(200)
+        ]
+        said[up] = np.mean([d.p_equivalent < 0.05 for d in studies])
+    assert said[0.02] < 0.1  # 5 % and three standard errors
+    assert said[0.0025] > (0.5 if tracks > 150 else 0.03)
 
 
 def test_a_planted_difference_is_found_by_the_artists_that_vary():

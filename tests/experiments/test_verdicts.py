@@ -19,9 +19,9 @@ def difference(against="real+classical", mean=0.1, low=0.02, verdict="benefit"):
     return row | {"ci95": [low, 2 * mean - low]}
 
 
-def judged(question=None, beside=(), readings=(), late=(), arms=None):
+def judged(question=None, beside=(), readings=(), late=(), arms=None, **known):
     question = question or difference()
-    return answer(question, beside, readings, arms or ARMS, late)
+    return answer(question, beside, readings, arms or ARMS, late, **known)
 
 
 def read(*means):
@@ -192,3 +192,16 @@ def test_nothing_is_claimed_of_an_arm_of_which_runs_failed():
     found = [row["verdict"] for row in limited(rows, (), {"real+synthetic"})]
     assert found == ["undecided", "undecided", "undecided", "harm"]
     assert limited(rows, ("real",), {"real+synthetic"})[0]["verdict"] == "budget-limited"
+
+
+def test_nothing_is_claimed_of_arms_that_ran_once():
+    """In simulated studies without a difference 8 to 44 % would claim one by a single run each."""
+    found = judged(beside=[difference("real"), difference("real+noise")], once=True)
+    assert found["verdict"] == "undecided"
+    assert found["because"] == [
+        "each arm ran once, so what another run of each would change is not known"
+    ]
+    said = {"real": "benefit", "real+noise": "equivalent", "real+oracle": "undecided"}
+    rows = [difference(against, verdict=verdict) for against, verdict in said.items()]
+    assert {row["verdict"] for row in limited(rows, (), once=True)} == {"undecided"}
+    assert limited(rows, ("real",), once=True)[0]["verdict"] == "budget-limited"
