@@ -135,7 +135,7 @@ def bounds(results: Record, found: Record) -> str:
     """For what alone a difference holds, in words: a run, one GAN, a few artists or speakers."""
     split, arms, words = results.get("split", {}), results.get("arms", {}), []
     both = [arms.get(found[arm], {}) for arm in ("arm", "against")]
-    if _run_once(results):
+    if ran_once(results):
         words.append("for this run of each")
     seeds, folds = results.get("gan", {}).get("seeds"), split.get("folds", 1)
     if any(arm.get("generated") for arm in both) and seeds:
@@ -158,10 +158,10 @@ def varying(results: Record) -> str:
     draws = results.get("split", {}).get("draws", 1) > 1
     rows = "draws of the training tracks" if draws else "runs (GANs, where there are several)"
     columns = "folds" if folds else "tracks (artists or speakers, where known)"
-    return f"{columns} alone" if _run_once(results) else f"{columns} and {rows}"
+    return f"{columns} alone" if ran_once(results) else f"{columns} and {rows}"
 
 
-def _run_once(results: Record) -> bool:
+def ran_once(results: Record) -> bool:
     """Whether each arm ran once, so that nothing says how much another run would differ."""
     varied = results.get("varies_with") == "folds" or results.get("split", {}).get("draws", 1) > 1
     return not varied and paired_seeds(results.get("arms", {})) == 1

@@ -64,6 +64,7 @@ def render_report(
         bounds=scores.bounds(results, found) if found else "",
         same_steps=scores.same_steps(results, found) if found else True,
         varying=scores.varying(results),
+        once=scores.ran_once(results),
         others=scores.beside(results, found) if found else [],
         checks=checks(results),
         readings=readings(results),

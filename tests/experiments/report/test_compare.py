@@ -208,6 +208,12 @@ def test_a_verdict_says_for_what_alone_it_holds():
     assert "for these" not in Page(render_report(results, clips={}, gan_curves={})).text
 
 
+def test_what_would_have_shown_is_said_of_several_runs_alone():
+    of_three, of_one = (render(fake_results(("a", "b"), runs=runs)) for runs in (3, 1))
+    for said, there in (("four of five such tests", (1, 0)), ("Each arm ran once", (0, 1))):
+        assert tuple(page.count(said) for page in (of_three, of_one)) == there
+
+
 def test_a_positive_control_is_said_to_be_judged_by_itself():
     results = fake_results(("a", "b"))
     plain = Page(render_report(results, clips={}, gan_curves={})).text
