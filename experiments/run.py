@@ -26,11 +26,13 @@ import jax
 
 from features import code_of
 from features.checksums import check, check_sealed, key_of, seal, seal_files, write_sealed
+from features.dataset import refuse_recordings
 from features.json_lines import Log
 from features.limits import check_folder
 from features.settings import another, differences
 from features.storage import (
     alone,
+    inside,
     is_leftover,
     read_json,
     refuse_links,
@@ -202,6 +204,20 @@ def refuse_run(out: Path) -> None:
             raise ValueError(
                 f"{out} is in the finished work of the run {run}: write into a folder of its own"
             )
+
+
+def own_folder(out: str | Path | None, run: Path, name: str) -> Path:
+    """The folder to write into: ``out``, or if None ``name`` in a run, or beside a file.
+
+    One that can't be written to, that is a run or in the stages of one, or that holds recordings
+    is a ValueError.
+    """
+    beside = run if run.is_dir() else run.with_suffix("")
+    folder = inside(beside, name) if out is None else Path(out)
+    check_folder(folder, "--out")
+    refuse_run(folder)
+    refuse_recordings(folder)
+    return folder
 
 
 def as_folder(stage: str) -> str:

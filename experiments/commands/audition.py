@@ -11,10 +11,9 @@ from experiments.listening.auditions import gather, makers
 from experiments.listening.studio import Studio
 from experiments.report.audition import FOLDER, Page, render_audition
 from experiments.report.terminal import Progress
-from experiments.run import refuse_run
+from experiments.run import own_folder
 from experiments.server import PageServer, serve_until, warm_up
-from features.dataset import refuse_recordings
-from features.limits import check_disk, check_folder
+from features.limits import check_disk
 from features.storage import alone, inside, remove_leftovers, replacing, write_text
 
 _OURS = re.compile(r"[0-9a-f]{12}\.(js|webp)")  # of the files beside a page
@@ -50,12 +49,7 @@ def audition(
         For a step without a checkpoint, or a damaged one.
     """
     progress = progress or Progress(quiet=True)
-    first = config.run[0]
-    beside = first if first.is_dir() else first.with_suffix("")
-    out = Path(out) if out is not None else inside(beside, "audition")
-    check_folder(out, "--out")
-    refuse_run(out)
-    refuse_recordings(out)
+    out = own_folder(out, config.run[0], "audition")
     _refuse_others(out)
     found = gather(config, progress)
     studio = Studio(makers(config), config.seed) if config.serve else None

@@ -9,10 +9,9 @@ from pathlib import Path
 from experiments.config import GenerateConfig, InterpolateConfig
 from experiments.listening.favourites import read_favourites
 from experiments.report.terminal import Progress
-from experiments.run import Run, refuse_run
+from experiments.run import Run, own_folder, refuse_run
 from experiments.stages.gans import Gan, find_gans
-from features.dataset import refuse_recordings
-from features.limits import check_file, check_folder
+from features.limits import check_file
 from features.storage import inside, plain_name
 from wavegan.export import export as export_generator
 from wavegan.sample_files import MANIFEST, write_interpolation, write_samples
@@ -44,11 +43,8 @@ def generate(
     damaged, a CheckpointError.
     """
     progress = progress or Progress(quiet=True)
-    out = Path(out) if out is not None else _beside(config.run, "generated")
-    refuse_run(out)
-    refuse_recordings(out)
+    out = own_folder(out, config.run, "generated")
     labels, files = list[str](), list[str]()
-    check_folder(out, "--out")
     gans = _gans(config.run, config.label)
     makers = Counter((gan.seed, name) for gan in gans for name in gan.labels)
     favourites = None
@@ -108,10 +104,7 @@ def interpolate(config: InterpolateConfig, out: str | Path | None = None) -> Wri
     ahead = 0 if config.to_label else 1
     to_seed = config.seed + ahead if config.to_seed is None else config.to_seed
     name = plain_name(f"{first}.s{config.seed}-{last}.s{to_seed}", gan.folder)
-    folder = Path(out) if out is not None else _beside(config.run, f"interpolated/{name}")
-    refuse_run(folder)
-    refuse_recordings(folder)
-    check_folder(folder, "--out")
+    folder = own_folder(out, config.run, f"interpolated/{name}")
     generator, step = gan.generator(config.step)
     files = write_interpolation(
         generator,
@@ -165,8 +158,3 @@ def _one_gan(run: Path, label: str | None) -> Gan:
         folders = ", ".join(str(gan.folder) for gan in gans)
         raise ValueError(f"RUN {run} has several GANs of {gans[0].label}: name one of {folders}")
     return gans[0]
-
-
-def _beside(run: Path, name: str) -> Path:
-    """A folder in a run, or beside an exported file."""
-    return inside(run if run.is_dir() else run.with_suffix(""), name)

@@ -15,8 +15,7 @@ from experiments.listening.blind_tests import REAL, SCALE, BlindTest, blind_test
 from experiments.report.listen import CONSENT, render_answers, render_test
 from experiments.report.tables import write_answers_csv
 from experiments.report.terminal import Progress
-from experiments.run import refuse_run
-from features.dataset import refuse_recordings
+from experiments.run import own_folder
 from features.limits import check_folder
 from features.saving import save_audio
 from features.storage import inside, read_text, write_json, write_text
@@ -38,12 +37,7 @@ def listen(
         Where clips are missing that the test needs, or ``out`` holds another test's key.
     """
     progress = progress or Progress(quiet=True)
-    first = config.run[0]
-    beside = first if first.is_dir() else first.with_suffix("")
-    out = Path(out) if out is not None else inside(beside, f"listen-{config.test}")
-    check_folder(out, "--out")
-    refuse_run(out)
-    refuse_recordings(out)
+    out = own_folder(out, config.run[0], f"listen-{config.test}")
     if (out / KEY).exists():
         raise ValueError(
             f"--out {out} holds the key of a test, without which its answers say nothing: choose "
