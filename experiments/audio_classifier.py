@@ -166,12 +166,7 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
             replace(recipe.fit, class_weights=self._class_weights(classes, recipe.fit)),
             seed=seed,
             sample_weights=None if weights is None else weights[train],
-            on_log=lambda log: progress.update(
-                f"training {recipe.name}",
-                int(log["classifier/step"]),
-                int(log["classifier/total_steps"]),
-                f"loss {log['classifier/loss']:.3f}",
-            ),
+            on_log=progress.of_fit(f"training {recipe.name}"),
         )
         self.classes_, self.model_, self.scaler_, self.recipe_ = classes, model, scaler, recipe
         training = {"fit": asdict(recipe.fit), "per_track": recipe.per_track}

@@ -153,10 +153,10 @@ class _Attempt:
         options, settings = SPACES[recipe.name](trial)
         model = recipe.network(self.train[0].shape[1:], self.num_classes, seed, **options)
         epochs = itertools.count(1)  # so that batches of all sizes compare
+        shown = self.progress.of_fit(self.task)
 
         def on_log(row: dict[str, float]) -> None:
-            done, total = (int(row[f"classifier/{name}"]) for name in ("step", "total_steps"))
-            self.progress.update(self.task, done, total, f"loss {row['classifier/loss']:.3f}")
+            shown(row)
             if "classifier/valid_loss" in row:
                 trial.report(row["classifier/valid_loss"], next(epochs))
                 if trial.should_prune():

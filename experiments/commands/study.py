@@ -26,7 +26,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.scores import KERNEL, conclusions
 from experiments.stages.data import open_dataset, shared_groups
-from experiments.stages.judge import judge_inputs, load_judge, train_judge
+from experiments.stages.judge import fitted_judge, load_judge
 from experiments.stages.plan import Plan
 from features import Recording
 from features.splits import SIDES
@@ -120,13 +120,9 @@ class _Work:
 
     def __post_init__(self):
         config, heard = self.config, self.sides["train"]
-        clip = WaveGANConfig(num_samples=config.num_samples), config.sample_rate, False
-
-        def build(folder: Path) -> None:
-            train_judge(heard, self.labels, *clip, folder, self.progress)
-
-        folder = self.run.stage("judge", judge_inputs(heard, *clip), build)
-        judge = load_judge(folder, len(self.labels), config.sample_rate)
+        clip, rate = WaveGANConfig(num_samples=config.num_samples), config.sample_rate
+        folder = fitted_judge(self.run, heard, self.labels, clip, rate, False, self.progress)
+        judge = load_judge(folder, rate)
         self.yardsticks = {
             side: Quality(
                 self.sides[side],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from io import StringIO
 from typing import Any, Literal, TextIO
@@ -87,6 +87,15 @@ class Progress:
     def of(self, task: str, unit: str) -> Callable[..., None]:
         """A callback that takes ``done``, ``total`` and maybe a ``note``, as `update` does."""
         return partial(self.update, task, unit=unit)
+
+    def of_fit(self, task: str) -> Callable[[Mapping[str, float]], None]:
+        """What `classifiers.fit` calls with what it logs: steps, and the loss beside them."""
+
+        def on_log(row: Mapping[str, float]) -> None:
+            done, total = (int(row[f"classifier/{name}"]) for name in ("step", "total_steps"))
+            self.update(task, done, total, f"loss {row['classifier/loss']:.3f}")
+
+        return on_log
 
     def _write(self, text: str, share: float) -> None:
         """The line of the moment, beside a bar of which ``share`` is full."""

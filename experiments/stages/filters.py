@@ -88,7 +88,7 @@ def _confident(material: Material, gan: Gan, label: str, count: int) -> tuple[np
         raise ValueError('material has no judge: a source that wants one says "judge" in its needs')
 
     def choose(candidates: Candidates) -> Chosen:
-        judge = load_judge(folder, len(names), material.clips.sample_rate)
+        judge = load_judge(folder, material.clips.sample_rate)
         sure = sureness(judge, candidates(0, most), names.index(label))
         return Chosen(likeliest(sure, count), most)
 

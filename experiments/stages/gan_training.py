@@ -14,7 +14,7 @@ from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.gan_stages import GanStage, GanTraining, opened, take_up, turns_of
 from experiments.stages.gans import GAN_LIST, Gan
-from experiments.stages.judge import Judge, judge_inputs, load_judge, train_judge
+from experiments.stages.judge import Judge, fitted_judge, load_judge
 from experiments.stages.plan import remember_gan_step
 from features.checksums import check
 from wavegan import Job, Previews, Quality, TensorBoard, TrainingDiverged, train_together
@@ -84,8 +84,8 @@ def train_gans(
     judges: list[Judge | None] = [None] * len(trainings)
     if watching.judge:
         for i, training in enumerate(trainings):
-            kept, rate = keep_judge(run, training, progress), training.recipe.sample_rate
-            judges[i] = load_judge(kept, len(training.labels), rate)
+            kept = keep_judge(run, training, progress)
+            judges[i] = load_judge(kept, training.recipe.sample_rate)
     for folder in (gan.stage.folder for gan in every if gan.stage.finished):
         check(folder)
     unjudged = dict.fromkeys(g.name for g in every if not (g.stage.finished or g.judged_by))
@@ -164,14 +164,11 @@ def train_team(
 
 
 def keep_judge(run: Run, training: GanTraining, progress: Progress) -> Path:
-    """The folder of the classifier of the training tracks, which `load_judge` reads; made once."""
-    recordings, labels, recipe = training.recordings, training.labels, training.recipe
-    clip = recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
-
-    def build(folder: Path) -> None:
-        train_judge(recordings, labels, *clip, folder, progress)
-
-    return Path(first(lambda: str(run.stage("judge", judge_inputs(recordings, *clip), build))))
+    """The folder of the judge of some GANs, which `load_judge` reads; made once."""
+    recipe, heard = training.recipe, training.recordings
+    config, rate, equal = recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
+    made = partial(fitted_judge, run, heard, training.labels, config, rate, equal, progress)
+    return Path(first(lambda: str(made())))
 
 
 def _train(

@@ -321,8 +321,7 @@ class _Fitting:
         # A fit is saved after an evaluation, and goes on from there.
         evaluated = "classifier/accuracy" in metrics
         self.material.run.log.append(task, metrics | told, sync=evaluated)
-        loss = f"loss {metrics['classifier/loss']:.3f}"
-        self.material.progress.update(self.task, step, total, loss)
+        self.material.progress.of_fit(self.task)(metrics | told)
 
 
 def _reading(step: int) -> str:

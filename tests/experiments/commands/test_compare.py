@@ -608,7 +608,7 @@ def test_filtered_clips_are_as_many_as_real_ones_and_of_their_gan(filtered):
 def test_the_judge_takes_none_that_is_left_out_more_surely(filtered):
     _, out, _, _ = filtered
     (folder,) = (out / "stages").glob("judge-*")
-    said = judge.load_judge(folder, 3, 4000)
+    said = judge.load_judge(folder, 4000)
     for index, gan in enumerate(find_gans(out)):
         audio, about, _ = kept(out, "confident", gan.label)
         candidates = sample_gan(Run(out), gan, 2 * len(audio)) / np.float32(32768)

@@ -147,7 +147,7 @@ def test_the_metrics_are_those_of_either_weights_against_either_side(config, don
     dataset = open_dataset(config.data, sample_rate=4000)
     split = dataset.split(config.data)
     row = rows(results, "lazy-r1")[1]
-    judge = load_judge(next(out.glob("stages/judge-*")), 3, 4000)
+    judge = load_judge(next(out.glob("stages/judge-*")), 4000)
     for side in ("valid", "test"):
         recordings = dataset.of(getattr(split, side))
         quality = Quality(

@@ -3,8 +3,9 @@ import pytest
 
 from experiments.config import DataConfig
 from experiments.report.terminal import Progress
+from experiments.run import Run
 from experiments.stages.data import open_dataset
-from experiments.stages.judge import judge_inputs, load_judge, train_judge
+from experiments.stages.judge import fitted_judge, judge_inputs, load_judge
 from features import save_audio
 from wavegan import WaveGANConfig
 
@@ -33,13 +34,12 @@ def split(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(split, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("judge")
-    train_judge(*split[:2], CONFIG, RATE, False, folder, Progress(quiet=True))
-    return folder
+    run = Run(tmp_path_factory.mktemp("run"))
+    return fitted_judge(run, *split[:2], CONFIG, RATE, False, Progress(quiet=True))
 
 
 def test_it_tells_what_it_has_not_heard(folder):
-    judge, rng = load_judge(folder, 2, RATE), np.random.default_rng(1)
+    judge, rng = load_judge(folder, RATE), np.random.default_rng(1)
     clips = np.stack([tone(f, LENGTH / RATE, rng) for f in (310, 1950, 290, 2100)])
     probabilities = np.asarray(judge(clips.astype(np.float32)))
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
@@ -49,7 +49,7 @@ def test_it_tells_what_it_has_not_heard(folder):
 
 def test_the_kept_one_says_the_same_again(folder):
     clips = np.random.default_rng(0).uniform(-1, 1, (3, LENGTH, 1)).astype(np.float32)
-    first, second = (load_judge(folder, 2, RATE)(clips) for _ in range(2))
+    first, second = (load_judge(folder, RATE)(clips) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
