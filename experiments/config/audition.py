@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from features.limits import check_counts, check_finite, check_rate
 
@@ -51,24 +52,29 @@ class AuditionConfig:
     port: int = 8765
 
     def __post_init__(self):
-        check_finite(self)
-        check_counts(most=1000, count=self.count)
-        check_rate(self.sample_rate)
-        if not self.run:
-            raise ValueError("run is missing: give a run folder, an exported generator or a folder")
+        check_heard(self)
         if self.steps is not None and (
             not self.steps or any(s not in STEPS and not s.isdecimal() for s in self.steps)
         ):
             raise ValueError(
                 f"steps takes numbers, {', '.join(STEPS)}; found {','.join(self.steps) or 'none'}"
             )
-        if self.classes is not None and not self.classes:
-            raise ValueError("classes takes at least one class")
         if not (self.between == 0 or 2 <= self.between <= 100):
             raise ValueError(f"between lies in 2 … 100, or is 0; found {self.between}")
-        if not 0 < self.truncation <= 1:
-            raise ValueError(f"truncation lies above 0 and up to 1, found {self.truncation}")
         if not 0 <= self.port < 2**16:
             raise ValueError(f"port lies in 0 … {2**16 - 1}, found {self.port}")
         if self.serve and self.single_file:
             raise ValueError("serve answers with a folder: leave single_file out")
+
+
+def check_heard(config: Any) -> None:
+    """Raise ValueError where the clips that a page is asked for can't be; of a test's, too."""
+    check_finite(config)
+    check_counts(most=1000, count=config.count)
+    check_rate(config.sample_rate)
+    if not config.run:
+        raise ValueError("run is missing: give a run folder, an exported generator or a folder")
+    if config.classes is not None and not config.classes:
+        raise ValueError("classes takes at least one class")
+    if not 0 < config.truncation <= 1:
+        raise ValueError(f"truncation lies above 0 and up to 1, found {config.truncation}")

@@ -12,7 +12,6 @@ from experiments.executors import Asked, check_executor
 from experiments.recipes import RECIPES, Recipe
 from features.augmentation import FeatureAugmentation, WaveformAugmentation, parse_augmentations
 from features.limits import check_counts
-from features.splits import SPLITS
 
 if TYPE_CHECKING:
     from experiments.stages.arms import Arm
@@ -124,11 +123,7 @@ class CompareConfig:
                     f"made elsewhere: give another {option}, or `wavegan classify`"
                 )
         check_quality(self.quality, self.recipe)
-        if self.data.fractions[1] == 0 and "lists" not in SPLITS[self.data.split].needs:
-            raise ValueError(
-                "--fractions leaves the validation side empty, and early stopping needs one: "
-                "give a middle value above 0"
-            )
+        self.data.refuse_unvalidated("and early stopping needs one")
         from experiments.stages.arms import LARGEST, expanded  # which knows of configurations
 
         twice = len(set(self.arms)) < len(self.arms)

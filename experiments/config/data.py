@@ -74,12 +74,13 @@ class DataConfig:
             raise ValueError("--shots and --train-share both say what is used: give one of them")
         if self.split not in SPLITS:
             raise ValueError(f"--split must be one of {', '.join(SPLITS)}; found {self.split!r}")
-        if "lists" in SPLITS[self.split].needs and self.split_lists is None:
+        listed = "lists" in SPLITS[self.split].needs
+        if listed and self.split_lists is None:
             raise ValueError(
                 f"--split {self.split} takes its sides from lists: give --split-lists, the folder "
                 "of train_filtered.txt, valid_filtered.txt and test_filtered.txt"
             )
-        if "lists" in SPLITS[self.split].needs and self.folds > 1:
+        if listed and self.folds > 1:
             raise ValueError(
                 f"--split {self.split} takes its sides from lists, so that there are no --folds of "
                 "it: leave them out"
@@ -120,6 +121,13 @@ class DataConfig:
             raise ValueError(
                 f"--split {self.split} puts chunks of one track on both sides, so that every GAN "
                 f"would have seen test tracks: {what} takes {', '.join(whole)}"
+            )
+
+    def refuse_unvalidated(self, why: str) -> None:
+        """Raise ValueError where nothing validates, which is needed for what ``why`` says."""
+        if self.fractions[1] == 0 and "lists" not in SPLITS[self.split].needs:
+            raise ValueError(
+                f"--fractions leaves the validation side empty, {why}: give a middle value above 0"
             )
 
 

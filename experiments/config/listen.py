@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.limits import check_counts, check_finite, check_rate
+from experiments.config.audition import check_heard
 
 TESTS = {
     "ab": "two sounds: which is the recording, or of two generators, which is better?",
@@ -51,14 +51,8 @@ class ListenConfig:
     key: Path | None = None
 
     def __post_init__(self):
-        check_finite(self)
-        check_counts(most=1000, count=self.count)
-        check_rate(self.sample_rate)
+        check_heard(self)
         if self.test not in TESTS:
             raise ValueError(f"test is one of {', '.join(TESTS)}; found {self.test!r}")
         if not 0 <= self.checks <= 20:
             raise ValueError(f"checks lies in 0 … 20, found {self.checks}")
-        if not 0 < self.truncation <= 1:
-            raise ValueError(f"truncation lies above 0 and up to 1, found {self.truncation}")
-        if not self.run:
-            raise ValueError("run is missing: give a run folder, an exported generator or a folder")

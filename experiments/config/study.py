@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from experiments.config.data import MOST_RUNS, DataConfig
 from experiments.recipes import REFERENCE, SPACES, VARIANTS, Recipe
 from features.limits import check_counts, check_finite, check_memory, check_positive, check_rate
-from features.splits import SPLITS
 from wavegan import TrainConfig, WaveGANConfig
 
 
@@ -62,11 +61,7 @@ class StudyConfig:
         check_rate(self.sample_rate)
         check_positive(seconds=self.seconds)
         check_counts(MOST_RUNS, seeds=self.seeds, inspections=self.inspections)
-        if self.data.fractions[1] == 0 and "lists" not in SPLITS[self.data.split].needs:
-            raise ValueError(
-                "--fractions leaves the validation side empty, by which the variants are ranked: "
-                "give a middle value above 0"
-            )
+        self.data.refuse_unvalidated("by which the variants are ranked")
         clip = 8 * self.num_samples
         check_memory(self.count * clip, f"{self.count:,} clips", "give a smaller --count")
         for name in self.variants:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from experiments.config import DEFAULT_ARMS
 from experiments.stages import examples, filters
 from experiments.stages.examples import Examples, Maker, Material, joined
 from features.registry import Registry, check_takes
@@ -146,7 +147,7 @@ SOURCES: Registry[Source] = _Sources(
 )
 
 ARM_SETS: dict[str, tuple[str, ...]] = {
-    "usual": ("real", "real+classical", "real+noise", "real+synthetic"),
+    "usual": DEFAULT_ARMS,
     "controls": (
         *("real", "real+classical", "real+noise", "real+shuffled", "real+oracle"),
         *("real+synthetic", "real+classical+synthetic", "synthetic", "synthetic-then-real"),
