@@ -36,7 +36,7 @@ from experiments.stages.clips import (
 )
 from experiments.stages.data import Dataset, Rows, open_dataset, say_groups, shared_groups
 from experiments.stages.examples import Material
-from experiments.stages.gans import Gan, Tracks, find_gans, gan_of, refuse_heard, refuse_leaks
+from experiments.stages.gans import Gan, Tracks, find_gans, gan_of, refuse_leaks
 from experiments.stages.plan import Plan, steps_of, total
 from experiments.stages.pretrained import check_pretrained, made_elsewhere, refuse_taught
 from experiments.stages.robustness import robustness
@@ -242,10 +242,7 @@ def _check_gans(
         except ValueError as error:
             raise ValueError(f"{given} has {error}") from None
         try:
-            if config.vouch:
-                refuse_heard(gan, valid=valid, test=test, advice="nobody can vouch for it")
-            else:
-                refuse_leaks(gan, valid=valid, test=test, vouch="--vouch")
+            refuse_leaks(gan, valid=valid, test=test, vouch="--vouch", vouched=config.vouch)
         except LeakError as error:
             if config.one_split or seed == 0:
                 raise

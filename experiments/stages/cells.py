@@ -17,7 +17,7 @@ from experiments.stages.examples import Material
 from experiments.stages.folders import FolderClips, open_folder
 from experiments.stages.gan_stages import GanTraining
 from experiments.stages.gan_training import keep_judge
-from experiments.stages.gans import Gan, Tracks, refuse_heard, refuse_leaks
+from experiments.stages.gans import Gan, Tracks, refuse_leaks
 from features import Clips, Recording, Split, Track, extract
 
 
@@ -137,13 +137,10 @@ def open_folders(opened: Opened, progress: Progress) -> dict[str, FolderClips]:
     valid, test = Tracks.of(validate), Tracks.of(tests)
     for said in config.folders:
         folder = open_folder(said, opened.dataset.labels, opened.recipe, num_samples)
+        vouched = bool({folder.name, "all"} & {*config.vouch})
         for gan in folder.gans:
-            if {folder.name, "all"} & {*config.vouch}:
-                advice = "nobody can vouch for it"
-                refuse_heard(gan, valid=valid, test=test, advice=advice)
-            else:
-                vouch = f"--vouch {folder.name}"
-                refuse_leaks(gan, valid=valid, test=test, vouch=vouch)
+            vouch = f"--vouch {folder.name}"
+            refuse_leaks(gan, valid=valid, test=test, vouch=vouch, vouched=vouched)
         folder.say(progress)
         folder.refuse_excerpts(list({r.digest: r for r in (*validate, *tests)}.values()), progress)
         folders[folder.name] = folder

@@ -331,23 +331,26 @@ class Tracks:
         return sorted(found)
 
 
-def refuse_leaks(gan: Gan, *, valid: Tracks, test: Tracks, vouch: str = "") -> None:
+def refuse_leaks(
+    gan: Gan, *, valid: Tracks, test: Tracks, vouch: str = "", vouched: bool = False
+) -> None:
     """Make sure that a GAN and its ancestors heard no tracks of the sides.
 
     Its checkpoint may have been chosen by validation tracks, but by no test tracks.
 
     Parameters
     ----------
-    vouch : the option by which a person says that it heard none of them, for the error; where one
-        does, `refuse_heard` is what is left to check.
+    vouch : the option by which a person says that it heard none of them, for the error.
+    vouched : whether one does; what the GAN is known to have heard is left to check.
 
     Raises
     ------
     LeakError
         Naming the tracks, or that nobody knows what it or an ancestor heard.
     """
-    refuse_heard(gan, valid=valid, test=test, advice="train it on this split's training tracks")
-    if gan.unknown and (valid.names or test.names):
+    advice = "nobody can vouch for it" if vouched else "train it on this split's training tracks"
+    refuse_heard(gan, valid=valid, test=test, advice=advice)
+    if not vouched and gan.unknown and (valid.names or test.names):
         ancestors = [name for name in gan.unknown if name != ITSELF]
         started = f" started from {', '.join(ancestors)}, and" if ancestors else ":"
         raise LeakError(
