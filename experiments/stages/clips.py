@@ -12,7 +12,7 @@ from flax import nnx
 
 from experiments.recipes import Recipe, recorded_search
 from experiments.report.terminal import Progress
-from experiments.stages.data import Dataset, Rows, too_short
+from experiments.stages.data import TOO_SHORT, Dataset, Rows, too_short
 from features import Clips, LeakError, Recording, cut_clips
 from features import Rows as FeatureRows
 from features.augmentation import AUGMENTATIONS, WaveformAugmentation
@@ -22,11 +22,6 @@ from features.extractors import Augmented, Extractor, Supplied, SuppliedPictures
 from features.in_memory import InMemory
 from features.picture_files import read_pictures
 from features.silence import without_silence
-
-_ADVICE = (
-    "choose a smaller --num-samples, fill them up with zeros (--pad-short), or leave them out with "
-    "--skip-short"
-)
 
 
 def cut(
@@ -49,10 +44,7 @@ def cut(
         pad_short=pad_short,
         progress=progress,
     )
-    kept = dataset.only(set(clips.track_ids.tolist()))
-    if left := len(dataset.recordings) - len(kept.recordings):
-        progress.say(f"left out: {left} tracks shorter than a clip")
-    return kept, clips
+    return dataset.only(set(clips.track_ids.tolist()), progress), clips
 
 
 def cut_tracks(
@@ -62,7 +54,7 @@ def cut_tracks(
     *,
     skip_short: bool = False,
     pad_short: bool = False,
-    advice: str = _ADVICE,
+    advice: str = TOO_SHORT,
     progress: Progress,
 ) -> Clips:
     """The clips of a recipe: silence is taken out where it asks for that, then they lie end to end.

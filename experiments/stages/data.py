@@ -48,6 +48,10 @@ Rows = Mapping[str, np.ndarray]  # of each side, the rows of its clips
 INDEX = "GTZANindex.txt"  # Sturm's list of GTZAN's artists, as it is published
 _GTZAN = r"(blues|classical|country|disco|hip-?hop|jazz|metal|pop|reggae|rock)\.\d{5}"
 HELD = "held"  # the side of tracks that may train, but are held back
+TOO_SHORT = (  # what to do about tracks shorter than a clip
+    "choose a smaller --num-samples, fill them up with zeros (--pad-short), or leave them out with "
+    "--skip-short"
+)
 
 
 @dataclass(frozen=True)
@@ -102,15 +106,20 @@ class Dataset:
             "decoders": dict(decoders),  # of what libsndfile, tried first, could not read
         }
 
-    def only(self, track_ids: Collection[str]) -> Dataset:
-        """These tracks; the others are skipped. A ValueError where a class has none of them."""
+    def only(self, track_ids: Collection[str], progress: Progress | None = None) -> Dataset:
+        """These tracks; the others are skipped, which ``progress`` says.
+
+        A ValueError where a class has none of them.
+        """
         kept = tuple(r for r in self.recordings if r.track.track_id in track_ids)
         if lost := set(self.labels) - {r.track.label for r in kept}:
             raise ValueError(
                 f"every track of {', '.join(sorted(lost))} is too short: choose a smaller "
                 "--num-samples, or move the folder away"
             )
-        skipped = (name for name in self.digests if name not in track_ids)
+        skipped = [name for name in self.digests if name not in track_ids]
+        if progress and skipped:
+            progress.say(f"left out: {len(skipped)} tracks shorter than a clip")
         return replace(self, recordings=kept, skipped=(*self.skipped, *skipped))
 
     def split(self, config: DataConfig) -> Split[tuple[Track, ...]]:
@@ -226,7 +235,6 @@ def open_dataset(
     num_samples: int = 1,
     channels: int = 1,
     progress: Progress | None = None,
-    cache_dir: Path | None = None,
 ) -> Dataset:
     """Find and decode (once) the tracks of ``config``.
 
@@ -242,8 +250,7 @@ def open_dataset(
         ``config.skip_short`` or ``pad_short``; a class of which nothing is left.
     """
     progress = progress or Progress(quiet=True)
-    cache = cache_dir or default_cache_dir()
-    root = _root(config, cache, progress)
+    root = _root(config, progress)
     tracks = scan_tracks(root, artist_index=_artist_index(config, root, progress))
     if config.classes is not None:
         tracks = _of_classes(tracks, config.classes, root)
@@ -251,7 +258,6 @@ def open_dataset(
         tracks,
         sample_rate=sample_rate,
         channels=channels,
-        cache_dir=cache,
         on_progress=progress.of("reading tracks", "track"),
     )
     for entry in decoded.quarantined:
@@ -263,31 +269,25 @@ def open_dataset(
         _say_rates(decoded.recordings, sample_rate, progress)
     if SPLITS[config.split].groups:
         say_groups(decoded.recordings, progress)
-    num_samples = 1 if config.pad_short else num_samples
-    short = [r for r in decoded.recordings if r.num_samples < num_samples]
-    kept = [r for r in decoded.recordings if r.num_samples >= num_samples]
-    if short and not config.skip_short:
-        raise too_short(
-            short,
-            num_samples,
-            "fill them up with zeros (--pad-short), leave them out (--skip-short), or choose a "
-            "smaller --num-samples",
-        )
-    if short:
-        progress.say(f"left out: {len(short)} tracks shorter than a clip")
-    if lost := {track.label for track in tracks} - {r.track.label for r in kept}:
+    every = decoded.recordings
+    if lost := {track.label for track in tracks} - {r.track.label for r in every}:
         raise ValueError(
             f"no track of {', '.join(sorted(lost))} can be used (see the reasons above, or "
             "`wavegan doctor`): repair its files, or move the folder away"
         )
-    return Dataset(
+    dataset = Dataset(
         name=root.resolve().name if config.root else "embedded",
-        labels=tuple(sorted({recording.track.label for recording in kept})),
-        recordings=tuple(kept),
+        labels=tuple(sorted({recording.track.label for recording in every})),
+        recordings=tuple(every),
         quarantined=decoded.quarantined,
-        skipped=tuple(recording.track.track_id for recording in short),
-        quiet=_quiet(kept, progress),
+        skipped=(),
+        quiet=_quiet(every, progress),
     )
+    least = 1 if config.pad_short else num_samples
+    short = [r for r in every if r.num_samples < least]
+    if short and not config.skip_short:
+        raise too_short(short, least)
+    return dataset.only({r.track.track_id for r in every if r.num_samples >= least}, progress)
 
 
 def _quiet(recordings: Sequence[Recording], progress: Progress) -> tuple[str, ...]:
@@ -302,10 +302,11 @@ def _quiet(recordings: Sequence[Recording], progress: Progress) -> tuple[str, ..
     return tuple(track.track_id for track in quiet)
 
 
-def _root(config: DataConfig, cache: Path, progress: Progress) -> Path:
+def _root(config: DataConfig, progress: Progress) -> Path:
     """The folder of the data; that of the embedded genres is rendered where it is not there."""
     if config.root is not None:
         return Path(config.root)
+    cache = default_cache_dir()
     shown = progress.of("rendering the embedded genres", "track")
     with writing_to_cache(cache):
         return render_dataset(cache / "embedded", on_progress=shown)
@@ -360,7 +361,9 @@ def say_groups(recordings: Sequence[Recording], progress: Progress) -> None:
         )
 
 
-def too_short(short: Sequence[Recording | InMemory], num_samples: int, advice: str) -> ValueError:
+def too_short(
+    short: Sequence[Recording | InMemory], num_samples: int, advice: str = TOO_SHORT
+) -> ValueError:
     """What is wrong with recordings that hold no clip, and what can be done."""
     sample_rate = short[0].sample_rate
     names = [f"{r.track.path.name} ({r.num_samples / sample_rate:.2f} s)" for r in short]

@@ -27,7 +27,7 @@ def split(tmp_path_factory):
             audio = tone(frequency * rng.uniform(0.9, 1.1), 1.0, rng).astype(np.float32)
             save_audio(root / label / f"{i}.wav", audio, RATE)
     data = DataConfig(root=str(root), fractions=(0.6, 0.2, 0.2))
-    dataset = open_dataset(data, sample_rate=RATE, cache_dir=root / "cache")
+    dataset = open_dataset(data, sample_rate=RATE)
     split = dataset.split(data)
     return dataset.of(split.train), dataset.labels, split
 
