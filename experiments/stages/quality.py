@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-import classifiers
+from classifiers import SavedClassifier, predict
 from experiments.stages.examples import Material
 from experiments.stages.gans import Gan, sample_gan
 from experiments.stages.trials import CLASSIFIER, Outcome
 from experiments.statistics import without_rounding
-from features import Rows, Standardizer
+from features import Rows
 
 # Of the sample metrics those that a page of a comparison has, at the step whose clips were added.
 _KEPT = (
@@ -48,14 +48,13 @@ def _recognised(material: Material, gan: Gan, judges: Sequence[Outcome]) -> floa
     """Share of a GAN's clips that the judges take for the class asked for; None without judges."""
     right = []
     for run in judges:
-        model, metadata = classifiers.load(run.folder / CLASSIFIER)
-        scaler = metadata["scaler"] and Standardizer.from_dict(metadata["scaler"])
+        saved = SavedClassifier.read(run.folder / CLASSIFIER)
         for name in gan.labels:
             label = material.clips.label_names.index(name)
             audio = sample_gan(material.run, gan, material.counts[label], name)
             task = f"features of generated {name}"
             features = material.extract(audio, material.recipe.input, task)
-            said = classifiers.predict(model, Rows([features], scaler=scaler)).argmax(1)
+            said = predict(saved.model, Rows([features], scaler=saved.scaler)).argmax(1)
             right += (said == label).tolist()
     return float(np.mean(right)) if right else None
 
