@@ -16,6 +16,7 @@ from experiments.report.sound import altered_rows, missed_rows
 from experiments.scores import METRICS, Record, runs_of
 
 _MEASURES = {"track_accuracy": "track", "accuracy": "clip"}  # by what each counts
+ROBUSTNESS = ("split", "test clips", "track accuracy", "points", "clip accuracy", "points")
 
 
 def render_classification(
@@ -53,7 +54,7 @@ def render_classification(
         worth=float(np.mean(worth)) if worth else None,
         drawn=_drawn(splits, published.get("accuracy")),
         rows=list(_rows(splits)),
-        robustness=list(_robustness(splits)),
+        robustness={"heads": ROBUSTNESS, "rows": list(robustness_rows(splits))},
         matrices=list(_matrices(splits, data.get("labels", []))),
         classifiers=classifier_figures({f"{name} split": split for name, split in splits.items()}),
         tracks=_tracks(splits),
@@ -122,7 +123,7 @@ def _rows(splits: Mapping[str, Record]) -> Iterator[dict[str, Any]]:
             yield row | {"means": [*(f"{spread(x)} %" if x else "" for x in found), loss]}
 
 
-def _robustness(splits: Mapping[str, Record]) -> Iterator[list[str]]:
+def robustness_rows(splits: Mapping[str, Record]) -> Iterator[list[str]]:
     """A row a split and alteration of its test clips: each accuracy, and what it differs by."""
     for name, split in splits.items():
         found = scores.robustness(split)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from classifiers.fit_config import AT_ONCE
@@ -20,7 +19,6 @@ from experiments.scores import (
     part_of,
     parts,
     question,
-    robustness,
     runs_of,
 )
 from features.soundness import QUIET
@@ -107,9 +105,12 @@ def classify(results: Record | str, out: Path) -> None:
     if isinstance(results, str):
         print(results)
     else:
+        from experiments.report.classify import ROBUSTNESS, robustness_rows
+
         print()
         _print_scores("split", results["splits"])
-        _print_robustness(results["splits"])
+        if rows := list(robustness_rows(results["splits"])):
+            print_table(text_table(ROBUSTNESS, rows, words=(1,)))
         for name in leaking(results["splits"]):
             why = "clips of a track on both sides"
             if as_published(results):
@@ -144,19 +145,6 @@ def _print_scores(what: str, records: Mapping[str, Record]) -> None:
         elif lost := record.get("failed_runs"):
             seeds = counted(len({run["classifier_seed"] for run in lost}), "run")
             print(safe(f"{seeds} of {name} failed: {lost[0]['error']}"))
-
-
-def _print_robustness(splits: Mapping[str, Record]) -> None:
-    """What a classifier gets right of test clips that are altered as others' recordings are."""
-    metrics = ("track_accuracy", "accuracy")
-    rows = []
-    for name, split in splits.items():
-        for altered, found in robustness(split).items():
-            means = (fmean(found[m]) if found.get(m) else None for m in metrics)
-            rows.append((name, altered, *map(percent, means)))
-    if rows:
-        heads = ("split", "test clips", *(METRICS[metric] for metric in metrics))
-        print_table(text_table(heads, rows, words=(1,)))
 
 
 def _print_cautions(split: Mapping[str, Any], vouched: Sequence[str] | None = None) -> None:
