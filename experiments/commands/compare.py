@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def compare(
                 progress=progress,
                 should_stop=should_stop,
                 watching=Watching(config.quality),
-                elsewhere=others.train if others else None,
+                elsewhere=partial(others.do, "GANs") if others else None,
                 keep_going=True,
             )
         for cell, own in zip(every, gans, strict=True):
@@ -130,7 +131,7 @@ def compare(
             for gan in own:
                 refuse_leaks(gan, valid=valid, test=test)
         if others and opened.judged:
-            others.judge([cell.data.name for cell in every])
+            others.do("judges", [cell.data.name for cell in every])
         trained = []
         for recipe in opened.recipes:
             if config.beside:
@@ -148,7 +149,7 @@ def compare(
                         batches=config.augmentations[1],
                         rates=config.tune,
                         should_stop=should_stop,
-                        elsewhere=others.fit if others else None,
+                        elsewhere=partial(others.do, "fits") if others else None,
                     )
                     for cells in opened.amounts
                 ]

@@ -239,22 +239,20 @@ class Arm:
                 [
                     made
                     for name, source, ratio in phase
-                    for made in _made(name, source, _with_ratio(material, ratio), seed)
+                    for made in _made(name, source, material, ratio, seed)
                 ]
             )
             for phase in self.phases
         ]
 
 
-def _made(name: str, source: Source, material: Material, seed: int) -> Sequence[Examples]:
-    made = source.make(material, seed)
+def _made(
+    name: str, source: Source, material: Material, ratio: float | None, seed: int
+) -> Sequence[Examples]:
+    made = source.make(material if ratio is None else replace(material, ratio=ratio), seed)
     if not (isinstance(made, Sequence) and all(isinstance(one, Examples) for one in made)):
         raise ValueError(f"{name}: its make must give a list of Examples, found {made!r:.100}")
     return made
-
-
-def _with_ratio(material: Material, ratio: float | None) -> Material:
-    return material if ratio is None else replace(material, ratio=ratio)
 
 
 def arm_of(name: str, own: Mapping[str, Source] | None = None) -> Arm:

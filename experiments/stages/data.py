@@ -278,7 +278,7 @@ def open_dataset(
     dataset = Dataset(
         name=root.resolve().name if config.root else "embedded",
         labels=tuple(sorted({recording.track.label for recording in every})),
-        recordings=tuple(every),
+        recordings=every,
         quarantined=decoded.quarantined,
         skipped=(),
         quiet=_quiet(every, progress),

@@ -51,17 +51,8 @@ class Others:
     should_stop: Callable[[], bool] | None
     known: dict[Any, str] = field(default_factory=dict)
 
-    def train(self, teams: Sequence[Team]) -> dict[Team, str]:
-        return self._run("GANs", teams)
-
-    def judge(self, cells: Sequence[str]) -> None:
-        self._run("judges", cells)
-
-    def fit(self, fits: Sequence[Fit]) -> dict[Fit, str]:
-        return self._run("fits", fits)
-
-    def _run(self, task: str, parts: Sequence[Any]) -> dict[Any, str]:
-        """Why parts failed, of those that did."""
+    def do(self, task: str, parts: Sequence[Any]) -> dict[Any, str]:
+        """Why parts of a task ("GANs", "judges", "fits") failed, of those that did."""
         left = [part for part in dict.fromkeys(parts) if part not in self.known]
         if left:
             shown = self.progress.of(f"{task}, {self.workers.about}", task.rstrip("s"))
