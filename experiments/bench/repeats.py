@@ -25,6 +25,7 @@ from experiments.config import CompareConfig, DataConfig
 from experiments.recipes import RECIPES, Recipe
 from experiments.report.formats import points
 from experiments.report.terminal import Progress, print_table, text_table
+from features.settings import another, differences
 from features.storage import read_json, write_json
 from features.synthetic import render_dataset
 from wavegan.devices import hardware
@@ -57,16 +58,8 @@ def repeated(
     given = {name: repr(value) for name, value in changed.items()}
     about = {"version": version("wavegan"), "changed": given}
     for row in rows:
-        if row["version"] != about["version"]:
-            raise ValueError(
-                f"{file} holds repeats of version {row['version']}, and this is "
-                f"{about['version']}: give another --out"
-            )
-        theirs = row["changed"]
-        if differ := [name for name in {**theirs, **given} if theirs.get(name) != given.get(name)]:
-            raise ValueError(
-                f"{file} holds repeats with other {', '.join(differ)}: give another --out"
-            )
+        if differing := differences({name: row[name] for name in about}, about):
+            raise another(f"--out {file}", "repeat", differing, "Give another --out")
     music = {name: changed.pop(name) for name in ("tracks_per_genre", "seconds") if name in changed}
     for seed in (seed for seed in repeats if seed not in [row["seed"] for row in rows]):
         say(f"repeat {seed}")
