@@ -206,6 +206,7 @@ def _work(call: Call) -> None:
 def _compare(call: Call) -> None:
     """A comparison, or the published one that is repaired step by step."""
     config = call.config()
+    config.check_clips()
     if config.preset == LADDER:
         from experiments.commands.repair import repair
 
@@ -232,6 +233,7 @@ def _classify(call: Call) -> None:
 def _train(call: Call) -> None:
     """Train GANs, as one of several processes where options say so: the first one speaks."""
     config, speaks = call.config(), True
+    config.check_clips()
     given = [call.values.get(name) for name in ("coordinator", "processes", "process")]
     if call.values.get("distributed") or any(value is not None for value in given):
         import jax

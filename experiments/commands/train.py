@@ -40,11 +40,12 @@ def train(
     Of a distributed run every process makes the same call, and the first one writes. Parameters
     and errors are those of `experiments.compare`; the page shows what there is when it stops.
     """
+    config.check_clips()
     progress, recipe = progress or Progress(quiet=True), inspected(config.recipe)
     dataset = open_dataset(
         config.data,
         sample_rate=recipe.sample_rate,
-        num_samples=1 if recipe.gan_train.pad_end else recipe.clip_gan.num_samples,
+        num_samples=1 if recipe.gan_train.pad_end else recipe.num_samples,
         channels=recipe.gan.channels,
         progress=progress,
     )

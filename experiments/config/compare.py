@@ -151,11 +151,6 @@ class CompareConfig:
                 "nothing: an arm with -then- would forget its first clips, and --tune has no "
                 "learning rate to try; leave them out"
             )
-        if self.generates and self.recipe.silence is not None:
-            raise ValueError(
-                f"{self.recipe.name} takes silence out of its tracks, and generated clips, all of "
-                "one length, can't be treated alike: give --silence none"
-            )
         if self.shots and self.train_share:
             raise ValueError("--shots and --train-share both say what is used: give one of them")
         for name, given in (("shots", self.shots), ("train-share", self.train_share)):
@@ -204,6 +199,17 @@ class CompareConfig:
             )
         if classical and self.augmentations == (None, None):
             raise ValueError("--augment none leaves the arm real+classical as real: drop the arm")
+
+    def check_clips(self) -> None:
+        """Raise ValueError where an arm has generated clips and no GAN makes the recipe's."""
+        if not self.generates:
+            return
+        if self.recipe.silence is not None:
+            raise ValueError(
+                f"{self.recipe.name} takes silence out of its tracks, and generated clips, all of "
+                "one length, can't be treated alike: give --silence none"
+            )
+        self.recipe.clip_gan  # noqa: B018  which refuses a length that no GAN makes
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:

@@ -53,6 +53,10 @@ class TrainGansConfig:
         if not self.judge and best in JUDGED:
             raise ValueError(f"--gan-keep-best {best} is measured by a judge alone: give --judge")
 
+    def check_clips(self) -> None:
+        """Raise ValueError where no GAN makes clips of the recipe's length."""
+        self.recipe.clip_gan  # noqa: B018
+
 
 def inspected(recipe: Recipe) -> Recipe:
     """The recipe with a number of inspections of its GANs where it says none."""

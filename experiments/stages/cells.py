@@ -69,6 +69,7 @@ class Opened:
 
 def open_cells(config: CompareConfig, progress: Progress) -> Opened:
     """Read the tracks of a comparison and cut them; a ValueError says what can't be used."""
+    config.check_clips()
     recipe, data = _clips_recipe(config), config.data
     rate, channels = recipe.sample_rate, recipe.gan.channels
     dataset = open_dataset(data, sample_rate=rate, channels=channels, progress=progress)
@@ -91,7 +92,6 @@ def _clips_recipe(config: CompareConfig) -> Recipe:
     if not config.generates:
         return recipe
     recipe = replace(recipe, per_track=None)  # end to end
-    recipe.clip_gan  # noqa: B018  which refuses a length that no GAN makes
     return inspected(recipe) if config.quality else recipe
 
 

@@ -397,14 +397,27 @@ def test_amounts_out_of_bounds_are_refused_before_work(arguments, said, monkeypa
         ("compare --augment never", "gain, specaugment, mixup, all, none; found never"),
         ("compare --num-samples 17000", "compare: --num-samples must be 16 times strides of 2"),
         ("train --num-samples 17000", "train: --num-samples must be 16 times strides of 2"),
+        ("compare --recipe net5", "can't be treated alike: give --silence none"),
+        ("compare --recipe net5 --silence none", "--num-samples must be 16 times strides of 2"),
         ("classify --fit-momentum 0.5", "--fit-momentum is for the optimizer 'sgd', not 'adam'"),
         ("classify --fit-momentum 0.5", "leave --fit-momentum=0.5 out"),
         ("classify --fit-epochs none --fit-steps 5 --fit-warmup-steps 9", "below the 5 steps"),
     ],
 )
 def test_an_error_names_options_and_leaves_its_words_alone(arguments, said, tmp_path, capsys):
+    """And comes before a run folder is named, or anything read."""
     assert main([*arguments.split(), "--data", "nowhere", "--out", str(tmp_path / "run")]) == 2
-    assert said in capsys.readouterr().err.splitlines()[-1]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["compare --recipe net5 --arms real,real+classical", "train --recipe net5 --num-samples 16384"],
+)
+def test_what_a_recipe_alone_can_not_do_other_options_allow(arguments, capsys):
+    assert main([*arguments.split(), "--data", "nowhere", "--dry-run"]) == 2
+    assert "nowhere" in capsys.readouterr().err
 
 
 def test_a_preset_leaves_nothing_of_the_recipes_own_way():
