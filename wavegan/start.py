@@ -32,7 +32,6 @@ from wavegan.step import state_shapes
 from wavegan.train_config import TrainConfig
 
 Network = Generator | Discriminator
-Init = Generator | tuple[Generator, Discriminator] | str | Path
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,9 @@ class Start:
                     yield of + name, problem
 
 
+Init = Generator | tuple[Generator, Discriminator] | str | Path | Start
+
+
 def lineage(name: str, digest: str, provenance: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """What the provenance of a GAN says of one that it started from, and of that one's ancestors.
 
@@ -133,7 +135,7 @@ def read_start(init: Init, config: WaveGANConfig) -> Start:
     init : a generator, a generator and its critic, a run folder (the averaged generator and the
         critic of its best checkpoint, or else its newest), a ``.safetensors`` file of `export` (or
         the name of one of the package), or a ``.npz`` file of the reference's variables, as
-        `load_reference` takes them.
+        `load_reference` takes them; or what was read of these.
     config : of the networks that are trained.
 
     Raises
@@ -141,6 +143,8 @@ def read_start(init: Init, config: WaveGANConfig) -> Start:
     ValueError, CheckpointError, OSError
         Where it holds no weights, saying what was found.
     """
+    if isinstance(init, Start):
+        return init
     if isinstance(init, Generator):
         return Start("a generator given in Python", init)
     if isinstance(init, tuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.stages.gans import Gan, Tracks, find_gans, refuse_heard
 from features.soundness import file_digest
-from wavegan import Discriminator, Generator, WaveGANConfig, of_class
+from wavegan import Discriminator, WaveGANConfig, of_class
 from wavegan.run_folder import RunFolder
 from wavegan.start import Start, lineage, read_networks, read_start
 
@@ -33,10 +33,8 @@ class Ancestor:
     lineage: Sequence[Mapping[str, Any]]
     step: int | None = None
 
-    def networks(
-        self, config: WaveGANConfig, labels: Sequence[str]
-    ) -> Generator | tuple[Generator, Discriminator]:
-        """What a GAN of ``labels`` starts from: where that is one of several, of that class.
+    def start(self, config: WaveGANConfig, labels: Sequence[str]) -> Start:
+        """The networks that a GAN of ``labels`` starts from: where it is one of several, its own.
 
         Where no layer of it fits ``config``, a ValueError names its folder or file.
         """
@@ -44,16 +42,17 @@ class Ancestor:
         if self.path.is_dir():
             generator, critic = read_networks(RunFolder(self.path), self.step)
         else:
-            start = read_start(self.path, config)
-            generator, critic = start.generator, start.critic
+            given = read_start(self.path, config)
+            generator, critic = given.generator, given.critic
         if self.labels and len(labels) == 1:
             index = self.labels.index(labels[0])
             generator = of_class(generator, index)
             # A normalised output can't take up its class, whose projection is then left out.
             if critic is not None and not critic.config.spectral_norm:
                 critic = of_class(critic, index)
-        Start(str(self.path), generator, critic).problems(config)
-        return generator if critic is None else (generator, critic)
+        start = Start(str(self.path), generator, critic)
+        start.problems(config)
+        return start
 
 
 Ancestry = Callable[[Sequence[str], int], Ancestor]  # of the GAN of some labels and a seed

@@ -208,7 +208,7 @@ def _train(
             provenance=gan.provenance,
             on_log=partial(on_log, i),
             inspect=_inspectors(gan, watching, judge),
-            init=gan.ancestor.networks(config, gan.labels) if gan.ancestor else None,
+            init=gan.ancestor.start(config, gan.labels) if gan.ancestor else None,
         )
         for i, (gan, judge) in enumerate(judged)
     ]

@@ -26,7 +26,7 @@ from wavegan import Discriminator, Generator, load, of_class
 from wavegan import export as export_generator
 from wavegan.reference import _variables
 from wavegan.run_folder import RunFolder
-from wavegan.start import Start, read_networks
+from wavegan.start import read_networks
 
 FRACTIONS = (0.4, 0.2, 0.4)
 
@@ -67,7 +67,7 @@ def starts(monkeypatch):
     def watched(jobs, *others, **options):
         for job in jobs:
             labels = job.provenance.get("labels") or [job.provenance["label"]]
-            found[", ".join(labels)] = job.init
+            found[", ".join(labels)] = job.init and (job.init.generator, job.init.critic)
         return alone(jobs, *others, **options)
 
     monkeypatch.setattr(gan_training, "train_together", watched)
@@ -115,11 +115,11 @@ def test_a_normalised_critic_leaves_its_projection(config, monkeypatch, tmp_path
     told = replace(config.recipe.clip_gan, num_classes=2, spectral_norm=True)
     networks = Generator(told, rngs=nnx.Rngs(0)), Discriminator(told, rngs=nnx.Rngs(1))
     monkeypatch.setattr(ancestors, "read_networks", lambda folder, step: networks)
-    generator, critic = Ancestor(tmp_path, ("a", "b"), ()).networks(told, ["b"])
-    assert equal(generator, of_class(networks[0], 1))
-    assert critic is networks[1]
+    start = Ancestor(tmp_path, ("a", "b"), ()).start(told, ["b"])
+    assert equal(start.generator, of_class(networks[0], 1))
+    assert start.critic is networks[1]
     with pytest.warns(UserWarning, match=r": critic's projection left out \(no place here\)$"):
-        Start("a run", generator, critic).check(replace(told, num_classes=0))
+        start.check(replace(told, num_classes=0))
 
 
 def test_one_for_all_from_one_for_all(config, for_all, starts, tmp_path):
@@ -135,11 +135,11 @@ def test_every_class_from_one_file(config, one_each, for_all, starts, tmp_path):
     export(one_each, tmp_path / "drone.safetensors", label="drone")
     gans = train(replace(config, init=tmp_path / "drone.safetensors"), tmp_path / "one")
     assert [gan.provenance["ancestors"][0]["label"] for gan in gans] == ["drone"] * 3
-    assert all(equal(start, starts["drone"]) for start in starts.values())
+    assert all(equal(start[0], starts["drone"][0]) for start in starts.values())
     export(for_all, tmp_path / "all.safetensors")
     gans = train(replace(config, init=tmp_path / "all.safetensors"), tmp_path / "folded")
     generator = load(tmp_path / "all.safetensors")
-    assert equal(starts["march"], of_class(generator, 1))
+    assert equal(starts["march"][0], of_class(generator, 1))
 
 
 def test_from_the_reference(config, starts, tmp_path):
@@ -160,6 +160,17 @@ def test_an_ancestor_of_another_width_is_named(config, one_each, tmp_path):
     recipe = replace(config.recipe, gan=replace(config.recipe.gan, dim=config.recipe.gan.dim + 1))
     with pytest.raises(ValueError, match=rf"init {re.escape(str(one_each))}\S* fits no layer"):
         train(replace(config, recipe=recipe, init=one_each), tmp_path / "run")
+
+
+def test_an_ancestor_that_fits_in_part_is_named(config, one_each, tmp_path):
+    recipe = replace(config.recipe, gan=replace(config.recipe.gan, spectral_norm=True))
+    said = rf"init {re.escape(str(one_each))}\S* does not fit everywhere: critic's spectral"
+    with pytest.warns(UserWarning, match=said), pytest.raises(Interrupted):
+        train(
+            replace(config, recipe=recipe, init=one_each),
+            tmp_path / "run",
+            should_stop=lambda: True,
+        )
 
 
 def test_an_export_of_unknown_origin(config, tmp_path):
