@@ -36,7 +36,7 @@ class Metric(NamedTuple):
     less_is_better : whether checkpoints are chosen by less of it, or by more; None where neither
         makes a better generator.
     measure : of a user's own metric, a function (generated (n, L, C), real (m, L, C), sample_rate)
-        to a number, which `Quality` then logs, too; None of what is logged otherwise.
+        to a finite number, which `Quality` then logs, too; None of what is logged otherwise.
     """
 
     title: str

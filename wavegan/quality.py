@@ -7,7 +7,9 @@ when more training no longer helps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -102,7 +104,8 @@ class Quality:
     ------
     ValueError
         For audio that `Windows` refuses or that has fewer than 8 different windows, for groups
-        or labels that don't fit it, and for clips of other shapes.
+        or labels that don't fit it, and for clips of other shapes. In a call also where a user's
+        own metric is no finite number.
     """
 
     def __init__(
@@ -220,14 +223,22 @@ class Quality:
                 estimates["class_agreement_real"] = real_ones
         for name, estimate in estimates.items():
             metrics |= {f"quality/{name}{_SUFFIX[k]}": x for k, x in estimate._asdict().items()}
-        for name, measure in _measured().items():
-            metrics[name] = float(measure(audio, self._real, self.sample_rate))
+        for name, metric in METRICS.items():
+            if metric.measure is not None:
+                found = metric.measure(audio, self._real, self.sample_rate)
+                metrics[name] = _number(name, found)
         return metrics
 
 
-def _measured() -> dict[str, Callable[[np.ndarray, np.ndarray, float], float]]:
-    """The functions of a user's own metrics, by their names."""
-    return {name: metric.measure for name, metric in METRICS.items() if metric.measure is not None}
+def _number(name: str, found: Any) -> float:
+    """What a user's own metric returned; a ValueError unless that is one finite number."""
+    number = found.item() if getattr(found, "shape", None) == () else found  # NumPy's or JAX's
+    if not isinstance(number, Real) or not math.isfinite(number):
+        raise ValueError(
+            f"measure of wavegan.METRICS[{name!r}] must return one finite number, found "
+            f"{found!r:.200}"
+        )
+    return float(number)
 
 
 def _floor(real: np.ndarray, groups: np.ndarray, seed: int) -> Estimate:

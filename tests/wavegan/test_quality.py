@@ -1,6 +1,9 @@
+import math
+import re
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import librosa
 import numpy as np
 import pytest
@@ -462,3 +465,20 @@ def test_a_users_own_metric_is_measured_with_the_others():
         del METRICS["loudness ratio"]
     with pytest.raises(TypeError, match=r"function \(generated, real, sample_rate\)"):
         METRICS["loudness ratio"] = Metric("loudness", "How loud.", measure=3)
+
+
+@pytest.mark.parametrize("found", [np.ones(2), None, "0.5", math.nan, math.inf], ids=repr)
+def test_a_users_own_metric_that_is_no_number_is_named(quality, monkeypatch, found):
+    metric = Metric("mine", "Mine.", measure=lambda generated, real, sample_rate: found)
+    monkeypatch.setitem(METRICS, "mine", metric)
+    said = f"measure of wavegan.METRICS['mine'] must return one finite number, found {found!r}"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        quality.measure(noise(0, 100, 1024, 1))
+
+
+@pytest.mark.parametrize("found", [2, np.float32(2), jnp.float32(2)], ids=repr)
+def test_a_users_own_metric_may_be_any_kind_of_number(quality, monkeypatch, found):
+    metric = Metric("mine", "Mine.", measure=lambda generated, real, sample_rate: found)
+    monkeypatch.setitem(METRICS, "mine", metric)
+    value = quality.measure(noise(0, 100, 1024, 1))["mine"]
+    assert (value, type(value)) == (2.0, float)
