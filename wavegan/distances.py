@@ -1,51 +1,17 @@
 """How far samples of two distributions lie apart: statistics of points, each with its error.
 
-Every estimate carries a standard error. Unless said otherwise it is a delete-a-group jackknife:
-parts of a sample are left out in turn (Efron & Tibshirani, An Introduction to the Bootstrap,
-ch. 11; of unequal parts Busing, Meijer & van der Leeden, Statistics and Computing 9, 1999). Clips
-of one track are not drawn independently: where ``groups`` tell the tracks of real clips, each is
-in one part with all its clips. Otherwise a part is a twentieth of the points.
+Errors are those of `wavegan.estimates`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Float, Int
 
-if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
-
-PARTS = 20  # of the jackknife, at most
-LEAST = 4  # points that a sample must have
-CHANCE = 0.01  # share of real clips that were not heard and yet count as copies
-NEIGHBOURS = 5  # that a real clip's surroundings hold, for the coverage
-_BLOCK = 2**22  # distances held at a time
-
-
-class Estimate(NamedTuple):
-    """A value and its standard error."""
-
-    value: float
-    error: float
-
-
-class Distance(NamedTuple):
-    """A distance, its standard error, and the part of that which the generated points have.
-
-    The own error is what tells two generators apart that are held against the same real points.
-    """
-
-    value: float
-    error: float
-    own_error: float
-
-
-Groups = Shaped[Array | np.ndarray, " n"] | None
+from wavegan.estimates import Distance, Estimate, Groups, binomial, checked, jackknife, parts_of
 
 
 def kernel_distance(
@@ -72,7 +38,7 @@ def kernel_distance(
     ValueError
         For fewer than 4 points, other dimensions, NaN or Inf; so do all functions here.
     """
-    x, y = _samples(train=train, generated=generated)
+    x, y = checked(train=train, generated=generated)
     among_x, among_y, across = (_kernel_sums(a, b) for a, b in ((x, x), (y, y), (x, y)))
 
     def mean(sums: _Sums, chosen: np.ndarray) -> float:
@@ -103,7 +69,7 @@ def frechet_distance(
     only values of the same n, m and d. The error doesn't hold this bias. ``groups`` are as in
     `kernel_distance`.
     """
-    x, y = _samples(train=train, generated=generated)
+    x, y = checked(train=train, generated=generated)
 
     def moments(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = points.mean(0)
@@ -131,7 +97,7 @@ def inception_score(probabilities: Float[Array | np.ndarray, "n k"]) -> Estimate
     ValueError
         Also where a row is no distribution.
     """
-    (p,) = _samples(probabilities=probabilities)
+    (p,) = checked(probabilities=probabilities)
     if (p < 0).any() or np.abs(p.sum(1) - 1).max() > 1e-3:
         raise ValueError("probabilities must be 0 or more and sum to 1 in each row")
     negentropy = np.sum(p * np.log(np.where(p > 0, p, 1)), axis=1)
@@ -141,7 +107,7 @@ def inception_score(probabilities: Float[Array | np.ndarray, "n k"]) -> Estimate
         return math.exp(negentropy[i].mean() - np.sum(mean * np.log(np.where(mean > 0, mean, 1))))
 
     everything = np.ones(len(p), bool)
-    return Estimate(float(statistic(everything)), _jackknife(statistic, _parts(len(p))))
+    return Estimate(float(statistic(everything)), jackknife(statistic, parts_of(len(p))))
 
 
 def different_bins(
@@ -178,7 +144,7 @@ def different_bins(
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    x, y = _samples(train=train, generated=generated)
+    x, y = checked(train=train, generated=generated)
     distinct = len(np.unique(x, axis=0))
     if not 2 <= bins <= distinct:
         raise ValueError(
@@ -200,129 +166,11 @@ def different_bins(
     return Estimate(float(value), math.sqrt(np.sum(again * (1 - again))) / bins)
 
 
-def nearest_distances(
-    x: Float[Array | np.ndarray, "n d"],
-    y: Float[Array | np.ndarray, "m d"] | None = None,
-    *,
-    groups: Shaped[Array | np.ndarray, " n"] | None = None,
-) -> Float[np.ndarray, " n"]:
-    """Euclidean distance of each ``x`` to its nearest ``y``, or to the nearest other ``x``.
-
-    Parameters
-    ----------
-    groups : without ``y``: points of one group (the clips of a track) don't count as others.
-    """
-    if y is not None and groups is not None:
-        raise ValueError("groups are for the distances within x: leave y or groups out")
-    if y is not None:
-        return nearest(x, y)[1]
-    (x,) = _samples(x=x, least=1)
-    own = np.arange(len(x)) if groups is None else np.asarray(groups)
-    if len(own) != len(x) or (own == own[0]).all():
-        raise ValueError(
-            f"groups must tell {len(x)} points of at least 2 groups apart, found {len(own)} "
-            f"points of {len(np.unique(own))}"
-        )
-    return _nearest(x, x, own)[1]
-
-
-def nearest(
-    x: Float[Array | np.ndarray, "n d"], y: Float[Array | np.ndarray, "m d"]
-) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Which ``y`` is nearest to each ``x``, and the Euclidean distance to it."""
-    x, y = _samples(x=x, y=y, least=1)
-    return _nearest(x, y)
-
-
-def _nearest(
-    x: np.ndarray, y: np.ndarray, own: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest y of each x; where ``y`` is ``x``, those of the ``own`` group don't count."""
-    rows = max(1, _BLOCK // len(y))
-    index, distance = np.empty(len(x), int), np.empty(len(x))
-    for start in range(0, len(x), rows):
-        part = slice(start, start + rows)
-        # Of |x - y|², what differs between the y of one x.
-        square = np.sum(y**2, 1)[None] - 2 * x[part] @ y.T
-        if own is not None:
-            square[own[part, None] == own[None]] = np.inf
-        index[part] = square.argmin(1)
-        distance[part] = np.linalg.norm(x[part] - y[index[part]], axis=1)
-    return index, distance
-
-
-def memorised(
-    nearest: Sequence[Float[Array | np.ndarray, " n"]],
-    unheard: Sequence[Float[Array | np.ndarray, " _"]],
-) -> Estimate:
-    """Share of generated clips nearer to training clips than ones come that were not heard.
-
-    Each half of the training clips stands for clips that were not heard from the other: nearer
-    to a half than all but a 200th of the other half come counts as a copy of it, so that a
-    hundredth is the share of other sounds of the same tracks. The halves share no sound: the same
-    tracks at other times, or other recordings of the same makers.
-
-    Parameters
-    ----------
-    nearest : of each generated clip, `nearest_distances` to the one half and to the other.
-    unheard : of each clip of the other half, to the one, and the reverse. Of fewer than 200 the
-        nearest is the limit. Replicas in both halves widen what passes as no copy.
-
-    Returns
-    -------
-    With the binomial error, of which (k + 1) / (n + 2) is the share: never 0.
-    """
-    for near in nearest:
-        _samples(nearest=near)
-    return _share(copied(nearest, unheard))
-
-
-def copied(
-    nearest: Sequence[Float[Array | np.ndarray, " n"]],
-    unheard: Sequence[Float[Array | np.ndarray, " _"]],
-) -> Bool[np.ndarray, " n"]:
-    """Which clips are those that `memorised` counts."""
-    found = np.zeros(len(nearest[0]), bool)
-    for near, null in zip(nearest, unheard, strict=True):
-        (near,), (null,) = _samples(nearest=near, least=1), _samples(unheard=null)
-        found |= near < np.sort(null)[max(0, int(CHANCE / 2 * (len(null) + 1)) - 1)]
-    return found
-
-
-def coverage(
-    real: Float[Array | np.ndarray, "n d"],
-    generated: Float[Array | np.ndarray, "m d"],
-    *,
-    groups: Groups = None,
-) -> Estimate:
-    """Share of real clips that have a generated one among their neighbours (arXiv 2002.09797).
-
-    Nearer than the fifth of the real clips of other tracks counts: those of its own come nearer
-    than any other's do. About 1 - 2⁻⁵ where both samples are of one distribution and size (.9 of
-    few tracks with many clips), and half of that where one of two modes is missing.
-
-    Parameters
-    ----------
-    groups : the track of each point of ``real``; where they leave fewer than five others, all but
-        the clip itself count as others.
-    """
-    x, y = _samples(real=real, generated=generated)
-    order, itself = min(NEIGHBOURS, len(x) - 1), np.eye(len(x), dtype=bool)
-    own = itself if groups is None else np.equal.outer(np.asarray(groups), np.asarray(groups))
-    if (~own).sum(1).min() < order:
-        own = itself
-    squares = np.where(own, np.inf, _squares(x, x))
-    reach = np.sqrt(np.partition(squares, order - 1, axis=1)[:, order - 1])
-    covered = nearest_distances(x, y) < reach
-    share, parts = covered.mean(), _parts(len(x), groups)
-    return Estimate(float(share), _jackknife(lambda chosen: covered[chosen].mean(), parts))
-
-
 def agreement(
     probabilities: Float[Array | np.ndarray, "n k"], labels: Int[Array | np.ndarray, " n"]
 ) -> Estimate:
     """Share of clips that a classifier recognises as the class asked for; its error binomial."""
-    return _share(np.asarray(probabilities).argmax(1) == np.asarray(labels))
+    return binomial(np.asarray(probabilities).argmax(1) == np.asarray(labels))
 
 
 def variety(
@@ -343,7 +191,7 @@ def variety(
     real_labels, labels : where both are given, distances are from the mean of a clip's own class.
     groups : the track of each point of ``real``.
     """
-    x, y = _samples(real=real, generated=generated)
+    x, y = checked(real=real, generated=generated)
     if real_labels is not None and labels is not None:
         x, y = _without_means(x, real_labels), _without_means(y, labels)
 
@@ -383,7 +231,7 @@ def rarest_class(
     )
     ratios = made[wanted > 0] / len(generated) / (wanted[wanted > 0] / len(real))
     rarest = np.flatnonzero(wanted)[ratios.argmin()]
-    share = _share(np.asarray(generated).argmax(1) == rarest)
+    share = binomial(np.asarray(generated).argmax(1) == rarest)
     return Estimate(float(ratios.min()), share.error / (wanted[rarest] / len(real)))
 
 
@@ -408,67 +256,6 @@ def _kernel_sums(x: np.ndarray, y: np.ndarray) -> _Sums:
     return total
 
 
-def _share(found: np.ndarray) -> Estimate:
-    likely = (found.sum() + 1) / (len(found) + 2)
-    return Estimate(float(found.mean()), math.sqrt(likely * (1 - likely) / len(found)))
-
-
-def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Squared distances (n, m)."""
-    return np.maximum(np.sum(x**2, 1)[:, None] + np.sum(y**2, 1)[None] - 2 * x @ y.T, 0)
-
-
-def _samples(*, least: int = LEAST, **samples: Array | np.ndarray) -> list[np.ndarray]:
-    """The samples as float64; they are finite, large enough, and of one dimension."""
-    arrays = {name: np.asarray(sample, np.float64) for name, sample in samples.items()}
-    width = next(iter(arrays.values())).shape[1:]
-    for name, array in arrays.items():
-        if len(array) < least or array.shape[1:] != width:
-            raise ValueError(
-                f"{name} must be at least {least} points of shape {width}, found {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            row = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise ValueError(f"{name} holds NaN or Inf in row {row}: leave it out")
-    return list(arrays.values())
-
-
-def _parts(count: int, groups: Groups = None) -> np.ndarray:
-    """The part of the jackknife that each point is in; those of a group are in the same one."""
-    if (
-        groups is None or len(names := np.unique(np.asarray(groups))) < 2
-    ):  # a lone track has no peer
-        return np.arange(count) % min(PARTS, count)
-    members = np.asarray(groups)
-    if len(members) != count:
-        raise ValueError(f"groups must be one a point ({count}), found {len(members)}")
-    parts, sizes = np.empty(count, int), np.zeros(min(PARTS, len(names)), int)
-    for name in sorted(names, key=lambda name: -np.sum(members == name)):
-        parts[members == name] = smallest = sizes.argmin()
-        sizes[smallest] += np.sum(members == name)
-    return parts
-
-
-@cache
-def _threads() -> ThreadpoolController:
-    """Of BLAS, several of which only wait for another on small matrices; slow to look up."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-def _jackknife(statistic: Callable[[np.ndarray], float], parts: np.ndarray) -> float:
-    """The standard error of ``statistic``, a function of which points are taken."""
-    sizes = np.bincount(parts)
-    count, fold = len(sizes), len(parts) / sizes
-    with _threads().limit(limits=1, user_api="blas"):
-        without = np.array([statistic(parts != part) for part in range(count)])
-        whole = statistic(np.ones(len(parts), bool))
-    centre = count * whole - np.sum((1 - 1 / fold) * without)
-    pseudo = fold * whole - (fold - 1) * without
-    return math.sqrt(np.mean((pseudo - centre) ** 2 / (fold - 1)))
-
-
 def _distance(
     of_real: Callable[[np.ndarray], tuple],
     of_generated: Callable[[np.ndarray], tuple],
@@ -483,8 +270,8 @@ def _distance(
     """
     x, y = (np.ones(size, bool) for size in sizes)
     whole_x, whole_y = of_real(x), of_generated(y)
-    own = _jackknife(lambda j: distance(*whole_x, *of_generated(j)), _parts(len(y)))
-    others = _jackknife(lambda i: distance(*of_real(i), *whole_y), _parts(len(x), groups))
+    own = jackknife(lambda j: distance(*whole_x, *of_generated(j)), parts_of(len(y)))
+    others = jackknife(lambda i: distance(*of_real(i), *whole_y), parts_of(len(x), groups))
     return Distance(float(distance(*whole_x, *whole_y)), math.hypot(own, others), own)
 
 
@@ -494,7 +281,7 @@ def _inflation(inside: np.ndarray, groups: Groups) -> float:
     if groups is None or not 0 < share < 1:
         return 1.0
     independent = math.sqrt(share * (1 - share) / len(inside))
-    found = _jackknife(lambda chosen: inside[chosen].mean(), _parts(len(inside), groups))
+    found = jackknife(lambda chosen: inside[chosen].mean(), parts_of(len(inside), groups))
     return max(1.0, (found / independent) ** 2)
 
 

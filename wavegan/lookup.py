@@ -10,8 +10,9 @@ import jax
 import numpy as np
 
 from features.scaling import Standardizer
-from wavegan.distances import LEAST, copied, nearest, nearest_distances
 from wavegan.embedding import BATCH, embed
+from wavegan.estimates import LEAST
+from wavegan.neighbours import copied, nearest, nearest_distances
 from wavegan.windows import Recordings, Windows
 
 LEAST_SPREAD = 1.0  # dB that a feature's spread counts at least

@@ -16,23 +16,19 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from wavegan.distances import (
-    LEAST,
-    Distance,
-    Estimate,
     agreement,
-    coverage,
     different_bins,
     frechet_distance,
     inception_score,
     kernel_distance,
-    memorised,
-    nearest_distances,
     rarest_class,
     variety,
 )
 from wavegan.embedding import embed, with_channels
+from wavegan.estimates import LEAST, Distance, Estimate
 from wavegan.lookup import Lookup, drawn
 from wavegan.metrics import METRICS
+from wavegan.neighbours import coverage, memorised, nearest_distances
 from wavegan.networks import Generator
 from wavegan.sampling import generate
 from wavegan.windows import Recordings

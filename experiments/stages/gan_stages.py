@@ -17,7 +17,7 @@ from experiments.stages.gans import Gan, gan_config, gan_seed, open_gan
 from features import Recording, code_of
 from features.checksums import SEAL, key_of
 from wavegan import WaveGANConfig
-from wavegan.distances import LEAST
+from wavegan.estimates import LEAST
 from wavegan.run_folder import RunFolder
 from wavegan.start import lineage
 from wavegan.train_config import CADENCE, TrainConfig
