@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import multiprocessing
 import os
 import signal
@@ -21,8 +22,9 @@ from features.dataset import Track
 from features.identity import Identifier, Identity, twins
 
 SILENT_PEAK = 3  # of 32768, -81 dB: silence with dither is silence
-QUIET_PEAK = 32  # of 32768, -60 dB: what is no louder has as much rounding in its dB as sound
-QUIET = "no sample above -60 dB, so that rounding is a part of its sound"
+QUIET_PEAK = 32  # of 32768: what is no louder has as much rounding in its dB as sound
+QUIET_LEVEL = f"no sample above {20 * math.log10(QUIET_PEAK / 2**15):.0f} dB"
+QUIET = f"{QUIET_LEVEL}, so that rounding is a part of its sound"
 _SMALL = 100_000  # bytes of a file
 _MANY = 2000  # of such files: a process is ready after a second, in which it had read 500
 LOUDEST_PEAK = 4.0  # overshoot of ±1 is clipped; beyond this the scale must be another

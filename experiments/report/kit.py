@@ -23,6 +23,7 @@ from experiments.report import formats
 from experiments.report.timeline import category_colours
 from features.display import spectrogram_colours
 from features.registry import Registry, check_takes
+from features.soundness import QUIET_LEVEL
 from features.splits import SIDES
 
 
@@ -96,7 +97,7 @@ def _environment() -> Environment:
                  "counted", "joined", "capital"):  # fmt: skip
         environment.filters[name] = getattr(formats, name)
     environment.filters |= {"plain": _plain, "cell": _cell, "tex": _tex}
-    environment.globals["version"] = metadata.version("wavegan")
+    environment.globals |= {"version": metadata.version("wavegan"), "quiet_level": QUIET_LEVEL}
     for function in (category_colours, spectrogram_colours):
         environment.globals[function.__name__] = function
     return environment
