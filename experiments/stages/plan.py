@@ -1,12 +1,12 @@
 """What a run is going to do, before it does it: how much, how long, and how much disk.
 
-The time of a step is remembered from earlier runs on this machine, and measured where none is.
+The time of a step is remembered from earlier runs on this machine by as many cores, and measured
+where none is.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import wavegan
 from classifiers import FitConfig
 from classifiers.fit_config import AT_ONCE
 from experiments.config import as_dict
+from experiments.executors.workers import cores
 from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
 from experiments.report.terminal import Progress
@@ -30,6 +31,7 @@ from features.checksums import key_of
 from features.limits import check_disk, check_memory
 from features.remembered import recall, remember
 from wavegan import TrainConfig, WaveGANConfig
+from wavegan.devices import hardware
 from wavegan.networks import without_weights
 from wavegan.train_config import CADENCE
 
@@ -235,5 +237,4 @@ def seconds_a_fit_step(
 
 def _name(what: Any) -> str:
     """What is timed, and where, as a short name."""
-    here = [jax.__version__, jax.devices()[0].device_kind, len(jax.devices()), os.cpu_count()]
-    return key_of([what, here])
+    return key_of([what, hardware(), cores()])

@@ -1,13 +1,21 @@
 """What a run is going to take: counted, and a step of each kind measured once."""
 
+import os
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 from experiments.recipes import RECIPES
 from experiments.report.terminal import Progress
 from experiments.stages import plan
-from experiments.stages.plan import Plan, seconds_a_fit_step, seconds_a_gan_step, total
+from experiments.stages.plan import (
+    Plan,
+    remember_gan_step,
+    seconds_a_fit_step,
+    seconds_a_gan_step,
+    total,
+)
 from features import remembered
 from wavegan import TrainConfig, WaveGANConfig
 
@@ -39,6 +47,18 @@ def test_a_step_of_a_gan_too(measured, capsys):
     longer = replace(settings, steps=9 * settings.steps, log_every=1)  # the same step
     assert seconds_a_gan_step(config, longer, Progress()) == seconds
     assert not capsys.readouterr().err
+
+
+def test_a_step_by_other_cores_or_on_another_machine_is_another(measured, monkeypatch):
+    """A worker's step, of the one core that it has, is no guess for all cores."""
+    step = WaveGANConfig(num_samples=1024, dim=2), TrainConfig(batch_size=2)
+    names = [plan.hardware(), "another processor"]
+    for i, (cores, machine) in enumerate(product((1, 9), names)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid, n=cores: {*range(n)})
+        monkeypatch.setattr(plan, "hardware", lambda machine=machine: machine)
+        assert plan.recall(plan._gan_name(*step)) is None
+        remember_gan_step(*step, i + 0.5)
+        assert seconds_a_gan_step(*step, Progress()) == i + 0.5
 
 
 def test_a_plan_is_so_many_steps_of_so_many_seconds(monkeypatch, small_recipe):
