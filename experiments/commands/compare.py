@@ -37,7 +37,7 @@ from experiments.stages.comparison import Cell, TrainedArms, run_arms
 from experiments.stages.data import Dataset, shared_groups
 from experiments.stages.findings import told, validated
 from experiments.stages.gan_stages import unfinished
-from experiments.stages.gan_training import Watching, train_gans
+from experiments.stages.gan_training import Watching, plan_judges, train_gans
 from experiments.stages.gans import Gan, Tracks, refuse_leaks, sample_gan
 from experiments.stages.parts import sharing
 from experiments.stages.plan import CHOSEN, Plan, steps_of
@@ -101,6 +101,8 @@ def compare(
         plan.add_fits(every_arm, clips.num_samples, classes, fits, fits * steps, progress)
     if plan.fits and config.steps is None:
         plan.unless = CHOSEN
+    if opened.judged:
+        plan_judges(plan, Run(out), trainings, progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))

@@ -16,7 +16,7 @@ from experiments.run import Run
 from experiments.stages.ancestors import ancestors_in
 from experiments.stages.data import open_dataset, shared_groups
 from experiments.stages.gan_stages import GanTraining, unfinished
-from experiments.stages.gan_training import Watching, train_gans
+from experiments.stages.gan_training import Watching, plan_judges, train_gans
 from experiments.stages.gans import Gan, Tracks
 from experiments.stages.plan import Plan
 from experiments.stages.trained import read_training
@@ -62,6 +62,8 @@ def train(
     training = GanTraining(heard, dataset.labels, recipe, range(config.seeds), judged_by, ancestry)
     for turn, left in unfinished(Run(out), [training]):
         plan.add_gans(turn, left, dataset.labels, progress)
+    if config.judge:
+        plan_judges(plan, Run(out), [training], progress)
     if dry_run:
         return plan.as_dict()
     plan.say(progress, Path(out))

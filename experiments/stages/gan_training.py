@@ -10,14 +10,23 @@ from typing import Any
 
 import jax
 
+from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
-from experiments.run import Run
+from experiments.run import Run, Stage
 from experiments.stages.gan_stages import GanStage, GanTraining, opened, take_up, turns_of
 from experiments.stages.gans import GAN_LIST, Gan
-from experiments.stages.judge import Judge, fitted_judge, load_judge
-from experiments.stages.plan import remember_gan_step
+from experiments.stages.judge import Judge, fitted_judge, judge_inputs, judge_recipe, load_judge
+from experiments.stages.plan import Plan, remember_gan_step
 from features.checksums import check
-from wavegan import Job, Previews, Quality, TensorBoard, TrainingDiverged, train_together
+from wavegan import (
+    Job,
+    Previews,
+    Quality,
+    TensorBoard,
+    TrainingDiverged,
+    WaveGANConfig,
+    train_together,
+)
 from wavegan.distributed import first
 from wavegan.run_folder import RunFolder
 from wavegan.train_config import DATA
@@ -165,10 +174,24 @@ def train_team(
 
 def keep_judge(run: Run, training: GanTraining, progress: Progress) -> Path:
     """The folder of the judge of some GANs, which `load_judge` reads; made once."""
-    recipe, heard = training.recipe, training.recordings
-    config, rate, equal = recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
-    made = partial(fitted_judge, run, heard, training.labels, config, rate, equal, progress)
+    heard, clip = training.recordings, _judged(training.recipe)
+    made = partial(fitted_judge, run, heard, training.labels, *clip, progress)
     return Path(first(lambda: str(made())))
+
+
+def plan_judges(plan: Plan, run: Run, trainings: Sequence[GanTraining], progress: Progress) -> None:
+    """Count the classifiers that `keep_judge` of ``trainings``, of one recipe, is yet to make."""
+    recipe, labels, clip = trainings[0].recipe, trainings[0].labels, _judged(trainings[0].recipe)
+    stages = [Stage(run, "judge", judge_inputs(one.recordings, *clip)) for one in trainings]
+    left = len({stage.folder for stage in stages if not stage.finished})
+    judge = judge_recipe(recipe.clip_gan, recipe.sample_rate)
+    steps = left * (judge.fit.steps or 0)
+    plan.add_fits(judge, recipe.num_samples, len(labels), left, steps, progress)
+
+
+def _judged(recipe: Recipe) -> tuple[WaveGANConfig, int, bool]:
+    """What a judge must know of the clips of a recipe's GANs."""
+    return recipe.clip_gan, recipe.sample_rate, recipe.gan_train.peak_normalize
 
 
 def _train(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from flax import nnx
 
 from classifiers import FitConfig, create, fit, load, predict, save
 from experiments.config import as_dict
+from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
 from experiments.run import Run
+from experiments.stages.plan import steps_of
 from features import Recording, Standardizer
 from features.extractors import Mfcc
 from wavegan import WaveGANConfig
@@ -91,11 +94,29 @@ def judge_inputs(
     }
 
 
+def judge_recipe(config: WaveGANConfig, sample_rate: int) -> Recipe:
+    """A judge of the clips of such GANs as a recipe, for plans."""
+    make, length = _extractor(config.num_samples), config.num_samples
+    return Recipe(
+        name="a judge",
+        about="tells the classes of clips",
+        architecture=ARCHITECTURE,
+        options=OPTIONS,
+        input=make,
+        sample_rate=sample_rate,
+        num_samples=max(length, make.n_fft),
+        fit=replace(FIT, epochs=None, steps=steps_of(FIT, CLIPS)),
+    )
+
+
+def _extractor(num_samples: int) -> Mfcc:
+    """With windows of about a thirtieth of a clip."""
+    n_fft = int(2 ** np.clip(np.floor(np.log2(num_samples / 16)), 6, 11))
+    return Mfcc(n_fft=n_fft, hop_length=n_fft // 2, n_mels=40)
+
+
 def _features(clips: np.ndarray, sample_rate: int) -> np.ndarray:
-    # Windows of about a thirtieth of the clip.
-    n_fft = int(2 ** np.clip(np.floor(np.log2(clips.shape[1] / 16)), 6, 11))
-    make = Mfcc(n_fft=n_fft, hop_length=n_fft // 2, n_mels=40)
-    parts = []
+    make, parts = _extractor(clips.shape[1]), []
     for start in range(0, len(clips), _BATCH):
         part = clips[start : start + _BATCH]
         whole = np.resize(part, (_BATCH, *part.shape[1:]))  # batches of one shape

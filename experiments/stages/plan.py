@@ -50,7 +50,7 @@ class Plan:
     ----------
     tracks, clips : of the data, real ones.
     gans, gan_steps : to train, and the steps of all.
-    fits, fit_steps : classifiers to train, and the steps of all.
+    fits, fit_steps : classifiers to train, judges of GANs among them, and the steps of all.
     cells : folds and draws of each amount of tracks, each with GANs of its own; None without any.
     workers : that do GANs and fits side by side; None without any, or where nobody knows how many.
     seconds : that the steps will take, about, one after another in this process; None where nothing

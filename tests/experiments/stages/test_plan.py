@@ -6,9 +6,14 @@ from itertools import product
 
 import pytest
 
+from experiments import compare, train
+from experiments.config import TrainGansConfig
 from experiments.recipes import RECIPES
 from experiments.report.terminal import Progress
-from experiments.stages import plan
+from experiments.run import Run
+from experiments.stages import judge, plan
+from experiments.stages.cells import open_cells
+from experiments.stages.gan_training import keep_judge
 from experiments.stages.plan import (
     Plan,
     remember_gan_step,
@@ -108,6 +113,26 @@ def test_what_is_fitted_at_once_has_no_steps_to_measure(measured, capsys):
     found.add_fits(recipe, recipe.num_samples, 3, 2, 2, Progress())
     assert (found.fits, found.seconds) == (2, None)
     assert not capsys.readouterr().err
+
+
+def test_judges_are_classifiers_to_train(small_config, monkeypatch, tmp_path):
+    monkeypatch.setattr(judge, "FIT", replace(judge.FIT, epochs=2))  # of batches of 64 of 512 clips
+    config, run = replace(small_config, steps=4), Run(tmp_path / "run")
+
+    def planned(*arms, progress=None):
+        return compare(replace(config, arms=arms), run.path, progress=progress, dry_run=True)
+
+    plain = planned("real", "real+synthetic")
+    judged = planned("real", "real+confident", progress=Progress())
+    assert judged["fits"] == plain["fits"] + 1
+    assert judged["fit_steps"] == plain["fit_steps"] + 2 * 8
+    steps = judged["fit_steps"] + judged["gan_steps"]
+    assert judged["seconds"] == pytest.approx(0.01 * steps)  # see `known_steps`
+    opened = open_cells(replace(config, arms=("real", "real+confident")), Progress(quiet=True))
+    keep_judge(run, opened.every[0].training, Progress(quiet=True))
+    assert planned("real", "real+confident")["fits"] == plain["fits"]
+    gans = TrainGansConfig(config.recipe, config.data, judge=True)
+    assert train(gans, tmp_path / "gans", dry_run=True)["fits"] == 1
 
 
 def test_nobody_who_reads_no_plan_waits_for_a_measurement(measured, small_recipe):
