@@ -176,17 +176,11 @@ class LogMelTempogram:
 
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Features (N, T, n_mels + win_length)."""
-        one, hop_length = mono(audio), self.hop_length
-        bands = log_mel(
-            one,
-            sample_rate=sample_rate,
-            n_mels=self.n_mels,
-            n_fft=self.n_fft,
-            hop_length=hop_length,
-        )
-        lags = tempogram(
-            one, sample_rate=sample_rate, hop_length=hop_length, win_length=self.win_length
-        )
+        one = mono(audio)
+        frames: dict[str, Any] = {"n_fft": self.n_fft, "hop_length": self.hop_length}
+        frames |= {"sample_rate": sample_rate}
+        bands = log_mel(one, n_mels=self.n_mels, **frames)
+        lags = tempogram(one, win_length=self.win_length, **frames)
         return jnp.concatenate([bands, lags], -1)
 
 

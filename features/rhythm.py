@@ -17,13 +17,14 @@ from features._frames import by_platform, frames_of
 from features._framing import Framing, checked_audio, hann
 from features.spectra import log_mel
 
-_N_FFT = 2048  # of the mel spectrogram beneath, as in librosa
+_N_FFT = 2048  # of the mel spectrogram beneath librosa's tempo and beats
 
 
 def onset_strength(
     y: Real[Array | np.ndarray, "*batch samples"],
     *,
     sample_rate: int | float,
+    n_fft: int = 2048,
     hop_length: int = 512,
 ) -> Float[Array, "*batch frames"]:
     """How much louder the mel bands get from one frame to the next.
@@ -35,7 +36,7 @@ def onset_strength(
     ----------
     y : audio ``(..., L)``, floating point.
     sample_rate : Hz.
-    hop_length : samples between frames.
+    n_fft, hop_length : samples in a frame, samples between frames.
 
     Returns
     -------
@@ -46,14 +47,15 @@ def onset_strength(
     TypeError, ValueError
         As `features.spectra.mel_spectrogram`.
     """
-    decibels = log_mel(y, sample_rate=sample_rate, hop_length=hop_length, n_fft=_N_FFT)
-    return _rise(decibels, shift=1 + _N_FFT // (2 * hop_length))
+    decibels = log_mel(y, sample_rate=sample_rate, hop_length=hop_length, n_fft=n_fft)
+    return _rise(decibels, shift=1 + n_fft // (2 * hop_length))
 
 
 def tempogram(
     y: Real[Array | np.ndarray, "*batch samples"],
     *,
     sample_rate: int | float,
+    n_fft: int = 2048,
     hop_length: int = 512,
     win_length: int = 384,
 ) -> Float[Array, "*batch frames {win_length}"]:
@@ -67,7 +69,7 @@ def tempogram(
     ----------
     y : audio ``(..., L)``, floating point.
     sample_rate : Hz.
-    hop_length : samples between frames.
+    n_fft, hop_length : samples in a frame, samples between frames.
     win_length : frames in a window, and lags; 384 are 8.9 s at 22050 Hz and the usual hop.
 
     Returns
@@ -93,7 +95,7 @@ def tempogram(
     """
     if win_length < 2:
         raise ValueError(f"win_length is {win_length} frames; 2 or more have lags between them")
-    onsets = onset_strength(y, sample_rate=sample_rate, hop_length=hop_length)
+    onsets = onset_strength(y, sample_rate=sample_rate, n_fft=n_fft, hop_length=hop_length)
     return _autocorrelations(onsets, win_length)
 
 

@@ -171,6 +171,16 @@ def test_all_are_tried_here_and_keep_their_names():
     assert list(EXTRACTORS) == names.split()
 
 
+def test_a_tempogram_hears_frames_of_the_extractors_length():
+    """Else clips of 1024 samples would be warned of for frames of 2048, which nobody asked for."""
+    clips = np.random.default_rng(0).normal(0, 0.1, (2, 1024, 1)).astype(np.float32)
+    make = EXTRACTORS["LogMelTempogram"](n_fft=1024, win_length=4)
+    found = make(clips, RATE)
+    onsets = librosa.onset.onset_strength(y=clips[1, :, 0], sr=RATE, n_fft=1024)
+    lags = librosa.feature.tempogram(onset_envelope=onsets, sr=RATE, win_length=4)
+    np.testing.assert_allclose(found[1, :, -4:], lags.T, atol=1e-3)
+
+
 def test_a_tempo_is_librosas_and_its_picture_the_coloured_one_in_pillows_grey():
     clicks = np.full((1, 4 * RATE, 1), 1e-3, np.float32)
     clicks[:, :: RATE // 2] = 1  # two a second

@@ -32,14 +32,16 @@ def sounds(gtzan_mini) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("hop_length", "rate"),
-    [(512, RATE), (160, 16000), (441, 44100), (1024, RATE), (2048, 8000), (4096, RATE)],
+    ("hop_length", "rate", "n_fft"),
+    [
+        *((512, RATE, 2048), (160, 16000, 2048), (441, 44100, 2048), (1024, RATE, 2048)),
+        *((2048, 8000, 2048), (4096, RATE, 2048), (128, RATE, 1024)),
+    ],
 )
-def test_onset_strength_agrees_with_librosa(sounds, hop_length, rate):
-    ours = onset_strength(sounds, sample_rate=rate, hop_length=hop_length)
-    right = [
-        librosa.onset.onset_strength(y=clip, sr=rate, hop_length=hop_length) for clip in sounds
-    ]
+def test_onset_strength_agrees_with_librosa(sounds, hop_length, rate, n_fft):
+    frames = {"n_fft": n_fft, "hop_length": hop_length}
+    ours = onset_strength(sounds, sample_rate=rate, **frames)
+    right = [librosa.onset.onset_strength(y=clip, sr=rate, **frames) for clip in sounds]
     assert ours.dtype == jnp.float32
     np.testing.assert_allclose(ours, right, atol=1e-3)
 
