@@ -48,7 +48,7 @@ class FitConfig:
     weight_decay : decoupled (arXiv 1711.05101): each step takes the learning rate times this
         share off every kernel; biases and the scales of a normalisation are left alone. Of
         "lbfgs" the loss has this times half the sum of the squares of the kernel for standardised
-        inputs, which has the same gradient; of two classes twice this, as scikit-learn has it.
+        inputs, which has the same gradient.
     class_weights : a weight for each class's share of the loss, which is summed over the clips
         of a batch and divided by their number; "balanced" takes N / (K · N_k) for the N_k
         training clips of class k of K. None weighs all alike.

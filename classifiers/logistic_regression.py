@@ -116,6 +116,7 @@ class _LastLayer:
         expect_every_class(labels, classes, LBFGS)
         scaler = Standardizer.fit(features)  # the penalty is on one scale
         decay = config.weight_decay * len(labels)
+        decay /= 2 if classes == 2 else 1  # of two, its slopes are differences: kernels' ±half
         weights = config.class_weights
         solver = LogisticRegression(
             C=1 / decay if decay else np.inf,
