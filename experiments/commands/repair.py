@@ -38,8 +38,9 @@ from features.storage import write_text
 
 BASELINE, ARMS = "net5", ("real", "real+synthetic")
 EPOCHS = 50  # of the published GANs
-OPTIONS = ("seeds", "num-samples", "classes", "fractions", "split-seed", "artist-index",
-           "allow-shared-groups", "skip-short", "pad-short", "at-once")  # fmt: skip
+OPTIONS = ("seeds", "num-samples", "conditional", "classes", "fractions", "split-seed",
+           "artist-index", "allow-shared-groups", "skip-short", "pad-short",
+           "at-once")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ class _Ladder:
         """The GANs of a rung, a set for each of its runs."""
         (recordings, count), recipe = self.heard(rung, folder), self.generates
         if "gan-steps" not in self.config.changed:
-            batches = count / len(self.dataset.labels) / recipe.gan_train.batch_size
+            gans = 1 if recipe.conditional else len(self.dataset.labels)
+            batches = count / gans / recipe.gan_train.batch_size
             settings = replace(recipe.gan_train, steps=EPOCHS * max(1, round(batches)))
             recipe = replace(recipe, gan_train=settings)
         return GanTraining(recordings, self.dataset.labels, recipe, list(self.seeds(rung)))

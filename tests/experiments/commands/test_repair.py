@@ -243,6 +243,30 @@ def test_the_plan_counts_what_is_left(climbed, config, baseline, tmp_path):
     assert (done["gans"], done["fits"]) == (0, 0)
 
 
+def test_one_gan_for_all_classes_trains_as_many_epochs(config, baseline, tmp_path):
+    """It hears each clip as often as a GAN of a class does, and has more of them."""
+    recipe = replace(config.recipe, conditional=True)
+    shared = replace(config, recipe=recipe, changed=("conditional",))
+    plan, single = (
+        repair(one, tmp_path / "run", baseline=baseline, dry_run=True)
+        for one in (shared, replace(config, changed=()))
+    )
+    assert (plan["gans"], single["gans"]) == (4, 12)
+    clips = (45, 18, 18, 18)  # all, training chunks, and those of training tracks for two runs
+    assert plan["gan_steps"] == sum(50 * round(count / 2) for count in clips)
+    assert single["gan_steps"] == 3 * sum(50 * round(count / 3 / 2) for count in clips)
+
+
+@pytest.mark.slow
+def test_the_ladder_climbs_with_one_gan_for_all_classes(config, baseline, tmp_path):
+    recipe = replace(config.recipe, conditional=True)
+    changed = replace(config, recipe=recipe, changed=("conditional", "gan-steps"))
+    results = repair(changed, tmp_path / "run", baseline=baseline)
+    assert len(find_gans(tmp_path / "run")) == 2
+    for rung in results["ladder"]:
+        assert [len(rung["arms"][arm]["runs"]) for arm in ARMS] == [1 + rung["several"]] * 2
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
