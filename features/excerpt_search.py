@@ -29,6 +29,10 @@ def excerpts(
     correlate at 0.99 and more), and 99 % of the pieces of 0.5 s of 171 takes of speech; no piece is
     taken for another track's, nor another take's of the speaker and digit (0.6 at most).
 
+    A piece at another speed is not found, and one in noise is up to a point: of 40 pieces of 1 s of
+    20 of these tracks 3 are 0.05 % slower, and none from 0.1 % on (of 0.5 s 12, 4 and, from 0.2 %
+    on, none); all in white noise 30 dB below the track, 39 at 20 dB and 30 at 10 dB.
+
     Parameters
     ----------
     clips : integers or floats of any scale, half a second long at least.

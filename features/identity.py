@@ -178,6 +178,10 @@ def same_recording(one: Identity, other: Identity) -> bool:
     takes of 0.4 s (mp3 at 64 kb/s; not with half a second cut off) have 18 to 32 of 32, all 4.5
     million other pairs of 3000 takes 6 at most. Of a sound much longer than a minute a print tells
     the beginning above all; a copy without more than a third of the sound may not be found.
+
+    What was played at another speed, or lies in noise, is another recording here from some point
+    on. Of 20 real tracks of 15 s all are found 0.1 % slower, 8 of them 0.2 % slower, and none from
+    0.5 % on; all in white noise 40 dB below them, 19 at 30 dB, 12 at 20 dB and 1 at 10 dB.
     """
     return one.samples == other.samples or _agree(one, other)
 

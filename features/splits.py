@@ -195,7 +195,8 @@ def split_folds(
 
     Parameters
     ----------
-    folds : 2 or more, of each label as large as another's, to a track or group.
+    folds : 2 or more, of each label as large as another's, to a track or group: what is left over
+        is tested in the first ones, of every label.
     fractions : those of train and valid say how what is not tested is shared.
     tracks, seed, by : as for `split_tracks`; not a split whose sides come from lists.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+import soxr
 
 from features.cache import Recording, decode_tracks
 from features.dataset import scan_tracks
@@ -49,6 +50,14 @@ def test_pieces_are_found_in_their_tracks_alone(recordings):
     stereo = np.repeat(-whole, 2, axis=2)  # upside down
     assert excerpts(stereo, recordings, RATE) == names
     assert excerpts(whole, recordings[1:3], RATE) == {1: names[1], 2: names[2]}
+
+
+def test_pieces_at_another_speed_are_not_found_and_in_noise_they_are(recordings):
+    sound = recordings[0].read(0, 3 * RATE)[:, 0] / 2**15
+    slower = soxr.resample(sound, RATE, 1.002 * RATE)[RATE : 2 * RATE]
+    noise = np.random.default_rng(0).normal(0, 0.1 * sound.std(), RATE)  # 20 dB below
+    clips = np.stack([slower, sound[RATE : 2 * RATE] + noise])[..., None]
+    assert excerpts(clips, recordings, RATE) == {1: recordings[0].track.track_id}
 
 
 def test_clips_of_noise_silence_and_tones_are_no_pieces(recordings):

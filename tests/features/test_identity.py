@@ -65,6 +65,20 @@ def test_a_copy_is_found_however_it_was_altered_and_others_are_not(music, tmp_pa
     assert not any(same_recording(a, b) for a, b in itertools.combinations([one, *others], 2))
 
 
+@pytest.mark.parametrize(
+    ("percent", "decibels", "known"),
+    [(0.1, None, True), (1, None, False), (0, 40, True), (0, 0, False)],
+)
+def test_another_speed_and_noise_are_known_up_to_a_point(music, tmp_path, percent, decibels, known):
+    sound = sf.read(music[0], dtype="float32")[0]
+    other = soxr.resample(sound, RATE, RATE * (1 + percent / 100))  # slower
+    if decibels is not None:
+        noise = np.random.default_rng(0).normal(0, other.std(), len(other))
+        other = other + noise * 10 ** (-decibels / 20)
+    sf.write(tmp_path / "other.wav", other / 2, RATE)
+    assert same_recording(identify(music[0]), identify(tmp_path / "other.wav")) == known
+
+
 @pytest.mark.parametrize(("name", "channels"), [("x.flac", 1), ("x.wav", 2), ("x.aiff", 1)])
 def test_the_same_samples_are_the_same_in_any_file(music, tmp_path, name, channels):
     sound = sf.read(music[0], dtype="int16", always_2d=True)[0]

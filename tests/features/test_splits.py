@@ -307,6 +307,13 @@ def test_each_track_is_tested_in_one_fold(sizes, folds, seed, random):
     assert split_folds(tracks, folds=folds, seed=seed) == found
 
 
+def test_what_folds_leave_over_is_tested_in_the_first_ones():
+    """Recorded studies have these folds."""
+    found = split_folds(data_set({"a": 17, "b": 11}), folds=5)
+    assert [labels(split.test)["a"] for split in found] == [4, 4, 3, 3, 3]
+    assert [labels(split.test)["b"] for split in found] == [3, 2, 2, 2, 2]
+
+
 def test_as_many_folds_as_speakers_leave_each_out_once():
     tracks = [
         track(label, f"{speaker}{i}", group=speaker)
