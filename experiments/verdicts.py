@@ -96,8 +96,8 @@ def answer(
     question : the primary difference, with its verdict by itself.
     beside : the same arm's differences of the same metric against other arms.
     readings : the same difference at other steps.
-    arms : of each its ``role`` and ``sources``, and of its ``runs`` those that failed
-        (``failed_runs``).
+    arms : of each its ``role`` and ``sources``, its ``runs`` that came to their end, and those
+        that failed (``failed_runs``).
     late : arms that did not come to their end.
     once : whether each arm ran once alone.
 
@@ -105,18 +105,14 @@ def answer(
     -------
     dict
         ``verdict``, ``because`` (sentences without their full stop), and ``untried``: of what is
-        generated, the `CONTROLS` that no arm had.
+        generated, the `CONTROLS` that it was not held against, and which arm failed to be one.
     """
-    arm, sources = question["arm"], {name for one in arms.values() for name in one["sources"]}
-    made = arms[arm]["role"] == "generated"
-    untried = [words for name, words in CONTROLS.items() if made and name not in sources]
+    pair = question["arm"], question["against"]
+    made = arms[pair[0]]["role"] == "generated"
+    others = {name: one for name, one in arms.items() if one["role"] in ("classical", "control")}
+    untried = _untried(others) if made else []
     found: dict[str, Any] = {"verdict": question["verdict"], "because": [], "untried": untried}
-    lost = [
-        f"{len(seeds)} of {len(seeds | seeds_of(arms[name]))} runs of {name} failed, and those "
-        "left are not drawn at random"
-        for name in (arm, question["against"])
-        if (seeds := lost_seeds(arms[name]))
-    ]
+    lost = [why for name in pair if (why := _lost(name, arms[name]))]
     if late:
         of = f"{'its' if len(late) == 1 else 'their'} runs"
         short = (
@@ -133,13 +129,35 @@ def answer(
     turned = [r["reading"] for r in readings if r["mean"] * question["mean"] <= 0]
     because = [f"at {reading} the difference does not point the same way" for reading in turned]
     if question["verdict"] == "benefit" and made:
-        weak = [
-            row["against"]
-            for row in beside
-            if arms[row["against"]]["role"] in ("classical", "control") and row["ci95"][0] <= 0
+        weak = {row["against"] for row in beside if row["ci95"][0] <= 0}
+        because += [
+            f"the interval against {name} is not above 0" for name in others if name in weak
         ]
-        because += [f"the interval against {name} is not above 0" for name in weak]
+        because += [why for name, one in others.items() if (why := _lost(name, one))]
     return found | ({"verdict": "undecided", "because": because} if because else {})
+
+
+def _untried(arms: Mapping[str, Record]) -> list[str]:
+    """The `CONTROLS` that none of the classical and control arms has in a run that finished."""
+    found = []
+    for source, words in CONTROLS.items():
+        of = [name for name, arm in arms.items() if source in arm["sources"]]
+        if not any(seeds_of(arms[name]) for name in of):
+            found.append(words + (f" ({', '.join(of)} failed)" if of else ""))
+    return found
+
+
+def _lost(name: str, arm: Record) -> str:
+    """Why what is left of an arm shows nothing; empty where all of its runs came to their end."""
+    failed, left = lost_seeds(arm), seeds_of(arm)
+    if not left:
+        return f"no run of {name} finished, so nothing says whether it does as well"
+    if not failed:
+        return ""
+    return (
+        f"{len(failed)} of {len(failed | left)} runs of {name} failed, and those left are not "
+        "drawn at random"
+    )
 
 
 def agreement(name: str, first: Record, second: Record) -> dict[str, Any]:

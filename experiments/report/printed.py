@@ -75,8 +75,12 @@ def compare(results: Record, out: Path) -> None:
         print(safe(f"{agreed['said']}; {agreed['same']} of {agreed['of']} differences in track "
                    "accuracy point the same way in both"))  # fmt: skip
     _print_cautions(results.get("split", {}), results.get("gan", {}).get("vouched"))
-    for reason in (results.get("answer") or {}).get("because", ()):
+    answer = results.get("answer") or {}
+    for reason in answer.get("because", ()):
         print(safe(f"no claim is made, since {reason}"))
+    if untried := answer.get("untried"):
+        print(safe(f"no arm tried {' or '.join(untried)}, so this does not say whether generated "
+                   "clips do more than any other further clips would"))  # fmt: skip
     other = results.get("beside") or {}
     for of, about in ((results, ""), (other, f" with {other.get('recipe')}")):
         for control in of.get("controls", ()):

@@ -11,7 +11,11 @@ ROLES = {
     "real+oracle": ("oracle", ["real", "oracle"]),
     "real+synthetic": ("generated", ["real", "synthetic"]),
 }
-ARMS = {name: {"role": role, "sources": sources} for name, (role, sources) in ROLES.items()}
+RUNS = [{"classifier_seed": seed} for seed in range(4)]
+ARMS = {
+    name: {"role": role, "sources": sources, "runs": RUNS}
+    for name, (role, sources) in ROLES.items()
+}
 
 
 def difference(against="real+classical", mean=0.1, low=0.02, verdict="benefit"):
@@ -122,6 +126,34 @@ def test_controls_that_were_not_tried_are_named():
     assert judged(about, arms=oracle)["untried"] == []
 
 
+@pytest.mark.parametrize("failed", ["real", "real+noise"])
+def test_a_benefit_is_held_against_controls_that_failed(failed):
+    """An arm without a run is in no difference: that it is not above 0 can't be seen there."""
+    lost = {"runs": [], "failed_runs": RUNS, "error": "the loss is NaN"}
+    arms = ARMS | {failed: ARMS[failed] | lost}
+    beside = [difference(name) for name in ("real", "real+noise") if name != failed]
+    found = judged(beside=beside, arms=arms)
+    assert found["verdict"] == "undecided"
+    assert found["because"] == [
+        f"no run of {failed} finished, so nothing says whether it does as well"
+    ]
+    few = ["white noise in their place (real+noise failed)"]
+    assert found["untried"] == (few if failed == "real+noise" else [])
+    equal = judged(difference(verdict="equivalent"), beside=beside, arms=arms)
+    assert (equal["verdict"], equal["because"]) == ("equivalent", [])
+    assert equal["untried"] == found["untried"]
+    some = {"runs": RUNS[:3], "failed_runs": RUNS[3:]}
+    (left,) = judged(beside=beside, arms=ARMS | {failed: ARMS[failed] | some})["because"]
+    assert left == f"1 of 4 runs of {failed} failed, and those left are not drawn at random"
+
+
+def test_what_is_added_to_generated_clips_is_no_control():
+    few = {name: ARMS[name] for name in ("real", "real+synthetic")}
+    more = {"role": "generated", "sources": ["real", "classical", "synthetic", "noise"]}
+    found = judged(difference("real"), arms=few | {"all": more | {"runs": RUNS}})
+    assert found["untried"] == ["classical augmentation", "white noise in their place"]
+
+
 def test_differences_of_a_late_arm_claim_nothing():
     rows = [difference("real"), difference("real+noise")]
     assert [row["verdict"] for row in limited(rows, ["real+noise"])] == [
@@ -179,8 +211,7 @@ def test_differences_that_point_one_way_are_counted_among_those_both_have():
 def test_nothing_is_claimed_of_an_arm_of_which_runs_failed():
     """Those that are left were not drawn at random: perhaps the GANs that did well."""
     arms = {name: {**arm} for name, arm in ARMS.items()}
-    runs = [{"classifier_seed": seed} for seed in (0, 2, 3)]
-    arms["real+synthetic"] |= {"runs": runs, "failed_runs": [{"classifier_seed": 1}]}
+    arms["real+synthetic"] |= {"runs": [RUNS[0], *RUNS[2:]], "failed_runs": [RUNS[1]]}
     found = judged(beside=[difference("real"), difference("real+noise")], arms=arms)
     assert found["verdict"] == "undecided"
     assert found["because"] == [
