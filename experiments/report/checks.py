@@ -88,7 +88,7 @@ def _budget(budget: Record) -> str:
 
 
 def readings(results: Record) -> dict[str, Any]:
-    """The question's difference at each reading, as heads and rows; none without."""
+    """The question's difference at each reading, or why there is none, as heads and rows."""
     rows = [
         (
             one["reading"],
@@ -98,6 +98,8 @@ def readings(results: Record) -> dict[str, Any]:
         )
         for one in results.get("readings", [])
     ]
+    missing = results.get("missing_readings", ())
+    rows += [(one["reading"], f"not made: {one['because']}", "", "") for one in missing]
     return {"heads": ("reading", "when", "points", "95 % interval"), "rows": rows}
 
 

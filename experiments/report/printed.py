@@ -81,6 +81,8 @@ def compare(results: Record, out: Path) -> None:
     if untried := answer.get("untried"):
         print(safe(f"no arm tried {' or '.join(untried)}, so this does not say whether generated "
                    "clips do more than any other further clips would"))  # fmt: skip
+    for one in results.get("missing_readings", ()):
+        print(safe(f"no reading at {one['reading']}: {one['because']}"))
     other = results.get("beside") or {}
     for of, about in ((results, ""), (other, f" with {other.get('recipe')}")):
         for control in of.get("controls", ()):

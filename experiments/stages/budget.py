@@ -18,7 +18,8 @@ class Budget:
     Attributes
     ----------
     steps : of each run.
-    needed : the median best step of the first arm; None where a person fixed the steps.
+    needed : the median best step of the first arm; None where a person fixed the steps, or where
+        no run of it came to its end.
     late : arms of which more than a tenth of the runs had their best step in the last tenth:
         they may not have come to their end, and the comparison is limited by its budget.
     """

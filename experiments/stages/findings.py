@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments import scores, statistics, verdicts
 from experiments.opinions import otherwise
+from experiments.report.formats import counted
 from experiments.stages.arms import Arm, expected, held_against, pairs, questioned
 from experiments.stages.budget import CONVERGED, READINGS
 from experiments.stages.comparison import (
@@ -68,11 +69,13 @@ def told(
     ]
     curves = _over_ratios(trained, parts[0]["arms"], len(groups))
     curves += _over_amounts(amounts, parts, len(groups))
-    found = {**parts[0], "answer": None, "readings": [], "amounts": parts[1:], "curves": curves}
+    found = {**parts[0], "answer": None, "readings": [], "missing_readings": []}
+    found |= {"amounts": parts[1:], "curves": curves}
     found["controls"] = verdicts.controls(found["differences"], wanted)
     found["varies_with"] = "folds" if folds else "groups"
     if (asked := scores.question(found)) and primary:
         found["readings"] = _read(trained, primary, known)
+        found["missing_readings"] = _missing(trained, primary)
         late, rows = trained.budget.late, scores.beside(found, asked)
         found["answer"] = verdicts.answer(
             asked, rows, found["readings"], found["arms"], late, once=once
@@ -217,6 +220,34 @@ def _read(
         ((row, *_), _), *_ = statistics.compare_arms([_tested(two, at)], [primary], **known)
         found.append({"reading": reading, "about": about, "steps": at, **row})
     return found
+
+
+def _missing(trained: TrainedArms, primary: tuple[str, str]) -> list[dict[str, str]]:
+    """Of `READINGS` those that an arm of the question can't have, and why (``because``)."""
+    whys = [_unread(trained, arm) for arm in trained.arms if arm.name in primary]
+    because = {
+        reading: dict.fromkeys(why[reading] for why in whys if reading in why)
+        for reading in READINGS
+    }
+    return [{"reading": name, "because": "; ".join(said)} for name, said in because.items() if said]
+
+
+def _unread(trained: TrainedArms, arm: Arm) -> dict[str, str]:
+    """Why an arm has not all of `READINGS`, by those that it lacks."""
+    budget, exposure, first = trained.budget, arm.exposure(trained.ratio), trained.arms[0].name
+    if len(arm.phases) > 1:
+        why = f"{arm.name} trains in phases, no step of which is like one of another arm"
+    elif budget.needed is None:
+        given = first in trained.outcomes
+        why = "--steps was given" if given else f"no run of {first} finished"
+        why = f"how many steps {first} needs is not known, since {why}"
+    elif exposure is None:
+        why = f"{arm.name} trains on no real clips"
+    else:
+        steps = counted(round(budget.needed * exposure), "step")
+        why = f"{arm.name} would take {steps}, of {budget.steps} that there are"
+    made = {CONVERGED, *readings_of(arm, budget, trained.ratio)}
+    return {reading: why for reading in READINGS if reading not in made}
 
 
 def _tested(

@@ -142,6 +142,7 @@ def test_a_claim_has_three_readings(every):
     _, _, results, _ = every
     needed = results["budget"]["needed"]
     first, *others = results["readings"]
+    assert results["missing_readings"] == []
     question = next(row for row in results["differences"] if row["primary"])
     assert first["reading"] == "convergence"
     assert first["mean"] == question["mean"]

@@ -437,6 +437,16 @@ def test_openings_and_readings_are_listed():
     assert "1 time: 2026-01-02T03:04:05+00:00" in words(parsed)
     minus = "\N{MINUS SIGN}"
     assert ["equal steps", "all runs after 22", "+1.2", f"{minus}10.0 to +20.0"] in parsed.rows
+    assert "A claim needs all readings to point one way." in words(parsed)
+
+
+def test_a_reading_that_was_not_made_stands_beside_those_that_were():
+    reading = {"reading": "convergence", "about": "each run at its best", "mean": 0.012,
+               "ci95": [-0.1, 0.2], "steps": {}}  # fmt: skip
+    missing = [{"reading": "equal exposures", "because": "x would take 500 steps"}]
+    parsed = shown(fake_results() | {"readings": [reading], "missing_readings": missing})
+    assert ["equal exposures", "not made: x would take 500 steps", "", ""] in parsed.rows
+    assert "all readings to point one way, of those that could be made." in words(parsed)
 
 
 def test_the_headline_says_why_no_more_is_claimed_and_what_was_not_tried():

@@ -166,6 +166,23 @@ def test_a_table_has_its_columns_below_each_other():
     assert first.index(" 1 ") + 1 == second.index("100") + 2
 
 
+def test_what_a_verdict_does_not_rest_on_is_printed_with_it(capsys):
+    results = {
+        "arms": {"real": {"runs": [RUN]}},
+        "differences": [],
+        "answer": {"verdict": "benefit", "because": [], "untried": ["noise", "others (x failed)"]},
+        "missing_readings": [{"reading": "equal steps", "because": "--steps was given"}],
+        "environment": {"session_seconds": 1},
+    }
+    printed.compare(results, Path("run"))
+    said = capsys.readouterr().out
+    assert "no arm tried noise or others (x failed), so this does not say whether" in said
+    assert "no reading at equal steps: --steps was given" in said
+    del results["missing_readings"], results["answer"]  # as older results are
+    printed.compare(results, Path("run"))
+    assert "no reading" not in capsys.readouterr().out
+
+
 def test_shared_artists_and_a_persons_word_are_printed_with_the_verdict(capsys):
     results = {
         "arms": {"real": {"runs": [RUN]}},

@@ -10,7 +10,7 @@ import pytest
 from experiments.stages.arms import declared
 from experiments.stages.budget import Budget
 from experiments.stages.comparison import Cell, TrainedArms
-from experiments.stages.findings import _folds, told
+from experiments.stages.findings import _folds, _missing, told
 from experiments.stages.trials import PROBABILITIES, Outcome, Trial
 from features import Clips
 
@@ -53,6 +53,51 @@ def test_six_folds_are_what_differences_vary_with():
 )
 def test_folds_that_are_not_six_independent_ones_are_not(case):
     assert _folds(*case) == {}
+
+
+BOTH = "equal steps", "equal exposures"
+
+
+@pytest.mark.parametrize(
+    ("arm", "budget", "missing"),
+    [
+        ("real+noise", Budget(300, needed=100), {}),
+        (
+            "real+noise@4",  # five clips for each real one, in three times the steps
+            Budget(300, needed=100),
+            {"equal exposures": "real+noise@4 would take 500 steps, of 300 that there are"},
+        ),
+        ("real+noise@4", Budget(600, needed=100), {}),
+        ("noise", Budget(300, needed=100), {"equal exposures": "noise trains on no real clips"}),
+        (
+            "noise-then-real",
+            Budget(300, needed=100),
+            dict.fromkeys(
+                BOTH,
+                "noise-then-real trains in phases, no step of which is like one of another arm",
+            ),
+        ),
+        (
+            "real+noise",
+            Budget(300),
+            dict.fromkeys(
+                BOTH, "how many steps real needs is not known, since --steps was given"
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_a_reading_that_is_not_made_says_why(arm, budget, missing):
+    arms, cell = declared(("real", arm), ()), Cell(None, [0], SimpleNamespace(ratio=1.0))
+    trained = TrainedArms(arms, [cell], 1, budget, {"real": [], arm: []})
+    found = _missing(trained, (arm, "real"))
+    assert {one["reading"]: one["because"] for one in found} == missing
+
+
+def test_the_first_arm_may_have_needed_nothing_since_it_failed():
+    arms, cell = declared(("real", "oversampled", "noise"), ()), SimpleNamespace(ratio=1.0)
+    trained = TrainedArms(arms, [Cell(None, [0], cell)], 1, Budget(300), {"noise": []})
+    steps, _ = _missing(trained, ("noise", "oversampled"))
+    assert steps["because"].endswith("real needs is not known, since no run of real finished")
 
 
 def test_many_fits_are_told_without_all_their_answers_in_memory(tmp_path):
