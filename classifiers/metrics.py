@@ -16,7 +16,9 @@ class Report:
     Attributes
     ----------
     accuracy : share of right answers.
-    macro_f1 : mean F1 over the classes that occur as truth or as prediction.
+    macro_f1 : mean F1 over the classes that occur as truth (the averaged F1 of Opitz and Burst,
+        arXiv:1911.03347): of a class that was not tested there is no recall, so that its F1 says
+        nothing; that it was answered lowers the recall of another.
     confusion : (K, K) counts; rows are the truth, columns the prediction.
     per_class : ``precision``, ``recall``, ``f1`` and ``support`` (true count), each (K,);
         a score without any case (0/0) is 0.
@@ -99,10 +101,9 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray) -> Report:
         "f1": f1,
         "support": support,
     }
-    occurring = support + predicted > 0
     given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = -np.log(np.maximum(given, np.finfo(np.float32).tiny)).mean()
-    accuracy, macro_f1 = float(right.sum() / len(labels)), float(f1[occurring].mean())
+    accuracy, macro_f1 = float(right.sum() / len(labels)), float(f1[support > 0].mean())
     return Report(accuracy, macro_f1, confusion, per_class, float(loss))
 
 

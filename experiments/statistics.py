@@ -412,7 +412,7 @@ def accuracy(counts: np.ndarray) -> np.ndarray:
 
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:
-    """Mean of F1 over the labels that there are, of counts (..., K, 3) → (...)."""
+    """Mean F1 over the true labels, as in `classifiers.Report`, of counts (..., K, 3) → (...)."""
     there = counts[..., TRUE] > 0
     both = counts[..., TRUE] + counts[..., SAID]
     return (2 * counts[..., HITS] / np.where(both > 0, both, 1) * there).sum(-1) / there.sum(-1)

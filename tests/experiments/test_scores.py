@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from classify_results import fake_classification
 from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, f1_score
 
+from classifiers import evaluate
 from experiments.scores import (
     best_split,
     bounds,
@@ -16,12 +18,24 @@ from experiments.scores import (
     whole_tracks,
     wilson,
 )
+from experiments.statistics import macro_f1
 
 
 @pytest.mark.parametrize(("right", "count"), [(0, 8), (13, 20), (8, 8), (165, 290)])
 def test_wilsons_interval_is_that_of_scipy(right, count):
     expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
     np.testing.assert_allclose(wilson(right / count, count), tuple(expected), atol=1e-4)
+
+
+def test_macro_f1_is_of_the_classes_that_are_tested_in_runs_and_in_differences():
+    """Of one that is answered but not there, there is no recall: scikit-learn's default has it."""
+    truth, said = np.array([0, 0, 1, 1]), np.array([0, 3, 1, 0])
+    wanted = f1_score(truth, said, labels=[0, 1], average="macro")
+    assert f1_score(truth, said, average="macro") < wanted
+    assert evaluate(np.eye(4)[said], truth).macro_f1 == pytest.approx(wanted)
+    both = confusion_matrix(truth, said, labels=range(4))
+    counts = np.stack([np.diag(both), both.sum(1), both.sum(0)], axis=-1)
+    assert macro_f1(counts) == pytest.approx(wanted)
 
 
 def splits(**accuracies) -> dict:
