@@ -137,23 +137,41 @@ def crossed_mean(
 ) -> tuple[float, tuple[float, float]]:
     """The mean of a table (rows, columns) and its 95 % interval for other rows and columns.
 
-    Such as listeners and the clips that each of them heard: both were drawn.
+    Such as listeners and the clips that each of them heard: both were drawn. Of a single row the
+    interval is for other columns alone, of a single column for other rows.
+
+    Right and wrong answers, or values that are all the same, may agree by luck, those on a clip
+    all at once: their interval is no narrower than if one more of them, or one more column, said
+    the contrary.
 
     Parameters
     ----------
-    within : the least and the most that a value can be; of a single value they are the interval,
-        and where all are equal the interval is as wide as that of values of which one differs.
+    within : the least and the most that a value can be; of a single value they are the interval.
     """
     least, most = within
     mean = float(table.mean())
     if table.size < 2:
         return mean, within
-    if np.ptp(table) < NOTHING:
-        table = table.copy()
-        table[0, 0] = most if mean < (least + most) / 2 else least
-    variance, freedom = _variance_of_mean(table, np.ones(table.shape[1]))
-    half = standard_errors(freedom) * variance**0.5
+    tables = [table]
+    if np.ptp(table) < NOTHING or np.isin(table, within).all():
+        tables += _contradicted(table, most if mean < (least + most) / 2 else least)
+    half = max(_half_interval(one) for one in tables)
     return mean, (max(mean - half, least), min(mean + half, most))
+
+
+def _contradicted(table: np.ndarray, end: float) -> list[np.ndarray]:
+    """Two tables of which a value, or the column that is farthest from it, is at the end."""
+    column = np.abs(table.mean(0) - end).argmax()
+    row = np.abs(table[:, column] - end).argmax()
+    value, whole = table.copy(), table.copy()
+    value[row, column] = whole[:, column] = end
+    return [value, whole]
+
+
+def _half_interval(table: np.ndarray) -> float:
+    """Half of the 95 % interval of the mean of a table (rows, columns) of crossed effects."""
+    variance, freedom = _variance_of_mean(table, np.ones(table.shape[1]))
+    return standard_errors(freedom) * variance**0.5
 
 
 def standard_errors(freedom: float) -> float:

@@ -163,11 +163,46 @@ def test_intervals_hold_for_other_listeners_and_other_clips(listener, clip):
     assert inside >= 0.93 * 400
 
 
+@pytest.mark.parametrize(
+    ("listeners", "clips", "right", "alike"),
+    [(10, 6, 0.9, 0.9), (5, 8, 0.9, 1.0), (10, 20, 0.97, 0.9), (2, 20, 0.03, 0.5)],
+)
+def test_intervals_hold_where_nearly_all_are_right_or_wrong(listeners, clips, right, alike):
+    """Of 200 tests in which so many answers on a clip are everybody's, others one's own."""
+    rng = np.random.default_rng(2)
+    inside = 0
+    for _ in range(200):
+        same = rng.random((listeners, clips)) < alike
+        own, of_clip = rng.random((listeners, clips)) < right, rng.random((1, clips)) < right
+        low, high = crossed_mean(np.where(same, of_clip, own) * 1.0, within=(0.0, 1.0))[1]
+        inside += low <= right <= high
+    assert inside >= 0.93 * 200
+
+
+@pytest.mark.parametrize("listeners", [2, 10])
+def test_who_guesses_is_not_told_from_who_does_not(listeners):
+    rng = np.random.default_rng(3)
+    apart = 0
+    for _ in range(200):
+        coins = rng.integers(0, 2, (listeners, 12)).astype(float)
+        low, high = crossed_mean(coins, within=(0.0, 1.0))[1]
+        apart += not low <= 0.5 <= high
+    assert apart <= 0.05 * 200
+
+
 def test_a_single_answer_tells_nothing_and_one_mind_not_all():
     assert crossed_mean(np.ones((1, 1)), within=(0.0, 1.0)) == (1.0, (0.0, 1.0))
     mean, (low, high) = crossed_mean(np.ones((4, 8)), within=(0.0, 1.0))
     assert (mean, high) == (1.0, 1.0)
-    assert 0.8 < low < 1
+    assert low == pytest.approx(1 - 2.3646 / 8, abs=1e-4)  # t with 7 degrees, times the error 1/8
+    assert crossed_mean(np.zeros((4, 8)), within=(0.0, 1.0))[1] == pytest.approx((0, 1 - low))
+    opinions = np.full((4, 8), 4.0)
+    assert crossed_mean(opinions, within=(1.0, 5.0))[1] == pytest.approx(
+        (4 - 3 * (1 - low), 4 + 3 * (1 - low))
+    )
+    opinions[0] = 3.0  # values that vary are as they are
+    spread = crossed_mean(opinions, within=(1.0, 5.0))[1]
+    assert spread == pytest.approx(crossed_mean(opinions, within=(0.0, 9.0))[1])
 
 
 # --- files ---------------------------------------------------------------------------------------
