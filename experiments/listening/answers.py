@@ -18,6 +18,7 @@ from experiments.statistics import crossed_mean
 from features.storage import Unfit, read_json, understanding
 
 FORMAT, VERSION = "wavegan answers", 1
+ONE_LISTENER = "this listener alone"  # of whom nothing says how others differ
 _AGAIN = "give the file as the page saved it"
 
 
@@ -131,7 +132,8 @@ def analysed(key: Key, answers: Sequence[Answers]) -> dict[str, Any]:
     -------
     ``kind``, ``labels``, ``sources``, ``trials`` (checks not counted), ``listeners`` (each with
     ``wrong_checks`` and whether it ``counts``), ``agreement`` (Krippendorff's alpha; None of one
-    listener), and by kind ``pairs``, ``scores`` or ``classes``. A ValueError where nobody is left.
+    listener), and by kind ``pairs``, ``scores`` or ``classes``, with intervals that are
+    ``holding_for`` those listeners and clips. A ValueError where nobody is left.
     """
     told = [{"listener": a.listener, "wrong_checks": a.wrong(key), "counts": not a.wrong(key)}
             for a in answers]  # fmt: skip
@@ -148,6 +150,7 @@ def analysed(key: Key, answers: Sequence[Answers]) -> dict[str, Any]:
         "trials": len(key.asked),
         "listeners": told,
         "agreement": _agreement(key, left),
+        "holding_for": f"{'other listeners' if len(left) > 1 else ONE_LISTENER} and other clips",
         **of_kind(key, left),
     }
 
@@ -169,7 +172,7 @@ def _pairs(key: Key, answers: Sequence[Answers]) -> dict[str, Any]:
 
 
 def _scores(key: Key, answers: Sequence[Answers]) -> dict[str, Any]:
-    """Of each source the mean opinion score, its interval over listeners and clips."""
+    """Of each source the mean opinion score with its interval."""
     scores = []
     for source, names in _by_source(key).items():
         table = np.array([[float(a.said[name]) for name in names] for a in answers])
@@ -210,8 +213,8 @@ def _share(table: np.ndarray, guessed: float = 0.5) -> dict[str, Any]:
     """A share of answers (listeners, trials), with two intervals.
 
     ``exact`` is the binomial one (Clopper and Pearson), as if no two answers had a listener or a
-    clip in common; ``ci95`` knows that they have. ``p`` is of so many, or so few, where each is
-    ``guessed`` right with that chance.
+    clip in common; ``ci95`` knows that they have (`crossed_mean`). ``p`` is of so many, or so few,
+    where each is ``guessed`` right with that chance.
     """
     from scipy import stats
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.listening.answers import FORMAT, VERSION
+from experiments.listening.answers import FORMAT, ONE_LISTENER, VERSION
 from experiments.listening.blind_tests import REAL, SCALE, BlindTest
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.formats import percent
@@ -66,12 +66,13 @@ def render_answers(found: Record) -> str:
         for one in found.get("classes", [])
     ]
     left = [one for one in found["listeners"] if one["counts"]]
+    alone = f"for {ONE_LISTENER}: " if len(left) == 1 else ""
     return render(
         "answers.html",
         found=found,
         listeners=len(left),
         inattentive=[one for one in found["listeners"] if not one["counts"]],
-        headline=_headline(found),
+        headline=alone + "; ".join(_headline(found)),
         forest_rows=pairs or classes,
         reference=0.5 if pairs else chance,
         shares=Scale(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0)),
@@ -103,9 +104,13 @@ def _headline(found: Record) -> list[str]:
         said.append(f"{_clips(one['source'])} scored {one['mean']:.2f} of 5")
     chance = 1 / max(1, len(found["labels"]))
     for one in found.get("classes", []):
-        more = "" if one["ci95"][0] > chance else ", which may be chance"
+        low, high = one["ci95"]
         told = f"the class of {_clips(one['source'])} was heard in {percent(one['share'], 0)}"
-        said.append(told + more)
+        if high < chance:
+            told += ", worse than guessing, as where labels are turned about"
+        elif low <= chance:
+            told += ", which may be chance"
+        said.append(told)
     return said
 
 
@@ -119,7 +124,7 @@ def _other(pair: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, one: Mapping[str, Any]) -> Row:
-    """A share with its interval over listeners and clips, and a dot for each listener."""
+    """A share with its interval, and a dot for each listener where there are several."""
     low, high = one["ci95"]
     told = f"{name}: {percent(one['share'])}, interval from {percent(low)} to {percent(high)}"
     return Row(

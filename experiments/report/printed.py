@@ -226,7 +226,7 @@ def answers(found: Record) -> None:
     count = counted(len(found["listeners"]) - len(left_out), "listener")
     agreed = found["agreement"]
     told = "" if agreed is None else f", agreement (Krippendorff's alpha) {agreed:.2f}"
-    print(f"{count}, {found['trials']} questions each{told}")
+    print(f"{count}, {found['trials']} questions each{told}; intervals for {found['holding_for']}")
     if left_out:
         print(safe(f"left out for a wrong answer to a check: {', '.join(left_out)}"))
 

@@ -114,12 +114,16 @@ def test_from_answers_to_what_they_say(genres, music, tmp_path, capsys):
     assert main(["listen", "analyse", str(out / "answers")]) == 0
     said = capsys.readouterr().out
     assert "27 of 27" in said
-    assert "3 listeners, 9 questions each, agreement (Krippendorff's alpha) 1.00" in said
+    assert (
+        "3 listeners, 9 questions each, agreement (Krippendorff's alpha) 1.00; intervals " in said
+    )
+    assert "; intervals for other listeners and other clips\n" in said
     assert "left out for a wrong answer to a check: dozy" in said
     found = json.loads((out / "listening.json").read_text())
     assert found["pairs"][0]["share"] == 1
     page = check_page((out / "listening.html").read_text())
     assert "Recordings were told from genres." in page.text
+    assert "The interval is for other listeners and other clips. Each pale dot is" in page.text
     with (out / "listening.csv").open() as file:
         rows = [*csv.DictReader(file)]
     assert len(rows) == 4 * 11
@@ -173,6 +177,43 @@ def test_names_with_markup_are_text_on_the_page_of_answers():
                           "counts": np.eye(3).tolist()}]}  # fmt: skip
     page = check_page(render_answers(found))
     assert all(text in page.text for text in HOSTILE)
+
+
+def of_classes(share, interval, listeners=2) -> dict:
+    """What answers say of the class of a generator's clips, of four."""
+    names = [{"listener": str(i), "wrong_checks": 0, "counts": True} for i in range(listeners)]
+    one = {"source": "gan", "hits": 1, "count": 40, "share": share, "ci95": interval,
+           "exact": interval, "p": 0.1, "by_listener": [share] * listeners,
+           "counts": np.eye(4).tolist()}  # fmt: skip
+    return {"kind": "genre", "labels": list("abcd"), "sources": ["gan"], "test": "x",
+            "trials": 20, "listeners": names, "agreement": None, "classes": [one]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("share", "interval", "told"),
+    [
+        (0.6, [0.4, 0.8], "The class of gan was heard in 60 %."),
+        (0.3, [0.1, 0.5], "The class of gan was heard in 30 %, which may be chance."),
+        (
+            0.05,
+            [0.0, 0.2],
+            "The class of gan was heard in 5 %, worse than guessing, as where labels are turned a",
+        ),
+    ],
+)
+def test_what_is_below_chance_is_not_told_as_chance(share, interval, told):
+    assert told in check_page(render_answers(of_classes(share, interval))).text
+
+
+def test_what_one_listener_heard_is_said_of_them_alone():
+    found = of_classes(0.6, [0.4, 0.8], listeners=1)
+    found["holding_for"] = "this listener alone and other clips"
+    page = check_page(render_answers(found)).text
+    assert "For this listener alone: the class of gan was heard in 60 %." in page
+    assert "The interval is for this listener alone and other clips. The dashed line is" in page
+    assert "1 listener answered 20 questions, blind" in page
+    assert "other listeners" not in page
+    assert "dot" not in page
 
 
 def test_a_configuration_for_webmushra_names_files_that_are_there(genres, music, tmp_path):

@@ -205,6 +205,13 @@ def test_a_single_answer_tells_nothing_and_one_mind_not_all():
     assert spread == pytest.approx(crossed_mean(opinions, within=(0.0, 9.0))[1])
 
 
+def test_one_listener_is_none_of_all():
+    of = key("ab", ("real", "gan"))
+    several, alone = (analysed(of, listeners(of, chosen("real"), count)) for count in (2, 1))
+    assert several["holding_for"] == "other listeners and other clips"
+    assert alone["holding_for"] == "this listener alone and other clips"
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 
