@@ -182,10 +182,8 @@ class Part:
         part = value_at(config, self.path)
         kind = part if isinstance(part, type) else type(part)
         kinds, about = get_type_hints(kind), documented(kind)
-        flags = {
-            one.name: self.names.get(one.name, self.prefix + one.name.replace("_", "-"))
-            for one in fields(kind)
-        }
+        known = names_of(kind, self.prefix)
+        flags = {name: self.names.get(name, option) for name, option in known.items()}
 
         def named(word: re.Match[str]) -> str:
             return f"--{flags[word[0]]}" if word[0] in flags else word[0]
@@ -197,6 +195,11 @@ class Part:
                 told, path = re.sub(r"\w+_\w+", named, about[name]), (*self.path, name)
                 placed = value is MISSING
                 yield Option(flag, kinds[name], told, value, path, self.title, positional=placed)
+
+
+def names_of(kind: type, prefix: str = "") -> dict[str, str]:
+    """Of each field of a dataclass the name of its option."""
+    return {one.name: prefix + one.name.replace("_", "-") for one in fields(kind)}
 
 
 def documented(kind: type) -> dict[str, str]:
@@ -237,8 +240,7 @@ def safe(text: str, keep: str = "") -> str:
 def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -> Any:
     """``config`` with the values of options, by their names, each in its place.
 
-    Where it refuses them, an OptionError has its words, but with the options' names: for a field
-    at the start, with an underscore or with a value (steps=…), not for a word that is one's name.
+    Where it refuses them, an OptionError has its words, but with the options' names.
     """
     given = {option.path: option.name for option in options if option.name in values}
     given.pop((), None)  # what is not in the configuration
@@ -254,14 +256,24 @@ def changed(config: Any, values: Mapping[str, Any], options: Iterable[Option]) -
         try:
             return part(**new) if isinstance(part, type) else replace(part, **new)
         except ValueError as error:
-            said = str(error).removeprefix(f"{type(part).__name__}: ")
-            for name in new:
-                option, word = given.get((*path, name), name), rf"(?<![\w-]){name}(?![\w/-])"
-                field_alone = word if "_" in name else rf"^{word}|{word}(?==)"
-                said = re.sub(field_alone, f"--{option}", said)
-            raise OptionError(said) from None
+            names = {name: given.get((*path, name), name) for name in new}
+            raise OptionError(in_options(error, names)) from None
 
     return renewed(config, ()) if given else config
+
+
+def in_options(error: ValueError, names: Mapping[str, str]) -> str:
+    """What a configuration says that is wrong, with the ``names`` of options for its fields.
+
+    That is for a field at the start, with an underscore or with a value (steps=…), not for a word
+    that is one's name.
+    """
+    said = re.sub(r"^\w+Config: ", "", str(error))
+    for name, option in names.items():
+        word = rf"(?<![\w-]){name}(?![\w/-])"
+        field_alone = word if "_" in name else rf"^{word}|{word}(?==)"
+        said = re.sub(field_alone, f"--{option}", said)
+    return said
 
 
 _BRACKETS = 1000  # one within another cost YAML's reader their square: minutes of 100,000

@@ -19,6 +19,7 @@ from flax import nnx
 
 from classifiers import ARCHITECTURES, FitConfig, create
 from classifiers.architectures import Classifier
+from experiments.options import in_options, names_of
 from experiments.run import Run
 from features import Rows, Standardizer
 from features.extractors import Extractor, MadeElsewhere, Supplied, from_dict
@@ -126,7 +127,8 @@ class Recipe:
         try:
             return replace(self.gan, num_samples=self.num_samples)
         except ValueError as error:
-            raise ValueError(str(error).replace("num_samples", "--num-samples")) from None
+            names = names_of(WaveGANConfig, "gan-") | {"num_samples": "num-samples"}
+            raise ValueError(in_options(error, names)) from None
 
     @property
     def clip_seconds(self) -> float:

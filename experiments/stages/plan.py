@@ -22,6 +22,7 @@ from classifiers import FitConfig
 from classifiers.fit_config import AT_ONCE
 from experiments.config import as_dict
 from experiments.executors.workers import cores
+from experiments.options import in_options, names_of
 from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration
 from experiments.report.terminal import Progress
@@ -109,9 +110,8 @@ class Plan:
             return
         try:
             recipe.fit.checked(steps // count, num_classes)
-        except ValueError as error:  # "FitConfig: class_weights is …"
-            option, _, said = str(error).removeprefix("FitConfig: ").partition(" ")
-            raise ValueError(f"--fit-{option.replace('_', '-')} {said}") from None
+        except ValueError as error:
+            raise ValueError(in_options(error, names_of(FitConfig, "fit-"))) from None
         self.fits += count
         self.fit_steps += steps
         if recipe.fit.patience is not None:

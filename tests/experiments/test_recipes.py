@@ -20,3 +20,10 @@ def test_what_a_recipe_must_be():
         RECIPES["mine"] = "floor"
     with pytest.raises(ValueError, match="architecture 'net66': there is net6, "):
         RECIPES["mine"] = replace(RECIPES["floor"], name="mine", architecture="net66")
+
+
+def test_a_clip_that_no_gan_makes_is_told_by_its_options(small_recipe):
+    gan = replace(small_recipe.gan, spectrogram_critic=True)
+    said = "^--gan-spectrogram-critic needs --num-samples of at least 256, found 128"
+    with pytest.raises(ValueError, match=said):
+        replace(small_recipe, num_samples=128, gan=gan).clip_gan  # noqa: B018
