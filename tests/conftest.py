@@ -37,6 +37,7 @@ import classifiers  # noqa: E402
 import experiments  # noqa: E402
 import features  # noqa: E402
 import wavegan  # noqa: E402
+from features.limits import free_memory  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -87,18 +88,21 @@ def quick_disk():
 
 
 _HERE = Path(__file__).parent
-_ENOUGH = 900e6  # bytes of a process, from which it forgets
+_ENOUGH = 900e6  # bytes of a process, from which it forgets where memory is short
+_SHARE = 1 / 4  # of what is free, to which it may grow where there is more
+_MOST = 2.5e9
 _MORE = 300e6  # and by how many it grew since: forgetting takes a second, and some is never freed
 _left = 0
 
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
-    """Compiled programs of many files take gigabytes together."""
+    """Compiled programs of many files take gigabytes together; the next files trace them anew."""
     global _left
     yield
     process = psutil.Process()
-    if process.memory_info().rss < max(_ENOUGH, _left + _MORE):
+    enough = max(_ENOUGH, min(_MOST, _SHARE * free_memory()))
+    if process.memory_info().rss < max(enough, _left + _MORE):
         return
     jax.clear_caches()
     for found in gc.get_objects():
