@@ -138,6 +138,6 @@ def test_many_fits_are_told_without_all_their_answers_in_memory(tmp_path):
         return found
 
     peak(2)  # what is loaded once
-    few, many = peak(2), peak(60)
-    a_fit = (many - few) / 116
+    few, many = peak(2), peak(20)
+    a_fit = (many - few) / 36
     assert a_fit < 2 * answers.nbytes, f"{a_fit:,.0f} bytes a fit"
