@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -38,13 +39,13 @@ def initial_state(
     if fill is not None:
         fill(drawn, drawn_critic)
     generator, critic = nnx.state(drawn), nnx.state(drawn_critic)
-    optimizer = _optimizer(train_config)
+    memory = _memory(*_rule(train_config))
     state = {
         "generator": generator,
         "critic": critic,
         "ema": jax.device_put(generator, may_alias=False),
-        "generator_optimizer": optimizer.init(_parameters(generator)),
-        "critic_optimizer": optimizer.init(_parameters(critic)),
+        "generator_optimizer": memory(_parameters(generator)),
+        "critic_optimizer": memory(_parameters(critic)),
         "step": jnp.zeros((), jnp.int32),
         "key": jax.device_put(jax.random.key_data(key), may_alias=False),
     }
@@ -59,7 +60,8 @@ class Players:
     def __init__(self, config, train_config, penalised, mesh):
         self.config, self.train_config, self.mesh = config, train_config, mesh
         self.loss = LOSSES[train_config.loss]
-        self.optimizer = _optimizer(train_config)
+        optimizer, rate = _rule(train_config)
+        self.optimizer = optimizer(rate)
         self.definitions = definitions(config)
         self.parts = train_config.accumulate or 1
         self.penalty, weight = train_config.slope_penalty
@@ -245,6 +247,16 @@ def _parameters(state: Any) -> Any:
     return nnx.split_state(state, nnx.Param, ...)[0]
 
 
-def _optimizer(train_config: TrainConfig) -> optax.GradientTransformation:
+def _rule(
+    train_config: TrainConfig,
+) -> tuple[Callable[[float], optax.GradientTransformation], float]:
+    """The optimiser, by its learning rate, and that rate."""
     loss = LOSSES[train_config.loss]
-    return loss.optimizer(train_config.learning_rate or loss.learning_rate)
+    return loss.optimizer, train_config.learning_rate or loss.learning_rate
+
+
+@lru_cache(maxsize=16)
+def _memory(optimizer: Callable[[float], optax.GradientTransformation], rate: float) -> Callable:
+    """What the optimiser keeps of parameters before its first step."""
+    # One program: of eager zeros, each shape would be one to compile.
+    return jax.jit(optimizer(rate).init)

@@ -166,7 +166,7 @@ def read_networks(
 ) -> tuple[Generator, Discriminator]:
     """The averaged generator and the critic of a checkpoint; parameters and errors of `load`."""
     config, state = read_state(folder, step)
-    state = jax.tree.map(jnp.asarray, (state["ema"], state["critic"]))
+    state = jax.device_put((state["ema"], state["critic"]))
     generator, critic = map(nnx.merge, definitions(config), state)
     return generator, critic
 

@@ -254,7 +254,7 @@ def seconds_per_step(
 
 
 def _result(run: TrainingRun, state: State) -> TrainResult:
-    state = jax.tree.map(jnp.asarray, state)
+    state = jax.device_put(state)
     generator, critic = definitions(run.config)
     return TrainResult(
         nnx.merge(generator, state["generator"]),
@@ -388,7 +388,9 @@ def _batches(
         yield draw(source, placed, np.int32(step))
 
 
+@jax.jit
 def _stacked(trees: Sequence[Any]) -> Any:
+    # One program: of eager ones, each shape would be one to compile.
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -251,4 +250,4 @@ class TrainingRun:
 
 def with_weights(config: WaveGANConfig, weights: Any) -> Generator:
     """A generator with ``weights``, which may be numpy arrays."""
-    return nnx.merge(definitions(config)[0], jax.tree.map(jnp.asarray, weights))
+    return nnx.merge(definitions(config)[0], jax.device_put(weights))

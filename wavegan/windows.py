@@ -312,7 +312,7 @@ class Windows:
 
     @cached_property
     def _on_device(self) -> Source:
-        return jax.tree.map(jnp.asarray, self.source)
+        return jax.device_put(self.source)
 
 
 def together(sources: Sequence[Source]) -> Source:

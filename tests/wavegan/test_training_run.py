@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from dataclasses import replace
 
 import jax
@@ -12,11 +13,31 @@ from flax import nnx
 from gan_runs import METRICS, same, steps_logged, weights
 
 from wavegan import (
+    TrainConfig,
     TrainingInterrupted,
+    WaveGANConfig,
     load,
     train,
 )
+from wavegan.players import initial_state
 from wavegan.run_folder import RunFolder
+from wavegan.training import _stacked
+from wavegan.training_run import with_weights
+
+# The begin and the end
+
+
+def test_no_shape_of_an_array_is_a_program_of_its_own(caplog):
+    """Beside those of keys there are both optimisers' memory, and that of the whole state."""
+    config = WaveGANConfig(num_samples=256, dim=3, latent_dim=5, num_classes=3)
+    with jax.log_compiles():
+        state = initial_state(config, TrainConfig(), jax.random.key(0))
+        begun = jax.device_get(_stacked([state]))
+        with_weights(config, begun["ema"])
+    compiled = re.findall(r"Finished XLA compilation of jit\((\w+)\)", caplog.text)
+    assert compiled.count("_stacked") == 1
+    assert len(compiled) <= 14 < len(jax.tree.leaves(state))
+
 
 # Inspectors, and the best checkpoint
 
