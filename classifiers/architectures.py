@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from flax import nnx
 
@@ -149,7 +149,7 @@ def _made_again(spec: Spec, arrays: Mapping[Any, np.ndarray]) -> Classifier:
         **dict(spec.options),
     )
     for place, variable in nnx.to_flat_state(nnx.state(made)):
-        variable.set_value(jnp.asarray(arrays[place]))
+        variable.set_value(jax.device_put(arrays[place]))
     return made
 
 

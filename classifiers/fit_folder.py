@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -141,8 +140,8 @@ def _filled(name: str, template: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     leaves, structure = jax.tree.flatten(template)
     if f"{name}.0" not in arrays:
         return None
-    there = [jnp.array(arrays[f"{name}.{i}"]) for i in range(len(leaves))]
-    return jax.tree.unflatten(structure, there)
+    there = [arrays[f"{name}.{i}"] for i in range(len(leaves))]
+    return jax.device_put(jax.tree.unflatten(structure, there), may_alias=False)  # steps take it
 
 
 def _digest(*trees: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -52,7 +53,7 @@ class TempoNeighbour(nnx.Module):
         """Keep clips (N, features) and their labels (N,)."""
         classes = range(len(self.slowest[...]))
         tempi = [inputs[labels == k, 0] for k in classes]
-        self.pictures.set_value(jnp.asarray(inputs[:, 1:]))
+        self.pictures.set_value(jax.device_put(inputs[:, 1:]))
         self.labels.set_value(jnp.asarray(labels, jnp.float32))
         self.slowest.set_value(jnp.asarray([found.min() for found in tempi]))
         self.fastest.set_value(jnp.asarray([found.max() for found in tempi]))
