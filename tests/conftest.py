@@ -98,7 +98,7 @@ def quick_disk():
 _HERE = Path(__file__).parent
 _ENOUGH = 900e6  # bytes of a process, from which it forgets where memory is short
 _SHARE = 1 / 4  # of what is free, to which it may grow where there is more
-_MOST = 2.5e9
+_MOST = 1.6e9
 _MORE = 300e6  # and by how many it grew since: forgetting takes a second, and some is never freed
 _left = 0
 
