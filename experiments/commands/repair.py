@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.claims import clusters
 from experiments.config import CompareConfig, DataConfig, as_dict
 from experiments.recipes import RECIPES, Recipe, looked_at
 from experiments.report.repair import render_repair, write_ladder
@@ -31,7 +32,7 @@ from experiments.stages.gan_training import train_gans
 from experiments.stages.gans import Gan, Tracks, refuse_leaks
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
-from experiments.statistics import accuracy, clusters, paired_difference, without_rounding
+from experiments.statistics import accuracy, paired_difference, without_rounding
 from features import Clips, Recording, Rows, extract
 from features.splits import SPLITS
 from features.storage import write_text

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments import scores
+from experiments.claims import TOO_FEW
 from experiments.report import tables
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.checks import checks, gan_table, otherwise, readings
@@ -22,7 +23,6 @@ from experiments.report.formats import counted, percent, points, spread
 from experiments.report.kit import render_results
 from experiments.report.sound import altered_rows, listening
 from experiments.scores import METRICS, Record, runs_of
-from experiments.statistics import TOO_FEW
 from experiments.verdicts import CLAIMS
 
 _OF_EACH = ("training steps", "runs that failed", "learning rates")  # amount and recipe

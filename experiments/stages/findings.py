@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import scores, statistics, verdicts
+from experiments import claims, scores, statistics, verdicts
 from experiments.opinions import otherwise
 from experiments.report.formats import counted
 from experiments.stages.arms import Arm, expected, held_against, pairs, questioned
@@ -53,7 +53,7 @@ def told(
     known["positive_controls"] = [pair for pair, helps in wanted.items() if helps]
     held = dict.fromkeys([*pairs(trained.arms), *([primary] if primary else [])])
     tested = [_tested(of) for of in amounts]
-    judged = statistics.compare_arms(tested, list(held), **known)
+    judged = claims.compare_arms(tested, list(held), **known)
     arms = [{arm.name: _told(arm, of, gans, draws) for arm in of.arms} for of in amounts]
     once = not folds and len({*draws}) == 1 and scores.paired_seeds(arms[0]) == 1
     parts: list[dict[str, Any]] = [
@@ -113,7 +113,7 @@ def _fold_of(trained: TrainedArms) -> dict[str, int]:
     return {str(track): fold for fold, tracks in tests for track in tracks}
 
 
-def _right(runs: statistics.Runs) -> dict[int, np.ndarray]:
+def _right(runs: claims.Runs) -> dict[int, np.ndarray]:
     """Whether each run, by its seed, told each test track (n,) right, by the vote of its clips."""
 
     def right(probabilities: np.ndarray, test: Clips) -> np.ndarray:
@@ -217,7 +217,7 @@ def _read(
         if reading != CONVERGED and None in at.values():
             continue
         two = replace(trained, outcomes={name: trained.outcomes[name] for name in primary})
-        ((row, *_), _), *_ = statistics.compare_arms([_tested(two, at)], [primary], **known)
+        ((row, *_), _), *_ = claims.compare_arms([_tested(two, at)], [primary], **known)
         found.append({"reading": reading, "about": about, "steps": at, **row})
     return found
 
@@ -252,7 +252,7 @@ def _unread(trained: TrainedArms, arm: Arm) -> dict[str, str]:
 
 def _tested(
     trained: TrainedArms, at: Mapping[str, int | None] | None = None
-) -> dict[str, statistics.Runs]:
+) -> dict[str, claims.Runs]:
     """The answers of each arm's runs at a step, or at their best one, with the test clips."""
     return {
         name: _Answers(
@@ -307,7 +307,7 @@ def _told(arm: Arm, trained: TrainedArms, gans: np.ndarray, draws: np.ndarray) -
     return {**about, "runs": runs}
 
 
-def _pooled(runs: statistics.Runs) -> dict[str, list[float]]:
+def _pooled(runs: claims.Runs) -> dict[str, list[float]]:
     """The scores of each run over the test tracks of all folds."""
     found = [scored(probabilities, test) for probabilities, test in runs.values()]
     return {metric: [one[metric] for one in found] for metric in scores.METRICS}
