@@ -134,6 +134,11 @@ def answer(
             f"the interval against {name} is not above 0" for name in others if name in weak
         ]
         because += [why for name, one in others.items() if (why := _lost(name, one))]
+        because += [
+            f"a benefit has to be one against {words}, too"
+            for source, words in CONTROLS.items()
+            if not any(source in one["sources"] for one in others.values())
+        ]
     return found | ({"verdict": "undecided", "because": because} if because else {})
 
 

@@ -121,6 +121,12 @@ def test_controls_that_were_not_tried_are_named():
     few = {name: ARMS[name] for name in ("real", "real+synthetic")}
     found = judged(difference("real"), arms=few)
     assert found["untried"] == ["classical augmentation", "white noise in their place"]
+    assert found["verdict"] == "undecided"
+    assert found["because"] == [
+        f"a benefit has to be one against {x}, too" for x in found["untried"]
+    ]
+    harm = judged(difference("real", mean=-0.1, verdict="harm"), arms=few)
+    assert (harm["verdict"], harm["because"]) == ("harm", [])
     oracle = {name: ARMS[name] for name in ("real", "real+oracle")}
     about = difference("real") | {"arm": "real+oracle"}
     assert judged(about, arms=oracle)["untried"] == []
