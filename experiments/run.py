@@ -42,7 +42,7 @@ from features.storage import (
 )
 from wavegan.environment import environment
 
-FORMAT = 6  # of run folders, that of wavegan 0.9 to 0.11; others have their own
+FORMAT = 6  # of run folders, from wavegan 0.9 on; those before have their own
 CODE = ("wavegan", "classifiers", "experiments.stages")  # what, beside `features`, stages come from
 STAGES = "stages.json"
 _PAGE = ("results.json", "report.html")

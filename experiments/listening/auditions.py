@@ -139,7 +139,7 @@ class _Source:
                 at = [
                     (gan, found)
                     for gan, run in zip(gans, trained, strict=True)
-                    if (found := _step(gan, run, step)) is not None or run is None
+                    if (found := _step(run, step)) is not None or run is None
                 ]
                 if at:
                     yield _Turn(title, _told(step, at, trained), at)
@@ -232,7 +232,7 @@ def _asked(steps: Sequence[str], trained: Sequence[TrainedRun | None]) -> list[s
     return list(dict.fromkeys("best" if step == "all" else step for step in found))
 
 
-def _step(gan: Gan, run: TrainedRun | None, step: str) -> int | None:
+def _step(run: TrainedRun | None, step: str) -> int | None:
     """The checkpoint of a GAN that a step is; None where it has none, or is a file."""
     if run is None:
         return None
