@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -21,10 +20,7 @@ def main() -> int:
         sys.unraisablehook = _lost
     from experiments.cli import main
 
-    try:
-        return main()
-    finally:
-        gc.freeze()  # else Python looks for cycles in all there is as it ends, for 0.3 s
+    return main()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -249,16 +249,6 @@ def test_help_runs_as_a_module():
         assert command in done.stdout
 
 
-def test_a_command_ends_without_a_search_for_cycles():
-    code = (
-        "import atexit, gc, runpy, sys; sys.argv[1:] = ['--help']\n"
-        "atexit.register(lambda: print('frozen:', gc.get_freeze_count() > 0))\n"
-        "runpy.run_module('experiments', run_name='__main__')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("frozen: True\n")
-
-
 def test_an_out_that_is_a_file_is_refused_before_work(trained, music, tmp_path, capsys):
     file = tmp_path / "notes.txt"
     file.touch()
