@@ -60,6 +60,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: places.get(item.path.parts[len(_HERE.parts)], -1))
 
 
+def pytest_unconfigure():
+    """The process ends without a search for cycles among millions of objects."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_entries():
     """What a file's tests and examples register is unknown to the next file."""
