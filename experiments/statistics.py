@@ -109,16 +109,17 @@ def _judged(mean: float, table: np.ndarray, sizes: np.ndarray, level: float) -> 
         rows, columns = table.shape
         p = min(1.0, 2 * 0.5 ** (columns if columns > 1 else rows)) if mean else 1.0
         return Difference(mean, (mean, mean), p, 1.0, None)
-    half, changes = standard_errors(freedom) * error, _variance_of_changes(table, sizes)
-    # Were the true difference `EQUIVALENT`, so few answers would change that the error seen of
-    # those that happened to do may be far too small.
-    least = max(error, (EQUIVALENT * changes) ** 0.5)
+    half, shared = standard_errors(freedom) * error, _shared(table)
+    # Were the true difference `EQUIVALENT`, so few columns might change, each by as much as those
+    # that did, that the error seen of these is far too small.
+    change = (table**2).sum() / np.abs(table).sum()
+    least = max(error, (EQUIVALENT * change * shared / _equal_ones(sizes)) ** 0.5)
     return Difference(
         mean,
         (max(mean - half, -1.0), min(mean + half, 1.0)),
         float(2 * stats.t.sf(abs(mean) / error, freedom)),
         float(stats.t.sf((EQUIVALENT - abs(mean)) / least, freedom)),
-        _detectable(error, freedom, level, changes),
+        _detectable(error, freedom, level, shared / sizes.sum()),
     )
 
 
@@ -183,8 +184,7 @@ def _variance_of_mean(table: np.ndarray, sizes: np.ndarray) -> tuple[float, floa
     (rows, columns), mean = table.shape, table.mean()
     of_row, of_column = table.mean(1), table.mean(0)
     rest = table - of_row[:, None] - of_column + mean
-    weights = sizes.astype(float)
-    row_freedom, column_freedom = rows - 1, weights.sum() ** 2 / (weights**2).sum() - 1
+    row_freedom, column_freedom = rows - 1, _equal_ones(sizes) - 1
     by_row = by_column = by_cell = 0.0  # mean squares; a single row, or column, is no sample
     freedoms = []
     if rows > 1:
@@ -203,14 +203,12 @@ def _variance_of_mean(table: np.ndarray, sizes: np.ndarray) -> tuple[float, floa
     return total / table.size, freedom
 
 
-def _variance_of_changes(table: np.ndarray, sizes: np.ndarray) -> float:
-    """What a true difference adds to the variance of the mean, over that difference.
+def _shared(table: np.ndarray) -> float:
+    """How much of a column's change is left in the mean over rows: 1 where all rows change alike.
 
-    Of a table (rows, columns) whose cells would change by as much as those do that changed, and in
-    the same columns of all rows as far as they do: a gain is answers that change, too.
+    Of a table (rows, columns) whose rows have nothing in common it is 1/rows.
     """
     rows, columns = table.shape
-    changed = (table**2).sum() / np.abs(table).sum()
     in_all = 1.0  # share of the cells' variance that is of columns
     if rows > 1 and columns > 1:
         of_column = table.mean(0)
@@ -218,14 +216,20 @@ def _variance_of_changes(table: np.ndarray, sizes: np.ndarray) -> float:
         cell = (rest**2).sum() / ((rows - 1) * (columns - 1))
         column = max(of_column.var(ddof=1) - cell / rows, 0.0)
         in_all = column / (column + cell) if cell else 1.0
-    equal_columns = sizes.sum() ** 2 / (sizes**2).sum()
-    return float(changed * (in_all + (1 - in_all) / rows) / equal_columns)
+    return float(in_all + (1 - in_all) / rows)
+
+
+def _equal_ones(sizes: np.ndarray) -> float:
+    """As many columns of one size say as much as those of such sizes (Kish, 1965)."""
+    weights = sizes.astype(float)
+    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def _detectable(error: float, freedom: float, level: float, changes: float) -> float:
     """The difference that a test with such an error finds with `POWER`, an upper bound of it.
 
-    The difference itself widens the error, by ``changes`` (`_variance_of_changes`).
+    The difference is answers that change, too, and adds that many ``changes`` times itself to the
+    variance.
     """
     from scipy import optimize, stats
 
