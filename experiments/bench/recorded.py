@@ -18,9 +18,8 @@ from features.storage import read_json, write_json, write_text
 TABLES = ("table.md", "runs.csv", "differences.csv")
 ABOUT = "about.json"
 _OF_RUN = ("command", "version", "published", "quality_gain", "agreement")
-_OF_CLASSIFIER = (
-    *("recipe", "answer", "readings", "missing_readings", "otherwise", "varies_with", "controls"),
-)
+_OF_CLASSIFIER = ("recipe", "answer", "readings", "missing_readings", "otherwise", "varies_with",
+                  "controls")  # fmt: skip
 _DIGITS = 5
 
 

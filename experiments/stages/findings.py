@@ -55,7 +55,8 @@ def told(
     tested = [_tested(of) for of in amounts]
     judged = claims.compare_arms(tested, list(held), **known)
     arms = [{arm.name: _told(arm, of, gans, draws) for arm in of.arms} for of in amounts]
-    once = not folds and len({*draws}) == 1 and scores.paired_seeds(arms[0]) == 1
+    varied = {"varies_with": "folds" if folds else "groups", "split": {"draws": len({*draws})}}
+    once = scores.ran_once({"arms": arms[0], **varied})
     parts: list[dict[str, Any]] = [
         {
             "amount": of.cells[0].data.amount,
@@ -72,7 +73,7 @@ def told(
     found = {**parts[0], "answer": None, "readings": [], "missing_readings": []}
     found |= {"amounts": parts[1:], "curves": curves}
     found["controls"] = verdicts.controls(found["differences"], wanted)
-    found["varies_with"] = "folds" if folds else "groups"
+    found["varies_with"] = varied["varies_with"]
     if (asked := scores.question(found)) and primary:
         found["readings"] = _read(trained, primary, known)
         found["missing_readings"] = _missing(trained, primary)

@@ -23,6 +23,13 @@ def difference(against="real+classical", mean=0.1, low=0.02, verdict="benefit"):
     return row | {"ci95": [low, 2 * mean - low]}
 
 
+OF_ALL_KINDS = [
+    difference("real"),
+    difference("real+noise", verdict="equivalent"),
+    difference("real+oracle", verdict="undecided"),
+]
+
+
 def judged(question=None, beside=(), readings=(), late=(), arms=None, **known):
     question = question or difference()
     return answer(question, beside, readings, arms or ARMS, late, **known)
@@ -223,12 +230,10 @@ def test_nothing_is_claimed_of_an_arm_of_which_runs_failed():
     assert found["because"] == [
         "1 of 4 runs of real+synthetic failed, and those left are not drawn at random"
     ]
-    said = {"real": "benefit", "real+noise": "equivalent", "real+oracle": "undecided"}
-    rows = [difference(against, verdict=verdict) for against, verdict in said.items()]
-    rows.append({"arm": "real+noise", "against": "real", "mean": -0.1, "verdict": "harm"})
-    found = [row["verdict"] for row in limited(rows, (), {"real+synthetic"})]
+    other = {"arm": "real+noise", "against": "real", "mean": -0.1, "verdict": "harm"}
+    found = [row["verdict"] for row in limited([*OF_ALL_KINDS, other], (), {"real+synthetic"})]
     assert found == ["undecided", "undecided", "undecided", "harm"]
-    assert limited(rows, ("real",), {"real+synthetic"})[0]["verdict"] == "budget-limited"
+    assert limited(OF_ALL_KINDS, ("real",), {"real+synthetic"})[0]["verdict"] == "budget-limited"
 
 
 def test_nothing_is_claimed_of_arms_that_ran_once():
@@ -238,7 +243,5 @@ def test_nothing_is_claimed_of_arms_that_ran_once():
     assert found["because"] == [
         "each arm ran once, so what another run of each would change is not known"
     ]
-    said = {"real": "benefit", "real+noise": "equivalent", "real+oracle": "undecided"}
-    rows = [difference(against, verdict=verdict) for against, verdict in said.items()]
-    assert {row["verdict"] for row in limited(rows, (), once=True)} == {"undecided"}
-    assert limited(rows, ("real",), once=True)[0]["verdict"] == "budget-limited"
+    assert {row["verdict"] for row in limited(OF_ALL_KINDS, (), once=True)} == {"undecided"}
+    assert limited(OF_ALL_KINDS, ("real",), once=True)[0]["verdict"] == "budget-limited"
