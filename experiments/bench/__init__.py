@@ -77,6 +77,15 @@ def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str
     return {name: median(values) for name, values in times.items()}
 
 
+def timed(
+    case: str, jobs: dict[str, Callable[[], object]], repeats: int, hardware: str = ""
+) -> list[Row]:
+    """A row of ``jobs["ours"]`` against each of the others, all `interleaved`."""
+    seconds = interleaved(jobs, repeats)
+    ours = seconds.pop("ours")
+    return [row(case, peer, ours, theirs, hardware) for peer, theirs in seconds.items()]
+
+
 def row(case: str, peer: str, ours: float, theirs: float, hardware: str) -> Row:
     """A row of the table."""
     return {

@@ -12,7 +12,7 @@ from flax import nnx
 from classifiers.architectures import create
 from classifiers.fit_config import FitConfig
 from classifiers.step import training_step
-from experiments.bench import Row, interleaved, row
+from experiments.bench import Row, timed
 from experiments.bench import _classifier_peers as peers
 
 NUM_CLASSES = 10
@@ -75,9 +75,7 @@ def cases(
             model = create(name, input_shape=case.shape, num_classes=NUM_CLASSES, rngs=nnx.Rngs(0))
             jobs = {"ours": _jax_epoch(model, x, y, case.batch_size), peer: theirs}
             del model
-            seconds = interleaved(jobs, repeats)
-            title = f"{name} {case.title}"
-            rows.append(row(title, peer, seconds["ours"], seconds[peer], hardware))
+            rows += timed(f"{name} {case.title}", jobs, repeats, hardware)
     return rows
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.bench import interleaved, row
+from experiments.bench import timed
 from features.spectra import log_mel, mfcc
 
 _RATE, _CLIPS = 22050, 64
@@ -49,10 +49,7 @@ def cases(*, repeats: int = 7, hardware: str = "") -> list[dict[str, Any]]:
             "librosa, clip by clip": partial(_each, theirs, clips),
             "librosa, batch": partial(theirs, clips),
         }
-        seconds = interleaved(jobs, repeats)
-        mine = seconds.pop("ours")
-        case = f"{name}, {_CLIPS} x 1 s"
-        rows += [row(case, peer, mine, time, hardware) for peer, time in seconds.items()]
+        rows += timed(f"{name}, {_CLIPS} x 1 s", jobs, repeats, hardware)
     return rows + file_cases(repeats=repeats, hardware=hardware)
 
 

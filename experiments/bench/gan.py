@@ -28,10 +28,10 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from experiments.bench import Row, interleaved, row
+from experiments.bench import Row, interleaved, row, timed
 from wavegan import networks, step
 from wavegan.convolution import same_padding
-from wavegan.devices import CLIP_AXES, device_mesh, place
+from wavegan.devices import CLIP_AXES, Program, device_mesh, needed_bytes, place
 from wavegan.networks import FIRST_LENGTH, Generator, WaveGANConfig
 from wavegan.sampling import generate
 from wavegan.train_config import TrainConfig
@@ -95,7 +95,7 @@ def cases(*, repeats: int = 5, hardware: str = "") -> list[Row]:
     rows += loop_rows(SMALL, _SHARED_BATCH, repeats)
     rows += _generation(sizes, repeats)
     rows += _memory(sizes)
-    rows += _ten_gans(repeats)
+    rows += _team(repeats)
     rows += _devices(repeats)
     for found in rows:
         found["hardware"] = hardware
@@ -113,27 +113,40 @@ def _training(config: WaveGANConfig, sizes: Sizes, repeats: int) -> list[Row]:
     ):
         direct = OurGAN(config, sizes.batch_size)
         direct.critic_step()  # traced while the direct forms are in place
-    jobs: dict[str, Job] = {"ours": ours.critic_step, "matmul": matmul(config, sizes.matrix)}
+    jobs: dict[str, Job] = {"ours": ours.critic_step}
     jobs["direct strided and dilated convolutions"] = direct.critic_step
     jobs |= {name: waiting(gan, gan.critic_step) for name, gan in peers.items()}
-    seconds = interleaved(jobs, repeats)
-    rate = 2 * sizes.matrix**3 / seconds.pop("matmul")
-    mine, flops = seconds.pop("ours"), critic_step_flops(config, sizes.batch_size)
-    rows = [row(f"critic step, {size}", peer, mine, t, "") for peer, t in seconds.items()]
-    rows = [r | shares(flops, mine, rate) for r in rows]
-    del direct
+    case, flops = f"critic step, {size}", critic_step_flops(config, sizes.batch_size)
+    *rows, _ = step_rows(case, jobs, flops, config, sizes.matrix, repeats)
+    del direct, jobs
 
-    jobs = {"ours": ours.iteration, "matmul": matmul(config, sizes.matrix)}
+    jobs = {"ours": ours.iteration}
     jobs |= {name: waiting(gan, gan.iteration) for name, gan in peers.items()}
-    seconds = interleaved(jobs, repeats)
-    rate = 2 * sizes.matrix**3 / seconds.pop("matmul")
-    mine, flops = seconds.pop("ours"), iteration_flops(config, sizes.batch_size)
-    print(f"a training iteration, {size}: {flops / mine / rate:.0%} of the matrix products' rate")
-    return rows + [
-        row(f"5 critic steps + 1 of the generator, {size}", peer, mine, t, "")
-        | shares(flops, mine, rate)
-        for peer, t in seconds.items()
-    ]
+    case = f"5 critic steps + 1 of the generator, {size}"
+    flops = iteration_flops(config, sizes.batch_size)
+    *more, alone = step_rows(case, jobs, flops, config, sizes.matrix, repeats)
+    share = alone["share_of_matmul"]
+    print(f"a training iteration, {size}: {share:.0%} of the matrix products' rate")
+    return rows + more
+
+
+def step_rows(
+    case: str, jobs: dict[str, Job], flops: float, config: WaveGANConfig, side: int, repeats: int
+) -> list[Row]:
+    """Rows of ours against each peer, and last against its products alone, at a matrix's rate.
+
+    Parameters
+    ----------
+    flops : floating-point operations of a job.
+    side : of the square matrices.
+    """
+    rows = timed(case, {**jobs, "products": matmul(config, side)}, repeats)
+    products = rows.pop()
+    ours, rate = products["ours_seconds"], 2 * side**3 / products["peer_seconds"]
+    rows.append(row(case, "its products alone", ours, flops / rate, ""))
+    share = {"gflop": flops / 1e9, "matmul_gflops": rate / 1e9}
+    share["share_of_matmul"] = flops / ours / rate
+    return [found | share for found in rows]
 
 
 def loop_rows(
@@ -202,22 +215,31 @@ def _memory(sizes: Sizes) -> list[Row]:
     return [found | sides | {"memory_ratio": theirs["bytes"] / ours["bytes"]}]
 
 
-def _ten_gans(repeats: int) -> list[Row]:
+def _team(repeats: int) -> list[Row]:
     if jax.default_backend() == "cpu":
         print(
             "ten GANs in one program: left out on a CPU, which one GAN fills, and where a mapped "
             "convolution is a slow grouped one: `train` runs them one after another there"
         )
         return []
-    team, alone = (OurGAN(TEAM, GPU.batch_size, gans=gans) for gans in (10, 1))
+    return team_rows(TEAM, 10, GPU.batch_size, repeats)
+
+
+def team_rows(
+    config: WaveGANConfig, gans: int, batch_size: int, repeats: int, *, critic_steps: int = 5
+) -> list[Row]:
+    """Some small GANs in one program, against the same one after another."""
+    some = partial(OurGAN, config, batch_size, critic_steps=critic_steps)
+    team, alone = some(gans=gans), some()
 
     def one_after_another() -> None:
-        for _ in range(10):
+        for _ in range(gans):
             alone.iteration()
 
-    seconds = interleaved({"ours": team.iteration, "peer": one_after_another}, repeats)
-    case = f"training iteration of ten GANs, dim {TEAM.dim}, batch {GPU.batch_size}"
-    return [row(case, "one after another", seconds["ours"], seconds["peer"], "")]
+    jobs: dict[str, Job] = {"ours": team.iteration, "one after another": one_after_another}
+    case = f"a step of {gans} GANs, dim {config.dim}, batch {batch_size}"
+    (found,) = timed(case, jobs, repeats)
+    return [found | bytes_of(team.program) | {"gans": gans}]
 
 
 def _devices(repeats: int) -> list[Row]:
@@ -280,6 +302,12 @@ def _resident(what: str) -> int | None:
     except (OSError, AttributeError):
         return None
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
+
+
+def bytes_of(program: Program) -> dict[str, int]:
+    """Bytes that a program needs and, on a GPU, the most that were in use."""
+    peak = device_peak()
+    return {"needed_bytes": needed_bytes(program)} | ({} if peak is None else {"peak_bytes": peak})
 
 
 def device_peak() -> int | None:
@@ -432,14 +460,6 @@ def _pass_flops(config: WaveGANConfig) -> tuple[int, int, int]:
         channels = width
     flat = FIRST_LENGTH * config.widths[-1]
     return sum(layers) + 2 * config.latent_dim * flat, sum(layers) + 2 * flat, layers[0]
-
-
-def shares(flops: float, seconds: float, rate: float) -> dict[str, float]:
-    return {
-        "gflop": flops / 1e9,
-        "matmul_gflops": rate / 1e9,
-        "share_of_matmul": flops / seconds / rate,
-    }
 
 
 def _direct_conv(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:

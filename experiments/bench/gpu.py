@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from experiments.bench import Row, classifiers, gan, interleaved, row, run_benchmark
+from experiments.bench import Row, classifiers, gan, row, run_benchmark, timed
 from experiments.bench.classifiers import Case
 from features.spectra import log_mel, mfcc
 from wavegan import players, step
-from wavegan.devices import Program, device_mesh, needed_bytes, place
+from wavegan.devices import device_mesh, place
 from wavegan.networks import CHOICES, WaveGANConfig, definitions
 from wavegan.train_config import TrainConfig
 
@@ -135,12 +135,13 @@ def cases(*, repeats: int = 5, hardware: str = "", size: str | None = None) -> I
     parts: dict[str, Callable[[], Iterable[Row]]]
     parts = {f"numbers, {p}": partial(_numbers, sizes, p) for p in PRECISIONS}
     parts |= {f"steps, {p}": partial(_steps, sizes, p, repeats) for p in reversed(PRECISIONS)}
-    parts["several GANs"] = partial(_several, sizes, repeats)
+    given: dict[str, Any] = {"repeats": repeats, "critic_steps": sizes.critic_steps}
+    parts["several GANs"] = partial(
+        gan.team_rows, sizes.team, sizes.gans, sizes.batch_size, **given
+    )
     parts["features"] = partial(_features, sizes, repeats)
     parts["classifiers"] = partial(classifiers.cases, repeats=repeats, table=sizes.networks)
-    parts["the loop"] = partial(
-        gan.loop_rows, sizes.small, sizes.small_batch, repeats, critic_steps=sizes.critic_steps
-    )
+    parts["the loop"] = partial(gan.loop_rows, sizes.small, sizes.small_batch, **given)
     for name, part in parts.items():
         print(f"[{perf_counter() - began:4.0f} s] {name}", flush=True)
         if perf_counter() - began > _BUDGET:
@@ -214,19 +215,15 @@ def _steps(sizes: Sizes, precision: str, repeats: int) -> Iterator[Row]:
     """A GAN's step, all critic steps and its data included, against its products alone."""
     config = replace(sizes.training, precision=precision)
     ours = gan.OurGAN(config, sizes.batch_size, critic_steps=sizes.critic_steps)
-    jobs: dict[str, gan.Job] = {"ours": ours.iteration, "matmul": gan.matmul(config, sizes.matrix)}
+    jobs: dict[str, gan.Job] = {"ours": ours.iteration}
     if jax.default_backend() != "cpu":
         for name, peer in gan.torch_gans(config, sizes.batch_size, compiled=(True,)).items():
             jobs[name] = gan.waiting(peer, peer.iteration)
-    seconds = interleaved(jobs, repeats)
-    mine, rate = seconds.pop("ours"), 2 * sizes.matrix**3 / seconds.pop("matmul")
     flops = counted_flops(config, sizes.batch_size, sizes.critic_steps)
-    about = gan.shares(flops, mine, rate) | _memory(ours.program) | {"precision": precision}
     size = f"dim {config.dim}, batch {sizes.batch_size}, {precision}"
     case = f"a step of {sizes.critic_steps} critic steps, {size}"
-    seconds["its products alone"] = flops / rate
-    for peer, theirs in seconds.items():
-        yield row(case, peer, mine, theirs, "") | about
+    for found in gan.step_rows(case, jobs, flops, config, sizes.matrix, repeats):
+        yield found | gan.bytes_of(ours.program) | {"precision": precision}
 
 
 def counted_flops(config: WaveGANConfig, batch_size: int, critic_steps: int = 5) -> float:
@@ -245,22 +242,6 @@ def counted_flops(config: WaveGANConfig, batch_size: int, critic_steps: int = 5)
     return critic_steps * flops(both.critic_step) + flops(both.generator_step)
 
 
-def _several(sizes: Sizes, repeats: int) -> Iterator[Row]:
-    """Some small GANs in one program, against the same one after another."""
-    batch_size = sizes.batch_size
-    some = partial(gan.OurGAN, sizes.team, batch_size, critic_steps=sizes.critic_steps)
-    team, alone = some(gans=sizes.gans), some()
-
-    def one_after_another() -> None:
-        for _ in range(sizes.gans):
-            alone.iteration()
-
-    seconds = interleaved({"ours": team.iteration, "peer": one_after_another}, repeats)
-    case = f"a step of {sizes.gans} GANs, dim {sizes.team.dim}, batch {batch_size}"
-    found = row(case, "one after another", seconds["ours"], seconds["peer"], "")
-    yield found | _memory(team.program) | {"gans": sizes.gans}
-
-
 def _features(sizes: Sizes, repeats: int) -> Iterator[Row]:
     """Features of clips, in time and numbers, against the CPU."""
     shape = sizes.clips, round(sizes.seconds * _RATE)
@@ -274,16 +255,10 @@ def _features(sizes: Sizes, repeats: int) -> Iterator[Row]:
         here, cpu = jax.devices()[0], jax.devices("cpu")[0]
         jobs: dict[str, gan.Job] = {"ours": partial(made, function, here)}
         jobs["CPU"] = partial(made, function, cpu)
-        seconds = interleaved(jobs, repeats)
         error = _error(*(np.asarray(made(function, device)) for device in (here, cpu)))
         case = f"{name} of {sizes.clips} x {sizes.seconds:g} s"
-        found = row(case, "CPU", seconds["ours"], seconds["CPU"], "")
+        (found,) = timed(case, jobs, repeats)
         yield found | {"error": error, "tolerance": 1e-4, "holds": error <= 1e-4}
-
-
-def _memory(program: Program) -> dict[str, int]:
-    peak = gan.device_peak()
-    return {"needed_bytes": needed_bytes(program)} | ({} if peak is None else {"peak_bytes": peak})
 
 
 if __name__ == "__main__":
