@@ -8,30 +8,13 @@ costs what it was at, and no more. What has parts done is an entry of `EXECUTORS
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from experiments.executors.workers import Do, Workers, cores
+from experiments.executors.workers import Asked, Do, Workers, cores
 
 MOST_GPUS = 64
 EXECUTORS = {"local": "local", "ray": "on_ray"}  # the modules here, of which one is imported
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How parts are to be done.
-
-    Attributes
-    ----------
-    workers : at a time; None is one a core.
-    cluster : address of a Ray cluster; None is ``$RAY_ADDRESS``, else one that is started here.
-    gpus : that each part takes, a whole number; below 1, several parts share one.
-    """
-
-    workers: int | None = None
-    cluster: str | None = None
-    gpus: float = 0.0
 
 
 def open_workers(name: str, do: Do, asked: Asked) -> AbstractContextManager[Workers]:

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing.connection import wait as wait_for
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.executors.workers import (
     ASKED,
     MOST_DEATHS,
+    Asked,
     Do,
     ShouldStop,
     cores,
@@ -28,9 +29,6 @@ from experiments.executors.workers import (
     variables,
 )
 from features.storage import Interrupted
-
-if TYPE_CHECKING:
-    from experiments.executors import Asked
 
 
 @dataclass

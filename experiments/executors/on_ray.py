@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.executors.workers import (
     ASKED,
     MOST_DEATHS,
+    Asked,
     Do,
     ShouldStop,
     cores,
@@ -23,9 +24,6 @@ from experiments.executors.workers import (
     variables,
 )
 from features.storage import Interrupted
-
-if TYPE_CHECKING:
-    from experiments.executors import Asked
 
 _PATIENCE = 10.0  # seconds for a cluster to answer
 _ONE_CORE = {"NPROC": "1"}  # by which XLA knows how many threads a task has

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 MOST_DEATHS = 3  # of workers, one after another, while no part comes to its end
@@ -13,6 +14,22 @@ ASKED = 0.2  # seconds after which it is asked whether to stop
 ShouldStop = Callable[[], bool]
 Do = Callable[[Any, ShouldStop], str]
 """Does a part; why it failed, or nothing. What else it raises ends the run."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How parts are to be done.
+
+    Attributes
+    ----------
+    workers : at a time; None is one a core.
+    cluster : address of a Ray cluster; None is ``$RAY_ADDRESS``, else one that is started here.
+    gpus : that each part takes, a whole number; below 1, several parts share one.
+    """
+
+    workers: int | None = None
+    cluster: str | None = None
+    gpus: float = 0.0
 
 
 class Workers(Protocol):
