@@ -16,6 +16,7 @@ from typing import Any
 from features.storage import write_json
 
 Row = dict[str, Any]
+Job = Callable[[], object]  # what is timed
 _PAUSE = 0.05  # seconds: a library's threads go on spinning for some after its last call
 
 
@@ -64,7 +65,7 @@ def _more(found: Row) -> str:
     return "".join(f"  {part}" for part in parts)
 
 
-def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def interleaved(jobs: dict[str, Job], repeats: int) -> dict[str, float]:
     """Median seconds of each job, one run of each in turn, after a run that compiles."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for turn in range(repeats + 1):
@@ -77,9 +78,7 @@ def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str
     return {name: median(values) for name, values in times.items()}
 
 
-def timed(
-    case: str, jobs: dict[str, Callable[[], object]], repeats: int, hardware: str = ""
-) -> list[Row]:
+def timed(case: str, jobs: dict[str, Job], repeats: int, hardware: str = "") -> list[Row]:
     """A row of ``jobs["ours"]`` against each of the others, all `interleaved`."""
     seconds = interleaved(jobs, repeats)
     ours = seconds.pop("ours")

@@ -7,7 +7,6 @@ A library that is not installed raises ImportError, when its function is called.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,8 @@ import jax
 import numpy as np
 from flax import nnx
 
-Job = Callable[[], object]
+from experiments.bench import Job
+
 _CONV_WIDTHS = (32, 64, 128, 256)  # of net2
 _LSTM_SIZES = (512, 256)  # of net5
 

@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 from jax import Array
 
-from experiments.bench import Row, timed
+from experiments.bench import Job, Row, timed
 from features.clips import load_clips
 from features.dataset import scan_tracks
 from features.feature_cache import extract
@@ -57,7 +57,7 @@ def file_cases(*, repeats: int = 7, hardware: str = "") -> list[Row]:
         tracks = _write_tracks(folder / "tracks")
         for what, make in (("mfcc", _Mfcc()), ("log_mel", _LogMel())):
             with _pool() as pool:
-                jobs: dict[str, Callable[[], object]] = {"ours": partial(_ours, folder, make)}
+                jobs: dict[str, Job] = {"ours": partial(_ours, folder, make)}
                 peer = f"librosa, {os.cpu_count()} processes"
                 jobs[peer] = partial(_theirs, folder, tracks, what, pool)
                 case = f"{_TRACKS} files x {_SECONDS} s to cached {what}"

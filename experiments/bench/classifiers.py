@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -12,11 +12,10 @@ from flax import nnx
 from classifiers.architectures import create
 from classifiers.fit_config import FitConfig
 from classifiers.step import training_step
-from experiments.bench import Row, timed
+from experiments.bench import Job, Row, timed
 from experiments.bench import _classifier_peers as peers
 
 NUM_CLASSES = 10
-Job = Callable[[], object]
 
 
 @dataclass(frozen=True)

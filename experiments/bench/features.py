@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.bench import timed
+from experiments.bench import Job, timed
 from features.spectra import log_mel, mfcc
 
 _RATE, _CLIPS = 22050, 64
@@ -44,7 +44,7 @@ def cases(*, repeats: int = 7, hardware: str = "") -> list[dict[str, Any]]:
 
     rows = []
     for name, ours, theirs in (("mfcc", mfcc, librosa_mfcc), ("log_mel", log_mel, librosa_log_mel)):
-        jobs: dict[str, Callable[[], object]] = {
+        jobs: dict[str, Job] = {
             "ours": partial(_run, ours, clips),
             "librosa, clip by clip": partial(_each, theirs, clips),
             "librosa, batch": partial(theirs, clips),

@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from experiments.bench import Row, interleaved, row, timed
+from experiments.bench import Job, Row, interleaved, row, timed
 from wavegan import networks, step
 from wavegan.convolution import same_padding
 from wavegan.devices import CLIP_AXES, Program, device_mesh, needed_bytes, place
@@ -38,7 +37,6 @@ from wavegan.train_config import TrainConfig
 from wavegan.training import train
 from wavegan.windows import Windows
 
-Job = Callable[[], object]
 SAMPLE_RATE = 16000  # at which generation counts as real time
 
 

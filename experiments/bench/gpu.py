@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from experiments.bench import Row, classifiers, gan, row, run_benchmark, timed
+from experiments.bench import Job, Row, classifiers, gan, row, run_benchmark, timed
 from experiments.bench.classifiers import Case
 from features.spectra import log_mel, mfcc
 from wavegan import players, step
@@ -215,7 +215,7 @@ def _steps(sizes: Sizes, precision: str, repeats: int) -> Iterator[Row]:
     """A GAN's step, all critic steps and its data included, against its products alone."""
     config = replace(sizes.training, precision=precision)
     ours = gan.OurGAN(config, sizes.batch_size, critic_steps=sizes.critic_steps)
-    jobs: dict[str, gan.Job] = {"ours": ours.iteration}
+    jobs: dict[str, Job] = {"ours": ours.iteration}
     if jax.default_backend() != "cpu":
         for name, peer in gan.torch_gans(config, sizes.batch_size, compiled=(True,)).items():
             jobs[name] = gan.waiting(peer, peer.iteration)
@@ -253,7 +253,7 @@ def _features(sizes: Sizes, repeats: int) -> Iterator[Row]:
 
     for name, function in (("log_mel", log_mel), ("mfcc", mfcc)):
         here, cpu = jax.devices()[0], jax.devices("cpu")[0]
-        jobs: dict[str, gan.Job] = {"ours": partial(made, function, here)}
+        jobs: dict[str, Job] = {"ours": partial(made, function, here)}
         jobs["CPU"] = partial(made, function, cpu)
         error = _error(*(np.asarray(made(function, device)) for device in (here, cpu)))
         case = f"{name} of {sizes.clips} x {sizes.seconds:g} s"
