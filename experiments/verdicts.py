@@ -110,8 +110,12 @@ def answer(
     pair = question["arm"], question["against"]
     made = arms[pair[0]]["role"] == "generated"
     others = {name: one for name, one in arms.items() if one["role"] in ("classical", "control")}
-    untried = _untried(others) if made else []
-    found: dict[str, Any] = {"verdict": question["verdict"], "because": [], "untried": untried}
+    untried = _untried(others) if made else {}
+    found: dict[str, Any] = {"verdict": question["verdict"], "because": []}
+    found["untried"] = [
+        words + (f" ({', '.join(failed)} failed)" if failed else "")
+        for words, failed in untried.items()
+    ]
     lost = [why for name in pair if (why := _lost(name, arms[name]))]
     if late:
         of = f"{'its' if len(late) == 1 else 'their'} runs"
@@ -136,19 +140,19 @@ def answer(
         because += [why for name, one in others.items() if (why := _lost(name, one))]
         because += [
             f"a benefit has to be one against {words}, too"
-            for source, words in CONTROLS.items()
-            if not any(source in one["sources"] for one in others.values())
+            for words, failed in untried.items()
+            if not failed
         ]
     return found | ({"verdict": "undecided", "because": because} if because else {})
 
 
-def _untried(arms: Mapping[str, Record]) -> list[str]:
-    """The `CONTROLS` that none of the classical and control arms has in a run that finished."""
-    found = []
+def _untried(arms: Mapping[str, Record]) -> dict[str, list[str]]:
+    """The `CONTROLS` that no arm has in a run that finished, each with the arms that failed."""
+    found = {}
     for source, words in CONTROLS.items():
         of = [name for name, arm in arms.items() if source in arm["sources"]]
         if not any(seeds_of(arms[name]) for name in of):
-            found.append(words + (f" ({', '.join(of)} failed)" if of else ""))
+            found[words] = of
     return found
 
 
