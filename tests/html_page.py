@@ -3,6 +3,8 @@
 import re
 from html.parser import HTMLParser
 
+from experiments.report.kit import _environment
+
 VOID = {"meta", "img", "br", "hr", "link", "input", "area", "base", "col", "source"}
 HOSTILE = ("<script>alert(1)</script>", "\"'><img src=//evil.example onerror=x>", "$a_b^c$&amp;|")
 
@@ -48,6 +50,12 @@ class Page(HTMLParser):
         """Attributes of the elements of a tag, or of those of a CSS class."""
         found = [attributes for name, attributes in self.elements if name == tag]
         return [a for a in found if kind is None or kind in a.get("class", "").split()]
+
+
+def part(template: str, macro: str, *values, **options) -> str:
+    """What a macro of a template draws, on its own."""
+    module = _environment().get_template(template).module
+    return str(getattr(module, macro)(*values, **options))
 
 
 def check_page(html: str) -> Page:

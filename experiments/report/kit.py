@@ -75,12 +75,6 @@ def _drawn(title: str, results: scores.Record) -> Markup:
         return Markup('<p class="note">{}</p>').format(said)
 
 
-def part(template: str, macro: str, *values: Any, **options: Any) -> str:
-    """What a macro of a template draws, on its own."""
-    module: Any = _environment().get_template(template).module
-    return str(getattr(module, macro)(*values, **options))
-
-
 @lru_cache
 def _environment() -> Environment:
     environment = Environment(

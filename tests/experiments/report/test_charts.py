@@ -4,12 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from html_page import HOSTILE, Page
+from html_page import HOSTILE, Page, part
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.report.charts import Row, Scale, confusion
-from experiments.report.kit import part
 
 COUNTS = np.array([[9, 1, 0], [2, 1, 1], [0, 0, 0]])
 MINUS = "\N{MINUS SIGN}"

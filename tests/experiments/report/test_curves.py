@@ -2,7 +2,7 @@
 
 import re
 
-from html_page import Page
+from html_page import Page, part
 
 from experiments.report.curves import (
     GAN_CURVES,
@@ -14,7 +14,6 @@ from experiments.report.curves import (
     quality_panel,
     response_panels,
 )
-from experiments.report.kit import part
 from experiments.report.plots import Panel
 
 DISTANCE = "quality/kernel_distance"

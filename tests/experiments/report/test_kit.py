@@ -2,11 +2,11 @@
 
 import pytest
 from classify_results import fake_classification
-from html_page import HOSTILE, Page
+from html_page import HOSTILE, Page, part
 from jinja2 import UndefinedError
 
 from experiments.report.classify import render_classification
-from experiments.report.kit import FIGURES, part, render
+from experiments.report.kit import FIGURES, render
 from features.soundness import QUIET_LEVEL
 
 

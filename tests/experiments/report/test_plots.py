@@ -6,12 +6,12 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from html_page import HOSTILE, check_page
+from html_page import HOSTILE, check_page, part
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from experiments.report.kit import part, render
+from experiments.report.kit import render
 from experiments.report.plots import Line, Panel
 
 MINUS = "\N{MINUS SIGN}"

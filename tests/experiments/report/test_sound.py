@@ -6,11 +6,11 @@ import io
 import numpy as np
 import pytest
 import soundfile as sf
+from html_page import part
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from experiments.report.kit import part
 from experiments.report.sound import altered_clips, altered_rows, listening
 from features.augmentation import WaveformAugmentation
 from features.display import spectrogram_colours, spectrograms
