@@ -51,20 +51,12 @@ class _Sounds:
         """The number of a clip on the page; None of one that can't be read."""
         if clip.audio is None:
             return None
-        sound, note = playable(clip.audio)
-        key = _key(sound, clip.sample_rate)
-        if (key, clip.name) in self.places:
-            return self.places[key, clip.name]
-        number = self.places[key, clip.name] = len(self.told)
-        gain = matching_gain(sound, sample_rate=clip.sample_rate)
-        seconds = len(sound) / clip.sample_rate
-        about: dict[str, Any] = {"key": key, "name": clip.name, "label": clip.label}
-        about |= {
-            "where": where,
-            "seconds": round(seconds, 4),
-            "gain": round(gain, 2),
-            "note": note,
-        }
+        sound, about = _heard(clip.audio, clip.sample_rate)
+        place = about["key"], clip.name
+        if place in self.places:
+            return self.places[place]
+        number = self.places[place] = len(self.told)
+        about |= {"name": clip.name, "label": clip.label, "where": where}
         if clip.made:
             latent = np.asarray(clip.made["latent"], "<f4").tobytes()
             about |= {n: clip.made[n] for n in ("generator", "run", "step", "class")}
@@ -133,12 +125,19 @@ def render_audition(
 
 def clip_files(audio: np.ndarray, sample_rate: int) -> tuple[dict[str, Any], bytes]:
     """What a page is told of a new clip, and its FLAC file."""
+    sound, told = _heard(audio, sample_rate)
+    gain = 10 ** (told["gain"] / 20)
+    (picture,) = sound_pictures([np.clip(sound * gain, -1, 1)], [sample_rate])
+    told["picture"] = uri("image/webp", picture)
+    return told, sound_file(sound, sample_rate, "FLAC")
+
+
+def _heard(audio: np.ndarray, sample_rate: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Audio as it is played, and what a page is told of it."""
     sound, note = playable(audio)
     gain = matching_gain(sound, sample_rate=sample_rate)
-    (picture,) = sound_pictures([np.clip(sound * 10 ** (gain / 20), -1, 1)], [sample_rate])
-    told = {"key": _key(sound, sample_rate), "note": note, "gain": round(gain, 2)}
-    told |= {"seconds": round(len(sound) / sample_rate, 4), "picture": uri("image/webp", picture)}
-    return told, sound_file(sound, sample_rate, "FLAC")
+    told = {"key": _key(sound, sample_rate), "seconds": round(len(sound) / sample_rate, 4)}
+    return sound, told | {"gain": round(gain, 2), "note": note}
 
 
 def playable(audio: np.ndarray) -> tuple[np.ndarray, str]:
