@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,26 +126,21 @@ def _other(pair: Mapping[str, Any]) -> str:
 
 def _row(name: str, one: Mapping[str, Any]) -> Row:
     """A share with its interval, and a dot for each listener where there are several."""
-    low, high = one["ci95"]
-    told = f"{name}: {percent(one['share'])}, interval from {percent(low)} to {percent(high)}"
-    return Row(
-        name,
-        told,
-        note=f"{one['hits']} of {one['count']} answers",
-        mean=one["share"],
-        ends=one["ci95"],
-        dots=one["by_listener"] if len(one["by_listener"]) > 1 else (),
-        number=percent(one["share"]),
-        verdict=f"{percent(low)} to {percent(high)}",
-        kind="arm",
-    )
+    dots = one["by_listener"] if len(one["by_listener"]) > 1 else ()
+    note = f"{one['hits']} of {one['count']} answers"
+    return replace(_with_interval(name, one["share"], one["ci95"], percent), note=note, dots=dots)
 
 
 def _score(one: Mapping[str, Any]) -> Row:
     """A mean opinion score with its interval."""
-    low, high = one["ci95"]
-    told = f"{one['source']}: {one['mean']:.2f}, interval from {low:.2f} to {high:.2f}"
-    number, verdict = f"{one['mean']:.2f}", f"{low:.2f} to {high:.2f}"
-    note = f"{one['clips']} clips"
-    return Row(one["source"], told, note, one["mean"], one["ci95"], number=number,
-               verdict=verdict, kind="arm")  # fmt: skip
+    row = _with_interval(one["source"], one["mean"], one["ci95"], "{:.2f}".format)
+    return replace(row, note=f"{one['clips']} clips")
+
+
+def _with_interval(
+    name: str, mean: float, ends: Sequence[float], written: Callable[[float], str]
+) -> Row:
+    number, low, high = map(written, (mean, *ends))
+    told = f"{name}: {number}, interval from {low} to {high}"
+    verdict = f"{low} to {high}"
+    return Row(name, told, mean=mean, ends=ends, number=number, verdict=verdict, kind="arm")
