@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from classifiers import SavedClassifier, predict
+from experiments.scores import KERNEL
 from experiments.stages.examples import Material
 from experiments.stages.gans import Gan, sample_gan
 from experiments.stages.trials import CLASSIFIER, Outcome
@@ -19,7 +20,6 @@ _KEPT = (
     *("kernel_distance", "kernel_distance_error", "kernel_distance_floor", "coverage", "variety"),
     *("memorised", "class_agreement"),
 )
-DISTANCE = "kernel_distance"
 FEWEST = 5  # GANs of which a rank correlation is told
 
 
@@ -79,8 +79,8 @@ def quality_gain(
 
     distances: dict[int, list[float]] = {}
     for one in qualities:
-        if DISTANCE in one:
-            distances.setdefault(one["seed"], []).append(one[DISTANCE])
+        if KERNEL in one:
+            distances.setdefault(one["seed"], []).append(one[KERNEL])
     points = []
     for seed, found in distances.items():
         gains = [
@@ -98,5 +98,5 @@ def quality_gain(
     constant = any(len({*values}) < 2 for values in zip(*pairs, strict=True))
     rank = None if few or constant else float(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
     note = f"{FEWEST} GANs or more are needed to tell whether one goes with the other"
-    told: dict[str, Any] = {"metric": DISTANCE, "points": points}
+    told: dict[str, Any] = {"metric": KERNEL, "points": points}
     return told | {"rank_correlation": rank, "note": note if few else ""}
