@@ -16,7 +16,7 @@ from importlib import import_module
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
-from experiments.executors.workers import (
+from experiments.executors import (
     ASKED,
     MOST_DEATHS,
     Asked,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from experiments.executors.workers import (
+from experiments.executors import (
     ASKED,
     MOST_DEATHS,
     Asked,

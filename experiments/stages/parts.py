@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config import CompareConfig
-from experiments.executors import open_workers
-from experiments.executors.workers import Workers
+from experiments.executors import Workers, open_workers
 from experiments.report.terminal import Progress
 from experiments.run import Run
 from experiments.stages.cells import (

@@ -21,7 +21,7 @@ import wavegan
 from classifiers import FitConfig
 from classifiers.fit_config import AT_ONCE
 from experiments.config import as_dict
-from experiments.executors.workers import cores
+from experiments.executors import cores
 from experiments.options import in_options, names_of
 from experiments.recipes import Recipe
 from experiments.report.formats import counted, duration

@@ -14,8 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.executors import Asked, check_executor, on_ray, open_workers, workers_of
-from experiments.executors.workers import WorkersLost, cores
+from experiments.executors import (
+    Asked,
+    WorkersLost,
+    check_executor,
+    cores,
+    on_ray,
+    open_workers,
+    workers_of,
+)
 from experiments.stages.parts import Worker
 from features.storage import Interrupted
 
