@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.bench import _feature_files as bench
+from experiments.bench import features as bench
 
 
 @pytest.fixture
