@@ -19,10 +19,10 @@ from classifiers import FitConfig, SavedClassifier, vote_by_track
 from experiments.given_tracks import checked_labels, given_tracks, held_out, of_clips
 from experiments.recipes import RECIPES, Recipe
 from experiments.report.terminal import Progress
-from experiments.saved_recipes import heard, recipe_of
 from experiments.stages.clips import cut_tracks
 from experiments.stages.trials import described
 from features import Clips, Rows, extract
+from features.extractors import from_dict
 from features.storage import Unfit, understanding
 
 _HELD_OUT = 0.1  # of the tracks, where a recipe stops early
@@ -208,7 +208,7 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
         """
         saved = _read(path)
         with understanding(path, "give a file that AudioClassifier.save wrote"):
-            recipe = recipe_of(saved)
+            recipe = _recipe_of(saved)
             made = cls(recipe)
             made.classes_ = np.array(saved.about.get("classes", saved.labels))
             if tuple(map(str, made.classes_.tolist())) != saved.labels:
@@ -240,7 +240,7 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
                 f"{', '.join(given)} is that of the body here, {body.path}: leave it out"
             )
         trained = replace(recipe.fit, framework=body.model.spec.framework)
-        return replace(recipe, per_track=None, fit=trained, **heard(body))
+        return replace(recipe, per_track=None, fit=trained, **_heard(body))
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):
@@ -298,6 +298,39 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
                 f"class_weight names {unknown}, which are no labels of y: those are {known}"
             )
         return tuple(float(self.class_weight.get(label, 1.0)) for label in known)
+
+
+# --- the recipe of a saved classifier ------------------------------------------------------------
+
+
+def _heard(saved: SavedClassifier) -> dict[str, Any]:
+    """What of a recipe a saved classifier fixes: its network, features and clips."""
+    spec, about = saved.model.spec, saved.about
+    clip = {name: about[name] for name in ("sample_rate", "num_samples", "silence")}
+    network = {"architecture": spec.name, "options": dict(spec.options)}
+    return {**network, **clip, "input": from_dict(about["input"])}
+
+
+def _recipe_of(saved: SavedClassifier) -> Recipe:
+    """The recipe of a saved classifier, by what its file says, else by its name."""
+    name, training = saved.about["recipe"], saved.about.get("training")
+    if training is None:
+        if name not in RECIPES:
+            raise ValueError(
+                f"{saved.path} is of the recipe {name!r}, and does not say how it trains: "
+                f"{RECIPES.unknown(str(name))}"
+            )
+        fit = replace(RECIPES[name].fit, framework=saved.model.spec.framework)
+        return replace(RECIPES[name], fit=fit, **_heard(saved))
+    weights = training["fit"]["class_weights"]
+    weights = tuple(weights) if isinstance(weights, list) else weights
+    return Recipe(
+        name=name,
+        about=f"read from {saved.path.name}",
+        fit=FitConfig(**{**training["fit"], "class_weights": weights}),
+        per_track=training["per_track"],
+        **_heard(saved),
+    )
 
 
 def _read(path: str | Path) -> SavedClassifier:
