@@ -109,7 +109,7 @@ def _known(several: bool) -> dict[str, dict[str, Any]]:
     import wavegan
     from classifiers.fit_config import COMPUTE_DTYPES, OPTIMIZERS, SCHEDULES
     from experiments.config.classify import COPIES, PROTOCOLS, kinds_of_features
-    from experiments.config.listen import TESTS
+    from experiments.config.listening import TESTS
     from experiments.executors import EXECUTORS
     from experiments.recipes import GAN_PRESETS, RECIPES, VARIANTS
     from experiments.studies import STUDIES, about

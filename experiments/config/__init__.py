@@ -1,11 +1,10 @@
 """What each command is asked to do: a frozen dataclass for each, checked when it is made."""
 
-from experiments.config.audition import AuditionConfig
 from experiments.config.classify import ClassifyConfig, PredictConfig
 from experiments.config.compare import DEFAULT_ARMS, CompareConfig
 from experiments.config.data import DataConfig, as_dict
 from experiments.config.generate import GenerateConfig, InterpolateConfig
-from experiments.config.listen import ListenConfig
+from experiments.config.listening import AuditionConfig, ListenConfig
 from experiments.config.study import SearchConfig, StudyConfig
 from experiments.config.train import INSPECTIONS, TrainGansConfig, inspected
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config.listen import TESTS
+from experiments.config.listening import TESTS
 from experiments.listening.blind_tests import FORMAT as KEY
 from experiments.listening.blind_tests import REAL, SCALE
 from experiments.listening.blind_tests import VERSION as KEY_VERSION

@@ -68,7 +68,7 @@ class BlindTest:
     Attributes
     ----------
     number : random, which its answers have, too.
-    kind : of `experiments.config.listen.TESTS`.
+    kind : of `experiments.config.listening.TESTS`.
     labels : the classes.
     sources : "real" where real clips are among them, and the generators.
     sample_rate : Hz of all sounds.
