@@ -12,8 +12,9 @@ from experiments import claims, scores, statistics, verdicts
 from experiments.opinions import otherwise
 from experiments.report.formats import counted
 from experiments.stages.arms import Arm, expected, held_against, pairs, questioned
-from experiments.stages.budget import CONVERGED, READINGS
 from experiments.stages.comparison import (
+    CONVERGED,
+    READINGS,
     TrainedArms,
     best_rate,
     first_of,

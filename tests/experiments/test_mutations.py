@@ -41,8 +41,7 @@ from experiments.listening.favourites import FORMAT as FAVOURITES
 from experiments.listening.favourites import read_favourites
 from experiments.recipes import RECIPES, recorded_search
 from experiments.run import Run
-from experiments.stages.budget import Budget
-from experiments.stages.comparison import TrainedArms
+from experiments.stages.comparison import Budget, TrainedArms
 from experiments.stages.folders import PROVENANCE, open_folder
 from experiments.stages.gans import Gan, find_gans
 from experiments.stages.trained import read_training

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.stages.budget import Budget, late_arms, steps_needed
+from experiments.stages.comparison import Budget, late_arms, steps_needed
 
 
 def learner(needs):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.stages.arms import declared
-from experiments.stages.budget import Budget
-from experiments.stages.comparison import Cell, TrainedArms
+from experiments.stages.comparison import Budget, Cell, TrainedArms
 from experiments.stages.findings import _folds, _missing, told
 from experiments.stages.trials import PROBABILITIES, Outcome, Trial
 from features import Clips
