@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.report.formats import counted, joined, number, percent, points
-from experiments.scores import Record, average, runs_of
+from experiments.scores import Record, average
 from experiments.verdicts import lost_seeds, seeds_of
 
 _MEASURED = {
@@ -126,7 +126,7 @@ def otherwise(results: Record) -> dict[str, Any]:
 
 
 def gan_table(results: Record) -> dict[str, Any]:
-    """Of each GAN how its clips are, as heads and rows; none without."""
+    """Of each GAN how its clips are, as heads and rows, and the arm of these clips alone."""
     qualities = results.get("gan", {}).get("quality") or []
     measured = {key: head for key, head in _MEASURED.items() if any(key in q for q in qualities)}
     heads = ("GAN", "step", *measured.values(), "GAN-test")
@@ -139,7 +139,8 @@ def gan_table(results: Record) -> dict[str, Any]:
         )
         for q in qualities
     ]
-    return {"heads": heads, "rows": rows, "gan_train": _gan_train(results)}
+    alone = average(results.get("arms", {}).get("synthetic"), "track_accuracy")
+    return {"heads": heads, "rows": rows, "gan_train": percent(alone)}
 
 
 def _named(quality: Record, split: Record) -> str:
@@ -153,9 +154,3 @@ def _cell(quality: Record, key: str) -> str:
     if "distance" in key:
         return number(quality.get(key), quality.get(f"{key}_error"))
     return percent(quality.get(key))
-
-
-def _gan_train(results: Record) -> str:
-    """Track accuracy of the arm of generated clips alone; empty without."""
-    arm = results.get("arms", {}).get("synthetic")
-    return percent(average(arm, "track_accuracy")) if arm and runs_of(arm) else ""
