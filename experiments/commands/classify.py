@@ -36,7 +36,7 @@ from experiments.stages.clips import (
 )
 from experiments.stages.data import Dataset, Rows, open_dataset, say_groups, shared_groups
 from experiments.stages.examples import Material
-from experiments.stages.gans import Gan, Tracks, find_gans, gan_of, refuse_leaks
+from experiments.stages.gans import Gan, find_gans, gan_of, held_out, refuse_leaks
 from experiments.stages.plan import Plan, steps_of, total
 from experiments.stages.pretrained import check_pretrained, made_elsewhere, refuse_taught
 from experiments.stages.robustness import robustness
@@ -98,13 +98,14 @@ def classify(
         rows = dataset.sides(clips, data)
         if published:
             rows = {**rows, "test": _redrawn(len(clips), len(rows["test"]), data.split_seed)}
-        sides[Trial(split, trained_on.name, seed)] = rows
+        trial = Trial(split, trained_on.name, seed)
+        sides[trial] = rows
         if not SPLITS[split].leaks:
             refuse_searched(recipe, clips, rows, data.split_seed)
             refuse_taught(recipe, about, clips, rows)
             shared[split] |= {*shared_groups(dataset.split(data))}
         if gans:
-            _check_gans(config, gans, dataset, clips, split, seed, rows)
+            _check_gans(config, gans, dataset, clips, trial)
     fixed = {"recipe": recipe.name, "data": dataset.digest}
     Run(out).refuse_others("classify", fixed)
     plan, classes = Plan(len(dataset.recordings), len(clips)), len(dataset.labels)
@@ -219,35 +220,24 @@ def _missed(results: Record, clips: Clips) -> list[tuple[Record, np.ndarray]]:
 
 
 def _check_gans(
-    config: ClassifyConfig,
-    gans: Sequence[Gan],
-    dataset: Dataset,
-    clips: Clips,
-    split: str,
-    seed: int,
-    rows: Rows,
+    config: ClassifyConfig, gans: Sequence[Gan], dataset: Dataset, clips: Clips, trial: Trial
 ) -> None:
     """Make sure that each class has a GAN with fitting clips that saw nothing held out."""
     given = f"--generated {config.generated}"
-    names = ({*clips.track_ids[rows[side]].tolist()} for side in ("valid", "test"))
-    valid, test = (
-        Tracks.of(r for r in dataset.recordings if r.track.track_id in held)
-        if not SPLITS[split].leaks
-        else Tracks()
-        for held in names
-    )
+    valid, test = held_out(dataset, config.sides(trial.split, trial.seed))
     for name in clips.label_names:
         try:
-            gan = gan_of(gans, name, seed)
+            gan = gan_of(gans, name, trial.seed)
         except ValueError as error:
             raise ValueError(f"{given} has {error}") from None
         try:
             refuse_leaks(gan, valid=valid, test=test, vouch="--vouch", vouched=config.vouch)
         except LeakError as error:
-            if config.one_split or seed == 0:
+            if config.one_split or trial.seed == 0:
                 raise
             raise LeakError(
-                f"{error}; run {seed} has a split of its own: with --one-split all have the first's"
+                f"{error}; run {trial.seed} has a split of its own: with --one-split all have the "
+                "first's"
             ) from None
         rate, length = gan.provenance.get("sample_rate"), gan.generator()[0].config.num_samples
         if (rate, length) != (clips.sample_rate, clips.num_samples):

@@ -29,12 +29,11 @@ from experiments.stages.data import Rows as SideRows
 from experiments.stages.examples import Material
 from experiments.stages.gan_stages import GanTraining, unfinished
 from experiments.stages.gan_training import train_gans
-from experiments.stages.gans import Gan, Tracks, refuse_leaks
+from experiments.stages.gans import Gan, held_out, refuse_leaks
 from experiments.stages.plan import Plan, steps_of
 from experiments.stages.trials import Outcome, Trial, is_done, run_trial
 from experiments.statistics import accuracy, paired_difference, without_rounding
 from features import Clips, Recording, Rows, extract
-from features.splits import SPLITS
 from features.storage import write_text
 
 BASELINE, ARMS = "net5", ("real", "real+synthetic")
@@ -112,11 +111,9 @@ class _Ladder:
 
     def refuse_leaks(self, rung: Rung, gans: Sequence[Gan]) -> None:
         """As `experiments.stages.gans.refuse_leaks` for the tracks that a rung holds out whole."""
-        if not SPLITS[rung.split].leaks:
-            split = self.dataset.split(self.data(rung))
-            valid, test = (Tracks.of(self.dataset.of(side)) for side in (split.valid, split.test))
-            for gan in gans:
-                refuse_leaks(gan, valid=valid, test=test)
+        valid, test = held_out(self.dataset, self.data(rung))
+        for gan in gans:
+            refuse_leaks(gan, valid=valid, test=test)
 
     def seeds(self, rung: Rung) -> range:
         return range(self.config.seeds if rung.several else 1)

@@ -17,7 +17,7 @@ from experiments.stages.ancestors import ancestors_in
 from experiments.stages.data import open_dataset, shared_groups
 from experiments.stages.gan_stages import GanTraining, unfinished
 from experiments.stages.gan_training import Watching, plan_judges, train_gans
-from experiments.stages.gans import Gan, Tracks
+from experiments.stages.gans import Gan, held_out
 from experiments.stages.plan import Plan
 from experiments.stages.trained import read_training
 from features.checksums import seal_files, was_sealed
@@ -54,7 +54,7 @@ def train(
     if config.init is not None:
         if config.init.resolve() == Path(out).resolve():  # the next call would start from these
             raise ValueError(f"--init {config.init} is --out, too: choose another run folder")
-        valid, test = (Tracks.of(dataset.of(side)) for side in (split.valid, split.test))
+        valid, test = held_out(dataset, config.data)
         ancestry = ancestors_in(config.init, valid=valid, test=test)
     fixed = {"recipe": recipe.name, "data": dataset.digest, "split": as_dict(config.data)}
     Run(out).refuse_others("train", fixed)

@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from experiments.config import DataConfig
 from experiments.recipes import Recipe
 from experiments.run import Run
+from experiments.stages.data import Dataset
 from features import LeakError, Recording
 from features.audio import to_pcm
 from features.identity import Identity, twins
 from features.limits import wrong_rate
 from features.soundness import file_digest
+from features.splits import SPLITS
 from features.storage import Unfit, plain_name, understanding, write_json
 from wavegan import Generator, TrainingDiverged, WaveGANConfig, load
 from wavegan.export import located, models, read_exported
@@ -329,6 +332,14 @@ class Tracks:
         found |= {self.names[digest] for _, digest, _ in told if digest in self.names}
         found |= {name for name, _, sound in told if sound is None} & {*self.names.values()}
         return sorted(found)
+
+
+def held_out(dataset: Dataset, data: DataConfig) -> tuple[Tracks, Tracks]:
+    """The tracks that validate, and those that test; of a split of chunks none is held out."""
+    if SPLITS[data.split].leaks:
+        return Tracks(), Tracks()
+    split = dataset.split(data)
+    return Tracks.of(dataset.of(split.valid)), Tracks.of(dataset.of(split.test))
 
 
 def refuse_leaks(
