@@ -9,9 +9,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 
-from classifiers import FitConfig, create, fit, load, predict, save
+from classifiers import FitConfig, fit, load, predict, save
 from experiments.config import as_dict
 from experiments.recipes import Recipe
 from experiments.report.terminal import Progress
@@ -60,8 +59,8 @@ def fitted_judge(
         batch = windows.draw(jax.random.key(0), (CLIPS,))
         features = _features(np.asarray(batch.clips), sample_rate)
         scaler = Standardizer.fit(features)
-        shape, rngs, count = features.shape[1:], nnx.Rngs(0), len(labels)
-        model = create(ARCHITECTURE, input_shape=shape, num_classes=count, rngs=rngs, **OPTIONS)
+        recipe = judge_recipe(config, sample_rate)
+        model = recipe.network(features.shape[1:], len(labels))
         fit(
             model,
             (scaler.apply(features), np.asarray(batch.labels)),
@@ -95,7 +94,7 @@ def judge_inputs(
 
 
 def judge_recipe(config: WaveGANConfig, sample_rate: int) -> Recipe:
-    """A judge of the clips of such GANs as a recipe, for plans."""
+    """A judge of the clips of such GANs as a recipe."""
     make, length = _extractor(config.num_samples), config.num_samples
     return Recipe(
         name="a judge",
