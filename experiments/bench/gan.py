@@ -82,7 +82,8 @@ def cases(*, repeats: int = 5, hardware: str = "") -> list[Row]:
     list of dict
         One row a case and peer, as `experiments.bench` describes them. Rows of training steps
         have ``gflop``, ``matmul_gflops`` and ``share_of_matmul``, those of generation
-        ``real_time``, of memory ``ours_bytes`` and ``peer_bytes`` (and their ``ratio``).
+        ``real_time``, of memory ``ours_bytes`` and ``peer_bytes`` (and their ``ratio``), of
+        several ``gans`` the ``needed_bytes`` of their step.
         What can't run here is left out, and said.
     """
     sizes = CPU if jax.default_backend() == "cpu" else GPU
