@@ -9,6 +9,8 @@ from typing import Any
 from features.limits import check_counts, check_finite, check_rate
 
 STEPS = ("all", "best", "newest")  # beside numbers
+# What clips are heard, and of which recordings: asked of a page and of a test alike.
+HEARD = ("run", "classes", "count", "seed", "truncation", "data", "sample_rate")
 TESTS = {
     "ab": "two sounds: which is the recording, or of two generators, which is better?",
     "mos": "one sound: how good is it, from 1 to 5?",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments.config import AuditionConfig, ListenConfig
+from experiments.config.listening import HEARD
 from experiments.listening.auditions import gather
 from experiments.listening.heard import Clip, Row
 from experiments.report.terminal import Progress
@@ -128,17 +129,8 @@ def blind_test(config: ListenConfig, progress: Progress) -> BlindTest:
 def _rows(config: ListenConfig, progress: Progress) -> tuple[dict[str, Row], tuple[str, ...]]:
     """The rows of an audition that the test is of, by what they are called in its key."""
     single = len(config.run) == 1
-    asked = AuditionConfig(
-        config.run,
-        steps=("best",),
-        classes=config.classes,
-        count=config.count,
-        between=0,
-        seed=config.seed,
-        truncation=config.truncation,
-        data=config.data,
-        sample_rate=config.sample_rate,
-    )
+    same = {name: getattr(config, name) for name in HEARD}
+    asked = AuditionConfig(**same, steps=("best",), between=0)
     found = gather(asked, progress, nearest=False)
     for line in found.said:
         progress.say(line)
