@@ -118,18 +118,18 @@ class _Ladder:
     def seeds(self, rung: Rung) -> range:
         return range(self.config.seeds if rung.several else 1)
 
-    def heard(self, rung: Rung, folder: Path) -> tuple[list[Recording], int]:
-        """What the GANs of a rung hear, of which training chunks lie in ``folder``; how many."""
-        recipe = self.generates
-        clips = self.clips[recipe.name]
+    def heard(self, rung: Rung, run: Run | None) -> tuple[list[Recording], int]:
+        """What the GANs of a rung hear, training chunks from ``run``, which has them; how many."""
+        recordings, clips = self.dataset.recordings, self.clips[self.generates.name]
         if rung.heard == "all chunks":
-            return list(self.dataset.recordings), len(clips)
-        rows = self.sides(rung, recipe)["train"]
-        return chunk_recordings(self.dataset.recordings, clips.select(rows), folder), len(rows)
+            return list(recordings), len(clips)
+        train = clips.select(self.sides(rung, self.generates)["train"])
+        folder = written_chunks(run, recordings, train) if run else Path(CHUNKS)
+        return chunk_recordings(recordings, train, folder), len(train)
 
-    def training(self, rung: Rung, folder: Path) -> GanTraining:
-        """The GANs of a rung, a set for each of its runs."""
-        (recordings, count), recipe = self.heard(rung, folder), self.generates
+    def training(self, rung: Rung, run: Run | None = None) -> GanTraining:
+        """The GANs of a rung, a set for each of its runs; without ``run`` to be counted alone."""
+        (recordings, count), recipe = self.heard(rung, run), self.generates
         if "gan-steps" not in self.config.changed:
             gans = 1 if recipe.conditional else len(self.dataset.labels)
             batches = count / gans / recipe.gan_train.batch_size
@@ -267,7 +267,7 @@ def _plan(ladder: _Ladder, run: Run, progress: Progress) -> Plan:
     classes, trainings = len(ladder.dataset.labels), []
     counted = set[tuple[Any, ...]]()  # rungs share those that no repair changes
     for rung in LADDER:
-        trainings.append(ladder.training(rung, Path(CHUNKS)))
+        trainings.append(ladder.training(rung))
         for arm, recipe, rows in ladder.arms(rung):
             made, fits = arm != ARMS[0], 0
             for trial in (Trial(rung.split, arm, seed) for seed in ladder.seeds(rung)):
@@ -294,12 +294,7 @@ def _climb(
 ) -> dict[str, Any]:
     """Train and test both arms of a rung; what came of it, and ``before`` of the earlier ones."""
     progress.say(f"rung {LADDER.index(rung) + 1} of {len(LADDER)}: {rung.repaired}")
-    clips, recipe = ladder.clips[ladder.generates.name], ladder.generates
-    folder = Path(CHUNKS)
-    if rung.heard != "all chunks":
-        train = clips.select(ladder.sides(rung, recipe)["train"])
-        folder = written_chunks(run, ladder.dataset.recordings, train)
-    training = ladder.training(rung, folder)
+    training = ladder.training(rung, run)
     (gans,) = train_gans(
         run,
         [training],
