@@ -13,8 +13,12 @@ from features.limits import check_finite, check_positive
 
 LBFGS, MEMORY = AT_ONCE = ("lbfgs", "memory")  # which take all clips at once, not batch by batch
 OPTIMIZERS: tuple[str, ...] = ("adam", "rmsprop", "sgd", *AT_ONCE)
-SCHEDULES: tuple[str, ...] = ("constant", "cosine")
-COMPUTE_DTYPES: tuple[str, ...] = ("float32", "bfloat16")
+CHOICES = {
+    "optimizer": OPTIMIZERS,
+    "framework": tuple(FRAMEWORKS),
+    "schedule": ("constant", "cosine"),
+    "compute_dtype": ("float32", "bfloat16"),
+}
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,7 @@ class FitConfig:
         for name in ("momentum", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"FitConfig: {name} lies in [0, 1), not {getattr(self, name)}")
-        for name, accepted in (
-            ("optimizer", OPTIMIZERS),
-            ("framework", tuple(FRAMEWORKS)),
-            ("schedule", SCHEDULES),
-            ("compute_dtype", COMPUTE_DTYPES),
-        ):
+        for name, accepted in CHOICES.items():
             if getattr(self, name) not in accepted:
                 raise ValueError(
                     f"FitConfig: {name} is one of {accepted}, not {getattr(self, name)!r}"

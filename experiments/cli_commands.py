@@ -105,54 +105,31 @@ _METAVARS = {
 
 
 def _known(several: bool) -> dict[str, dict[str, Any]]:
-    """What types and docstrings do not say of options: the names that they take, and metavars."""
+    """What configurations do not say of options: further names that they take, and metavars."""
     import wavegan
-    from classifiers.fit_config import COMPUTE_DTYPES, OPTIMIZERS, SCHEDULES
-    from experiments.config.classify import COPIES, PROTOCOLS, kinds_of_features
-    from experiments.config.listening import TESTS
-    from experiments.executors import EXECUTORS
-    from experiments.recipes import GAN_PRESETS, RECIPES, VARIANTS
+    from experiments.config.classify import kinds_of_features
+    from experiments.recipes import GAN_PRESETS, RECIPES
     from experiments.studies import STUDIES, about
     from features.augmentation import AUGMENTATIONS
-    from features.silence import SILENCES
-    from features.splits import SPLITS
-    from wavegan import networks, train_config
     from wavegan.export import DTYPES as EXPORTED
 
-    choices: dict[str, Any] = {
+    choices: dict[str, Any] = {  # a user's own among them
         "recipe": (*RECIPES, "all") if several else RECIPES,
         "name": RECIPES,
-        "beside": RECIPES,
-        "split": SPLITS,
-        "copies": COPIES,
-        "protocol": PROTOCOLS,
         "feature": kinds_of_features(),
         "augment": (*AUGMENTATIONS, "all", "none"),
-        "silence": SILENCES,
-        "variants": VARIANTS,
         "gan": GAN_PRESETS,
-        "fit-optimizer": OPTIMIZERS,
-        "fit-schedule": SCHEDULES,
-        "fit-compute-dtype": COMPUTE_DTYPES,
+        "gan-augment": wavegan.AUGMENTATIONS,
+        "gan-keep-best": wavegan.METRICS,
+        "gan-loss": wavegan.LOSSES,
         "fit-class-weights": ("balanced",),
-        "step": ("best",),
-        "format": ("wav", "flac"),
-        "test": TESTS,
         "dtype": EXPORTED,
-        "executor": EXECUTORS,
-        "preset": STUDIES,
-        "what": ("gan", "features", "classifiers", "gpu"),
-        "size": ("toy", "full"),
     }
-    # a user's own losses and the like among them
-    gan: dict[str, Any] = networks.CHOICES | train_config.CHOICES
-    gan |= {"augment": wavegan.AUGMENTATIONS, "keep_best": wavegan.METRICS, "loss": wavegan.LOSSES}
-    choices |= {f"gan-{name.replace('_', '-')}": names for name, names in gan.items()}
     known: dict[str, dict[str, Any]] = {name: {"choices": names} for name, names in choices.items()}
     known["augment"]["several"] = True
     presets = ", ".join(f'"{name}" ({preset.about})' for name, preset in GAN_PRESETS.items())
     studies = ", ".join(f'"{name}" ({about(name)})' for name in STUDIES)
-    known["preset"]["about"] = f"a study that comes with the package: {studies}"
+    known["preset"] = {"about": f"a study that comes with the package: {studies}"}
     known["gan"]["about"] = f"a set of GAN settings, which other options override: {presets}"
     return known | {name: {"metavar": x} for x, names in _METAVARS.items() for name in names}
 
@@ -416,7 +393,7 @@ COMMANDS: dict[str, Command] = {
             RUN, Option("file", Path, "the file to write", MISSING, positional=True,
                         metavar="OUT.safetensors"),
             Option("step", int | str | None,
-                   'step of the checkpoint, or "best"; none takes the newest'),
+                   'step of the checkpoint, or "best"; none takes the newest', choices=("best",)),
             Option("genre", str | None, "class of the GAN, where the run has several"),
             Option("dtype", str, "type of the weights: bfloat16 halves the file", "float32"),
         ),
@@ -457,9 +434,11 @@ COMMANDS: dict[str, Command] = {
     ),
     "bench": Command(
         "measure speed beside PyTorch, Keras and librosa, in one run", _bench, more=(
-            Option("what", str, "what is measured", MISSING, positional=True),
+            Option("what", str, "what is measured", MISSING, positional=True,
+                   choices=("gan", "features", "classifiers", "gpu")),
             JSON, Option("repeats", int, "repeats of each timing", 5),
-            Option("size", str | None, "size of the gpu benchmark; none goes by the machine"),
+            Option("size", str | None, "size of the gpu benchmark; none goes by the machine",
+                   choices=("toy", "full")),
         ),
     ),
 }  # fmt: skip

@@ -11,6 +11,7 @@ import argparse
 import difflib
 import inspect
 import re
+import sys
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
@@ -177,11 +178,13 @@ class Part:
     def options(self, config: Any) -> Iterator[Option]:
         """An option for each field; its value in ``config``, which may be a class, the default.
 
-        What a class has no default for is an argument that is given by its place.
+        What a class has no default for is an argument that is given by its place. The names that
+        a field takes are those of ``CHOICES`` in the module of its class.
         """
         part = value_at(config, self.path)
         kind = part if isinstance(part, type) else type(part)
         kinds, about = get_type_hints(kind), documented(kind)
+        choices = vars(sys.modules[kind.__module__]).get("CHOICES", {})
         known = names_of(kind, self.prefix)
         flags = {name: self.names.get(name, option) for name, option in known.items()}
 
@@ -193,8 +196,10 @@ class Part:
             left_out = is_dataclass(value) or name in self.without
             if name in self.only or not (self.only or left_out):
                 told, path = re.sub(r"\w+_\w+", named, about[name]), (*self.path, name)
-                placed = value is MISSING
-                yield Option(flag, kinds[name], told, value, path, self.title, positional=placed)
+                names, placed = choices.get(name, ()), value is MISSING
+                yield Option(
+                    flag, kinds[name], told, value, path, self.title, names, positional=placed
+                )
 
 
 def names_of(kind: type, prefix: str = "") -> dict[str, str]:

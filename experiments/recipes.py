@@ -25,12 +25,15 @@ from features import Rows, Standardizer
 from features.extractors import Extractor, MadeElsewhere, Supplied, from_dict
 from features.limits import check_finite, check_rate
 from features.registry import Registry
+from features.silence import SILENCES
 from features.storage import MISREAD, understanding
 from wavegan import TrainConfig, WaveGANConfig
 from wavegan.augmentation import AUGMENTATIONS
 
 if TYPE_CHECKING:
     import optuna
+
+CHOICES = {"silence": SILENCES}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +20,12 @@ def kinds_of_features() -> list[str]:
     return [name for name, kind in EXTRACTORS.items() if not issubclass(kind, MadeElsewhere)]
 
 
-COPIES = ("after", "before")  # the split
-PROTOCOLS = ("sound", "published")
+CHOICES: dict[str, Collection[str]] = {
+    "split": SPLITS,
+    "splits": SPLITS,
+    "copies": ("after", "before"),  # the split
+    "protocol": ("sound", "published"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,14 @@ class ClassifyConfig:
 
     def __post_init__(self):
         waveform, _ = parse_augmentations(self.augment)
-        if self.copies not in COPIES:
-            raise ValueError(f"--copies {self.copies!r} is none of {', '.join(COPIES)}")
+        for name in ("copies", "protocol"):
+            if (given := getattr(self, name)) not in CHOICES[name]:
+                raise ValueError(f"--{name} {given!r} is none of {', '.join(CHOICES[name])}")
         if self.copies == "before" and (self.splits != ("chunk",) or waveform is None):
             raise ValueError(
                 "--copies before lets altered copies of test clips train, as in published figures: "
                 "it takes --split chunk alone, and --augment with alterations of the waveform"
             )
-        if self.protocol not in PROTOCOLS:
-            raise ValueError(f"--protocol {self.protocol!r} is none of {', '.join(PROTOCOLS)}")
         if self.protocol == "published":
             self._repeat_published()
         if self.vouch and self.generated is None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from classifiers.fit_config import AT_ONCE
 from experiments.config.data import MOST_RUNS, DataConfig
 from experiments.config.train import check_quality
-from experiments.executors import Asked, check_executor
+from experiments.executors import EXECUTORS, Asked, check_executor
 from experiments.recipes import RECIPES, Recipe
+from experiments.studies import STUDIES
 from features.augmentation import FeatureAugmentation, WaveformAugmentation, parse_augmentations
 from features.limits import check_counts
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 # What makes the clips, which a second recipe takes from the first.
 _SHARED = ("sample_rate", "num_samples", "per_track", "silence", "gan", "gan_train", "conditional",
            "shared_steps")  # fmt: skip
+CHOICES: dict[str, Collection[str]] = {"beside": RECIPES, "executor": EXECUTORS, "preset": STUDIES}
 DEFAULT_ARMS = ("real", "real+classical", "real+noise", "real+synthetic")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from features.limits import check_counts, check_finite
 from features.splits import SPLITS, check_fractions
 
+CHOICES = {"split": SPLITS}
 MOST_RUNS = 10_000  # seeds or trials: what is more takes for ever
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from features.limits import check_counts, check_finite, check_rate
 
+CHOICES = {"step": ("best",), "format": ("wav", "flac")}
+
 
 @dataclass(frozen=True)
 class GenerateConfig:
@@ -76,6 +78,6 @@ class InterpolateConfig:
 
 
 def _check_files(suffix: str, sample_rate: int | None) -> None:
-    if suffix not in ("wav", "flac"):
+    if suffix not in CHOICES["format"]:
         raise ValueError(f"--format is wav or flac, found {suffix!r}")
     check_rate(sample_rate)

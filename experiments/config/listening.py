@@ -16,6 +16,7 @@ TESTS = {
     "mos": "one sound: how good is it, from 1 to 5?",
     "genre": "one sound: which class is this?",
 }
+CHOICES = {"test": TESTS}
 
 
 @dataclass(frozen=True)

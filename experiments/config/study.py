@@ -9,6 +9,8 @@ from experiments.recipes import REFERENCE, SPACES, VARIANTS, Recipe
 from features.limits import check_counts, check_finite, check_memory, check_positive, check_rate
 from wavegan import TrainConfig, WaveGANConfig
 
+CHOICES = {"variants": VARIANTS}
+
 
 @dataclass(frozen=True)
 class StudyConfig:

@@ -104,6 +104,7 @@ def test_top_help_and_version(capsys):
         ("generate", "RUN"),
         ("generate run --step bst", "a whole number or best or none; found bst: try best"),
         ("generate run --format mp3", "takes wav, flac; found mp3"),
+        ("classify --fit-framework flax", "--fit-framework takes keras, torch; found flax"),
         ("report run --recipe demo", "there is no option or argument --recipe"),
         ("bench gpus", "takes gan, features, classifiers"),
         ("compare --data=", "--data takes a text or none; found nothing"),
