@@ -67,6 +67,7 @@ class Worker:
 
     config: CompareConfig
     out: Path
+    materials: dict[tuple[str, str], Material] = field(default_factory=dict, init=False)
 
     def __call__(self, part: Team | str | Fit, should_stop: Callable[[], bool]) -> str:
         """Do a part; why it failed."""
@@ -125,10 +126,6 @@ class Worker:
             recipe.name: whole_material(self.opened, recipe, self.run, folders, quiet)
             for recipe in self.opened.recipes
         }
-
-    @cached_property
-    def materials(self) -> dict[tuple[str, str], Material]:
-        return {}
 
     def material(self, name: str, recipe: str) -> Material:
         """That of a cell, for a recipe."""
