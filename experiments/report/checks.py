@@ -41,7 +41,7 @@ def checks(results: Record) -> list[tuple[str, str]]:
     if split.get("draws", 1) > 1:
         found.append(("training tracks", f"drawn {split['draws']} times, each with its own GANs"))
     if budget := results.get("budget"):
-        found.append(("training steps", _budget(budget)))
+        found.append(("training steps", _budget(budget, results.get("arms", {}))))
     arms = results.get("arms", {}).items()
     if failed := results.get("gan", {}).get("failed"):
         said = "; ".join(dict.fromkeys(failed.values()))
@@ -76,9 +76,11 @@ def _heard(results: Record) -> str:
     return said
 
 
-def _budget(budget: Record) -> str:
-    steps = counted(budget["steps"], "step")
-    if budget["needed"] is None:
+def _budget(budget: Record, arms: Record) -> str:
+    steps, first = counted(budget["steps"], "step"), next(iter(arms), "")
+    if budget["needed"] is None and first and not runs_of(arms[first]):
+        said = f"{steps} for every arm; no run of {first} finished, which would tell what it needs"
+    elif budget["needed"] is None:
         said = f"{steps} for every arm, by hand"
     else:
         needed = counted(budget["needed"], "step")

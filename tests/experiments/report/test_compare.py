@@ -429,6 +429,14 @@ def test_the_budget_is_said(budget, said):
     assert said in words(shown(fake_results() | {"budget": budget}))
 
 
+def test_a_budget_is_by_no_hand_where_no_run_of_the_first_arm_finished():
+    results = fake_results() | {"budget": {"steps": 66, "needed": None, "late": []}}
+    results["arms"]["real"] |= {"runs": [], "error": "its loss overflowed"}
+    said = words(shown(results))
+    assert "66 steps for every arm; no run of real finished, which would tell what it needs" in said
+    assert "by hand" not in said
+
+
 def test_openings_and_readings_are_listed():
     reading = {"reading": "equal steps", "about": "all runs after 22", "mean": 0.012,
                "ci95": [-0.1, 0.2], "steps": {}}  # fmt: skip
