@@ -19,6 +19,7 @@ from features.storage import Unfit, read_json, understanding
 
 FORMAT, VERSION = "wavegan answers", 1
 ONE_LISTENER = "this listener alone"  # of whom nothing says how others differ
+ONE_CLIP = "one clip of each"  # the same
 _AGAIN = "give the file as the page saved it"
 
 
@@ -144,14 +145,18 @@ def analysed(key: Key, answers: Sequence[Answers]) -> dict[str, Any]:
         )
     of_kind = {"ab": _pairs, "mos": _scores, "genre": _classes}[key.kind]
     about = {"kind": key.kind, "labels": list(key.labels), "sources": list(key.sources)}
+    found = of_kind(key, left)
+    (rows,) = found.values()
+    others = "other listeners" if len(left) > 1 else ONE_LISTENER
+    clips = "other clips" if len(key.asked) > len(rows) else f"{ONE_CLIP} alone"
     return {
         **about,
         "test": key.test,
         "trials": len(key.asked),
         "listeners": told,
         "agreement": _agreement(key, left),
-        "holding_for": f"{'other listeners' if len(left) > 1 else ONE_LISTENER} and other clips",
-        **of_kind(key, left),
+        "holding_for": f"{others} and {clips}",
+        **found,
     }
 
 
@@ -213,21 +218,23 @@ def _share(table: np.ndarray, guessed: float = 0.5) -> dict[str, Any]:
     """A share of answers (listeners, trials), with two intervals.
 
     ``exact`` is the binomial one (Clopper and Pearson), as if no two answers had a listener or a
-    clip in common; ``ci95`` knows that they have (`crossed_mean`). ``p`` is of so many, or so few,
-    where each is ``guessed`` right with that chance.
+    clip in common; ``ci95`` knows that they have (`crossed_mean`), and is the exact one of a single
+    listener or clip. ``p`` is of so many, or so few, where each is ``guessed`` right with that
+    chance.
     """
     from scipy import stats
 
     mean, interval = crossed_mean(table, within=(0.0, 1.0))
     hits, count = int(table.sum()), table.size
     test = stats.binomtest(hits, count, guessed)
-    exact = test.proportion_ci(0.95, method="exact")
+    low, high = test.proportion_ci(0.95, method="exact")
+    exact = [float(low), float(high)]
     return {
         "hits": hits,
         "count": count,
         "share": mean,
-        "ci95": list(interval),
-        "exact": [float(exact.low), float(exact.high)],
+        "ci95": exact if 1 in table.shape else list(interval),
+        "exact": exact,
         "p": float(test.pvalue),
         "by_listener": table.mean(1).tolist(),
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.listening.answers import FORMAT, ONE_LISTENER, VERSION
+from experiments.listening.answers import FORMAT, ONE_CLIP, ONE_LISTENER, VERSION
 from experiments.listening.blind_tests import REAL, SCALE, BlindTest
 from experiments.report.charts import Row, Scale, confusion
 from experiments.report.formats import percent
@@ -67,13 +67,14 @@ def render_answers(found: Record) -> str:
         for one in found.get("classes", [])
     ]
     left = [one for one in found["listeners"] if one["counts"]]
-    alone = f"for {ONE_LISTENER}: " if len(left) == 1 else ""
+    one_each = found["trials"] == len(pairs or scores or classes)
+    few = [ONE_LISTENER] * (len(left) == 1) + [ONE_CLIP] * one_each
     return render(
         "answers.html",
         found=found,
         listeners=len(left),
         inattentive=[one for one in found["listeners"] if not one["counts"]],
-        headline=alone + "; ".join(_headline(found)),
+        headline=f"for {' and '.join(few)}: " * bool(few) + "; ".join(_headline(found)),
         forest_rows=pairs or classes,
         reference=0.5 if pairs else chance,
         shares=Scale(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0)),

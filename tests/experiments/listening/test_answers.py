@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from html_page import check_page
 
 from experiments.listening.answers import (
     Answers,
@@ -14,6 +15,7 @@ from experiments.listening.answers import (
     read_key,
     seal,
 )
+from experiments.report.listen import render_answers
 from experiments.statistics import crossed_mean
 from features.storage import write_json
 
@@ -210,6 +212,34 @@ def test_one_listener_is_none_of_all():
     several, alone = (analysed(of, listeners(of, chosen("real"), count)) for count in (2, 1))
     assert several["holding_for"] == "other listeners and other clips"
     assert alone["holding_for"] == "this listener alone and other clips"
+
+
+@pytest.mark.parametrize("kind", ["ab", "mos", "genre"])
+def test_one_clip_of_each_source_is_none_of_others(kind):
+    of = key(kind, ("real", "gan"), count=1)
+    several, alone = (
+        analysed(of, listeners(of, lambda i, one: one["choices"][0], count)) for count in (2, 1)
+    )
+    assert several["holding_for"] == "other listeners and one clip of each alone"
+    assert alone["holding_for"] == "this listener alone and one clip of each alone"
+    said, told = (check_page(render_answers(found)).text for found in (several, alone))
+    assert "For one clip of each: " in said
+    assert "For this listener alone and one clip of each: " in told
+    assert "other clips" not in said + told
+
+
+@pytest.mark.parametrize("right", [0, 9, 12])
+@pytest.mark.parametrize("one", ["listener", "clip"])
+def test_answers_of_one_listener_or_about_one_clip_have_the_exact_interval(right, one):
+    """Clopper and Pearson's, from quantiles of the beta distribution: 12 of 12 from .025^(1/12)."""
+    count, clips = (1, 12) if one == "listener" else (12, 1)
+    of, turn = key("ab", ("real", "gan"), count=clips), iter(range(12))
+    given = listeners(of, lambda i, trial: trial["choices"][int(next(turn) >= right)], count)
+    (pair,) = analysed(of, given)["pairs"]
+    assert (pair["hits"], pair["count"]) == (right, 12)
+    ends = {0: [0, 1 - 0.025 ** (1 / 12)], 9: [0.428142, 0.945139], 12: [0.025 ** (1 / 12), 1]}
+    assert pair["ci95"] == pytest.approx(ends[right], abs=1e-5)
+    assert pair["ci95"] == pair["exact"]
 
 
 # --- files ---------------------------------------------------------------------------------------
