@@ -132,11 +132,13 @@ def same_steps(results: Record, found: Record) -> bool:
 
 
 def bounds(results: Record, found: Record) -> str:
-    """For what alone a difference holds, in words: a run, one GAN, a few artists or speakers."""
+    """For what alone a difference holds, in words: a run or seed, one GAN, a few artists."""
     split, arms, words = results.get("split", {}), results.get("arms", {}), []
     both = [arms.get(found[arm], {}) for arm in ("arm", "against")]
     if ran_once(results):
         words.append("for this run of each")
+    elif _of_one_seed(results):  # folds have its luck in common
+        words.append("for this seed")
     seeds, folds = results.get("gan", {}).get("seeds"), split.get("folds", 1)
     if any(arm.get("generated") for arm in both) and seeds:
         gans = seeds * folds
@@ -158,13 +160,18 @@ def varying(results: Record) -> str:
     draws = results.get("split", {}).get("draws", 1) > 1
     rows = "draws of the training tracks" if draws else "runs (GANs, where there are several)"
     columns = "folds" if folds else "tracks (artists or speakers, where known)"
-    return f"{columns} alone" if ran_once(results) else f"{columns} and {rows}"
+    return f"{columns} alone" if _of_one_seed(results) else f"{columns} and {rows}"
 
 
 def ran_once(results: Record) -> bool:
     """Whether each arm ran once, so that nothing says how much another run would differ."""
-    varied = results.get("varies_with") == "folds" or results.get("split", {}).get("draws", 1) > 1
-    return not varied and paired_seeds(results.get("arms", {})) == 1
+    return results.get("varies_with") != "folds" and _of_one_seed(results)
+
+
+def _of_one_seed(results: Record) -> bool:
+    """Whether all runs are of one seed, in each fold one."""
+    drawn = results.get("split", {}).get("draws", 1) > 1
+    return not drawn and paired_seeds(results.get("arms", {})) == 1
 
 
 def paired_seeds(arms: Mapping[str, Record]) -> int:

@@ -13,6 +13,7 @@ from experiments.scores import (
     chance,
     comparable,
     leaks_worth,
+    ran_once,
     same_steps,
     varying,
     whole_tracks,
@@ -134,5 +135,10 @@ def test_a_single_run_of_each_arm_is_what_alone_a_difference_holds_for():
     arms["a"]["runs"].append({"classifier_seed": 1, "gan_seed": None})
     assert bounds(results, pair) == ""
     assert varying(results).endswith("and runs (GANs, where there are several)")
-    drawn = {**results, "arms": {"b": arms["b"]}, "split": {"draws": 5}}
+    once = {"b": arms["b"]}
+    drawn = {**results, "arms": once, "split": {"draws": 5}}
     assert varying(drawn).endswith("and draws of the training tracks")
+    folds = {**results, "arms": once, "split": {"folds": 6}, "varies_with": "folds"}
+    assert not ran_once(folds)
+    assert (bounds(folds, pair), varying(folds)) == ("for this seed", "folds alone")
+    assert bounds({**folds, "arms": arms}, pair) == ""

@@ -183,6 +183,30 @@ def test_folds_that_happen_to_help_bring_no_more_false_claims(folds, runs):
     assert all(wilson(share, 1000)[1] <= 0.07 for share in claims / 1000)
 
 
+def claims_of_one_run_a_fold(folds, studies, *, alike=False):
+    """The share of null studies that claim, of each metric; luck may be ``alike`` in all folds."""
+    rng, tracks, found = np.random.default_rng(10), np.arange(20 * folds), []
+    fold = tracks // LABELS % folds
+    for _ in range(studies):
+        truth, _, _, predicted = simulated(rng, len(tracks), folds)  # a run for each fold
+        once = predicted[:, 0 * fold if alike else fold, tracks][:, None]
+        found.append([d.p < 0.05 for d in judged(truth, fold, np.zeros(1, int), once)])
+    return np.mean(found, 0)
+
+
+def test_one_run_a_fold_brings_few_false_claims_where_folds_have_other_luck():
+    assert claims_of_one_run_a_fold(6, 100).max() < 0.12  # 5 % and three standard errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folds", [6, 10])
+def test_one_run_a_fold_tells_of_other_seeds_only_where_folds_have_other_luck(folds):
+    """5 % within their error; where the luck is the seed's, a claim is one "for this seed"."""
+    for share in claims_of_one_run_a_fold(folds, 1000):
+        assert wilson(share, 1000)[0] <= 0.05
+    assert claims_of_one_run_a_fold(folds, 200, alike=True).min() > 0.1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("tracks", "runs", "gans"), [(20, 3, 1), (200, 5, 1), (60, 9, 3), (60, 15, 5)]
