@@ -144,10 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = _status(error)
         if not status or "--traceback" in arguments:
             raise
-        said = error.strerror if isinstance(error, OSError) and not error.filename else None
+        said = _of_system(error) if isinstance(error, OSError) else error
         end = "; everything is saved, the same command resumes" if status == 130 else ""
         name = f"wavegan {_command(arguments)}".strip()
-        print(safe(f"{name}: {said or error}{end}"), file=sys.stderr)
+        print(safe(f"{name}: {said}{end}"), file=sys.stderr)
         return status
 
 
@@ -174,6 +174,14 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
 
         counted_in(name)
     return rest
+
+
+def _of_system(error: OSError) -> str:
+    """What an error of the file system says, without its number."""
+    if not error.filename or not error.strerror:
+        return error.strerror or str(error)
+    advice = ": ask its owner for it, or name another" * isinstance(error, PermissionError)
+    return f"{error.filename}: {error.strerror}{advice}"
 
 
 def _status(error: Exception) -> int:

@@ -75,8 +75,8 @@ def read_safetensors(
 
     Raises
     ------
-    FileNotFoundError
-        There is no such file.
+    FileNotFoundError, PermissionError
+        There is no such file, or it may not be read.
     ValueError
         It is something else, cut short, or not what was written.
     """
@@ -84,6 +84,7 @@ def read_safetensors(
 
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    path.open("rb").close()  # of one that may not be read, safe_open says that it is not there
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

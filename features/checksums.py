@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -137,7 +138,8 @@ def seal_files(paths: Sequence[Path]) -> None:
 def check_sealed(path: Path) -> None:
     """Raise ValueError where ``path`` was sealed and is not what was written."""
     wanted = _hashes(path.parent).get(path.name)
-    if wanted is not None and path.exists() and file_hash(path) != wanted:
+    known = wanted is not None and path.exists() and os.access(path, os.R_OK)
+    if known and file_hash(path) != wanted:
         raise ValueError(
             f"{path} is damaged, it is not what was written: restore it from a copy, or run the "
             "command that made it in another folder"

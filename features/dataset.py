@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -153,18 +153,30 @@ def audio_files(paths: Iterable[Path]) -> list[Path]:
     ------
     ValueError
         No such file or folder, or a folder without audio.
+    PermissionError
+        A folder that may not be read.
     """
     files: list[Path] = []
     for path in paths:
         inside = [path]
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("[!.]*") if is_readable(p))
+            inside = sorted(p for p in _below(path) if p.name[0] != "." and is_readable(p))
         elif not path.exists():
             raise ValueError(f"{path}: no such file or folder")
         if not inside:
             raise ValueError(f"{path} holds no audio ({', '.join(readable_suffixes())})")
         files += inside
     return files
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All files below a folder; one that may not be read is a PermissionError."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(place, name) for name in names)
 
 
 def gtzan_name(name: str) -> str:

@@ -18,8 +18,9 @@ from experiments.stages.folders import class_folders
 from experiments.stages.gans import Gan
 from experiments.stages.trained import gans_in
 from features import AudioError
-from features.audio import load_audio
+from features.audio import described, load_audio
 from features.limits import check_memory
+from features.storage import readable
 from wavegan import Generator, generate, interpolate
 from wavegan.export import located
 from wavegan.sampling import draw_latents, line
@@ -164,7 +165,7 @@ class _Folder:
         for done, label in enumerate(wanted, 1):
             files = self.files[label][:count]
             clips[label] = [
-                _read(f"{self.name}, {label}, {file.name}", label, file) for file in files
+                _read(f"{self.name}, {label}, {readable(file.name)}", label, file) for file in files
             ]
             progress.update(f"reading {self.name}", done, len(wanted), label, "row")
         return Row(self.name, "files", "generated", clips)
@@ -172,13 +173,12 @@ class _Folder:
 
 def _read(name: str, label: str, file: Path) -> Clip:
     """The beginning of a file; one that can't be read says why."""
+    source = described(file)
+    channels = min(2, source.channels) if source else 1
     try:
-        import soundfile as sf
-
-        channels = min(2, sf.info(file).channels)
         audio, rate = load_audio(file, channels=channels, duration=MOST_SECONDS)
-    except (AudioError, sf.SoundFileError) as error:
-        return Clip(name, label, None, 0, note=getattr(error, "reason", str(error)))
+    except AudioError as error:
+        return Clip(name, label, None, 0, note=error.reason)
     return Clip(name, label, audio, rate)
 
 
@@ -188,13 +188,13 @@ def _source(path: Path, config: AuditionConfig) -> _Source | _Folder:
         (path / name).exists() for name in ("config.json", "gans.json", "checkpoints")
     )
     if not of_gans and (files := class_folders(path)):
-        return _Folder(path.resolve().name, files)
+        return _Folder(readable(path.resolve().name), files)
     gans = gans_in(path)
     for gan in gans:
         if gan.provenance.get("sample_rate") is None and config.sample_rate is None:
             gan.about(None)  # which says what to give
     name = path.stem if located(path).is_file() else path.resolve().name
-    return _Source(name, path, gans)
+    return _Source(readable(name), path, gans)
 
 
 def _labels(sources: Sequence[_Source | _Folder], classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from features.excerpt_search import LEAST_SECONDS, excerpts
 from features.formats import is_readable, readable_suffixes
 from features.generated import MANIFESTS
 from features.limits import check_memory
-from features.storage import read_json, understanding
+from features.storage import read_json, readable, understanding
 
 PROVENANCE = "provenance.json"  # {"tracks": {name: hash of the file}, …}, as a GAN's
 
@@ -135,7 +135,8 @@ def open_folder(said: str, labels: Sequence[str], recipe: Recipe, num_samples: i
 
 def class_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
     """The audio files of each folder in ``folder`` that holds any, by its name, sorted."""
-    found = {path.name: _audio(path) for path in sorted(folder.glob("[!.]*/"))}
+    below = (path for path in sorted(folder.iterdir()) if path.name[0] != "." and path.is_dir())
+    found = {readable(path.name): _audio(path) for path in below}
     return {label: files for label, files in found.items() if files}
 
 
@@ -157,5 +158,5 @@ def _told(name: str, folder: Path, labels: Sequence[str]) -> tuple[Gan, ...]:
 
 
 def _audio(folder: Path) -> tuple[Path, ...]:
-    found = (path for path in folder.glob("[!.]*") if is_readable(path))
+    found = (path for path in folder.iterdir() if path.name[0] != "." and is_readable(path))
     return tuple(sorted(path for path in found if path.is_file()))

@@ -6,12 +6,18 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.cli import main
+from experiments.commands.audition import audition  # noqa: F401, not readable for all
 from experiments.commands.classify import classify
 from experiments.config import ClassifyConfig, DataConfig
 from experiments.stages import data as data_stage
+from experiments.stages.folders import class_folders
+from features.array_files import read_safetensors, write_safetensors
+from features.checksums import check_sealed, write_sealed
+from features.dataset import audio_files
 
 NOBODY = 65534
 
@@ -96,6 +102,30 @@ def test_a_track_that_may_not_be_read(read_only, folder, capsys):
     with ordinary_user():
         assert main(["doctor", "--data", str(read_only)]) == 1
     assert "drone.00001.wav: unreadable: Permission denied" in capsys.readouterr().out
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_not_left_out(folder, music, capsys):
+    secret = shutil.copytree(music, folder / "secret")
+    (secret / "drone").chmod(0)
+    with ordinary_user():
+        for read in (lambda: audio_files([secret]), lambda: class_folders(secret)):
+            with pytest.raises(PermissionError, match="secret/drone"):
+                read()
+        assert main(["audition", str(secret), "--out", str(folder / "mine/page")]) == 2
+    said = f"wavegan audition: {secret}/drone: Permission denied: ask its owner for it, or name an"
+    assert said in capsys.readouterr().err
+    assert not (folder / "mine/page").exists()
+
+
+def test_a_file_that_may_not_be_read_is_neither_missing_nor_damaged(folder):
+    write_sealed(folder / "sealed.json", {})
+    write_safetensors(folder / "arrays.safetensors", {"x": np.ones(2)}, "key", '{"x": 1}')
+    for name in ("sealed.json", "arrays.safetensors"):
+        (folder / name).chmod(0)
+    with ordinary_user():
+        check_sealed(folder / "sealed.json")  # and reading it says what it is
+        with pytest.raises(PermissionError, match=r"arrays\.safetensors"):
+            read_safetensors(folder / "arrays.safetensors", "again", "key")
 
 
 def test_data_that_changes_while_a_run_is_on_changes_nothing(music, small_recipe, tmp_path):

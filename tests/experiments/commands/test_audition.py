@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -260,6 +261,15 @@ def test_clips_of_any_generator_with_what_is_wrong_with_them(tmp_path):
     good = by_name["good.wav"]
     matched = sound(tmp_path / "page", good) * 10 ** (good["gain"] / 20)
     assert loudness(matched, sample_rate=RATE) == pytest.approx(TARGET, abs=0.2)
+
+
+def test_names_in_another_encoding_are_shown_as_text(tmp_path):
+    theirs = tmp_path / os.fsdecode(b"the\xe9irs")
+    for label in ("a", "b"):
+        save_audio(theirs / label / "x.wav", np.full((LENGTH, 1), 0.1), RATE)
+        os.rename(theirs / label / "x.wav", theirs / label / os.fsdecode(b"caf\xe9.wav"))
+    assert audition(AuditionConfig((theirs,)), tmp_path / "page").clips == 2
+    assert told(tmp_path / "page")[0]["name"] == r"the\xe9irs, a, caf\xe9.wav"
 
 
 def test_what_can_be_played_is_finite_and_within_full_scale():
