@@ -94,8 +94,13 @@ def check_disk(needed: float, folder: str | Path, what: str, advice: str) -> Non
 
 
 def _too_much(needed: float, free: float, what: str, where: str, advice: str) -> str:
-    found = f"about {needed / 1e9:,.1f} GB for {what}, and {free / 1e9:,.1f} GB are free"
+    found = f"about {_amount(needed)} for {what}, and {_amount(free)} are free"
     return f"not enough {where}: {found}: {advice}"
+
+
+def _amount(size: float) -> str:
+    """So many bytes in words."""
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
 
 
 def free_memory() -> float:

@@ -30,7 +30,14 @@ import numpy as np
 from features.checksums import SEAL, check
 from features.json_lines import append_row, read_rows, write_rows
 from features.settings import another, differences
-from features.storage import read_json, refuse_links, remove_leftovers, sync_below, write_json
+from features.storage import (
+    read_json,
+    readable,
+    refuse_links,
+    remove_leftovers,
+    sync_below,
+    write_json,
+)
 
 _METADATA_BYTES = 2**18  # of a checkpoint, at most, beside its arrays
 
@@ -61,6 +68,11 @@ class RunFolder:
         ValueError
             Where the folder holds a run of another configuration, naming what differs.
         """
+        if readable(self.path) != str(self.path):  # orbax takes no other
+            raise ValueError(
+                f"run folder {readable(self.path)}: checkpoints can't be written to a path that "
+                "is no UTF-8: choose another"
+            )
         file = self.path / "config.json"
         if file.exists():
             found = differences(self.read_config(), parts, defaults)
@@ -75,10 +87,9 @@ class RunFolder:
         """The content of ``config.json``; a missing or damaged one is a ValueError."""
         try:
             return read_json(self.path / "config.json", "restore it from a copy")
-        except FileNotFoundError:
-            raise ValueError(
-                f"{self.path} is no run folder of a GAN: it has no config.json"
-            ) from None
+        except (FileNotFoundError, NotADirectoryError):
+            what = "is a file, and no .safetensors" if self.path.is_file() else "has no config.json"
+            raise ValueError(f"{self.path} is no run folder of a GAN: it {what}") from None
 
     def refuse_edits(self) -> None:
         """Make sure that a finished folder is what was written, and made from what it says.

@@ -13,7 +13,7 @@ from experiments.report.terminal import Progress, safe
 from experiments.run import OUTCOME, STAGES, Run
 from experiments.stages.gans import GAN_LIST, find_gans
 from features import scan_tracks
-from features.checksums import HASHES, problems_below
+from features.checksums import HASHES, problems_below, was_sealed
 from features.dataset import KNOWN_FAULTS, by_reason, passed_over
 from features.formats import CONTAINERS, EXTRA, LIBSNDFILE, PYAV, has_pyav
 from features.soundness import QUIET, QUIET_PEAK, Checked, check_tracks
@@ -103,6 +103,9 @@ def check_run(path: Path) -> tuple[list[str], bool]:
     files = [f"stages/{name}" for name in sorted(listed)]
     files += [HASHES, *OUTCOME.get(command, ())]
     lines += [f"missing: {path / name}" for name in files if not (path / name).exists()]
+    told = ("config.json", *(name for name in OUTCOME.get(command, ()) if name.endswith(".json")))
+    bare = (path / name for name in told if (path / name).exists() and (path / HASHES).exists())
+    lines += [f"unknown: {f}, of which {HASHES} says nothing" for f in bare if not was_sealed(f)]
     try:
         refuse_links(path)
     except ValueError as error:
@@ -112,9 +115,9 @@ def check_run(path: Path) -> tuple[list[str], bool]:
             RunFolder(gan.folder).whole_step()
     except (ValueError, CheckpointError) as error:
         lines.append(f"changed: {error}")
-    told = f"{len(lines)} things are not as written" if lines else "all is as it was written"
-    told = f"{path}: a run of `wavegan {command}`, {told}"
-    return [safe(line) for line in (*lines, told)], not lines
+    said = f"{len(lines)} things are not as written" if lines else "all is as it was written"
+    said = f"{path}: a run of `wavegan {command}`, {said}"
+    return [safe(line) for line in (*lines, said)], not lines
 
 
 def _failed_gans(path: Path) -> list[str]:

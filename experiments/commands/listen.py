@@ -49,10 +49,15 @@ def listen(
             raise ValueError(f"--consent {config.consent}: no such file")
         consent = read_text(config.consent, "give a text file").strip()
     test = blind_test(config, progress)
+    page = render_test(test, consent)
     write_json(out / KEY, test.key())
-    if config.webmushra:
-        _write_webmushra(out / "webmushra", test, consent)
-    write_text(out / PAGE, render_test(test, consent))
+    try:
+        if config.webmushra:
+            _write_webmushra(out / "webmushra", test, consent)
+        write_text(out / PAGE, page)
+    except BaseException:  # a key without its test would bar the folder
+        (out / KEY).unlink()
+        raise
     return out / PAGE
 
 

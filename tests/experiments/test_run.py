@@ -323,6 +323,16 @@ def test_doctor_tells_what_of_a_run_is_missing_changed_or_left_over(tmp_path):
         check_run(tmp_path / "none")
 
 
+def test_doctor_believes_no_hashes_that_say_nothing(tmp_path):
+    with Run(tmp_path).working("search", {}, {}) as run:
+        run.write_json("search.json", {})
+    assert check_run(tmp_path)[1]
+    (tmp_path / "hashes.json").write_text("{}")
+    *lines, _ = check_run(tmp_path)[0]
+    assert lines == [f"unknown: {tmp_path}/{name}.json, of which hashes.json says nothing"
+                     for name in ("config", "search")]  # fmt: skip
+
+
 def test_doctor_goes_through_the_runs_of_several_recipes(tmp_path):
     for name in ("net5", "net6"):
         with Run(tmp_path / name).working("classify", {}, {}):

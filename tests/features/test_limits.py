@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,6 +49,12 @@ def test_memory_and_disk_are_told_with_the_estimate(tmp_path):
         limits.check_memory(1e15, "9 clips", "less")
     with pytest.raises(ValueError, match=rf"disk in {tmp_path}: about .* GB for this run"):
         limits.check_disk(1e18, tmp_path / "not" / "there", "this run", "less")
+
+
+def test_what_is_small_is_told_in_megabytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits.shutil, "disk_usage", lambda folder: SimpleNamespace(free=12_000))
+    with pytest.raises(ValueError, match=r"about 3\.2 MB for this run, and 0\.0 MB are free: less"):
+        limits.check_disk(3.2e6, tmp_path, "this run", "less")
 
 
 def test_a_folder_to_write_to_is_none_below_a_file(tmp_path):

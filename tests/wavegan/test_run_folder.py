@@ -255,6 +255,19 @@ def test_no_run_folder(tmp_path):
     assert not (tmp_path / "missing").exists()
 
 
+def test_a_file_is_no_run_folder(tmp_path):
+    (tmp_path / "report.html").write_text("")
+    with pytest.raises(ValueError, match=r"report\.html is no run folder .* no \.safetensors"):
+        load(tmp_path / "report.html")
+
+
+def test_a_path_in_another_encoding_is_refused_before_training(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(ValueError, match=r"caf\\xe9: checkpoints can't be written .* no UTF-8"):
+        RunFolder(folder).write_config({})
+    assert not folder.exists()
+
+
 def test_a_damaged_configuration(finished_run):
     (finished_run / "config.json").write_text('{"wavegan": ')
     with pytest.raises(ValueError, match=r"config\.json is damaged"):

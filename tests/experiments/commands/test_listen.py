@@ -244,6 +244,21 @@ def test_a_configuration_for_webmushra_names_files_that_are_there(genres, music,
                 assert all({"value", "label"} == one.keys() for one in page["response"])
 
 
+def test_a_page_that_could_not_be_written_leaves_no_key(genres, music, tmp_path, monkeypatch):
+    """Which would bar the folder from the next try."""
+    config, out = ListenConfig((genres,), count=3, data=str(music)), tmp_path / "test"
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.commands.listen.write_text", full)
+        with pytest.raises(OSError, match="No space"):
+            listen(config, out)
+    assert list(out.iterdir()) == []
+    assert listen(config, out).is_file()
+
+
 def test_what_cannot_be_listened_to(genres, music, tmp_path, capsys):
     out = tmp_path / "test"
     assert "no real clips" in fails(capsys, genres, "--out", out)
