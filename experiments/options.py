@@ -296,7 +296,7 @@ def read_file(file: Path, command: str, options: Iterable[Option]) -> dict[str, 
 
     said, values = f"--config {file}", {}
     try:
-        text = read_text(file, "give a file of options")
+        text = read_text(file, "give a file of options").removeprefix("\ufeff")  # of some editors
         if (brackets := sum(map(text.count, "[{"))) > _BRACKETS:
             raise ValueError(f"it has {brackets} opening brackets, more than {_BRACKETS}")
         if file.suffix != ".toml" and any(isinstance(t, yaml.AliasToken) for t in yaml.scan(text)):

@@ -83,7 +83,7 @@ def read_safetensors(
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise FileNotFoundError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}")
     path.open("rb").close()  # of one that may not be read, safe_open says that it is not there
     try:
         with safe_open(path, framework="numpy") as file:

@@ -34,6 +34,7 @@ _FREE = {"files": None, "blake2b": None}  # of a manifest: what grows with the n
 _TEMPORARY = 20  # bytes that a file's name is longer by while it is written
 _NAME = 600  # bytes of memory that a file's name and hash take, in a list and as text
 _HEADER = 44  # bytes of a wav file
+_ROWS = 1 << 16  # of given latents that are looked at together
 
 
 @contextmanager
@@ -240,6 +241,14 @@ def _read_latents(path: Path) -> np.ndarray:
     if latents.ndim != 2 or latents.dtype.kind != "f" or not len(latents):
         found = f"{latents.dtype} {latents.shape}"
         raise ValueError(f"latents {path} must hold floats (n, latent_dim), found {found}")
+    for start in range(0, len(latents), _ROWS):
+        with np.errstate(over="ignore"):  # which is told
+            rows = latents[start : start + _ROWS].astype(np.float32)
+        if len(wrong := np.flatnonzero(~np.isfinite(rows).all(1))):
+            raise ValueError(
+                f"latents {path}: row {start + wrong[0]} has a NaN, an infinity or a number too "
+                "large for float32: draw it again, or leave it out"
+            )
     return latents
 
 

@@ -121,6 +121,8 @@ def test_something_else(tmp_path):
     path = tmp_path / "other.safetensors"
     with pytest.raises(FileNotFoundError, match=r"other\.safetensors: no such file"):
         load(path)
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}: a folder"):
+        load(tmp_path)
     save_file({"weight": np.zeros(3, np.float32)}, path)
     with pytest.raises(ValueError, match="holds no classifier"):
         load(path)

@@ -42,6 +42,12 @@ def test_files_of_options_and_what_is_typed(tmp_path):
     assert (call.config().recipe.name, call.config().recipe.conditional) == ("demo", False)
 
 
+@pytest.mark.parametrize(("name", "line"), [("a.yaml", "seeds: 3"), ("a.toml", "seeds = 3")])
+def test_the_mark_that_some_editors_put_before_a_text_is_no_option(name, line, tmp_path):
+    (tmp_path / name).write_text(line, encoding="utf-8-sig")
+    assert parsed(["compare", "--config", str(tmp_path / name)]).config().seeds == 3
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

@@ -226,6 +226,10 @@ def test_latents_that_make_no_clips(drums, tmp_path, capsys):
     assert "must hold floats (n, latent_dim), found int32 (2, 4)" in said()
     np.save(wrong, np.zeros((2, 5), np.float32))
     assert "latents must be (n, 4), found (2, 5)" in said()
+    for bad in (np.nan, 1e300):
+        np.save(wrong, np.array([[0.0] * 4, [0, bad, 0, 0]]))
+        assert f"latents {wrong}: row 1 has a NaN, an infinity or a number too large" in said()
+    assert not out.exists()
     np.save(wrong, np.zeros((2, 4), np.float32))
     assert "count is 3" in fails(
         capsys, "generate", drums, "--latents", wrong, "--count", 3, "--out", out
