@@ -47,7 +47,8 @@ def listen(
     if config.consent is not None:
         if not config.consent.is_file():
             raise ValueError(f"--consent {config.consent}: no such file")
-        consent = read_text(config.consent, "give a text file").strip()
+        if not (consent := read_text(config.consent, "give a text file").strip()):
+            raise ValueError(f"--consent {config.consent} is empty: give a text, or leave it out")
     test = blind_test(config, progress)
     page = render_test(test, consent)
     write_json(out / KEY, test.key())
