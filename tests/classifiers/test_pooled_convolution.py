@@ -49,7 +49,36 @@ def network(between, *, kernel=3, width=6, channels=1, window=3, padding="SAME")
 
 def pictures(n, channels=1):
     shape = (n, 9, 11, channels)
-    return jnp.asarray(np.random.default_rng(1).normal(size=shape).astype(np.float32))
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+# One program each: of eager operations, each is one to compile.
+
+
+@nnx.jit
+def answer(chain, x):
+    return chain(x)
+
+
+@nnx.jit
+def one_after_the_other(layers, x):
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def done_together(layers, x, *, train=False):
+    """How many of the layers behind the first are in what that makes of ``x``."""
+    counts = []
+
+    def first(layers, x):
+        convolution, *following = layers
+        y, done = convolution.run(x, following, train=train)
+        counts.append(done)
+        return y
+
+    nnx.eval_shape(first, layers, x)
+    return counts[0]
 
 
 def outcome(chain, x, *, train):
@@ -86,8 +115,7 @@ def test_together_equals_one_after_the_other(request, between, form, train):
     plain = outcome(chain, x, train=train)
     request.getfixturevalue("together")
     ours = outcome(chain, x, train=train)
-    convolution, *following = chain.layers
-    assert convolution.run(x, following, train=train)[1] == len(following)
+    assert done_together(chain.layers, x, train=train) == len(chain.layers) - 1
     for founds, wanteds in zip(ours, plain, strict=True):
         # That of a bias before a normalisation is zero: a rounding of the others' size.
         largest = max(np.abs(wanted).max() for wanted in wanteds)
@@ -98,28 +126,30 @@ def test_together_equals_one_after_the_other(request, between, form, train):
 @pytest.mark.parametrize("n", [1, 5, 7])
 def test_any_number_of_pictures(together, n):
     chain, x = network([relu, BatchNorm]), pictures(n)
-    y = chain(x)
+    y = answer(chain, x)
     assert y.shape == (n, 5, 6, 6)
-    alone = jnp.concatenate([chain(x[i : i + 1]) for i in range(n)])
+    alone = np.concatenate([answer(chain, x[i : i + 1]) for i in range(n)])
     np.testing.assert_allclose(y, alone, atol=1e-6)
 
 
 def test_several_networks_at_a_time_as_each_alone(together):
-    chain, x = network([relu, BatchNorm]), jnp.stack([pictures(4), 2 * pictures(4)])
+    chain, x = network([relu, BatchNorm]), np.stack([pictures(4), 2 * pictures(4)])
     graph, state = nnx.split(chain)
 
+    @jax.jit
     def slope(x):
         return jax.grad(lambda x: nnx.merge(graph, state, copy=True)(x, train=True).sum())(x)
 
-    both = jax.vmap(slope)(x)
-    for one, other in zip(both, map(slope, x), strict=True):
+    both = jax.jit(jax.vmap(slope))(x)
+    for one, other in zip(np.asarray(both), map(slope, x), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_what_is_not_a_number_is_not_hidden(together):
-    y = network([relu])(pictures(4).at[2, 4, 5].set(jnp.nan))
-    assert jnp.isnan(y[2]).any()
-    assert not jnp.isnan(y[:2]).any()
+    (x := pictures(4))[2, 4, 5] = np.nan
+    y = np.asarray(answer(network([relu]), x))
+    assert np.isnan(y[2]).any()
+    assert not np.isnan(y[:2]).any()
 
 
 @pytest.mark.parametrize(
@@ -129,12 +159,8 @@ def test_what_is_not_a_number_is_not_hidden(together):
 )
 def test_what_cannot_change_places_with_a_pooling_is_done_before_it(together, between):
     chain, x = network(between), pictures(2)
-    convolution, *following = chain.layers
-    y, done = convolution.run(x, following)
-    assert done == 0
-    for layer in following:
-        y = layer(y)
-    np.testing.assert_array_equal(chain(x), y)
+    assert done_together(chain.layers, x) == 0
+    np.testing.assert_array_equal(answer(chain, x), one_after_the_other(chain.layers, x))
 
 
 class Halves(Convolution2D):
@@ -153,17 +179,14 @@ def test_layers_of_your_own_do_what_they_do(together):
     pool, own = partial(MaxPool, window=2), partial(Convolution2D, width=6, kernel_size=3)
     for built in ([partial(Halves, width=6, kernel_size=3), relu, pool], [own, Shifts, pool]):
         chain, x = Chain((9, 11, 1), built, rngs=nnx.Rngs(0)), pictures(2)
-        y = x
-        for layer in chain.layers:
-            y = layer(y)
-        np.testing.assert_array_equal(chain(x), y)
+        np.testing.assert_array_equal(answer(chain, x), one_after_the_other(chain.layers, x))
 
 
 def test_strides_and_convolutions_without_a_pooling_are_done_alone(together):
     strided = partial(Convolution2D, width=6, kernel_size=3, stride=2)
     for built in ([strided, partial(MaxPool, window=2)], [strided], [strided, relu]):
-        convolution, *following = Chain((9, 11, 1), built, rngs=nnx.Rngs(0)).layers
-        assert convolution.run(pictures(2), following)[1] == 0
+        layers = Chain((9, 11, 1), built, rngs=nnx.Rngs(0)).layers
+        assert done_together(layers, pictures(2)) == 0
 
 
 def test_it_is_for_large_batches_of_floats_on_a_cpu(monkeypatch):

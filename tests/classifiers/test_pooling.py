@@ -12,28 +12,29 @@ from classifiers.pooling import max_pool, pooling
 CASES = [(2, 2), (4, 4), (3, 2), (2, 1), (5, 2), (2, 3)]
 
 
+@partial(jax.jit, static_argnames=("window", "stride", "padding"), inline=True)
 def pooled(x, window, stride=None, padding="SAME"):
     return max_pool(x, pooling(window, stride, padding, x.ndim - 2))
 
 
-def with_gradient(pool, x):
+def by_windows(x, window, stride, padding="SAME"):
+    sizes, strides = ((1, *[each] * (x.ndim - 2), 1) for each in (window, stride))
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, sizes, strides, padding)
+
+
+def with_gradient(pool, x, *case):
     """Of a pooling its values, and the gradient of the sum of their sines."""
-    values, back = jax.vjp(pool, x)
+    values, back = jax.vjp(lambda x: pool(x, *case), x)
     return values, back(jnp.cos(values))[0]
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def ours(window, stride, padding, x):
-    return with_gradient(partial(pooled, window=window, stride=stride, padding=padding), x)
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def theirs(window, stride, padding, x):
-    def pool(x):
-        sizes, strides = ((1, *[each] * (x.ndim - 2), 1) for each in (window, stride))
-        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, sizes, strides, padding)
-
-    return with_gradient(pool, x)
+@jax.jit
+def ours_and_theirs(x):
+    """Of all cases at once: a program for each takes several times as long to compile."""
+    cases = [(*case, padding) for case in CASES for padding in ("VALID", "SAME")]
+    return {
+        case: [with_gradient(pool, x, *case) for pool in (pooled, by_windows)] for case in cases
+    }
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
@@ -43,7 +44,7 @@ def test_max_pooling_equals_reduce_window(extents, window, stride, padding):
     size = int(np.prod(extents)) * 6
     x = np.random.default_rng(0).permutation(size).astype(np.float32) / size - 0.5  # no ties
     x = x.reshape(2, *extents, 3)
-    (y, gradient), (wanted, slopes) = (f(window, stride, padding, x) for f in (ours, theirs))
+    (y, gradient), (wanted, slopes) = ours_and_theirs(x)[window, stride, padding]
     np.testing.assert_array_equal(y, wanted)
     np.testing.assert_allclose(gradient, slopes, atol=1e-6)
 
@@ -73,12 +74,12 @@ def test_negative_values_are_not_beaten_by_the_padding():
 @pytest.mark.parametrize(("window", "stride"), CASES)
 def test_of_equal_values_the_first_has_the_gradient(window, stride, padding):
     few = np.random.default_rng(0).integers(0, 2, (3, 13, 2)).astype(np.float32)
-    (_, gradient), (_, slopes) = (f(window, stride, padding, few) for f in (ours, theirs))
+    (_, gradient), (_, slopes) = ours_and_theirs(few)[window, stride, padding]
     np.testing.assert_allclose(gradient, slopes, atol=1e-6)
 
 
 def test_of_equal_pictures_each_window_has_one_gradient():
-    gradient = jax.grad(lambda x: pooled(x, 3, 2).sum())(jnp.zeros((1, 9, 9, 2)))
+    gradient = jax.jit(jax.grad(lambda x: pooled(x, 3, 2).sum()))(jnp.zeros((1, 9, 9, 2)))
     assert gradient.sum() == pytest.approx(2 * 5 * 5)
     assert (gradient >= 0).all()
 
@@ -93,10 +94,6 @@ def test_of_a_normalised_picture_the_largest_has_the_gradient(window, stride):
     @partial(jax.jit, static_argnums=0)
     def gradient(pool, x):
         return jax.grad(lambda x: pool((x - mean) * factor + shift, window, stride).sum())(x)
-
-    def by_windows(x, window, stride):
-        sizes, strides = (1, window, window, 1), (1, stride, stride, 1)
-        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, sizes, strides, "SAME")
 
     np.testing.assert_allclose(gradient(pooled, x), gradient(by_windows, x), atol=1e-5)
 

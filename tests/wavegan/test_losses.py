@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +26,22 @@ KEY = jax.random.key(0)
 
 
 def clips(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def linear(weights):
     """A critic whose slope is ``weights`` everywhere."""
     return lambda x, key: jnp.sum(x * weights[None], axis=(1, 2))
+
+
+def squares(x, key):
+    """A critic whose slope is 2 x."""
+    return jnp.sum(x**2, axis=(1, 2))
+
+
+def of(penalty, critic, real, fake):
+    """The penalty, as one program: of eager operations, each is one to compile."""
+    return jax.jit(partial(penalty, critic))(real, fake, KEY)
 
 
 # Gradient penalties
@@ -40,20 +51,22 @@ def test_the_penalty_of_a_linear_critic():
     """Slope norm over samples and channels: sqrt(9 + 16 + 144) = 13, penalty 12² = 144."""
     weights = jnp.array([[3.0, 0.0], [4.0, 12.0], [0.0, 0.0]])
     real, fake = clips(1, 5, 3, 2), clips(2, 5, 3, 2)
-    assert gradient_penalty(linear(weights), real, fake, KEY) == pytest.approx(144, rel=1e-5)
-    assert r1_penalty(linear(weights), real, fake, KEY) == pytest.approx(169 / 2, rel=1e-5)
+    assert of(gradient_penalty, linear(weights), real, fake) == pytest.approx(144, rel=1e-5)
+    assert of(r1_penalty, linear(weights), real, fake) == pytest.approx(169 / 2, rel=1e-5)
 
 
 def test_slope_one_costs_nothing_and_slope_zero_does_not_break_the_gradient():
     real, fake = clips(1, 5, 4, 1), clips(2, 5, 4, 1)
 
+    @jax.jit
+    @jax.value_and_grad
     def penalty(scale):
-        return gradient_penalty(linear(scale * jnp.full((4, 1), 0.5)), real, fake, KEY)
+        return of(gradient_penalty, linear(scale * jnp.full((4, 1), 0.5)), real, fake)
 
-    assert penalty(1.0) == pytest.approx(0, abs=1e-10)
-    assert penalty(0.0) == pytest.approx(1, abs=1e-5)
-    assert jax.grad(penalty)(3.0) == pytest.approx(4, rel=1e-4)  # of (s - 1)²
-    assert np.isfinite(jax.grad(penalty)(0.0))
+    assert penalty(1.0)[0] == pytest.approx(0, abs=1e-10)
+    assert penalty(0.0)[0] == pytest.approx(1, abs=1e-5)
+    assert penalty(3.0)[1] == pytest.approx(4, rel=1e-4)  # of (s - 1)²
+    assert np.isfinite(penalty(0.0)[1])
 
 
 @pytest.mark.parametrize(
@@ -66,12 +79,12 @@ def test_slope_one_costs_nothing_and_slope_zero_does_not_break_the_gradient():
 )
 def test_alpha_is_uniform_and_one_a_clip(power, expected):
     """Between silence and a clip of norm 1 the slope norm of |x|^(p+1) / (p+1) is α^p."""
-    fake = jnp.full((40_000, 2, 2), 0.5)
+    fake = np.full((40_000, 2, 2), 0.5, np.float32)
 
     def critic(x, key):
         return jnp.sum(x**2, axis=(1, 2)) ** ((power + 1) / 2) / (power + 1)
 
-    penalty = gradient_penalty(critic, jnp.zeros_like(fake), fake, KEY)
+    penalty = of(gradient_penalty, critic, np.zeros_like(fake), fake)
     assert penalty == pytest.approx(expected, abs=0.01)
 
 
@@ -80,21 +93,16 @@ def test_r1_is_laid_on_real_clips_alone():
     real = clips(1, 5, 3, 2)
     expected = 2 * np.mean(np.sum(np.square(real), axis=(1, 2)))
     for fake in (clips(2, 5, 3, 2), 100 * real):
-        penalty = r1_penalty(lambda x, key: jnp.sum(x**2, axis=(1, 2)), real, fake, KEY)
-        assert penalty == pytest.approx(expected, rel=1e-5)
+        assert of(r1_penalty, squares, real, fake) == pytest.approx(expected, rel=1e-5)
 
 
 def test_r2_is_laid_on_generated_clips_as_well():
     """Of |x|²: half of 4 |x|² of either side, and no less for a side without slopes."""
     real, fake = clips(1, 5, 3, 2), clips(2, 5, 3, 2)
-
-    def squares(x, key):
-        return jnp.sum(x**2, axis=(1, 2))
-
     expected = sum(2 * np.mean(np.sum(np.square(x), axis=(1, 2))) for x in (real, fake))
-    assert r1_r2_penalty(squares, real, fake, KEY) == pytest.approx(expected, rel=1e-5)
-    alone = float(r1_penalty(squares, fake, real, KEY))
-    assert r1_r2_penalty(squares, 0 * real, fake, KEY) == pytest.approx(alone, rel=1e-5)
+    assert of(r1_r2_penalty, squares, real, fake) == pytest.approx(expected, rel=1e-5)
+    alone = float(of(r1_penalty, squares, fake, real))
+    assert of(r1_r2_penalty, squares, 0 * real, fake) == pytest.approx(alone, rel=1e-5)
 
 
 # Pairs
@@ -103,11 +111,12 @@ def test_r2_is_laid_on_generated_clips_as_well():
 def test_a_relativistic_gan_against_its_paper():
     """Softplus of minus the lead of real over generated clips (arXiv 2501.05441, eq. 2)."""
     real, fake = (np.asarray(clips(seed, 7), np.float64) for seed in (1, 2))
-    loss, pair = LOSSES["logistic-r1"], paired(jnp.asarray(real), jnp.asarray(fake))
+    logits = jax.device_put((np.float32(real), np.float32(fake)))
+    loss, pair = LOSSES["logistic-r1"], paired(*logits)
     assert loss.critic(*pair) / 2 == pytest.approx(np.log1p(np.exp(fake - real)).mean(), rel=1e-5)
     assert loss.generator(pair[1]) == pytest.approx(np.log1p(np.exp(real - fake)).mean(), rel=1e-5)
     wasserstein = LOSSES["wgan-gp"]  # whose pairs lead by as much on average
-    alone = wasserstein.critic(jnp.asarray(real), jnp.asarray(fake))
+    alone = wasserstein.critic(*logits)
     assert wasserstein.critic(*pair) / 2 == pytest.approx(float(alone), rel=1e-5)
 
 
@@ -162,8 +171,9 @@ def sigmoid(x):
 def test_the_losses(name, critic, generator):
     real, fake = clips(1, 7), clips(2, 7)
     doubles = (np.asarray(real, np.float64), np.asarray(fake, np.float64))
-    assert LOSSES[name].critic(real, fake) == pytest.approx(critic(*doubles), rel=1e-5)
-    assert LOSSES[name].generator(fake) == pytest.approx(generator(doubles[1]), rel=1e-5)
+    ours, theirs = jax.jit(LOSSES[name].critic), jax.jit(LOSSES[name].generator)
+    assert ours(real, fake) == pytest.approx(critic(*doubles), rel=1e-5)
+    assert theirs(fake) == pytest.approx(generator(doubles[1]), rel=1e-5)
 
 
 def test_extreme_logits_are_finite():
@@ -184,12 +194,14 @@ def test_the_reference_adams(name, rate, b1, b2):
     assert loss.learning_rate == rate
     ours, adam = loss.optimizer(rate), optax.adam(rate, b1=b1, b2=b2)
     weights = clips(0, 3)
-    states = ours.init(weights), adam.init(weights)
+    states = [jax.jit(each.init)(weights) for each in (ours, adam)]
+    updates = [jax.jit(each.update) for each in (ours, adam)]
     for seed in range(3):
         gradients = clips(seed, 3)
-        first, ours_state = ours.update(gradients, states[0], weights)
-        second, adam_state = adam.update(gradients, states[1], weights)
-        states = ours_state, adam_state
+        (first, second), states = zip(
+            *(each(gradients, state, weights) for each, state in zip(updates, states, strict=True)),
+            strict=True,
+        )
         np.testing.assert_allclose(first, second, rtol=1e-6)
 
 
@@ -199,10 +211,10 @@ def test_the_reference_rmsprops(name, rate):
     loss = LOSSES[name]
     assert loss.learning_rate == rate
     optimizer, weights = loss.optimizer(rate), clips(0, 3)
-    state, mean_square = optimizer.init(weights), np.ones(3)
+    state, mean_square = jax.jit(optimizer.init)(weights), np.ones(3)
     for seed in range(4):
         gradient = clips(seed, 3)
-        update, state = optimizer.update(gradient, state, weights)
+        update, state = jax.jit(optimizer.update)(gradient, state, weights)
         mean_square = 0.9 * mean_square + 0.1 * np.square(np.asarray(gradient, np.float64))
         np.testing.assert_allclose(update, -rate * gradient / np.sqrt(mean_square), rtol=1e-5)
 
