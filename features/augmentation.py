@@ -16,6 +16,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -302,8 +303,8 @@ def _by_channel(one: Callable[[Array, Array], Array], audio: AudioLike, values: 
 
 def _clips(audio: AudioLike) -> Float[Array, "n length c"]:
     """Mono clips (n, L), and one (L,), with all three axes."""
-    audio = jnp.asarray(audio)
-    return audio if audio.ndim == 3 else audio.reshape(-1, audio.shape[-1], 1)
+    clips: Any = jax.device_put(audio)  # jnp.asarray is a program to compile for each shape
+    return clips if clips.ndim == 3 else clips.reshape(-1, clips.shape[-1], 1)
 
 
 def _within(audio: Audio) -> Audio:

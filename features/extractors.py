@@ -319,8 +319,9 @@ class PannsLogMel:
         """Features (N, T, 64)."""
         if sample_rate != self.sample_rate:
             raise ValueError(f"PANNs hear {self.sample_rate} Hz, not {sample_rate}")
-        one = jnp.asarray(mono(audio))
-        mirrored = jnp.pad(one, [(0, 0)] * (one.ndim - 1) + [(512, 512)], mode="reflect")
+        one: Any = mono(audio)
+        pad = np.pad if isinstance(one, np.ndarray) else jnp.pad  # NumPy's needs no program
+        mirrored = pad(one, [(0, 0)] * (one.ndim - 1) + [(512, 512)], mode="reflect")
         bands: dict[str, Any] = {"n_mels": 64, "fmin": 50, "fmax": 14_000}
         frames: dict[str, Any] = {"n_fft": 1024, "hop_length": 320, "center": False}
         return log_mel(mirrored, sample_rate=sample_rate, top_db=None, **frames, **bands)
@@ -343,10 +344,11 @@ class Waveform:
 
     def __call__(self, audio: np.ndarray | Array, sample_rate: int) -> Array:
         """Samples (N, L // frame, frame)."""
-        one = jnp.asarray(mono(audio))
+        one = mono(audio)
         if not (steps := one.shape[-1] // self.frame):
             raise ValueError(f"{one.shape[-1]} samples are fewer than a frame of {self.frame}")
-        return one[..., : steps * self.frame].reshape(*one.shape[:-1], steps, self.frame)
+        cut = one[..., : steps * self.frame].reshape(*one.shape[:-1], steps, self.frame)
+        return jax.device_put(cut, may_alias=False)
 
 
 class MadeElsewhere(ABC):

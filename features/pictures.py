@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -110,8 +111,9 @@ def tempo_picture(
         raise ValueError(f"size={size}, top_db={top_db}: the size is above 1, the range positive")
     framing = Framing(n_fft, hop_length)
     y = checked_audio(y, framing, sample_rate=sample_rate)
-    peak = jnp.abs(jnp.asarray(y)).max(-1, keepdims=True)
-    y = y / jnp.where(peak > 0, peak, 1)
+    form: Any = np if isinstance(y, np.ndarray) else jnp  # NumPy's needs no program
+    peak = form.abs(y).max(-1, keepdims=True)
+    y = y / form.where(peak > 0, peak, 1)
     lags = tempogram(y, sample_rate=sample_rate, hop_length=hop_length)
     colours, (height, width) = _colours(cmap), size
     above = _painted(lags, colours, (height // 2, width))

@@ -1,9 +1,11 @@
 """Extractors: what each gives, and a registry that takes a user's own."""
 
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import jax
 import librosa
 import numpy as np
 import PIL.Image
@@ -66,6 +68,20 @@ def test_each_takes_mono_clips_with_or_without_their_channel(make):
     assert found.shape == MADE[make]
     np.testing.assert_array_equal(make(NOISE[..., 0], RATE), found)
     np.testing.assert_array_equal(make(np.repeat(NOISE, 2, 2), RATE), found)
+
+
+def test_the_way_of_numpys_audio_is_no_program(caplog):
+    """Of clips of another length what is compiled is of the features themselves."""
+    clips = NOISE[:, :3777]
+    with jax.log_compiles():
+        Waveform(frame=7)(clips, RATE)
+        assert not caplog.messages
+        PannsLogMel()(clips, 32_000)
+        TempoPicture(height=20, width=16, n_fft=512)(clips, RATE)
+    compiled = re.findall(r"Finished XLA compilation of jit\((\w+)\)", caplog.text)
+    own = {"_mel_spectrogram", "_decibels", "_rise", "_autocorrelations", "_brightness_of_bins"}
+    assert "_mel_spectrogram" in compiled
+    assert set(compiled) <= own | {"_painted", "concatenate", "multiply", "subtract"}
 
 
 def test_a_clip_alone_has_no_axis_of_clips():
