@@ -58,9 +58,7 @@ def strided_conv(
     """
     n, length, channels = x.shape
     if _as_product(n * length // stride, kernel, stride):
-        patches = _patches(x, taps=len(kernel), stride=stride)
-        y = patches @ kernel.reshape(-1, kernel.shape[2])
-        return y.reshape(n, length // stride, kernel.shape[2])
+        return _product(x, kernel, stride)
     if _MAPPED.get() and len(kernel) > _LONG * stride:
         return _long_conv(x, kernel, stride=stride)
     blocks, before, after = _block_kernel(kernel, stride)
@@ -72,12 +70,9 @@ def transposed_conv(
     x: Float[Array, "n blocks c_in"], kernel: Float[Array, "taps c_out c_in"], *, stride: int
 ) -> Float[Array, "n length c_out"]:
     """The exact adjoint of `strided_conv` with the same kernel: upsamples by ``stride``."""
-    n, num_blocks, c_in = x.shape
+    n, num_blocks, _ = x.shape
     if _as_product(n * num_blocks, kernel, stride):
-        patches = x.reshape(-1, c_in) @ kernel.reshape(-1, c_in).T
-        like = jax.ShapeDtypeStruct((n, num_blocks * stride, kernel.shape[1]), patches.dtype)
-        gather = partial(_patches, taps=len(kernel), stride=stride)
-        return jax.linear_transpose(gather, like)(patches)[0]
+        return _transposed_product(x, kernel, stride)
     blocks, before, after = _block_kernel(kernel, stride)
     adjoint = jnp.flip(blocks, 0).swapaxes(1, 2)
     y = _over_blocks(x, adjoint, after, before)
@@ -171,6 +166,28 @@ def _as_product(rows: int, kernel: Array, stride: int) -> bool:
     if jax.default_backend() != "cpu" or taps > _LONG * stride or _MAPPED.get():
         return False
     return rows <= 2 * wide or stride * thin < 8
+
+
+# One program each where a network is called outside of any: they have a dozen operations.
+
+
+@partial(jax.jit, static_argnums=2, inline=True)
+def _product(x: Array, kernel: Array, stride: int) -> Array:
+    """`strided_conv` of gathered patches."""
+    n, length, _ = x.shape
+    patches = _patches(x, taps=len(kernel), stride=stride)
+    y = patches @ kernel.reshape(-1, kernel.shape[2])
+    return y.reshape(n, length // stride, kernel.shape[2])
+
+
+@partial(jax.jit, static_argnums=2, inline=True)
+def _transposed_product(x: Array, kernel: Array, stride: int) -> Array:
+    """`transposed_conv` into patches, which are added up."""
+    n, num_blocks, c_in = x.shape
+    patches = x.reshape(-1, c_in) @ kernel.reshape(-1, c_in).T
+    like = jax.ShapeDtypeStruct((n, num_blocks * stride, kernel.shape[1]), patches.dtype)
+    gather = partial(_patches, taps=len(kernel), stride=stride)
+    return jax.linear_transpose(gather, like)(patches)[0]
 
 
 def _patches(

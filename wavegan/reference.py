@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import jax
 import numpy as np
 from flax import nnx
 
@@ -67,7 +68,7 @@ def load_reference(
                 f"the variable {name} has the shape {np.shape(arrays[name])}, {config} needs "
                 f"{param.shape}: were the weights made with another dim, length or channels?"
             )
-        param[...] = value.astype(np.float32)
+        param.set_value(jax.device_put(value.astype(np.float32)))
     return generator, discriminator
 
 

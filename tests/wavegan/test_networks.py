@@ -103,6 +103,17 @@ def test_no_program_is_compiled_for_the_shapes_of_a_network(network, caplog):
     assert "ompil" in caplog.text  # it would have been seen
 
 
+def test_a_convolution_is_a_program_and_not_one_for_each_operation(caplog):
+    """Of a generator that is called outside of any: the last layer's is a product on a CPU."""
+    config = WaveGANConfig(num_samples=128, dim=2, latent_dim=11)
+    generator = Generator(config, rngs=nnx.Rngs(0))
+    with jax.log_compiles():
+        generator(np.ones((3, 11), np.float32))
+    compiled = re.findall(r"Finished XLA compilation of jit\((\w+)\)", caplog.text)
+    assert ("_transposed_product" in compiled) == (jax.default_backend() == "cpu")
+    assert len(compiled) <= 25
+
+
 def test_the_generator_stays_within_one():
     generator = Generator(WaveGANConfig(num_samples=64, dim=2, channels=2), rngs=nnx.Rngs(0))
     audio = np.asarray(answer(generator, np.full((2, 100), 100, np.float32)))

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -30,6 +31,13 @@ def test_the_reference_outputs(parity):
     assert np.abs(parity["audio"]).max() > 0.1
     assert np.abs(audio - parity["audio"]).max() < 1e-5
     assert np.abs(logit - parity["logit"]).max() < 1e-5
+
+
+def test_variables_are_read_without_a_program_for_each_shape(parity, caplog):
+    load_reference(WaveGANConfig(dim=4), parity)
+    with jax.log_compiles():
+        load_reference(STEREO, variables_of(STEREO))
+    assert not caplog.messages
 
 
 def test_an_open_npz_file_will_do(parity, tmp_path):
