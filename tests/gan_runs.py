@@ -1,6 +1,7 @@
 """What tests of training runs ask of them."""
 
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,12 @@ train(
     on_log=on_log,
 )
 """
+
+
+@partial(nnx.jit, static_argnames="training")
+def answer(network, *inputs, **options):
+    """What a network or layer gives, as one program: called by itself it is a dozen to compile."""
+    return network(*inputs, **options)
 
 
 def same(one, other) -> bool:

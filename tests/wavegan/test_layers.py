@@ -1,24 +1,15 @@
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from gan_runs import answer
 
 from wavegan.layers import BatchNorm, Modulation, SpectralNorm, phase_shuffle, shift_phase
 
 
 def clips(seed, *shape):
     return np.random.default_rng(seed).normal(1, 2, shape).astype(np.float32)
-
-
-# One program each: of eager operations, each is one to compile.
-
-
-@partial(nnx.jit, static_argnames="training")
-def answer(layer, *inputs, **options):
-    return layer(*inputs, **options)
 
 
 @nnx.jit

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from gan_runs import lowered
+from gan_runs import answer, lowered
 
 from wavegan import Discriminator, Generator, TrainConfig, WaveGANConfig
 from wavegan.convolution import mapped_kernels, strided_conv
@@ -17,12 +17,6 @@ from wavegan.networks import definitions, without_weights
 
 def abstract(network, config):
     return nnx.eval_shape(lambda: network(config, rngs=nnx.Rngs(0)))
-
-
-@partial(nnx.jit, static_argnames="training")
-def answer(network, *inputs, **options):
-    """As one program: of eager operations, each is one to compile."""
-    return network(*inputs, **options)
 
 
 def parameters(network) -> int:
