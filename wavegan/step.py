@@ -70,22 +70,35 @@ def compiled_step(
 
 @lru_cache(maxsize=16)
 def _compiled(config, train_config, entries, mesh, gans, penalised, source):
-    one = _shapes(config, train_config, entries)
-    state = jax.tree.map(lambda x: jax.ShapeDtypeStruct((gans, *x.shape), x.dtype), one)
+    state, *batch = _arguments(config, train_config, entries, gans)
     count = jax.ShapeDtypeStruct((), jnp.int32)
     program = partial(_program, config, train_config, mesh, penalised)
     if source is not None:
         return program(training_step, drawing=True).lower(state, source, count).compile()
+    if jax.default_backend() != "cpu":
+        return program(training_step).lower(state, *batch).compile()
+    return Turns(
+        program(_critic_turn, more=1).lower(state, *batch, count).compile(),
+        _compiled_last_turn(config, train_config, entries, mesh, gans),
+        train_config.critic_steps,
+    )
+
+
+@lru_cache(maxsize=16)
+def _compiled_last_turn(config, train_config, entries, mesh, gans):
+    """The generator's: the same whether or not the critic has a penalty in this step."""
+    program = _program(config, train_config, mesh, True, _last_turn)
+    return program.lower(*_arguments(config, train_config, entries, gans)).compile()
+
+
+def _arguments(config, train_config, entries, gans):
+    """The shapes of what a step takes: state, clips and labels."""
+    one = _shapes(config, train_config, entries)
+    state = jax.tree.map(lambda x: jax.ShapeDtypeStruct((gans, *x.shape), x.dtype), one)
     batch = gans, train_config.critic_steps, train_config.batch_size
     clips = jax.ShapeDtypeStruct((*batch, config.num_samples, config.channels), jnp.float32)
     labels = jax.ShapeDtypeStruct(batch, jnp.int32) if config.num_classes else None
-    if jax.default_backend() != "cpu":
-        return program(training_step).lower(state, clips, labels).compile()
-    return Turns(
-        program(_critic_turn, more=1).lower(state, clips, labels, count).compile(),
-        program(_last_turn).lower(state, clips, labels).compile(),
-        train_config.critic_steps,
-    )
+    return state, clips, labels
 
 
 @dataclass(frozen=True)

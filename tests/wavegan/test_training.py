@@ -27,8 +27,10 @@ from wavegan import (
     training,
     training_states,
 )
+from wavegan.devices import device_mesh
 from wavegan.players import initial_state
 from wavegan.run_folder import RunFolder
+from wavegan.step import compiled_step
 from wavegan.training_run import Job, TrainingRun
 
 
@@ -400,6 +402,14 @@ def test_a_lazy_penalty_is_known_after_resuming(audio, config, lazy, tmp_path):
     train(audio, config, replace(lazy, steps=2), run_dir=run)
     resumed = train(audio, config, lazy, run_dir=run)
     assert [r["gan/penalty"] for r in resumed.history] == [r["gan/penalty"] for r in whole.history]
+
+
+def test_a_lazy_penalty_is_in_the_critics_program_alone(config, lazy):
+    """On a CPU, where the generator's turn is compiled once for both kinds of steps."""
+    whole, mesh = replace(lazy, accumulate=1), device_mesh(1, lazy.batch_size)
+    some, others = (compiled_step(config, whole, mesh, penalised=each) for each in (True, False))
+    assert some.critic is not others.critic
+    assert some.last is others.last
 
 
 def test_a_lazy_penalty_stays_in_the_metrics(audio, config, lazy, tmp_path):
