@@ -14,6 +14,17 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+@partial(jax.jit, static_argnames=("forms", "stride", "padding"))
+def values_and_gradients(x, kernel, forms, **settings):
+    """Of each form, in one program: one of each takes longer to compile."""
+
+    def of(form):
+        y, pull = jax.vjp(partial(convolve, form=form, **settings), x, kernel)
+        return y, *pull(jnp.sin(y))
+
+    return [of(form) for form in forms]
+
+
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize(
@@ -22,16 +33,8 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 )
 def test_rows_and_taps_equal_the_direct_convolution(height, width, channels, size, stride, padding):
     x, kernel = normal(2, height, width, channels), normal(size, size, channels, 5, seed=1)
-
-    @partial(jax.jit, static_argnums=2)
-    def value_and_gradients(x, kernel, form):
-        function = partial(convolve, stride=stride, padding=padding, form=form)
-        y, pull = jax.vjp(function, x, kernel)
-        return y, *pull(jnp.sin(y))
-
-    rows, taps, direct = (
-        value_and_gradients(x, kernel, form) for form in ("rows", "taps", "direct")
-    )
+    forms = ("rows", "taps", "direct")
+    rows, taps, direct = values_and_gradients(x, kernel, forms, stride=stride, padding=padding)
     for ours, others, theirs in zip(rows, taps, direct, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
         np.testing.assert_allclose(others, theirs, atol=1e-4)
@@ -44,13 +47,7 @@ def test_rows_and_taps_equal_the_direct_convolution(height, width, channels, siz
 )
 def test_winograd_equals_the_direct_convolution(n, height, width, rows, padding):
     x, kernel = normal(n, height, width, 5), normal(rows, 3, 5, 7, seed=1)
-
-    @partial(jax.jit, static_argnums=2)
-    def value_and_gradients(x, kernel, form):
-        y, pull = jax.vjp(partial(convolve, padding=padding, form=form), x, kernel)
-        return y, *pull(jnp.sin(y))
-
-    fast, direct = (value_and_gradients(x, kernel, form) for form in ("winograd", "direct"))
+    fast, direct = values_and_gradients(x, kernel, ("winograd", "direct"), padding=padding)
     for ours, theirs in zip(fast, direct, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
 
@@ -58,10 +55,13 @@ def test_winograd_equals_the_direct_convolution(n, height, width, rows, padding)
 def test_winograd_is_taken_where_there_are_channels_enough():
     if jax.default_backend() != "cpu":
         pytest.skip("on a CPU alone")
-    x, kernel = jnp.asarray(normal(2, 7, 9, 32)), jnp.asarray(normal(3, 3, 32, 64, seed=1))
-    found = convolve(x, kernel, padding="VALID")
-    np.testing.assert_array_equal(found, convolve(x, kernel, padding="VALID", form="winograd"))
-    assert not np.array_equal(found, convolve(x, kernel, padding="VALID", form="rows"))
+    x, kernel = normal(2, 7, 9, 32), normal(3, 3, 32, 64, seed=1)
+    found, winograd, rows = (
+        jax.jit(partial(convolve, padding="VALID", form=form))(x, kernel)
+        for form in (None, "winograd", "rows")
+    )
+    np.testing.assert_array_equal(found, winograd)
+    assert not np.array_equal(found, rows)
 
 
 def test_winograd_refuses_what_it_cannot_do():
