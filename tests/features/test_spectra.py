@@ -284,10 +284,10 @@ def test_gradient_is_the_slope(noise):
 @pytest.mark.parametrize("power", [1.0, 2.0])
 def test_gradients_of_silence_are_finite(power, noise):
     half_silent = noise * (np.arange(noise.shape[1]) < 11000)
-    clips = jnp.asarray(np.stack([np.zeros_like(noise[0]), half_silent[0]]), jnp.float32)
+    clips = np.stack([np.zeros_like(noise[0]), half_silent[0]]).astype(np.float32)
     for function in (mel_spectrogram, mfcc):
-        gradient = jax.grad(lambda y, f=function: f(y, sample_rate=RATE, power=power).sum())(clips)
-        assert jnp.isfinite(gradient).all()
+        total = lambda y, f=function: f(y, sample_rate=RATE, power=power).sum()  # noqa: E731
+        assert np.isfinite(jax.jit(jax.grad(total))(clips)).all()
 
 
 def test_silence_is_the_floor_of_decibels():
