@@ -144,7 +144,7 @@ def test_ready_made_pictures_of_tracks(music, tmp_path, capsys):
         tracks[path.stem] = file
     command = ["classify", "--recipe", "net1", "--pictures", str(pictures), "--data", str(music),
                "--fractions", "0.4,0.2,0.4", "--out", str(out)]  # fmt: skip
-    assert main([*command, "--seeds", "1", "--fit-steps", "30"]) == 0
+    assert main([*command, "--seeds", "1", "--fit-steps", "12"]) == 0
     capsys.readouterr()
     results = json.loads((out / "results.json").read_text())
     run = results["splits"]["track"]["runs"][0]
