@@ -330,6 +330,7 @@ _PAIRS = _BOTH | {"relativistic": True}
 _FAST = {"learning_rate": 1e-3}
 _AUGMENT = {"augment": tuple(AUGMENTATIONS)}
 _SPECTROGRAM = {"spectrogram_critic": True}
+_VARIED = {"minibatch_stddev": True}
 _PENALISED = _PAIRS | {"spectrogram_penalty": 1.0}
 
 VARIANTS: dict[str, GanPreset] = {
@@ -360,6 +361,14 @@ VARIANTS: dict[str, GanPreset] = {
         train=_PENALISED | _FAST,
         looked_at=("gtzan-mini", "fsdd"),
     ),
+    "varied": GanPreset(
+        "penalised-spectrogram, the critics told how much the clips of a batch differ",
+        gan=_SPECTROGRAM | _VARIED,
+        train=_PENALISED,
+    ),
+    "fast-varied": GanPreset(
+        "varied at a learning rate of 1e-3", gan=_SPECTROGRAM | _VARIED, train=_PENALISED | _FAST
+    ),
     "pairs+augment": GanPreset(
         "pairs with adaptive augmentation of what the critic sees", train=_PAIRS | _AUGMENT
     ),
@@ -378,7 +387,7 @@ def looked_at(recipe: Recipe) -> tuple[str, ...]:
 
 
 # A preset is all of a way of training: nothing of the recipe's own is left in it.
-_GAN = {"spectral_norm": False, "spectrogram_critic": False}
+_GAN = {"spectral_norm": False, "spectrogram_critic": False, "minibatch_stddev": False}
 _TRAIN = {
     "loss": "wgan-gp", "relativistic": False, "learning_rate": None, "rate_decay_steps": None,
     "penalty": None, "penalty_weight": None, "penalty_every": 1, "spectrogram_penalty": 0.0,

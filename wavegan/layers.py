@@ -26,6 +26,21 @@ class Dense(nnx.Module):
         return x @ self.kernel[...] + self.bias[None]
 
 
+class MinibatchStddev(nnx.Module):
+    """What a batch's variety adds to the logits of its clips (Karras et al., arXiv 1710.10196).
+
+    The standard deviation of each feature (n, width) over the batch, weighted: generated clips
+    that are all of one kind betray themselves where real ones are of several.
+    """
+
+    def __init__(self, width: int, *, rngs: nnx.Rngs):
+        self.weights = nnx.Param(glorot_uniform(rngs.params(), (width, 1)))
+
+    def __call__(self, features: Float[Array, "n width"]) -> Float[Array, ""]:
+        deviations = jnp.sqrt(jnp.var(features, axis=0) + 1e-8)
+        return jnp.sum(deviations * self.weights[...][:, 0])
+
+
 class Convolution(nnx.Module):
     """Kernel and bias of a convolution (Glorot uniform and zero); the network applies them."""
 

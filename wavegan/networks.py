@@ -20,6 +20,7 @@ from wavegan.layers import (
     BatchNorm,
     Convolution,
     Dense,
+    MinibatchStddev,
     Modulation,
     SpectralNorm,
     draw_phases,
@@ -61,6 +62,8 @@ class WaveGANConfig:
     spectral_norm : spectral normalisation of the discriminator's kernels (arXiv 1802.05957).
     spectrogram_critic : a second critic, on spectrograms of three resolutions, whose logit is
         added.
+    minibatch_stddev : the discriminator, in training, is told how much the clips of a batch differ,
+        in either critic: against generated clips that are all of one kind (arXiv 1710.10196).
     precision : what the networks multiply in, on a device that has it: "float32"; "tf32", float32
         with 10 bits of mantissa, on NVIDIA GPUs from Ampere on (a CPU takes float32); "bfloat16", 7
         bits of mantissa in convolutions, on any device. Sums, losses, penalties, optimizers and
@@ -86,6 +89,7 @@ class WaveGANConfig:
     phase_shuffle_by: str = "batch"
     spectral_norm: bool = False
     spectrogram_critic: bool = False
+    minibatch_stddev: bool = False
     precision: str = "float32"
     conv_dtype: InitVar[str | None] = None
 
@@ -236,8 +240,15 @@ class Discriminator(nnx.Module):
             self.projection = nnx.Param(glorot_uniform(rngs.params(), shape))
         if config.spectrogram_critic:
             self.spectrogram = SpectrogramCritic(
-                config.num_samples, config.channels, config.dim, config.num_classes, rngs=rngs
+                config.num_samples,
+                config.channels,
+                config.dim,
+                config.num_classes,
+                minibatch_stddev=config.minibatch_stddev,
+                rngs=rngs,
             )
+        if config.minibatch_stddev:
+            self.stddev = MinibatchStddev(widths[-1], rngs=rngs)
 
     def __repr__(self) -> str:
         return _summary(self)
@@ -251,12 +262,14 @@ class Discriminator(nnx.Module):
     ) -> Float[Array, " n"]:
         """Logits (n,) of clips x (n, num_samples, channels); ``key`` drives phase shuffle.
 
-        Without a key no phase is shuffled. ``label`` as `Generator` takes it.
+        Without a key, outside training, no phase is shuffled and each clip is scored by itself.
+        ``label`` as `Generator` takes it.
         """
         logits = self.score_waveform(x, label, key)
         if self.config.spectrogram_critic:
             classes = _class_weights(label, self.config, len(x))
-            logits = logits + self.spectrogram(jnp.asarray(x), classes)
+            together = key is not None
+            logits = logits + self.spectrogram(jnp.asarray(x), classes, together=together)
         return logits
 
     @_at_its_precision
@@ -266,16 +279,16 @@ class Discriminator(nnx.Module):
         spectrogram: Float[Array, "n frames bins"],
         label: Int[Array | np.ndarray, " n"] | Float[Array | np.ndarray, "n classes"] | None = None,
     ) -> Float[Array, " n"]:
-        """The part of the logits (n,) that the spectrogram critic gives at one resolution.
+        """The part of the logits (n,) that the spectrogram critic gives in training.
 
         Parameters
         ----------
-        resolution : place of the window in the critic's ``windows``, from 0.
+        resolution : the one of which; place of the window in the critic's ``windows``, from 0.
         spectrogram : of the clips, as `log_spectrogram` makes it of that window.
         label : as `Generator` takes it.
         """
         classes = _class_weights(label, self.config, len(spectrogram))
-        return self.spectrogram.score(resolution, spectrogram, classes)
+        return self.spectrogram.score(resolution, spectrogram, classes, together=True)
 
     @_at_its_precision
     def score_waveform(
@@ -307,6 +320,8 @@ class Discriminator(nnx.Module):
                 x = shift_phase(x, phases[i], config.phase_shuffle)
         flat = x.reshape(len(x), -1)
         logits = flat @ self._kernel(-1, self.output)[:, 0] + self.output.bias[...]
+        if config.minibatch_stddev and key is not None:
+            logits = logits + self.stddev(x.mean(axis=1))
         if classes is not None:
             logits = logits + jnp.sum((classes @ self.projection[...]) * x.sum(axis=1), axis=1)
         return logits

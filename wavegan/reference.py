@@ -34,7 +34,7 @@ def load_reference(
         Where a variable is missing, has another shape or has no place, naming it, what was
         found and what the configuration needs; for networks that the reference has not.
     """
-    for name in ("num_classes", "spectral_norm", "spectrogram_critic"):
+    for name in ("num_classes", "spectral_norm", "spectrogram_critic", "minibatch_stddev"):
         if getattr(config, name):
             raise ValueError(
                 f"the reference has no {name}, found {getattr(config, name)}: its weights make "

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from features.initial_weights import glorot_uniform
 from wavegan.convolution import strided_conv
-from wavegan.layers import Convolution, Dense
+from wavegan.layers import Convolution, Dense, MinibatchStddev
 
 RESOLUTIONS = (128, 512, 2048)  # n_fft; hops are a quarter of each
 STRIDES = (1, 2, 2)
@@ -29,10 +29,18 @@ class SpectrogramCritic(nnx.Module):
         window.
     dim : its layers are four times as wide.
     num_classes : whose projections are added to the logits (arXiv 1802.05637); 0 is none.
+    minibatch_stddev : the batch's variety is, too, where clips are scored together.
     """
 
     def __init__(
-        self, num_samples: int, channels: int, dim: int, num_classes: int = 0, *, rngs: nnx.Rngs
+        self,
+        num_samples: int,
+        channels: int,
+        dim: int,
+        num_classes: int = 0,
+        *,
+        minibatch_stddev: bool = False,
+        rngs: nnx.Rngs,
     ):
         self.windows = tuple(n for n in RESOLUTIONS if 2 * n <= num_samples)
         width = 4 * dim
@@ -49,17 +57,25 @@ class SpectrogramCritic(nnx.Module):
             for _ in self.windows
             if num_classes
         )
+        self.stddevs = nnx.List(
+            MinibatchStddev(width, rngs=rngs) for _ in self.windows if minibatch_stddev
+        )
 
     def __call__(
-        self, x: Float[Array, "n length c"], classes: Float[Array, "n classes"] | None = None
+        self,
+        x: Float[Array, "n length c"],
+        classes: Float[Array, "n classes"] | None = None,
+        *,
+        together: bool = False,
     ) -> Float[Array, " n"]:
         """The sum over resolutions of the logits (n,) of clips x (n, length, c).
 
-        ``classes`` are each clip's weights of the classes, where there are some.
+        ``classes`` are each clip's weights of the classes, where there are some; ``together`` as
+        `score` takes it.
         """
         total = jnp.zeros(len(x))
         for i, n_fft in enumerate(self.windows):
-            total += self.score(i, log_spectrogram(x, n_fft), classes)
+            total += self.score(i, log_spectrogram(x, n_fft), classes, together=together)
         return total
 
     def score(
@@ -67,14 +83,21 @@ class SpectrogramCritic(nnx.Module):
         resolution: int,
         spectrogram: Float[Array, "n frames bins"],
         classes: Float[Array, "n classes"] | None = None,
+        *,
+        together: bool = False,
     ) -> Float[Array, " n"]:
-        """The logits (n,) by the log spectrograms of one resolution."""
+        """The logits (n,) by the log spectrograms of one resolution.
+
+        ``together`` adds what the batch's variety says, else each clip is scored by itself.
+        """
         y = spectrogram
         for layer, stride in zip(self.towers[resolution], STRIDES, strict=True):
             y = strided_conv(y, layer.kernel[...], stride=stride) + layer.bias[None, None]
             y = jax.nn.leaky_relu(y, 0.2)
         mean = y.mean(axis=1)
         logits = self.outputs[resolution](mean)[:, 0]
+        if together and self.stddevs:
+            logits += self.stddevs[resolution](mean)
         if classes is not None:
             logits += jnp.sum((classes @ self.projections[resolution][...]) * mean, axis=1)
         return logits

@@ -192,7 +192,13 @@ def read_state(folder: RunFolder, step: int | str | None = None) -> tuple[WaveGA
 
 def _read_reference(path: Path, config: WaveGANConfig) -> tuple[Generator, Discriminator]:
     # What the reference has not starts as drawn.
-    plain = replace(config, num_classes=0, spectral_norm=False, spectrogram_critic=False)
+    plain = replace(
+        config,
+        num_classes=0,
+        spectral_norm=False,
+        spectrogram_critic=False,
+        minibatch_stddev=False,
+    )
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)

@@ -5,7 +5,14 @@ import pytest
 from flax import nnx
 from gan_runs import answer
 
-from wavegan.layers import BatchNorm, Modulation, SpectralNorm, phase_shuffle, shift_phase
+from wavegan.layers import (
+    BatchNorm,
+    MinibatchStddev,
+    Modulation,
+    SpectralNorm,
+    phase_shuffle,
+    shift_phase,
+)
 
 
 def clips(seed, *shape):
@@ -66,6 +73,22 @@ def test_modulation_mixes_classes():
     found = np.asarray(answer(layer, x, classes))
     np.testing.assert_allclose(found[0], x[0] * [2, 3, 4] + [0.1, 0.2, 0.3], rtol=1e-5)
     np.testing.assert_allclose(found[1], x[1] * [5, 6, 7] + [0.4, 0.5, 0.6], rtol=1e-5)
+
+
+# Minibatch standard deviation
+
+
+def test_minibatch_stddev_against_numpy():
+    layer, x = MinibatchStddev(3, rngs=nnx.Rngs(0)), clips(0, 6, 3)
+    weights = np.asarray(layer.weights[...])[:, 0]
+    np.testing.assert_allclose(layer(x), np.asarray(x).std(axis=0) @ weights, rtol=1e-5)
+
+
+def test_clips_that_are_all_alike_have_finite_slopes():
+    layer = MinibatchStddev(3, rngs=nnx.Rngs(0))
+    slopes = jax.grad(layer)(jnp.ones((4, 3)))
+    assert np.isfinite(slopes).all()
+    assert abs(float(layer(jnp.ones((4, 3))))) < 1e-3
 
 
 # Spectral norm

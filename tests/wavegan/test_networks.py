@@ -139,6 +139,16 @@ def test_a_key_shuffles_and_none_does_not(critic, clips):
     assert np.abs(logits - plain).max() > 1e-4
 
 
+def test_a_batch_has_a_say_in_training_alone(clips):
+    config = WaveGANConfig(num_samples=1024, dim=2, spectrogram_critic=True, minibatch_stddev=True)
+    critic = Discriminator(config, rngs=nnx.Rngs(0))
+    score = jax.jit(lambda x, key=None: critic(x, key=key))
+    alike = jnp.broadcast_to(clips[:1], clips.shape)
+    np.testing.assert_allclose(score(clips)[0], score(alike)[0], rtol=1e-4)
+    key = jax.random.key(0)
+    assert abs(score(clips, key)[0] - score(alike, key)[0]) > 1e-3
+
+
 def test_radius_zero_switches_it_off(clips):
     config = WaveGANConfig(num_samples=1024, dim=2, phase_shuffle=0)
     critic = Discriminator(config, rngs=nnx.Rngs(0))
@@ -198,6 +208,7 @@ def plain_logits(config):
         {"phase_shuffle_by": "example"},
         {"spectral_norm": True},
         {"spectrogram_critic": True},
+        {"spectrogram_critic": True, "minibatch_stddev": True},
         {"precision": "bfloat16"},
         {"batch_norm": True, "upsample": "nn", "post_filter": 9, "num_classes": 3, "channels": 2},
     ],
