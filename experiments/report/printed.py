@@ -320,7 +320,7 @@ def plan(found: Mapping[str, Any]) -> None:
     """What there is to do: counts as they are, times and ``disk_bytes`` in their units."""
     rest = {name: x for name, x in found.items() if name not in ("disk_bytes", "seconds")}
     lines = {name: f"{x:,}" for name, x in rest.items() if isinstance(x, int)}
-    lines |= {name: x for name, x in rest.items() if isinstance(x, str)}
+    lines |= {name: x for name, x in rest.items() if x and isinstance(x, str)}
     if (seconds := found.get("seconds")) is not None:
         lines["time"] = f"about {duration(seconds)}"
     if (least := found.get("shared_seconds")) is not None:

@@ -191,7 +191,7 @@ def test_dry_run_prints_the_plan(tmp_path, monkeypatch, capsys):
 
 
 def test_a_plan_without_an_estimate(capsys):
-    printed.plan({"fits": 3, "seconds": None, "disk_bytes": 40e6})
+    printed.plan({"fits": 3, "unless": "", "seconds": None, "disk_bytes": 40e6})
     assert capsys.readouterr().out.split() == ["fits", "3", "disk", "40", "MB"]
 
 
