@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.report.formats import counted, joined, number, percent, points
-from experiments.scores import Record, average
+from experiments.scores import Record, average, runs_of
 from experiments.verdicts import lost_seeds, seeds_of
 
 _MEASURED = {
