@@ -79,7 +79,7 @@ def test_modulation_mixes_classes():
 
 
 def test_minibatch_stddev_against_numpy():
-    layer, x = MinibatchStddev(3, rngs=nnx.Rngs(0)), clips(0, 6, 3)
+    layer, x = MinibatchStddev(3, rngs=nnx.Rngs(0)), jnp.asarray(clips(0, 6, 3))
     weights = np.asarray(layer.weights[...])[:, 0]
     np.testing.assert_allclose(layer(x), np.asarray(x).std(axis=0) @ weights, rtol=1e-5)
 
