@@ -66,12 +66,14 @@ def assert_as_undisturbed(root, out):
 def test_workers_and_their_driver_may_be_killed_at_any_moment(driven):
     root, start = driven
     rng, killed = np.random.default_rng(0), {"worker": 0, "driver": 0}
+    calm = json.loads((root / "calm" / "results.json").read_text())["environment"]
+    soon = 0.07 * calm["session_seconds"]  # fifteen times half of it is within the work
     for _ in range(30):
         with start("wild") as driver:
             while not children(driver, "spawn_main") and lasts(driver, 0.1):
                 pass  # a busy machine takes its time
             for victim, most in (("worker", 10), ("worker", 10), ("driver", 5)):
-                if killed[victim] < most and lasts(driver, rng.uniform(1, 8)):
+                if killed[victim] < most and lasts(driver, rng.uniform(0.1 * soon, soon)):
                     workers = children(driver, "spawn_main") if victim == "worker" else [driver]
                     for process in rng.permutation(np.array(workers, object))[:1]:
                         process.kill()
