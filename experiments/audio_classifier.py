@@ -240,7 +240,7 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
                 f"{', '.join(given)} is that of the body here, {body.path}: leave it out"
             )
         trained = replace(recipe.fit, framework=body.model.spec.framework)
-        return replace(recipe, per_track=None, fit=trained, **_heard(body))
+        return replace(recipe, per_track=None, fit=trained, **_fixed_by(body))
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):
@@ -303,7 +303,7 @@ class AudioClassifier(ClassifierMixin, BaseEstimator):
 # --- the recipe of a saved classifier ------------------------------------------------------------
 
 
-def _heard(saved: SavedClassifier) -> dict[str, Any]:
+def _fixed_by(saved: SavedClassifier) -> dict[str, Any]:
     """What of a recipe a saved classifier fixes: its network, features and clips."""
     spec, about = saved.model.spec, saved.about
     clip = {name: about[name] for name in ("sample_rate", "num_samples", "silence")}
@@ -321,7 +321,7 @@ def _recipe_of(saved: SavedClassifier) -> Recipe:
                 f"{RECIPES.unknown(str(name))}"
             )
         fit = replace(RECIPES[name].fit, framework=saved.model.spec.framework)
-        return replace(RECIPES[name], fit=fit, **_heard(saved))
+        return replace(RECIPES[name], fit=fit, **_fixed_by(saved))
     weights = training["fit"]["class_weights"]
     weights = tuple(weights) if isinstance(weights, list) else weights
     return Recipe(
@@ -329,7 +329,7 @@ def _recipe_of(saved: SavedClassifier) -> Recipe:
         about=f"read from {saved.path.name}",
         fit=FitConfig(**{**training["fit"], "class_weights": weights}),
         per_track=training["per_track"],
-        **_heard(saved),
+        **_fixed_by(saved),
     )
 
 

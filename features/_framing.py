@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 PAD_MODES = ("constant", "edge", "reflect", "symmetric")  # of numpy.pad; librosa takes them, too
 Window = str | Sequence[Any] | np.ndarray
@@ -137,6 +137,15 @@ def audio_of(y: Any) -> Array | np.ndarray:
     if not y.ndim:
         raise TypeError("audio is a single number; an array (..., samples) is accepted")
     return y.astype(np.float32, copy=False) if isinstance(y, np.ndarray) else y.astype(jnp.float32)
+
+
+def on_device(audio: Real[Array | np.ndarray, "*batch"]) -> Real[Array, "*batch"]:
+    """Audio of any shape as an array of JAX, which has NumPy's in memory of its own.
+
+    Else the two share it, and what a caller writes there before JAX has read it is heard.
+    `jnp.asarray` would not either, but is a program to compile for each shape.
+    """
+    return jax.device_put(audio.copy()) if isinstance(audio, np.ndarray) else audio
 
 
 def checked_audio(

@@ -16,7 +16,6 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from features import _vocoder
+from features._framing import on_device
 from features.augmentation_registry import (
     AUGMENTATIONS,
     Range,
@@ -303,7 +303,7 @@ def _by_channel(one: Callable[[Array, Array], Array], audio: AudioLike, values: 
 
 def _clips(audio: AudioLike) -> Float[Array, "n length c"]:
     """Mono clips (n, L), and one (L,), with all three axes."""
-    clips: Any = jax.device_put(audio)  # jnp.asarray is a program to compile for each shape
+    clips = on_device(audio)
     return clips if clips.ndim == 3 else clips.reshape(-1, clips.shape[-1], 1)
 
 

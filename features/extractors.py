@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from features._framing import Framing
+from features._framing import Framing, on_device
 from features.alterations import Alteration
 from features.extractor_registry import (
     EXTRACTORS,
@@ -348,7 +348,7 @@ class Waveform:
         if not (steps := one.shape[-1] // self.frame):
             raise ValueError(f"{one.shape[-1]} samples are fewer than a frame of {self.frame}")
         cut = one[..., : steps * self.frame].reshape(*one.shape[:-1], steps, self.frame)
-        return jax.device_put(cut, may_alias=False)
+        return on_device(cut)
 
 
 class MadeElsewhere(ABC):

@@ -63,7 +63,8 @@ class WaveGANConfig:
     spectrogram_critic : a second critic, on spectrograms of three resolutions, whose logit is
         added.
     minibatch_stddev : the discriminator, in training, is told how much the clips of a batch differ,
-        in either critic: against generated clips that are all of one kind (arXiv 1710.10196).
+        in either critic: against generated clips that are all of one kind (arXiv 1710.10196). Where
+        a batch is worked in parts, those of a part.
     precision : what the networks multiply in, on a device that has it: "float32"; "tf32", float32
         with 10 bits of mantissa, on NVIDIA GPUs from Ampere on (a CPU takes float32); "bfloat16", 7
         bits of mantissa in convolutions, on any device. Sums, losses, penalties, optimizers and
@@ -279,11 +280,11 @@ class Discriminator(nnx.Module):
         spectrogram: Float[Array, "n frames bins"],
         label: Int[Array | np.ndarray, " n"] | Float[Array | np.ndarray, "n classes"] | None = None,
     ) -> Float[Array, " n"]:
-        """The part of the logits (n,) that the spectrogram critic gives in training.
+        """The logits (n,) of the spectrogram critic at one resolution, as in training.
 
         Parameters
         ----------
-        resolution : the one of which; place of the window in the critic's ``windows``, from 0.
+        resolution : place of the window in the critic's ``windows``, from 0.
         spectrogram : of the clips, as `log_spectrogram` makes it of that window.
         label : as `Generator` takes it.
         """

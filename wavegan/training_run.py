@@ -55,6 +55,13 @@ class TrainingRun:
                 f"spectrogram_penalty={train_config.spectrogram_penalty} needs a spectrogram "
                 "critic, found spectrogram_critic=False: set it, or leave the penalty out"
             )
+        together = train_config.batch_size // (train_config.accumulate or 1)
+        if config.minibatch_stddev and together < 2:
+            raise ValueError(
+                "minibatch_stddev compares the clips that are worked together, found one alone "
+                f"(batch_size={train_config.batch_size}, accumulate={train_config.accumulate}): "
+                "take a larger batch or fewer parts"
+            )
         self.job, self.config = job, config
         self.train_config = train_config = replace(train_config, seed=job.seed)
         self.windows = Windows(

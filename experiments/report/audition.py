@@ -51,7 +51,7 @@ class _Sounds:
         """The number of a clip on the page; None of one that can't be read."""
         if clip.audio is None:
             return None
-        sound, about = _heard(clip.audio, clip.sample_rate)
+        sound, about = _played(clip.audio, clip.sample_rate)
         place = about["key"], clip.name
         if place in self.places:
             return self.places[place]
@@ -125,14 +125,14 @@ def render_audition(
 
 def clip_files(audio: np.ndarray, sample_rate: int) -> tuple[dict[str, Any], bytes]:
     """What a page is told of a new clip, and its FLAC file."""
-    sound, told = _heard(audio, sample_rate)
+    sound, told = _played(audio, sample_rate)
     gain = 10 ** (told["gain"] / 20)
     (picture,) = sound_pictures([np.clip(sound * gain, -1, 1)], [sample_rate])
     told["picture"] = uri("image/webp", picture)
     return told, sound_file(sound, sample_rate, "FLAC")
 
 
-def _heard(audio: np.ndarray, sample_rate: int) -> tuple[np.ndarray, dict[str, Any]]:
+def _played(audio: np.ndarray, sample_rate: int) -> tuple[np.ndarray, dict[str, Any]]:
     """Audio as it is played, and what a page is told of it."""
     sound, note = playable(audio)
     gain = matching_gain(sound, sample_rate=sample_rate)

@@ -168,3 +168,11 @@ def test_a_penalty_on_a_critic_that_is_not_there(audio, config, train_config, tm
     with pytest.raises(ValueError, match=r"spectrogram_penalty=1\.0 needs a spectrogram critic"):
         train(audio, config, penalised, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_clips_that_have_none_to_differ_from(audio, config, train_config, tmp_path):
+    varied = replace(config, minibatch_stddev=True)
+    alone = replace(train_config, accumulate=train_config.batch_size)
+    with pytest.raises(ValueError, match=r"one alone \(batch_size=\d+, accumulate=\d+\): take a"):
+        train(audio, varied, alone, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
