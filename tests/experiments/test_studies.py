@@ -44,7 +44,7 @@ def test_a_study_is_what_its_file_says_and_leaves_open_where_and_by_whom(name, t
     assert "#" not in about(name)
 
 
-@pytest.mark.parametrize("name", ["embedded-control", "fsdd-speakers"])
+@pytest.mark.parametrize("name", ["embedded-control", "fsdd-speakers", "fsdd-speakers-fourfold"])
 def test_studies_that_answer_have_folds_draws_and_controls(name):
     study = config("--preset", name)
     assert (study.folds, study.draws, study.seeds, study.gan_seeds) == (6, 5, 5, 5)
